@@ -9,10 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from json.encoder import encode_basestring_ascii
 from typing import Any
 
+from .lazy_dataclass import dataclass
 from .task import Source, Task
 from .wording import canonical, canonical_value
 
@@ -107,7 +108,9 @@ def _wordings(task: Task, before: Task | None) -> Iterator[Task]:
         same_extra = canonical_value(dict(before.extra)) == canonical_value(dict(task.extra))
         extra = before.extra if same_extra else task.extra
         same_prompt = canonical(before.prompt) == canonical(task.prompt)
-        yield replace(task, prompt=before.prompt if same_prompt else task.prompt, extra=extra)
+        words = {name: (getattr(before, name), getattr(task, name)) for name in _SENT}
+        same = {name: old for name, (old, new) in words.items() if canonical_value(old) == canonical_value(new)}
+        yield replace(task, prompt=before.prompt if same_prompt else task.prompt, extra=extra, **same)
     yield replace(task, prompt=f"{task.prompt}\n")
     if "\n" in task.prompt:
         yield replace(task, prompt=task.prompt.replace("\n", "\r\n"))

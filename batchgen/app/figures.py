@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..budget import Budget
+from ..lazy_dataclass import dataclass
 from ..store.ledger import Counts
 
 #: Seconds over which rates are averaged.

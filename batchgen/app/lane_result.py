@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from ..budget import NO_PRICE, BudgetLimit
 from ..engine.lane import Closure, Lane
 from ..fault import Cause
+from ..lazy_dataclass import dataclass
 
 #: Why a lane closed.
 CLOSURES = {

@@ -140,8 +140,10 @@ def plan(
     if result.absent:
         ids = absent_ids(selection, result.absent, (job.key for job in batch.jobs))
         flags = project.command_flags()
+        number = batch.skipped.count
+        skipped = f" ({number:,} skipped because of bad source images: batchgen validate names them)" if number else ""
         raise NotFound(
-            f"no job of {batch.name} has the id {ids}; nothing was sent. "
+            f"no job of {batch.name} has the id {ids}{skipped}; nothing was sent. "
             f"batchgen plan {flags.manifest(batch.manifest)}{flags.flags} --full lists all ids"
         )
     return replace(result, budgets=budgets, copies=copies)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
@@ -17,6 +17,7 @@ from anyio.abc import TaskGroup
 from ..errors import BatchgenError
 from ..fault import Cause, Fault
 from ..job import Job, State
+from ..lazy_dataclass import dataclass
 from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import DueFilter

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from unicodedata import normalize
+from urllib.parse import unquote
 
 from ..errors import nearest
 
@@ -12,6 +16,7 @@ from ..errors import nearest
 _MOST_ENTRIES = 10_000
 #: A name is looked for in so many folders next to the one where it is missing.
 _MOST_FOLDERS = 200
+_REPEATED = re.compile(r"\*\*(?:/+\*\*)+(?=/|\Z)")
 #: What the top folder of a project contains.
 _OF_A_PROJECT = (".batchgen", "batchgen.yaml")
 
@@ -30,6 +35,12 @@ def find(folder: Path, name: str) -> str | None:
         if os.path.lexists(folder / normalize(form, name)):
             return normalize(form, name)
     return _by_parts(folder, name)
+
+
+def matching(folder: Path, pattern: str) -> Iterator[str]:
+    """Yield the files and folders that a glob matches, relative to *folder*."""
+    # Each further ** of a row of them would search all folders once more. Path.glob refuses absolute patterns.
+    return glob.iglob(_REPEATED.sub("**", pattern), root_dir=folder, recursive=True)  # noqa: PTH207
 
 
 def joined(folder: Path, name: str) -> str:
@@ -61,14 +72,15 @@ def _by_parts(folder: Path, name: str) -> str | None:
 def similar(folder: Path, name: str) -> str | None:
     """Return an existing name that was probably meant by *name*.
 
-    That is one in another case, with another suffix, the same one in a folder nearby, or a misspelt one.
+    That is one without quotes and escapes, in another case, with another suffix, the same one in a folder nearby, or a
+    misspelt one.
     """
-    if "\\" in name and os.path.lexists(folder / name.replace("\\", "/")):
-        return name.replace("\\", "/")
-    if os.path.lexists(folder / name.strip()):
-        return name.strip()
+    for form in _plain_forms(name):
+        if form != name and os.path.lexists(folder / form):
+            return form
+        name = form
     parent, slash, last = name.rpartition("/")
-    entries = _entries(folder / (parent or slash or "."))
+    entries = [entry for entry in _entries(folder / (parent or slash or ".")) if entry != last]
     stem = os.path.splitext(last)[0].casefold()  # noqa: PTH122
     match = next((entry for entry in entries if entry.casefold() == last.casefold()), None)
     match = match or next((entry for entry in entries if entry.strip().casefold() == last.strip().casefold()), None)
@@ -77,6 +89,25 @@ def similar(folder: Path, name: str) -> str | None:
         return found
     match = match or nearest(last, entries, 0.8)
     return f"{parent}{slash}{match}" if match else None
+
+
+def _plain_forms(name: str) -> Iterator[str]:
+    """Yield *name* without what other programs add to names, one after the other: blanks, quotes, escapes, slashes."""
+    yield name
+    yield (name := name.strip())
+    yield (name := name.strip("'\"").strip())
+    yield (name := name.replace("\\", "/"))
+    yield (name := unquote(name))
+    yield os.path.expanduser(name)  # noqa: PTH111
+
+
+def fixed_parts(folder: Path, pattern: str) -> int:
+    """Return how many parts of a glob come before the first that has wildcards and does not exist as it is written."""
+    parts = pattern.split("/")
+    for number, part in enumerate(parts):
+        if glob.has_magic(part) and not os.path.lexists(folder / "/".join(parts[: number + 1])):
+            return number
+    return len(parts)
 
 
 def _nearby(folder: Path, name: str) -> str | None:

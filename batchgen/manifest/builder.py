@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -12,6 +12,7 @@ from pydantic_core import ErrorDetails
 
 from ..copies import CopySpec
 from ..fingerprint import Stamp, asked
+from ..lazy_dataclass import dataclass
 from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
 from ..wording import canonical, is_blank, tidy
@@ -28,7 +29,7 @@ from .photo_check import PhotoCheck
 from .problems import Problems
 from .render import NUMBERS, RenderedJob
 from .routing import Candidate, ProviderTable, RouteChoice
-from .source_images import BadSource, Preparation, Sources
+from .source_images import BadSource, Preparation, SourceImage, Sources
 from .templates import Template, TemplateFault
 
 #: So many variants are remembered; rows that differ in more than id and prompt are usually few.
@@ -39,6 +40,8 @@ _SENT_AS_WRITTEN = (
 )
 
 
+#: A prompt in place of one that is wrong, for the check of the other parameters.
+_ANY_PROMPT = "a prompt"
 #: Of many photos, one that is damaged should not stop the others.
 _HOW_TO_SKIP = "fix the image, or make the other jobs with  on_bad_source: skip"
 
@@ -110,8 +113,7 @@ class JobBuilder:
         """Yield the planned jobs of one row, one for each request; a row that is wrong is reported."""
         variants = self._variants_of(job)
         if variants is None:
-            if job.id is not None:
-                self._take("id", job.id, job.id, job)
+            self._check_name(job)
             return
         prompt, row_id, stamp = tidy(job.values["prompt"]), job.id, None
         if row_id is None:
@@ -132,6 +134,14 @@ class JobBuilder:
                 self._take("request", fingerprint, fingerprint, job)
             yield PlannedJob(job_id, prompt, fingerprint, output, recipe, stamp)
 
+    def _check_name(self, job: RenderedJob) -> None:
+        """Report an id or a file name that is wrong, of a job that cannot be made for another reason."""
+        if job.id is None:
+            return
+        self._take("id", job.id, job.id, job)
+        if self._naming.file.source == "{{ id }}":
+            self._is_safe(job, job.id, job.id)
+
     def _require_own_name(self, job: RenderedJob, stem: str) -> None:
         """Report a file of a job that could have the name of a derived copy."""
         for spec in taken_by(self._naming.copies, filenames.folded(stem)):
@@ -149,7 +159,7 @@ class JobBuilder:
         common = [(name, value) for name, value in sorted(job.values.items()) if name not in ("id", "prompt")]
         key = (id(job.template.entry.part), job.guessed_images, job.unclear_quotes, job.defaulted, repr(common))
         variants = self._variants.get(key)
-        if variants is not None and variants.accepts(job):
+        if variants is not None and not job.unknown and variants.accepts(job):
             return variants
         variants = self._new_variants(job)
         if variants is not None and variants.choice.any_prompt and len(self._variants) < _MAX_VARIANTS:
@@ -157,9 +167,10 @@ class JobBuilder:
         return variants
 
     def _new_variants(self, job: RenderedJob) -> JobVariants | None:
-        task = self._task(job) if _is_valid(job, self._problems) else None
+        _leave_out_wrong(job, self._problems)
+        task = self._task(job)
         choice = self._providers.choose(job, task) if task else None
-        if choice is None:
+        if choice is None or job.unknown:
             return None
         for candidate in choice.candidates:
             self._warn_of_model(job, candidate)
@@ -197,21 +208,21 @@ class JobBuilder:
     def _task(self, job: RenderedJob) -> Task | None:
         """Return what the job asks for, with its sources; the provider is still open."""
         values = job.values
-        if "prompt" not in values:
+        if "prompt" not in values and "prompt" not in job.unknown:
             hint = "say what to draw, or what to change"
             if job.row.listing is not None:
                 hint += f", or leave such rows out with  {job.where_filled('prompt')}"
-            self._report(job, None, "no_prompt", "the job has no prompt", hint)
-        if "mask" in values and not values.get("images"):
+            self._report(job, "prompt", "no_prompt", "the job has no prompt", hint, at_job=True)
+        if "mask" in values and not values.get("images") and "images" not in job.unknown:
             self._report(job, "mask", "no_images", "a mask needs an image to edit", "name it under images")
         sources = self._source_images(job)
-        if sources is None or "prompt" not in values or ("mask" in values and not values.get("images")):
+        if sources is None:
             return None
         images, mask = sources
         written: dict[str, Any] = {field: values.get(field) for field in _SENT_AS_WRITTEN}
         return Task(
             kind=Kind.EDIT if images else Kind.GENERATE,
-            prompt=values["prompt"],
+            prompt=values.get("prompt", _ANY_PROMPT),
             provider="",
             model=values.get("model", ""),
             images=images,
@@ -222,23 +233,35 @@ class JobBuilder:
         )
 
     def _source_images(self, job: RenderedJob) -> tuple[tuple[Source, ...], Source | None] | None:
-        """Return the job's images and its mask; None where one is bad, which is reported."""
-        field, mask, values = "images", None, job.values
-        folder = job.template.entry.part.folder
+        """Return the job's images and its mask; None where the job is skipped because one is bad.
+
+        Bad ones are reported, and in their place is a source of which nothing is known.
+        """
+        values, folder = job.values, job.template.entry.part.folder
         preparation = Preparation(orient=bool(values.get("orient")), convert=values.get("convert"))
-        try:
-            images, local = self._sources.images(values.get("images", []), folder, preparation)
-            field = "mask"
-            if "mask" in values and images:
-                mask = self._sources.mask(values["mask"], images[0], folder, preparation)
-        except BadSource as bad:
-            if self._photos.skips:
-                self._photos.skip(job, str(bad))
-            else:
-                self._report(job, field, "bad_source", str(bad), "" if job.row.listing is None else _HOW_TO_SKIP)
+        images: list[Source] = []
+        local: list[SourceImage] = []
+        mask, faults = None, []
+        for name in values.get("images", ()):
+            try:
+                sources, read = self._sources.images([name], folder, preparation)
+            except BadSource as bad:
+                sources, read = (Source(path=name),), ()
+                faults.append(("images", str(bad)))
+            images += sources
+            local += read
+        if "mask" in values and images:
+            try:
+                mask = self._sources.mask(values["mask"], None if faults else images[0], folder, preparation)
+            except BadSource as bad:
+                faults.append(("mask", str(bad)))
+        if faults and self._photos.skips:
+            self._photos.skip(job, faults[0][1])
             return None
+        for field, fault in faults:
+            self._report(job, field, "bad_source", fault, "" if job.row.listing is None else _HOW_TO_SKIP)
         self._photos.add(job, local, preparation)
-        return images, mask
+        return tuple(images), mask
 
     def _warn_of_model(self, job: RenderedJob, candidate: Candidate) -> None:
         """Warn once of each model that the provider will switch off, or whose prices are old."""
@@ -289,19 +312,21 @@ class JobBuilder:
             self._report(job, "id", "bad_name", f"the file name {short(output)!r} {flaw}", hint)
         return flaw is None
 
-    def _report(self, job: RenderedJob, field: str | None, code: str, message: str, hint: str = "") -> None:
-        self._problems.add(job.problem(field, code, message, hint))
+    def _report(
+        self, job: RenderedJob, field: str, code: str, message: str, hint: str = "", *, at_job: bool = False
+    ) -> None:
+        """Report what is wrong with the parameter *field*, which is left out; *at_job*: at the place of the job."""
+        self._problems.add(job.problem(None if at_job else field, code, message, hint))
+        job.leave_out(field)
 
 
-def _is_valid(job: RenderedJob, problems: Problems) -> bool:
-    """Check the values of a job by the manifest's model; what is wrong is reported."""
+def _leave_out_wrong(job: RenderedJob, problems: Problems) -> None:
+    """Check the values of a job by the manifest's model; what is wrong is reported and left out."""
     # The model accepts a template in place of a number; here the template has been rendered.
-    texts = [name for name in NUMBERS if isinstance(job.values.get(name), str)]
-    for name in texts:
+    for name in [name for name in NUMBERS if isinstance(job.values.get(name), str)]:
         message = f"should be a whole number, is {messages.shown(job.values[name])}"
         problems.add(job.problem(name, "wrong_type", message))
-    if texts:
-        return False
+        job.leave_out(name)
     try:
         JobSpec.model_validate(job.values)
     except ValidationError as error:
@@ -311,5 +336,4 @@ def _is_valid(job: RenderedJob, problems: Problems) -> bool:
             details.setdefault(str(item["loc"][0]) if item["loc"] else "", item)
         for name, item in details.items():
             problems.add(job.problem(name, *messages.words(item)))
-        return False
-    return True
+            job.leave_out(name)

@@ -6,11 +6,12 @@ files that exist, and without them an edit would be bought as a generation.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from ..errors import Problem, nearest, suggest
 from .expand import Entry
-from .image_columns import exist, folded, hold_images, is_image_name, texts
+from .image_columns import are_urls, exist, folded, hold_images, is_image_name, texts
 from .lists import Listing
 from .lists.names import written
 from .lists.rows import column_of, flow_text
@@ -18,6 +19,7 @@ from .messages import short
 from .model import PARAMETERS
 from .problems import Problems
 from .render import compiled
+from .synonyms import is_side, parameter_of
 from .templates import TemplateFault
 
 #: Names for the prompt, the most certain first; several of one group are no guess.
@@ -25,19 +27,21 @@ _PROMPT_NAMES = (
     frozenset({"prompt", "prompts", "prompttext", "imageprompt", "positiveprompt"}),
     frozenset({"text", "description", "caption"}),
 )
+#: Parameters that a column of another name may set.
+_GUESSED = frozenset({"prompt", "images"})
 _NEGATIVE = frozenset({"negativeprompt", "negprompt", "negative"})
 #: Likeness from which a name counts as a misspelt parameter.
 _LIKE = 0.8
 _MOST_NAMES = 20
 
 
-def resolve(entry: Entry, named: frozenset[str], problems: Problems, warnings: Problems) -> Entry | None:
-    """Return *entry* with its lists' columns assigned to parameters; None where it cannot be used, which is reported.
+def resolve(entry: Entry, named: frozenset[str], problems: Problems, warnings: Problems) -> Entry:
+    """Return *entry* with its lists' columns assigned to parameters; those that fail are reported, and unknown.
 
     *named* are variables that are in use outside of the job, in the name of files.
     """
     used = named | _used(entry)
-    lists = []
+    lists, valid = [], True
     for listing in entry.lists:
         if listing.is_table:
             columns = _Columns(entry, listing, used)
@@ -45,13 +49,13 @@ def resolve(entry: Entry, named: frozenset[str], problems: Problems, warnings: P
             guesses = columns.guesses()
             warnings.extend(columns.warnings)
             problems.extend(columns.problems)
-            if columns.problems:
-                return None
+            valid = valid and not columns.problems
             listing = listing.mapped(listing.mapping.with_guesses(guesses)) if guesses else listing  # noqa: PLW2901
         elif listing.columns == ("prompt",):
             listing = _with_images(entry, listing, used, problems, warnings)  # noqa: PLW2901
         lists.append(listing)
-    return replace(entry, lists=tuple(lists))
+    unknown = entry.unknown if valid else entry.unknown | (_GUESSED - entry.own.keys())
+    return replace(entry, lists=tuple(lists), unknown=unknown)
 
 
 def _with_images(
@@ -59,7 +63,11 @@ def _with_images(
 ) -> Listing:
     """Return a txt list with its lines as images, where they name images that exist and the job has a prompt."""
     lines = [values["prompt"] for _, values in listing.head()]
-    stated = entry.own.get("images") or "images" in (*listing.mapping.stated, *entry.axes, *entry.part.defaults)
+    stated = (
+        "images" in entry.unknown
+        or entry.own.get("images")
+        or "images" in (*listing.mapping.stated, *entry.axes, *entry.part.defaults)
+    )
     if stated or "prompt" in used or not hold_images(lines, "prompt") or not exist(lines, entry.part.folder):
         return listing
     origin = entry.origin().inside("from")
@@ -72,11 +80,13 @@ def _with_images(
     return listing.mapped(listing.mapping.with_guesses({"images": "prompt"}))
 
 
-def _used(entry: Entry) -> frozenset[str]:
-    """Return the variables that the templates of a job name."""
+def _used(entry: Entry, parameters: Collection[str] | None = None) -> frozenset[str]:
+    """Return the variables that the templates of a job name: all of them, or those of some *parameters*."""
     names: set[str] = set()
     defaults = {name: given.value for name, given in entry.part.defaults.items()}
-    for value in {**defaults, **entry.own}.values():
+    for parameter, value in {**defaults, **entry.own}.items():
+        if parameters is not None and parameter not in parameters:
+            continue
         try:
             template = compiled(value)
         except TemplateFault:  # reported when the job is rendered
@@ -98,11 +108,15 @@ class _Columns:
         self._columns = listing.known_columns()
         self._named = used
         self._printed = frozenset(column_of(name, self._columns) for name in used)
+        self._in_prompt = frozenset(
+            column_of(name, self._columns) for name in _used(entry, ("prompt", "images", "mask"))
+        )
         self.used = self._printed | listing.pick.where.keys()
         mapping = listing.mapping
         taken = {*self._columns, *entry.axes, *mapping.stated}
         #: Parameters that a column may still set.
         self._free = {name for name in PARAMETERS if entry.own.get(name) is None and name not in taken}
+        self._free -= entry.unknown
         declared = {*entry.axes, *entry.vars, *entry.part.vars, *mapping.sources.values()}
         self._candidates = [name for name in self._columns if name not in PARAMETERS and name not in declared]
 
@@ -131,7 +145,7 @@ class _Columns:
                 continue
             message, hint = f"columns sets {name!r}, but the job sets it itself", "remove one of them"
             if name not in PARAMETERS:
-                message = f"columns sets {name!r}, which is no parameter, and no template names it"
+                message = f"columns sets {name!r}, which is not a parameter, and no template names it"
                 hint = suggest(name, sorted(PARAMETERS), "remove it")
             self.problems.append(self.entry.origin().inside("from").problem("unused_mapping", message, hint))
 
@@ -181,16 +195,21 @@ class _Columns:
         if len(existing) == 1:
             return {"images": existing[0]}
         if likely:
-            self.problems.append(self._unused_images(likely[0]))
+            self.problems.append(self._unused_images(existing or likely))
             return {}
-        for column in unused:
-            if self._names_images(column) and self._exists(column):
-                message = f"the column {column!r} names images, but nothing uses it"
-                hint = f"write {_stated('images', column)} under from to edit them"
-                self._warn(column, "unused_images", message, hint)
+        for column in self._candidates:
+            if column not in self._in_prompt and self._names_images(column):
+                self._warn_of_images(column)
         return {}
 
-    def _unused_images(self, column: str) -> Problem:
+    def _warn_of_images(self, column: str) -> None:
+        """Warn of a column of images by another name, or of one that only names the jobs."""
+        if self._exists(column) or are_urls(self._values(column), column):
+            message = f"the column {column!r} names images, but nothing sends them"
+            self._warn(column, "unused_images", message, f"write {_stated('images', column)} under from to edit them")
+
+    def _unused_images(self, columns: list[str]) -> Problem:
+        column = columns[0]
         example = short(self._values(column)[0])
         reason = "" if self._exists(column) else f" ({example} does not exist next to the manifest)"
         if "://" in example[:20] or example.startswith("data:"):
@@ -198,9 +217,15 @@ class _Columns:
         sheet = f", sheet: {flow_text(self.listing.sheet)}" if self.listing.sheet else ""
         source = f"{{path: {flow_text(self.listing.name)}{sheet}, columns: {{images: {flow_text(column)}}}}}"
         hint = f"write  from: {source}  to edit them, or  columns: {{images: null}}  there to leave them out"
-        return self._place(
-            column, "unused_images", f"the column {column!r} names images{reason}: nothing uses it", hint
-        )
+        message = f"the column {column!r} names images{reason}: nothing uses it"
+        if len(columns) > 1:
+            message = f"the columns {' and '.join(map(repr, columns))} name images: nothing uses them"
+            names = ", ".join(f'"{{{{ {written(name, self._columns) or name} }}}}"' for name in columns)
+            hint = (
+                f"write  from: {source}  to edit those of {column!r},  images: [{names}]  in the job to send all "
+                "of them in one edit, or  columns: {images: null}  under from for none"
+            )
+        return self._place(column, "unused_images", message, hint)
 
     def _values(self, column: str) -> list[str]:
         return list(texts(self._head, column))
@@ -224,12 +249,14 @@ class _Columns:
             message = f"the column {column!r} sets nothing: no parameter takes a negative prompt"
             self._warn(column, "strange_column", message, hint)
             return
-        parameter = next((name for name in self._free if folded(name) == plain), None)
-        if parameter is None and len(plain) > 3:
-            parameter = nearest(plain, sorted(self._free), _LIKE)
+        cells = [str(row[column]) for row in self._head if str(row.get(column) or "").strip()]
+        parameter = parameter_of(column, cells, self._free)
         if parameter is not None:
             message = f"the column {column!r} sets nothing: the parameter is {parameter!r}"
             self._warn(column, "strange_column", message, f"write {_stated(parameter, column)} under from")
+        elif "size" in self._free and is_side(column, cells):
+            message = f"the column {column!r} sets nothing: the parameter is 'size'"
+            self._warn(column, "strange_column", message, 'write  size: "{{ width }}x{{ height }}"  in the job')
 
     def _warn(self, column: str, code: str, message: str, hint: str) -> None:
         self.warnings.append(self._place(column, code, message, hint))

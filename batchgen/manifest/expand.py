@@ -8,11 +8,12 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ..lazy_dataclass import dataclass
 from .filenames import slug
 from .include import ManifestPart, stated_in
 from .list_spec import From
@@ -27,6 +28,9 @@ MAX_COMBINATIONS = 100_000
 
 #: Variables that every template may name; a column of the same name takes precedence.
 BUILT_IN = ("name", "row", "repeat")
+
+#: Parameters of which the default is taken to be that of rows which cannot be read.
+_SELDOM_IN_ROWS = frozenset({"provider", "model"})
 
 Values = dict[str, Any]
 
@@ -43,6 +47,16 @@ class Entry:
     combinations: tuple[Values, ...]  #: of zip and matrix; one empty mapping if there are none
     lists: tuple[Listing, ...] = ()
     repeat: int = 1
+    unknown: frozenset[str] = frozenset()  #: parameters whose values are wrong, which was reported
+    lacks_variables: bool = False  #: not all of its variables are known, for a reason that was reported
+
+    @property
+    def without_rows(self) -> Entry:
+        """Return the entry as one row, for the check of the parameters that do not depend on its rows."""
+        unknown = self.unknown | (PARAMETERS - self.own.keys() - _SELDOM_IN_ROWS) | {"id"}
+        return replace(
+            self, axes={}, combinations=({},), lists=(), repeat=1, unknown=unknown, lacks_variables=True
+        )  # fmt: skip
 
     def origin(self, name: str | None = None) -> Origin:
         """Return where a parameter was written: in the job, its matrix or the defaults; the job itself if nowhere."""
@@ -77,103 +91,112 @@ class Row(NamedTuple):
 
 
 def entries(part: ManifestPart, problems: Problems, warnings: Problems, leave_out: FilePath) -> Iterator[Entry]:
-    """Yield the jobs and prompts of one file in order, except those that cannot be checked further.
+    """Yield the jobs and prompts of one file in order, except those that cannot be checked at all.
 
     *leave_out* is the batch's output folder, whose images never become sources.
     """
     checked = part.checked
-    if ("defaults",) in checked.broken:
-        return
     for number, job in enumerate(checked.manifest.jobs):
         path: Path = ("jobs", number)
         if path not in checked.broken:
-            yield from _entry(part, path, job, problems, warnings, leave_out)
+            yield _entry(part, path, job, problems, warnings, leave_out)
+    plain = _plain(part, ("prompts",), {})
     prompts: object = checked.manifest.prompts  # a From where it names a file
     if isinstance(prompts, From):
         lists = _lists(part, ("prompts",), [prompts], problems, leave_out)
-        if lists is not None:
-            yield Entry(part=part, path=("prompts",), own={}, vars={}, axes={}, combinations=({},), lists=lists)
+        yield replace(plain, lists=lists) if lists else plain.without_rows
         return
     for number, prompt in enumerate(checked.manifest.prompts):
         if ("prompts", number) not in checked.broken:
-            own = {"prompt": prompt}
-            yield Entry(part=part, path=("prompts", number), own=own, vars={}, axes={}, combinations=({},))
+            yield _plain(part, ("prompts", number), {"prompt": prompt})
+
+
+def _plain(part: ManifestPart, path: Path, own: Mapping[str, Any], wrong: frozenset[str] = frozenset()) -> Entry:
+    """Return a job that nothing multiplies; *wrong* are its keys whose values are wrong."""
+    unknown = wrong | part.unknown_defaults.difference(own) if wrong or part.unknown_defaults else wrong
+    return Entry(
+        part=part, path=path, own=own, vars={}, axes={}, combinations=({},), unknown=unknown,
+        lacks_variables=part.lacks_variables,
+    )  # fmt: skip
+
+
+#: Keys that multiply a job, or give its templates their variables.
+_OF_ROWS = frozenset({"from", "columns", "matrix", "zip", "vars", "repeat"})
 
 
 def _entry(  # noqa: PLR0917 - a job, its place, and where problems go
     part: ManifestPart, path: Path, job: JobSpec, problems: Problems, warnings: Problems, leave_out: FilePath
-) -> Iterator[Entry]:
-    own = stated_in(job)
-    if len(own) == len(job.model_fields_set):  # nothing multiplies it
-        yield Entry(part=part, path=path, own=own, vars={}, axes={}, combinations=({},))
-        return
-    here = part.origin(*path)
-    try:
-        axes, combinations = _combinations(job, here, warnings)
-    except _Wrong as wrong:
-        problems.add(wrong.problem)
-        return
+) -> Entry:
+    own, wrong = stated_in(job), part.checked.unknown.get(path, frozenset())
+    entry = _plain(part, path, own, wrong - _OF_ROWS)
+    if len(own) == len(job.model_fields_set) and not wrong:  # nothing multiplies it
+        return entry
+    combined = None if wrong & {"matrix", "zip"} else _combinations(job, part.origin(*path), problems, warnings)
+    axes, combinations = combined or ({}, ())
     default = part.defaults.get("convert")
     convert = own.get("convert", default and default.value)
     lists = _lists(part, path, job.rows, problems, leave_out, job.columns, convert=convert is not None)
-    if lists is not None:
-        variables = {name: value for name, value in job.vars.items() if name not in PARAMETERS}
-        yield Entry(
-            part=part, path=path, own=own, vars=variables, axes=axes, combinations=combinations, lists=lists,
-            repeat=job.repeat,
-        )  # fmt: skip
-
-
-class _Wrong(Exception):
-    def __init__(self, problem: Any) -> None:  # noqa: ANN401
-        super().__init__(str(problem))
-        self.problem = problem
+    if wrong & _OF_ROWS or not combinations or (job.rows and not lists):
+        return entry.without_rows
+    variables = {name: value for name, value in job.vars.items() if name not in PARAMETERS}
+    return replace(entry, vars=variables, axes=axes, combinations=combinations, lists=lists, repeat=job.repeat)
 
 
 def _combinations(
-    job: JobSpec, here: Origin, warnings: Problems
-) -> tuple[Mapping[str, Sequence[Any]], tuple[Values, ...]]:
-    """Return the variables of zip and matrix, and every combination of their values."""
+    job: JobSpec, here: Origin, problems: Problems, warnings: Problems
+) -> tuple[Mapping[str, Sequence[Any]], tuple[Values, ...]] | None:
+    """Return the variables of zip and matrix, and every combination of their values; None, reported, if they clash."""
     zipped: list[Values] = [{}]
+    valid = True
     if job.zip:
         lengths = {name: len(values) for name, values in job.zip.items()}
         if len(set(lengths.values())) > 1:
             described = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-            raise _Wrong(here.inside("zip").problem("zip", f"lists must be equally long: {described}"))
-        zipped = [dict(zip(job.zip, values, strict=True)) for values in zip(*job.zip.values(), strict=True)]
+            problems.add(here.inside("zip").problem("zip", f"lists must be equally long: {described}"))
+            valid = False
+        zipped = [dict(zip(job.zip, values, strict=True)) for values in zip(*job.zip.values(), strict=False)]
     if job.matrix is None:
-        return dict(job.zip), tuple(zipped)
+        return (dict(job.zip), tuple(zipped)) if valid else None
     axes = job.matrix.axes
     where = here.inside("matrix")
-    shared = set(axes) & set(job.zip)
-    if shared:
-        raise _Wrong(where.problem("twice", f"{min(shared)!r} is under matrix and under zip"))
+    if shared := set(axes) & set(job.zip):
+        problems.add(where.problem("twice", f"{min(shared)!r} is under matrix and under zip"))
+        valid = False
     size = len(zipped) * (math.prod(len(values) for values in axes.values()) + len(job.matrix.include)) * job.repeat
     if size > MAX_COMBINATIONS:
         message = f"{size:,} combinations; at most {MAX_COMBINATIONS:,} are made from one job"
-        raise _Wrong(where.problem("too_many", message, "leave a variable out, or use `from` with a list"))
-    grid = _grid(job.matrix, where, warnings)
+        problems.add(where.problem("too_many", message, "leave a variable out, or use `from` with a list"))
+        return None
+    grid = _grid(job.matrix, where, problems, warnings)
+    if not valid or not grid:
+        return None
     return {**axes, **job.zip}, tuple({**side, **point} for side in zipped for point in grid)
 
 
-def _grid(matrix: Matrix, where: Origin, warnings: Problems) -> list[Values]:
-    """Return the points of the matrix: the product of its axes, without the excluded and with the included ones."""
-    axes = matrix.axes
+def _grid(matrix: Matrix, where: Origin, problems: Problems, warnings: Problems) -> list[Values]:
+    """Return the points of the matrix: the product of its axes, without the excluded and with the included ones.
+
+    There are none where a rule is wrong, which is reported.
+    """
+    axes, valid = matrix.axes, True
     for number, rule in enumerate(matrix.exclude):
         unknown = [name for name in rule if name not in axes]
         if unknown or not rule:
             message = f"the matrix has no {unknown[0]!r}" if unknown else "is empty: it would exclude everything"
-            raise _Wrong(where.inside("exclude", number).problem("exclude", message))
+            problems.add(where.inside("exclude", number).problem("exclude", message))
+            valid = False
+    if not valid:
+        return []
     grid, excluding = _not_excluded(axes, matrix.exclude)
     for number in range(len(matrix.exclude)):
         if number not in excluding:
-            hint = 'look at the spelling; 1 and "1" are two values'
+            hint = "look at the spelling; 1 and '1' are two values"
             warnings.add(
                 where.inside("exclude", number).problem("no_match", "excludes nothing: no combination matches", hint)
             )
     grid += [dict(extra) for extra in matrix.include]
     if not grid:
-        raise _Wrong(where.problem("empty", "the matrix leaves no combination"))
+        problems.add(where.problem("empty", "the matrix leaves no combination"))
     return grid
 
 
@@ -217,8 +240,8 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
     columns: Mapping[str, str | None] = MappingProxyType({}),
     *,
     convert: bool = False,
-) -> tuple[Listing, ...] | None:
-    """Return the lists of *sources*; None where one cannot be used, which is reported."""
+) -> tuple[Listing, ...]:
+    """Return the lists of *sources*, except those that cannot be used, which are reported."""
     listings = []
     here = part.origin(*path) if path[0] == "prompts" else part.origin(*path, "from")
     for source in sources:
@@ -238,28 +261,33 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
                 )  # fmt: skip
             except BadList as bad:
                 problems.add(here.problem("bad_list", str(bad)))
-                return None
     return tuple(listings)
 
 
-def rows(entry: Entry, scope: Mapping[str, Any], report: Callable[..., None]) -> Iterator[Row]:
+def rows(
+    entry: Entry, scope: Mapping[str, Any], report: Callable[..., None], report_list: Callable[[BadList], None]
+) -> Iterator[Row]:
     """Yield the rows of *entry*; *scope* is the variables that all of them share.
 
-    *report* is called for each bad row of a list, with listing, line, column, code, message and hint.
+    *report* is called for each bad row of a list, with listing, line, column, code, message and hint, and *report_list*
+    for a list that cannot be read to its end.
     """
     base = {**scope, "repeat": 1, **entry.vars}
     number = 0
     alone = entry.combinations == ({},) and entry.repeat == 1
     for source in entry.lists or (None,):
-        for line, values in _read(source, report):
-            number += 1
-            if alone:
-                yield Row({**base, "row": number, **values}, source, line, {}, 1)
-                continue
-            for combination in entry.combinations:
-                for repeat in range(1, entry.repeat + 1):
-                    row_values = {**base, "row": number, "repeat": repeat, **values, **combination}
-                    yield Row(row_values, source, line, combination, repeat)
+        try:
+            for line, values in _read(source, report):
+                number += 1
+                if alone:
+                    yield Row({**base, "row": number, **values}, source, line, {}, 1)
+                    continue
+                for combination in entry.combinations:
+                    for repeat in range(1, entry.repeat + 1):
+                        row_values = {**base, "row": number, "repeat": repeat, **values, **combination}
+                        yield Row(row_values, source, line, combination, repeat)
+        except BadList as bad:
+            report_list(bad)
 
 
 _ONE_EMPTY_ROW: tuple[tuple[int, Values], ...] = ((0, {}),)

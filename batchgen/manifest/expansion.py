@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from ..errors import ManifestError, suggest
+from ..errors import ManifestError, nearest, suggest
 from . import columns, expand, volume
 from .batch import PlannedJob, SkippedJobs
 from .builder import JobBuilder, Naming
@@ -53,11 +53,10 @@ class Expansion:
         self._sources = Sources()
         self._used: set[str] = set()  #: variables that templates name
         entries = (entry for part in parts for entry in expand.entries(part, problems, warnings, folder))
-        resolved = (
+        self._entries = [
             columns.resolve(entry, naming.row_variables, problems, warnings)
             for entry in volume.within(entries, problems)
-        )
-        self._entries = [entry for entry in resolved if entry is not None]
+        ]
         self._naming = self._checked(naming, problems)
         self._kept: list[PlannedJob] | None = []
         self._size = 0
@@ -98,7 +97,8 @@ class Expansion:
         self._photos.report(warnings)
         if not self._size and not problems and self._entries:
             self._report_no_jobs(problems)
-        self._warn_of_unused(warnings)
+        if not problems:
+            self._warn_of_unused(warnings)
 
     def _report_no_jobs(self, problems: Problems) -> None:
         origin = self._entries[0].origin()
@@ -129,10 +129,9 @@ class Expansion:
         defaults = {id(part): _defaults(part, problems) for part in self._parts}
         for entry in self._entries:
             template = JobTemplate(entry, defaults[id(entry.part)], problems)
-            if template.valid:
-                _warn_of_prompt(entry, warnings)
-                self._used |= template.variables
-                yield from self._jobs_of(template, builder, problems, warnings)
+            _warn_of_prompt(entry, warnings)
+            self._used |= template.variables
+            yield from self._jobs_of(template, builder, problems, warnings)
 
     def _jobs_of(
         self, template: JobTemplate, builder: JobBuilder, problems: Problems, warnings: Problems
@@ -145,17 +144,15 @@ class Expansion:
             problem = entry.origin().problem(code, message, hint)
             problems.add(replace(problem, file=listing.file, line=line, column=column))
 
-        try:
-            for row in expand.rows(entry, {"name": self._naming.batch, **common}, report):
-                if check is not None:
-                    check.add(row)
-                job = template.render(row, problems)
-                if job is not None:
-                    yield from builder.jobs(job)
-            if check is not None:
-                check.report(warnings)
-        except BadList as bad:
+        def report_list(bad: BadList) -> None:
             problems.add(entry.origin().inside("from").problem("bad_list", str(bad)))
+
+        for row in expand.rows(entry, {"name": self._naming.batch, **common}, report, report_list):
+            if check is not None:
+                check.add(row)
+            yield from builder.jobs(template.render(row, problems))
+        if check is not None:
+            check.report(warnings)
 
     def _checked(self, naming: Naming, problems: Problems) -> Naming:
         """Return *naming*; where it names a variable that no job has, plain ids, so that the rest can be checked."""
@@ -169,7 +166,9 @@ class Expansion:
         if not unknown:
             return naming
         hint = suggest(unknown[0], sorted(known), f"there are: {', '.join(FILE_FIELDS)}, and variables")
-        problems.add(naming.origin.problem("template", f"no job has a variable {unknown[0]!r}", hint))
+        # A misspelt name of the file's own is one whatever variables the jobs have.
+        if nearest(unknown[0], FILE_FIELDS) or not any(entry.lacks_variables for entry in self._entries):
+            problems.add(naming.origin.problem("template", f"no job has a variable {unknown[0]!r}", hint))
         return replace(naming, file=Template("{{ id }}"))
 
     def _warn_of_unused(self, warnings: Problems) -> None:
@@ -200,7 +199,7 @@ def _warn_of_prompt(entry: Entry, warnings: Problems) -> None:
     origin, prompt = entry.origin("prompt"), entry.own.get("prompt")
     if isinstance(prompt, str) and "{%" in prompt and not is_template(prompt):
         message = "contains {% but no {{ }}, so it is not a template: it is sent as it is"
-        warnings.add(origin.problem("no_template", message, 'add {{ "" }} to have it rendered'))
+        warnings.add(origin.problem("no_template", message, "add {{ '' }} to have it rendered"))
     if origin.places.commented and origin.places.find(origin.path) in origin.places.commented:
         message = "the prompt ends before the #; what follows is a comment"
         warnings.add(origin.problem("cut_prompt", message, "put the prompt in quotes"))

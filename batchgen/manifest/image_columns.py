@@ -58,6 +58,15 @@ _NAMES = frozenset(
         "bild",
         "bilder",
         "bildpfad",
+        "bilddatei",
+        "bildurl",
+        "produktbild",
+        "productimage",
+        "productphoto",
+        "dateiname",
+        "datei",
+        "fichier",
+        "imagesource",
         "imagen",
         "immagine",
         "reference",
@@ -80,8 +89,8 @@ def folded(name: str) -> str:
 
 
 def is_image_name(column: str) -> bool:
-    """Return whether a column is named like ``images``."""
-    return folded(column) in _NAMES
+    """Return whether a column is named like ``images``; several may be numbered."""
+    return folded(column).rstrip("0123456789") in _NAMES
 
 
 def texts(rows: Sequence[Mapping[str, Any]], column: str) -> Iterator[str]:
@@ -103,6 +112,11 @@ def exist(values: Sequence[str], folder: Path) -> bool:
     """Return whether one of the cells names a file in *folder*."""
     names = (name for value in values for name in image_names(value, folder))
     return any("://" not in name[:20] and "\0" not in name and find(folder, name) is not None for name in names)
+
+
+def are_urls(values: Sequence[str], column: str) -> bool:
+    """Return whether the cells of a column whose name means nothing but images are URLs."""
+    return _CERTAIN.search(folded(column)) is not None and any("://" in value[:20] for value in values)
 
 
 def _names_image(value: str, *, any_url: bool) -> bool:

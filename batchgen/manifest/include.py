@@ -9,13 +9,14 @@ from __future__ import annotations
 import glob
 import itertools
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ManifestError
+from ..files import naming
+from ..lazy_dataclass import dataclass
 from . import secrets as keys
 from .locations import Origin, Places
 from .model import PARAMETERS, PREPARATION, Parameters
@@ -24,7 +25,6 @@ from .validate import ValidationResult, validate
 from .yaml_reader import read
 
 MAX_FILES, MAX_DEPTH = 1_000, 50
-_REPEATED = re.compile(r"\*\*(?:/\*\*)+")
 
 #: Keys that count only in the manifest named on the command line.
 _OF_THE_WHOLE = ("name", "output", "deliver", "retry", "on_unknown", "budget", "confirm_above")
@@ -52,6 +52,9 @@ class ManifestPart:
     includes: list[ManifestPart] = field(default_factory=list)
     defaults: Mapping[str, Given] = field(default_factory=dict)  #: defaults of its jobs
     vars: Mapping[str, Given] = field(default_factory=dict)  #: variables of its templates
+    is_incomplete: bool = False  #: a file that it includes cannot be read, which was reported
+    unknown_defaults: frozenset[str] = frozenset()  #: parameters that a wrong default or a missing file may set
+    lacks_variables: bool = False  #: wrong or missing are files or ``vars`` that may hold more variables
 
     def origin(self, *path: str | int) -> Origin:
         """Return the place of a value in this file."""
@@ -65,6 +68,7 @@ def gather(path: Path, problems: Problems, warnings: Problems, content: bytes | 
     parts[_real(path)] = root
     _include(root, parts, (_real(path),), problems, warnings)
     _inherit(root, set())
+    _mark_unknown(parts.values())
     return list(parts.values())
 
 
@@ -90,9 +94,10 @@ def _include(
         origin = part.origin("include", number)
         paths = _matches(part, name)
         if not paths:
+            part.is_incomplete = True
             problems.add(origin.problem("no_match", f"{name} matches no file in {part.folder}"))
         elif not os.path.lexists(paths[0]):
-            paths = []
+            paths, part.is_incomplete = [], True
             problems.add(origin.problem("not_found", f"{name} does not exist in {part.folder}"))
         for path in paths:
             real = _real(path)
@@ -103,11 +108,13 @@ def _include(
             elif len(parts) >= MAX_FILES or len(chain) >= MAX_DEPTH:
                 message = f"more than {MAX_FILES} files are included, or more than {MAX_DEPTH} levels deep"
                 problems.add(origin.problem("too_many_files", message))
+                part.is_incomplete = True
             else:
                 try:
                     inner = _read(path, problems, warnings)
                 except ManifestError as error:
                     problems.extend(error.problems)
+                    part.is_incomplete = True
                     continue
                 warnings.extend(_not_used(inner))
                 parts[real] = inner
@@ -120,10 +127,7 @@ def _matches(part: ManifestPart, name: str) -> list[Path]:
     base = part.file.parent
     if not glob.has_magic(name):
         return [base / name]
-    # Path.glob refuses absolute patterns.
-    # Each further ** of a row of them would search all folders once more.
-    paths = glob.iglob(_REPEATED.sub("**", name), root_dir=base, recursive=True)  # noqa: PTH207
-    return [base / path for path in sorted(itertools.islice(paths, MAX_FILES + 1))]
+    return [base / path for path in sorted(itertools.islice(naming.matching(base, name), MAX_FILES + 1))]
 
 
 def _not_used(part: ManifestPart) -> Iterator[Any]:
@@ -155,6 +159,18 @@ def _inherit(part: ManifestPart, done: set[int]) -> None:
             inner.defaults = laid(part.defaults, inner.defaults)
             inner.vars = {**part.vars, **inner.vars}
             _inherit(inner, done)
+
+
+def _mark_unknown(parts: Iterable[ManifestPart]) -> None:
+    """Mark in *parts* what is not known because a file or a section is wrong, so that nothing is reported of it."""
+    wrong = [part.checked.unknown for part in parts]
+    names = frozenset[str]().union(*(unknown.get(("defaults",), frozenset()) for unknown in wrong))
+    missing = any(part.is_incomplete or "include" in part.checked.unknown.get((), ()) for part in parts)
+    if missing or any(("defaults",) in part.checked.broken for part in parts):
+        names = PARAMETERS | PREPARATION
+    for part in parts:
+        part.unknown_defaults = names
+        part.lacks_variables = missing or any("vars" in unknown.get((), ()) for unknown in wrong)
 
 
 def stated_in(parameters: Parameters) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Warnings about the lists of a job: empty cells that leave gaps, and what the lists themselves noticed."""
+"""Warnings about the lists of a job: empty cells that leave gaps, unused images, and what the lists noticed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import replace
 
 from ..errors import Problem
 from .expand import Row
+from .image_columns import hold_images, is_image_name, texts
+from .lists.rows import flow_text
 from .problems import Problems
 from .render import JobTemplate
 
@@ -17,6 +19,12 @@ class ListCheck:
         self._entry = template.entry
         self._printed = sorted(template.printed)
         self._gaps: dict[str, tuple[int, Row]] = {}  #: number of rows with an empty cell, and the first, by column
+        entry = template.entry
+        #: Columns that are no images that nothing sends; more are added with the rows that have them.
+        self._checked = {*template.variables, *entry.axes, *entry.vars, *entry.part.vars}
+        self._named_images: list[str] = []
+        self._unused: dict[str, Row] = {}  #: the first row with an image, by column
+        self._has_images = any("images" in given for given in (entry.own, entry.axes, entry.part.defaults))
 
     def add(self, row: Row) -> None:
         """Check one row of a list."""
@@ -26,6 +34,20 @@ class ListCheck:
             if type(value) is str and (not value or value.isspace()) and name not in row.combination:
                 count, first = self._gaps.get(name, (0, row))
                 self._gaps[name] = count + 1, first
+        if not self._has_images and "images" not in values and row.listing is not None and row.listing.is_table:
+            self._look_for_images(row)
+
+    def _look_for_images(self, row: Row) -> None:
+        """Find images that nothing sends: below the rows that ``columns`` looks at, columns may fill or appear."""
+        values = row.values
+        if not values.keys() <= self._checked:
+            self._named_images += [name for name in values if name not in self._checked and is_image_name(name)]
+            self._checked |= values.keys()
+        if not self._named_images or row.listing is None or "images" in row.listing.mapping.names:
+            return
+        for name in [name for name in self._named_images if hold_images(list(texts([values], name)), name)]:
+            self._named_images.remove(name)
+            self._unused[name] = row
 
     def report(self, warnings: Problems) -> None:
         """Warn of what the rows have shown, and of what the lists themselves noticed while they were read."""
@@ -35,6 +57,10 @@ class ListCheck:
             where = f'where: {{{name}: "?*"}} takes only rows that have it'
             hint = f"{{{{ {name} | default('...') }}}} fills it; {where}"
             warnings.add(self._problem(row, row.line, name, "empty_cell", message, hint))
+        for name, row in self._unused.items():
+            message = f"the column {name!r} names an image, but nothing sends it"
+            hint = f"write columns: {{images: {flow_text(name)}}} under from to edit its images"
+            warnings.add(self._problem(row, row.line, name, "unused_images", message, hint))
         for listing in self._entry.lists:
             for code, message, hint in listing.remarks:
                 problem = self._entry.origin().inside("from").problem(code, f"{listing.file}: {message}", hint)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from ..errors import Problem
+from ..lazy_dataclass import dataclass
 from .batch import SkippedJobs
 from .locations import Origin
 from .problems import Problems

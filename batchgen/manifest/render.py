@@ -5,11 +5,13 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from ..errors import Problem
+from ..lazy_dataclass import dataclass
 from ..providers.validation import DROPPABLE
+from ..wording import canonical
 from . import expand
 from .cells import image_names
 from .expand import Entry, Row
@@ -27,6 +29,9 @@ _FILES = frozenset({"images", "mask"})
 _LISTS = frozenset({"provider", "tags"})
 NUMBERS = frozenset({"n", "per_request", "seed", "priority", "output_compression"})
 
+#: Parameters that are one word, for which blanks and invisible characters around it do not count.
+_WORDS = frozenset({"model", "size", "quality", "resolution", "background", "output_format", "moderation"})
+
 _WHOLE_NUMBER = re.compile(r"[-+]?[0-9]{1,30}")
 
 
@@ -39,13 +44,22 @@ class RenderedJob:
     values: dict[str, Any]  #: parameters that are set, by the job, its row or the defaults
     id: str | None = None  #: as the job or its row gives it
     defaulted: frozenset[str] = frozenset()  #: parameters of the request that only the defaults set
+    unknown: frozenset[str] = frozenset()  #: parameters whose values are wrong, which was reported: it cannot be made
+
+    def leave_out(self, *names: str) -> None:
+        """Leave out parameters whose values are wrong, so that the others can be checked."""
+        self.unknown |= {*names}
+        for name in names:
+            self.values.pop(name, None)
 
     def problem(self, name: str | None, code: str, message: str, hint: str = "") -> Problem:
         """Return a Problem with the parameter *name*, placed in the list where the value comes from one."""
         entry, row = self.template.entry, self.row
         problem = entry.origin(name).problem(code, message, hint)
         column = self.template.column(name, row) if name else None
-        from_manifest = name in self.values and (name not in row.values or name in row.combination)
+        is_cell = name in row.values and name not in row.combination and name in self.template.settable
+        varies = name is None or name == "id" or bool(self.template.variables_of(name))
+        from_manifest = not is_cell and (name in self.values or not varies)
         if row.listing is None or (column is None and from_manifest):
             return problem
         line, position = row.listing.place(row.line, column)
@@ -120,7 +134,7 @@ class CompiledFields:
 
     literals: dict[str, Any]
     templates: dict[str, AnyTemplate]
-    valid: bool = True  #: False: a template is wrong, which is reported
+    wrong: frozenset[str] = frozenset()  #: those whose template is wrong, which is reported
 
     @classmethod
     def of(
@@ -136,7 +150,7 @@ class CompiledFields:
         """
         literals: dict[str, Any] = {}
         templates: dict[str, AnyTemplate] = {}
-        valid = True
+        wrong = set()
         for name, value in parameters.items():
             hint = column_hint(value)
             try:
@@ -145,21 +159,20 @@ class CompiledFields:
                 hint = str(fault)
             if hint:
                 problems.add(origin(name).problem("template", hint))
-                valid = False
+                wrong.add(name)
                 continue
             if template is None:
                 literals[name] = value
             else:
                 templates[name] = template
-        return cls(literals, templates, valid)
+        return cls(literals, templates, frozenset(wrong))
 
     def under(self, over: CompiledFields) -> CompiledFields:
         """Return these fields with those of *over* in place of their own."""
-        literals = {name: value for name, value in self.literals.items() if name not in over.templates}
-        templates = {name: template for name, template in self.templates.items() if name not in over.literals}
-        return CompiledFields(
-            literals | over.literals, templates | over.templates, self.valid and over.valid
-        )  # fmt: skip
+        own = over.literals.keys() | over.templates.keys() | over.wrong
+        literals = {name: value for name, value in self.literals.items() if name not in own}
+        templates = {name: template for name, template in self.templates.items() if name not in own}
+        return CompiledFields(literals | over.literals, templates | over.templates, self.wrong - own | over.wrong)
 
 
 class JobTemplate:
@@ -170,10 +183,10 @@ class JobTemplate:
         own = {name: _with_default(entry, name, value) for name, value in entry.own.items()}
         fields = defaults.under(CompiledFields.of(own, entry.origin, problems, self._misnamed))
         self.settable = PARAMETERS - entry.own.keys()  #: parameters that a variable of the same name sets
-        self._literals = {name: value for name, value in fields.literals.items() if value is not None}
+        self._literals = {name: _value(name, value) for name, value in fields.literals.items() if value is not None}
         self._templates = fields.templates
         self._defaulted = DROPPABLE & (entry.part.defaults.keys() - entry.own.keys())
-        self.valid = fields.valid and not self._lacks_variables(problems)
+        self.unknown = entry.unknown | fields.wrong | self._without_variables(problems)
         sets_images = "images" in fields.literals or "images" in fields.templates or "images" in entry.axes
         self._needs_images = bool(entry.lists) and not sets_images
 
@@ -201,45 +214,51 @@ class JobTemplate:
         printed = (template.printed for name, template in self._templates.items() if name not in _FILES)
         return frozenset(filter(self._is_column, frozenset[str]().union(*printed)))
 
-    def _lacks_variables(self, problems: Problems) -> bool:
-        """Report variables that no row can have: once, at the template, instead of row by row."""
+    def _without_variables(self, problems: Problems) -> frozenset[str]:
+        """Return the parameters that name variables which no row can have.
+
+        They are reported once, at the template, instead of row by row.
+        """
         if not self._templates or (variables := expand.variables(self.entry)) is None:
-            return False
+            return frozenset()
         lacking = [
             (field, name)
             for field, template in self._templates.items()
             if not (field in variables and field in self.settable)
             for name in sorted(template.names - variables)
         ]
-        for field, name in lacking:
+        for field, name in lacking if not self.entry.lacks_variables else ():
             problems.add(self.entry.origin(field).problem("template", no_variable(name, variables)))
-        return bool(lacking)
+        return frozenset(field for field, _ in lacking)
 
-    def render(self, row: Row, problems: Problems) -> RenderedJob | None:
-        """Return the job of *row*; None where a template cannot be rendered, which is reported."""
+    def render(self, row: Row, problems: Problems) -> RenderedJob:
+        """Return the job of *row*; what cannot be rendered is reported, and unknown."""
         values = dict(self._literals)
         job = RenderedJob(self, row, values)
         given = self._given(row)
-        failed = False
+        failed: list[str] = []
         for name, template in self._templates.items():
-            if name in given and name not in _ADDED:
+            if (name in given and name not in _ADDED) or name in self.unknown:
                 continue
             try:
                 value = template.render(row.values)
             except TemplateFault as fault:
-                problems.add(job.problem(name, "template", str(fault)))
-                failed = True
+                if not (self.entry.lacks_variables and template.names - row.values.keys()):
+                    problems.add(job.problem(name, "template", str(fault)))
+                failed.append(name)
                 continue
-            values[name] = _number(value) if name in NUMBERS else value
+            values[name] = _value(name, value)
         for name, value in given.items():
             values[name] = added(name, values.get(name), value) if name in _ADDED else value
         if self._needs_images and "images" in row.values and not values.get("images") and not _unset(row, "images"):
             hint = f"name an image, or leave such rows out with  {job.where_filled('images')}"
             problems.add(job.problem("images", "empty_images", "is empty, so there is nothing to edit", hint))
-            failed = True
+            failed.append("images")
+        if failed or self.unknown:
+            job.leave_out(*failed, *self.unknown)
         job.id = self._id(row, values.get("id"))
         job.defaulted = self._defaulted.difference(given)
-        return None if failed else job
+        return job
 
     def _id(self, row: Row, written: object) -> str | None:
         if not isinstance(written, str):
@@ -264,13 +283,11 @@ class JobTemplate:
             return str(value) if name == "id" and type(value) is int else value
         if not value.strip():
             return None
-        if name in NUMBERS:
-            return _number(value)
         if name == "images":
             return image_names(value, self.entry.part.folder)
         if name in _LISTS:
             return [item for part in value.split(";") if (item := part.strip())]
-        return value
+        return _value(name, value)
 
     def column(self, name: str, row: Row) -> str | None:
         """Return the column of a list that the parameter *name* comes from, or None."""
@@ -299,6 +316,13 @@ def _with_default(entry: Entry, name: str, value: Any) -> Any:  # noqa: ANN401 -
 def _unset(row: Row, name: str) -> bool:
     """Return whether the manifest says that no column sets the parameter *name*."""
     return row.listing is not None and name in row.listing.mapping.unset and name not in row.combination
+
+
+def _value(name: str, value: Any) -> Any:  # noqa: ANN401 - a parameter's value
+    """Return *value* as the parameter *name* takes it."""
+    if name in NUMBERS:
+        return _number(value)
+    return canonical(value) if name in _WORDS and isinstance(value, str) else value
 
 
 def _number(value: Any) -> Any:  # noqa: ANN401 - a number where it is one

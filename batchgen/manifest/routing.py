@@ -5,24 +5,33 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import field, replace
 from datetime import date
 from itertools import accumulate
 from typing import Any
 
-from ..errors import SettingsError, suggest
+from ..errors import SettingsError, nearest, suggest
+from ..lazy_dataclass import dataclass
 from ..providers import presets, validation
 from ..providers.pricing import estimate
 from ..providers.profile import Model, Profile
 from ..providers.validation import UnsupportedRequest, translate
 from ..route import Route
-from ..task import Task
+from ..task import Kind, Source, Task
 from . import include
 from .include import ManifestPart, merged
 from .messages import shown
 from .model import RoutingSpec
 from .problems import Problems
 from .render import RenderedJob
+
+#: An image in place of one that is wrong, for the check of the other parameters.
+_ANY_IMAGE = (Source(path="an image"),)
+#: An address in place of one that only the user knows.
+_ANY_URL = "https://gateway.invalid"
+#: Parameters that only the provider itself can check.
+_KNOWN_THERE = frozenset({"model"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +94,7 @@ class ProviderTable:
         self._today = today
         self._own, self._origins, self._broken = include.providers(parts)
         self._settings = settings
+        self._incomplete = any(part.is_incomplete for part in parts)
         root = parts[0].checked.data
         self._policy = {key: root[key] for key in ("retry", "on_unknown") if root.get(key) is not None}
         self._profiles: dict[str, Profile | None] = {}
@@ -129,10 +139,15 @@ class ProviderTable:
         """
         names = self._names(job)
         rules = _rules(job.values.get("route"))
-        if not names or not self._knows_weights(job, rules, names):
-            return None
-        profiles = [profile for name in names if (profile := self.profile(name, job)) is not None]
-        if len(profiles) < len(names):
+        self._check_weights(job, rules, names)
+        unknown = [name for name in names if name not in self.names]
+        profiles = [
+            profile for name in names if name not in unknown and (profile := self.profile(name, job)) is not None
+        ]
+        if len(profiles) < len(names) or not names or job.unknown:
+            if len(profiles) + len(unknown) == len(names):  # settings that are wrong may be those of the model
+                meant, open_ = self._meant(unknown) if unknown or not names else ([], frozenset())
+                self._report_certain(job, task, [*profiles, *meant], job.unknown | open_)
             return None
         selection = _Selection(self._today)
         selection.add(profiles, task)
@@ -146,29 +161,65 @@ class ProviderTable:
         return RouteChoice(ordered, bounds, rules, selection.any_prompt, tuple(selection.without))
 
     def _names(self, job: RenderedJob) -> list[str]:
+        """Return the providers that the job names, or the only one there is; unknown ones are reported."""
         names: list[str] = [*dict.fromkeys(job.values.get("provider") or [])]
-        if not names:
+        if not names and "provider" not in job.unknown:
             configured = list(self._own or self._settings)
             if len(configured) == 1:
                 return configured
             example = configured[0] if configured else "aigate"
             hint = f"write  provider: {example}  under defaults:, or in the job; several are tried in order"
             self._problems.add(job.problem("provider", "no_provider", "no provider is named for this job", hint))
-            return []
-        unknown = [name for name in names if name not in self.names]
-        for name in unknown:
-            hint = suggest(name, self.names)
-            message = f"no provider is named {shown(name)}"
-            self._problems.add(job.problem("provider", "unknown_provider", message, hint))
-        return [] if unknown else names
+        for name in names:
+            # Those of a file that cannot be read are not known.
+            if name not in self.names and (not self._incomplete or nearest(name, self.names)):
+                message = f"no provider is named {shown(name)}"
+                self._problems.add(job.problem("provider", "unknown_provider", message, suggest(name, self.names)))
+        return names
 
-    def _knows_weights(self, job: RenderedJob, rules: RoutingSpec, names: list[str]) -> bool:
-        unknown = [name for name in rules.weights if name not in names]
-        if unknown:
-            hint = suggest(unknown[0], names, f"the job's providers: {', '.join(names)}")
-            message = f"weights names {shown(unknown[0])}, which is not a provider of this job"
+    def _meant(self, names: Sequence[str]) -> tuple[list[Profile], frozenset[str]]:
+        """Return the providers that may be meant by unknown *names*, and the parameters that only these know.
+
+        They are the nearest ones, or all where none is near: the name may be that of a provider with other models.
+        """
+        near = [nearest(name, self.names) for name in names]
+        is_any = not names or None in near
+        profiles = []
+        for name in self.names if is_any else filter(None, near):
+            settings = merged(self._settings.get(name, {}), self._own.get(name) or {})
+            with suppress(SettingsError):
+                profiles.append(presets.profile(name, {"base_url": _ANY_URL, **settings}))
+        return profiles, _KNOWN_THERE if is_any else frozenset()
+
+    def _report_certain(
+        self, job: RenderedJob, task: Task, profiles: Sequence[Profile], unknown: frozenset[str]
+    ) -> None:
+        """Report what every one of *profiles* would refuse, except for *unknown* parameters."""
+        tasks = [task]
+        if "images" in job.unknown:
+            tasks = [replace(task, kind=Kind.GENERATE, images=()), replace(task, kind=Kind.EDIT, images=_ANY_IMAGE)]
+        refused: dict[str, UnsupportedRequest] | None = None
+        for profile in profiles:
+            for variant in tasks:
+                request = replace(variant, provider=profile.name, model=variant.model or profile.default_model)
+                request = translate(request, profile)
+                misfits = validation.unforgiven(validation.check(request, profile), job.defaulted)
+                if not misfits and self._today is not None:
+                    misfits = validation.discontinued(request, profile, self._today)
+                first = {misfit.field: misfit for misfit in misfits if misfit.field not in unknown}
+                refused = first if refused is None else {key: refused[key] for key in refused if key in first}
+        if refused:
+            self._report(job, {"": tuple(refused.values())})
+
+    def _check_weights(self, job: RenderedJob, rules: RoutingSpec, names: list[str]) -> None:
+        """Report weights of providers that are not among the *names* of the job's."""
+        unknown = [name for name in rules.weights if name not in names] if names else []
+        for name in unknown:
+            hint = suggest(name, names, f"the job's providers: {', '.join(names)}")
+            message = f"weights names {shown(name)}, which is not a provider of this job"
             self._problems.add(job.problem("route", "route", message, hint))
-        return not unknown
+        if unknown:
+            job.leave_out("route")
 
     def _report(self, job: RenderedJob, misfits: Mapping[str, tuple[UnsupportedRequest, ...]]) -> None:
         """Report what the first provider would refuse, and briefly why the others cannot do the job either."""

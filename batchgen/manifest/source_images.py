@@ -7,13 +7,14 @@ import hashlib
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 from ..files import naming
 from ..files.opening import OpenError, open_file
+from ..lazy_dataclass import dataclass
 from ..task import Source
 
 if TYPE_CHECKING:
@@ -114,8 +115,8 @@ class Sources:
                 sources.append(local[-1].prepared(preparation))
         return tuple(sources), tuple(local)
 
-    def mask(self, name: str, first: Source, folder: Path, preparation: Preparation = _NONE) -> Source:
-        """Return a mask: a PNG with alpha, as large as the *first* image; raise BadSource otherwise."""
+    def mask(self, name: str, first: Source | None, folder: Path, preparation: Preparation = _NONE) -> Source:
+        """Return a mask: a PNG with alpha, as large as the *first* image if that is known; or raise BadSource."""
         if is_url(name):
             return Source(url=_checked_url(name))
         mask = self._image(name, folder)
@@ -124,7 +125,7 @@ class Sources:
         if not mask.photo.alpha:
             raise BadSource(f"the mask {name} has no alpha channel; its transparent parts mark what may change")
         source = mask.prepared(preparation._replace(convert=None))
-        if first.path is not None:
+        if first is not None and first.path is not None:
             image = self._image(first.path, folder)
             size, wanted = mask.size(source), image.size(first)
             if size != wanted:
@@ -144,8 +145,10 @@ class Sources:
         except ValueError:  # a NUL
             return (name,)
         if (folder, name) not in self._matches:
-            # Path.glob refuses absolute patterns and some relative ones
-            paths = glob.iglob(name, root_dir=folder, recursive=True)  # noqa: PTH207
+            fixed = naming.fixed_parts(folder, name)
+            parts = name.split("/")
+            pattern = "/".join([*map(glob.escape, parts[:fixed]), *parts[fixed:]])
+            paths = naming.matching(folder, pattern)
             self._matches[folder, name] = tuple(sorted(itertools.islice(paths, MAX_MATCHES + 1)))
         matches = self._matches[folder, name]
         if not matches:
@@ -185,8 +188,16 @@ class Sources:
         if error.why == "device":
             return BadSource(f"{name} {error}")
         if error.why == "missing":
-            return MissingSource(f"{name}: {error} ({path})", self._guess(name, folder))
+            if os.path.islink(path):  # noqa: PTH114
+                return BadSource(f"{name}: is a link to {os.readlink(path)}, which does not exist")  # noqa: PTH115
+            shown = f"{name}: {error} ({path})" if name.isprintable() else f"{name!r}: {error}"
+            return (
+                BadSource(f"{shown}{hint}") if (hint := _several(name, folder)) else self._missing(shown, name, folder)
+            )
         return BadSource(f"{name}: {error} ({path})")
+
+    def _missing(self, message: str, name: str, folder: Path) -> MissingSource:
+        return MissingSource(message, self._guess(name, folder))
 
     def _guess(self, name: str, folder: Path) -> str | None:
         self._guesses += 1
@@ -200,11 +211,20 @@ class Sources:
         return MissingSource(f"{pattern}: there is no such file in {folder}", self._guess(pattern, folder))
 
 
+def _several(name: str, folder: Path) -> str:
+    """Return a hint where *name* is several files in one cell, separated by something else than semicolons."""
+    for separator, called in ((",", "commas"), ("|", "bars"), ("\n", "line breaks")):
+        names = [part.strip() for part in name.split(separator)]
+        if len(names) > 1 and all(part and naming.find(folder, part) is not None for part in names):
+            return f"; separate several images with ; and not with {called}"
+    return ""
+
+
 def _matches_otherwise(pattern: str, folder: Path) -> bool:
     """Return whether a pattern matches a file if upper and lower case do not count in its suffix."""
     stem, suffix = os.path.splitext(pattern)  # noqa: PTH122
     either = "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in suffix)
-    return any(glob.iglob(f"{stem}{either}", root_dir=folder, recursive=True))  # noqa: PTH207
+    return any(naming.matching(folder, f"{stem}{either}"))
 
 
 def is_url(name: str) -> bool:

@@ -6,19 +6,40 @@ job and the size that no provider supports of another.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..errors import ManifestError, Problem, nearest
-from . import messages
+from ..lazy_dataclass import dataclass
+from . import guesses, messages
 from .locations import Path
 from .model import Manifest
 from .yaml_reader import Document
 
-#: Keys without which a job cannot be checked further; others can be left out.
-_VITAL = frozenset({"prompt", "images", "mask", "provider", "model", "from", "matrix", "zip", "vars", "repeat"})
+#: Keys that the check of a job depends on; others can be left out.
+_VITAL = frozenset(
+    {
+        "prompt",
+        "images",
+        "mask",
+        "provider",
+        "model",
+        "from",
+        "matrix",
+        "zip",
+        "vars",
+        "repeat",
+        "columns",
+        "id",
+        "include",
+    }
+)
+#: Left-out values may bring further mistakes to light, of keys that are checked together.
+_ROUNDS = 5
+#: Mistakes that leaving a value out may cause.
+_OF_LEFT_OUT = frozenset({"missing", "too_short"})
 #: Keys without which a provider cannot be built; others have defaults.
 _VITAL_OF_PROVIDER = frozenset({"preset", "dialect", "base_url", "paths", "models", "default_model"})
 
@@ -31,28 +52,34 @@ class ValidationResult:
     data: dict[str, Any]  #: the data of ``manifest``
     problems: list[Problem]
     broken: frozenset[Path]  #: jobs, prompts and providers that cannot be checked further
+    unknown: Mapping[Path, frozenset[str]]  #: keys whose values are wrong, of jobs, ``defaults`` and the file
 
 
 def validate(document: Document) -> ValidationResult:
     """Check *document* against the model."""
-    data = document.data
-    try:
-        return ValidationResult(manifest=Manifest.model_validate(data), data=data, problems=[], broken=frozenset())
-    except ValidationError as error:
-        problems = messages.problems(error, document.places)
-        valid = _ValidData(data)
-        for item in error.errors(include_url=False, include_input=False, include_context=False):
-            valid.leave_out(tuple(item["loc"]))
-    try:
-        manifest = Manifest.model_validate(valid.data)
-    except ValidationError:
-        raise ManifestError(tuple(problems)) from None
-    return ValidationResult(manifest=manifest, data=valid.data, problems=problems, broken=frozenset(valid.broken))
+    valid = _ValidData(document.data)
+    problems: list[Problem] = []
+    for number in range(_ROUNDS):
+        try:
+            manifest = Manifest.model_validate(valid.data)
+        except ValidationError as error:
+            ignored = _OF_LEFT_OUT if number else frozenset()
+            provider = guesses.provider_of(document.data)
+            found = messages.problems(error, document.places, ignored, provider)
+            problems += [problem for problem in found if problem not in problems]
+            for item in error.errors(include_url=False, include_input=False, include_context=False):
+                valid.leave_out(tuple(item["loc"]))
+        else:
+            unknown = {path: frozenset(keys) for path, keys in valid.unknown.items()}
+            return ValidationResult(
+                manifest=manifest, data=valid.data, problems=problems, broken=frozenset(valid.broken), unknown=unknown
+            )
+    raise ManifestError(tuple(problems))
 
 
-def _is_vital(key: str | int) -> bool:
-    """Return whether a job cannot be checked without this key, which may be misspelt."""
-    return key in _VITAL or nearest(str(key), _VITAL, cutoff=0.75) is not None
+def _vital(key: str | int) -> str | None:
+    """Return the key that the check of a job depends on, which may be misspelt; None for another one."""
+    return str(key) if key in _VITAL else nearest(str(key), _VITAL, cutoff=0.75)
 
 
 class _ValidData:
@@ -61,22 +88,32 @@ class _ValidData:
     def __init__(self, data: dict[str, Any]) -> None:
         self.data = dict(data)
         self.broken: set[Path] = set()
+        self.unknown: dict[Path, set[str]] = {}
         self._copied: set[Path] = {()}
 
     def leave_out(self, loc: Path) -> None:
         """Remove the value at *loc*, or the list that contains it."""
         section = loc[0]
-        if len(loc) >= 2 and section in ("jobs", "prompts") and isinstance(self.data.get(section), list):
-            if section == "prompts" or len(loc) == 2 or _is_vital(loc[2]):
-                self.broken.add(loc[:2])
+        if section in ("jobs", "prompts") and isinstance(self.data.get(section), list) and len(loc) >= 2:
             if section == "prompts" or len(loc) == 2:
+                self.broken.add(loc[:2])
                 self._inside(loc[:1])[loc[1]] = "left out" if section == "prompts" else {}
                 return
+            self._note(loc[:2], loc[2])
         if len(loc) >= 2 and section == "providers" and (len(loc) == 2 or loc[2] in _VITAL_OF_PROVIDER):
             self.broken.add(loc[:2])
-        if section == "defaults" and (len(loc) == 1 or loc[1] in _VITAL):
-            self.broken.add(("defaults",))
+        if section in ("vars", "include"):
+            self._note((), section)
+        elif section == "defaults":
+            if len(loc) == 1:
+                self.broken.add(loc)
+            else:
+                self._note(loc[:1], loc[1])
         self._remove(loc)
+
+    def _note(self, path: Path, key: str | int) -> None:
+        if (vital := _vital(key)) is not None:
+            self.unknown.setdefault(path, set()).add(vital)
 
     def _remove(self, loc: Path) -> None:
         node: Any = self.data

@@ -1,17 +1,20 @@
-"""Earlier ids: keeps the ids of jobs that were made from another wording of the same prompt. Pure.
+"""Earlier ids: keeps the ids of jobs that the database has under another wording of the same prompt or id. Pure.
 
 The id of a job without one contains a hash of its prompt. Older versions hashed line ends and trailing blanks too, so
-a job may be in the job database under the id of another wording.
+a job may be in the job database under the id of another wording. An id with accents may be composed otherwise: macOS
+and spreadsheets rewrite names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import Protocol
+from unicodedata import normalize
 
 from ..job import State
+from ..lazy_dataclass import dataclass
 from ..manifest.batch import ID_DIGITS, Jobs, PlannedJob
 from ..wording import canonical
 from .compare import CHUNK, StoredJob
@@ -35,7 +38,7 @@ class PromptTable(Protocol):
 
 @dataclass(kw_only=True, slots=True)
 class JobsWithEarlierIds:
-    """The jobs of a manifest; those without an id have the id and the prompt under which the database has them."""
+    """The jobs of a manifest; each has the id, and those without one the prompt, under which the database has it."""
 
     jobs: Jobs
     table: PromptTable
@@ -54,6 +57,7 @@ class JobsWithEarlierIds:
         jobs = iter(self.jobs)
         while chunk := list(islice(jobs, CHUNK)):
             names.update(self._find([job for job in chunk if job.id_stamp is not None]))
+            names.update(self._composed([job for job in chunk if job.id_stamp is None and not job.key.isascii()]))
             yield from (self._as_stored(job, names) for job in chunk)
         # A later pass may run when the jobs were added and the table is closed.
         self._names = names
@@ -75,6 +79,17 @@ class JobsWithEarlierIds:
                 job = new.get((form, stem, tail))
                 if job is not None and key in job.keys_of(prompt):
                     yield job.key, (key, prompt)
+
+    def _composed(self, named: Sequence[PlannedJob]) -> Iterator[tuple[str, tuple[str, str]]]:
+        """Yield the names of those of *named* that the database has with their accents composed otherwise."""
+        if not named:
+            return
+        forms = {job.key: [normalize(form, job.key) for form in ("NFC", "NFD")] for job in named}
+        stored = self.table.lookup([key for job in named for key in dict.fromkeys((job.key, *forms[job.key]))])
+        for job in named:
+            key = next((form for form in forms[job.key] if form in stored), None)
+            if key is not None and job.key not in stored:
+                yield job.key, (key, job.prompt)
 
     @staticmethod
     def _as_stored(job: PlannedJob, names: _Names) -> PlannedJob:

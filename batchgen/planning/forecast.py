@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
+from ..lazy_dataclass import dataclass
 from ..providers.profile import Limits
 from ..providers.sizes import pixels
 from ..task import Task

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
 from ..errors import suggest
+from ..lazy_dataclass import dataclass
 from ..task import Kind, Source, Task
 from . import dialect_names
 from .profile import Model, Profile, Rules, UnknownModel
@@ -70,10 +71,12 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
         name, model = profile.find(task.model)
     except UnknownModel as error:
         if retired := profile.retired.get(task.model.rpartition("/")[2]):
-            return (_discontinued(profile, task.model, retired.ends, retired.successor),)
-        suggestion = f"write model: {error.suggestion}" if error.suggestion else ""
-        hint = suggestion or f"see `batchgen providers prices {profile.name}`"
-        return (UnsupportedRequest("model", str(error), hint),)
+            meant, misfit = retired.successor, _discontinued(profile, task.model, retired.ends, retired.successor)
+        else:
+            meant = error.suggestion
+            hint = f"write model: {meant}" if meant else f"see `batchgen providers prices {profile.name}`"
+            misfit = UnsupportedRequest("model", str(error), hint)
+        return (misfit, *_certain(task, profile, meant))
     dialect = model.dialect or profile.dialect
     if dialect not in dialect_names():
         message = f"{profile.name}: there is no dialect {dialect!r}"
@@ -89,6 +92,27 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
         *_check_sources(task, rules),
         *fit(task, rules, f"{profile.name} ({name})").problems,
     )
+
+
+def as_sent(task: Task, model: Model) -> Task:
+    """Return *task* without the fields that the model's rules have no place for, which are not sent."""
+    rules = model.rules(task.kind)
+    if rules is None:
+        return task
+    absent: dict[str, Any] = {
+        name: None for name in OPTIONAL if name not in rules.fields and getattr(task, name) is not None
+    }
+    if rules.size.mode == "none" and task.size is not None:
+        absent["size"] = None
+    return replace(task, **absent) if absent else task
+
+
+def _certain(task: Task, profile: Profile, meant: str | None) -> Iterator[UnsupportedRequest]:
+    """Yield what does not fit whatever model is meant by an unknown one: *meant*, or any if that is None."""
+    names = [meant] if meant is not None and meant in profile.models else list(profile.models)
+    first, *others = [check(replace(task, model=name), profile) for name in names]
+    fields = set[str]({misfit.field for misfit in first}).intersection(*({m.field for m in ms} for ms in others))
+    yield from (misfit for misfit in first if misfit.field in fields)
 
 
 def unforgiven(misfits: Iterable[UnsupportedRequest], fields: Container[str]) -> tuple[UnsupportedRequest, ...]:

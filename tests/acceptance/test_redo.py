@@ -126,6 +126,7 @@ def test_redo_takes_edited_prompts_from_a_file(project, shop, witness, case):
 
 BAD_PROMPTS = {
     "unknown id": (b"id,prompt\ncat-1,A\ncat-11,B\n", 10, "cat-11 (p.csv:3, did you mean 'cat-1'?)"),
+    "other header": (b"Name,New\ncat-1,A\n", 10, "Name (p.csv:1, a header names this column id)"),
     "empty prompt": (b"id,prompt\ncat-1,A\ncat-2, \n", 2, "p.csv:3:1: the prompt of cat-2 is empty"),
     "twice": (b"id,prompt\ncat-1,A\ncat-1,B\n", 2, "p.csv:3:1: the id cat-1 is in line 2 already"),
     "control character": (b"id,prompt\ncat-1,A\x1bB\n", 2, "U+001B"),

@@ -7,6 +7,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 
@@ -111,3 +112,61 @@ def test_a_recovered_job_is_found_though_its_present_id_was_added(project: Proje
     assert (result.done, result.new, result.pending, result.orphaned) == (1, 0, 0, 1)
     with Reader(project.db) as reader:
         assert [job.key for job in as_stored(project, reader, batch).jobs] == keys
+
+
+# --- ids with accents -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC"), ("NFC", "NFC")])
+def test_an_id_whose_accents_are_composed_otherwise_is_the_same_job(project: Project, forms: tuple[str, str]) -> None:
+    before, after = (normalize(form, "café/crème") for form in forms)
+    store_named(project, before)
+    batch = manifest(project.root, "x", rest=f', id: "{after}"')
+    result = plan(project, batch)
+    assert (result.done, result.new, result.changed, result.orphaned) == (1, 0, 0, 0)
+    with Reader(project.db) as reader:
+        assert [(job.key, job.output) for job in as_stored(project, reader, batch).jobs] == [(before, before)]
+
+
+def test_another_id_with_accents_is_another_job(project: Project) -> None:
+    store_named(project, "café")
+    result = plan(project, manifest(project.root, "x", rest=', id: "cafè"'))
+    assert (result.done, result.new, result.orphaned) == (0, 1, 1)
+
+
+def store_named(project: Project, key: str) -> None:
+    batch = manifest(project.root, "x", rest=f', id: "{key}"')
+    migrate.ensure(project.db)
+    with Writer(project.db) as writer:
+
+        async def add() -> None:
+            batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), NOW)
+            await writer.load(batch_id, batch.jobs, NOW)
+
+        asyncio.run(add())
+    with closing(sqlite3.connect(project.db)) as connection, connection:
+        connection.execute("UPDATE jobs SET state = 'done', delivered = wanted")
+
+
+# --- parameters of one word -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rest", [', quality: "low "', ', size: "\\u00a01536x1024\\ufeff", quality: low'])
+def test_blanks_around_a_parameter_change_nothing_of_what_is_done(project: Project, rest: str) -> None:
+    batch = manifest(project.root, "x", rest=rest)
+    [job] = batch.jobs
+    assert (job.task.quality, job.task.size) == ("low", "1536x1024" if "1536" in rest else "1024x1024")
+    as_written = replace(job.task, quality="low ", size=f"\u00a0{job.task.size}\ufeff")
+    planned = job._replace(fingerprint=fingerprint(as_written, "1"), recipe=replace(job.recipe, task=as_written))
+    migrate.ensure(project.db)
+    with Writer(project.db) as writer:
+
+        async def add() -> None:
+            batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), NOW)
+            await writer.load(batch_id, [planned._replace(prompt="x")], NOW)
+
+        asyncio.run(add())
+    with closing(sqlite3.connect(project.db)) as connection, connection:
+        connection.execute("UPDATE jobs SET state = 'done', delivered = wanted")
+    result = plan(project, batch)
+    assert (result.done, result.new, result.changed) == (1, 0, 0)

@@ -82,3 +82,13 @@ def test_labelled_lines_hang_below_labels_of_any_width():
         "ok    python        3.11 at /usr/bin/python,",
         "                    and SQLite 3.40.1",
     ]
+
+
+def test_a_path_stays_whole_and_the_facts_after_it_hang_below():
+    lines = ["file      out/a long name.png  1024x1024, 74605 bytes", "source    photos/a very long name.jpg"]
+    assert list(hanging(lines, 30)) == [
+        "file      out/a long name.png",
+        "          1024x1024, 74605",
+        "          bytes",
+        "source    photos/a very long name.jpg",
+    ]

@@ -162,7 +162,7 @@ def test_column_of_another_name_that_holds_images_is_reported(batch):
     found = batch("from: l.csv", rows="thing,prompt\nIO/a.png,p\n")
     assert kinds(found) == ["generate"]
     [warning] = found.warnings
-    assert warning.message == "the column 'thing' names images, but nothing uses it"
+    assert warning.message == "the column 'thing' names images, but nothing sends them"
     assert "columns: {images: thing}" in warning.hint
 
 
@@ -251,7 +251,7 @@ def test_columns_that_do_not_exist_are_an_error_that_lists_the_others(batch):
 
 def test_columns_that_set_what_nothing_uses_are_an_error(batch):
     [problem] = refused(batch, "from: {path: l.csv, columns: {imagse: Foto}}", rows=f"Foto,prompt\n{EDIT}")
-    assert problem.message == "columns sets 'imagse', which is no parameter, and no template names it"
+    assert problem.message == "columns sets 'imagse', which is not a parameter, and no template names it"
     assert problem.hint == "did you mean 'images'?"
     [problem] = refused(batch, "prompt: A cat, from: {path: l.csv, columns: {prompt: Foto}}", rows=f"Foto,k\n{EDIT}")
     assert problem.message == "columns sets 'prompt', but the job sets it itself"
@@ -344,3 +344,97 @@ def test_prompts_of_a_table_are_refused_with_the_line_to_write(tmp_path, name):
         load(tmp_path / "m.yaml")
     [problem] = caught.value.problems
     assert f"jobs: [{{from: {name}}}]" in problem.message
+
+
+# --- names in other words ---------------------------------------------------------------------------------------------
+
+
+def test_columns_of_images_that_are_no_guess_are_all_named(batch):
+    for names in ("image,photo", "image_1,image_2", "Bild,Foto 2"):
+        [problem] = refused(batch, "from: l.csv", rows=f"{names},prompt\nIO/a.png,IO/b.png,p\n")
+        first, second = names.split(",")
+        assert f"the columns {first!r} and {second!r} name images" in problem.message
+    job = 'images: ["{{ image }}", "{{ photo }}"], from: l.csv'
+    [job] = batch(job, rows="image,photo,prompt\nIO/a.png,IO/b.png,p\n").jobs
+    assert len(job.task.images) == 2
+
+
+def test_columns_of_urls_are_not_left_unsent_in_silence(batch):
+    found = batch("from: l.csv", rows="Variant Image,prompt\nhttps://example.com/x,p\n")
+    assert [warning.message for warning in found.warnings] == [
+        "the column 'Variant Image' names images, but nothing sends them"
+    ]
+    assert batch("from: l.csv", rows="shop,prompt\nhttps://example.com/x,p\n").warnings == ()
+
+
+def test_column_of_images_that_only_names_the_jobs_is_reported(batch):
+    found = batch('id: "{{ image | slug }}", from: l.csv', rows=f"image,prompt\n{EDIT}")
+    assert [warning.code for warning in found.warnings] == ["unused_images"]
+    assert batch('prompt: "A cat like {{ image }}", from: l.csv', rows=f"image,k\n{EDIT}").warnings == ()
+
+
+@pytest.mark.parametrize("rows", [[], ["image"]])
+@pytest.mark.parametrize("kind", ["csv", "jsonl"])
+def test_images_that_begin_after_the_first_rows_are_reported(batch, kind, rows):
+    lines = [f"p{number}" for number in range(300)]
+    if kind == "csv":
+        text = "image,prompt\n" + "".join(f",{line}\n" for line in lines) + "IO/a.png,q\n"
+    else:
+        text = "".join(json.dumps({"prompt": line, **dict.fromkeys(rows, "")}) + "\n" for line in lines)
+        text += json.dumps({"prompt": "q", "image": "IO/a.png"}) + "\n"
+    found = batch(f"from: l.{kind}", f"l.{kind}", text)
+    [warning] = [warning for warning in found.warnings if warning.code == "unused_images"]
+    assert warning.line == len(lines) + (2 if kind == "csv" else 1)
+    assert "columns: {images: image}" in warning.hint
+    assert "unused_images" not in {
+        warning.code
+        for warning in batch(f"from: {{path: l.{kind}, columns: {{images: null}}}}", f"l.{kind}", text).warnings
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "cell", "parameter"),
+    [
+        *(("mask_image", "m.png", "mask"), ("Model Name", "gpt-image-2", "model"), ("Anbieter", "openai", "provider")),
+        *(("aspect_ratio", "16:9", "size"), ("Größe", "1024x1024", "size"), ("format", "16:9", "size")),
+        *(("format", "webp", "output_format"), ("Qualité", "low", "quality"), ("num_images", "2", "n")),
+        *(("Hintergrund", "transparent", "background"), ("Tag", "autumn", "tags"), ("width", "1024", "size")),
+    ],
+)
+def test_column_named_like_a_synonym_of_a_parameter_is_reported(batch, name, cell, parameter):
+    [warning] = batch("from: l.csv", rows=f"prompt,{name}\nA cat,{cell}\n").warnings
+    assert warning.message == f"the column {name!r} sets nothing: the parameter is {parameter!r}"
+
+
+@pytest.mark.parametrize(
+    "row", ["format,A4", "count,many", "Größe,XL", "Hintergrund,blau", "width,12 cm", "ratio,2.5", "anzahl,250"]
+)
+def test_synonyms_with_other_values_are_variables(batch, row):
+    name, cell = row.split(",")
+    assert batch("from: l.csv", rows=f"prompt,{name}\nA cat,{cell}\n").warnings == ()
+
+
+@pytest.mark.parametrize(
+    "header", ["Product\u00a0Name", "Product  Name", '"Product\nName"', "\u00a0Product Name\u200b"]
+)
+def test_columns_are_found_whatever_blanks_their_names_have(batch, header):
+    [job] = batch("from: {path: l.csv, columns: {prompt: Product Name}}", rows=f"{header},x\nA cat,1\n").jobs
+    assert job.prompt == "A cat"
+
+
+@pytest.mark.parametrize(
+    ("cell", "hint"),
+    [
+        ("IO\\a.png", "did you mean 'IO/a.png'?"),
+        ("'IO/a.png'", "did you mean 'IO/a.png'?"),
+        ("IO/a%2Epng", "did you mean 'IO/a.png'?"),
+        ("IO\\A.PNG", "did you mean 'IO/a.png'?"),
+        ('"IO/a.png, IO/b.png"', "separate several images with ; and not with commas"),
+        ("IO/a.png|IO/b.png", "separate several images with ; and not with bars"),
+        ('"IO/a.png\nIO/b.png"', "separate several images with ; and not with line breaks"),
+    ],
+)
+def test_names_of_images_as_other_programs_write_them_are_answered(batch, cell, hint):
+    [problem] = refused(batch, "from: l.csv", rows=f"images,prompt\n{cell},p\n")
+    assert problem.message.endswith(hint)
+    assert "\n" not in problem.message

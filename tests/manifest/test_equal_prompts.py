@@ -58,3 +58,33 @@ def test_what_is_sent_has_plain_line_ends_and_no_trailing_white_space(tmp_path):
 def test_a_prompt_of_invisible_characters_is_an_error(tmp_path, prompt):
     with pytest.raises(ManifestError, match=r"m\.yaml:4:.*invisible"):
         only_job(tmp_path, f'vars: {{v: "\\u200b"}}\njobs: [{{prompt: {prompt}}}]\n')
+
+
+@pytest.mark.parametrize("name", ["size", "quality", "background", "output_format", "model"])
+@pytest.mark.parametrize("blank", [" ", "\u00a0", "\u200b", "\ufeff "])
+def test_blanks_around_a_parameter_of_one_word_are_not_sent(tmp_path, name, blank):
+    value = {"size": "1024x1024", "quality": "low", "background": "opaque", "output_format": "png"}.get(
+        name, "gpt-image-2"
+    )
+    found = []
+    for cell in (value, f"{value}{blank}", f"{blank}{value}"):
+        (tmp_path / "l.csv").write_text(f"id,prompt,{name}\na,x,{cell}\n", encoding="utf-8")
+        job = only_job(tmp_path, "jobs:\n  - {from: l.csv}\n")
+        found.append((job.fingerprint, getattr(job.task, name)))
+    job = only_job(tmp_path, f"jobs:\n  - {{id: a, prompt: x, {name}: '{value} '}}\n")
+    assert {*found, (job.fingerprint, value)} == {found[0]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("\u200b", "\u00ad\u200d", "\u2800", "\u3164", "\U000e0041\U000e0042", "\ufe0f", "\U000e0100", "\u17b4"),
+        *("\ufff9\ufffb", "\U0001d173", "\u034f \u0301", "\u3000\u00a0"),
+    ],
+)
+def test_prompts_that_show_nothing_are_refused(tmp_path, text):
+    (tmp_path / "l.csv").write_text(f"id,prompt\na,{text}\n", encoding="utf-8")
+    with pytest.raises(ManifestError):
+        only_job(tmp_path, "jobs:\n  - {from: l.csv}\n")
+    (tmp_path / "l.csv").write_text(f"id,prompt\na,{text}\u732b\n", encoding="utf-8")
+    assert "\u732b" in only_job(tmp_path, "jobs:\n  - {from: l.csv}\n").prompt

@@ -244,3 +244,50 @@ def test_the_same_request_twice_names_both_photos(shelf):
     (folder / "ph" / "b.jpg").write_bytes((folder / "ph" / "a.jpg").read_bytes())
     [warning] = warnings(manifest(folder, "from: ph, prompt: x"))
     assert warning.startswith("ph/b.jpg: jobs[0]: asks for exactly the same image as the job at ph/a.jpg (")
+
+
+# --- brackets, links and Unicode forms in names -----------------------------------------------------------------------
+
+
+def made(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (len(name), 0, 0)).save(folder / name)
+
+
+def jobs_of(folder, job):
+    (folder / "m.yaml").write_text(
+        f"defaults: {{provider: aigate, prompt: go}}\njobs:\n  - {{{job}}}\n", encoding="utf-8"
+    )
+    return list(load(folder / "m.yaml").jobs)
+
+
+@pytest.mark.parametrize(
+    "pattern", ["[2024] Summer/*.png", "[2024] Summer/[[]x]/*.png", "[2024] Summer", "[2024] S*/*.png"]
+)
+def test_brackets_in_the_name_of_a_folder_are_literal(tmp_path, pattern):
+    made(tmp_path, "[2024] Summer/a.png", "[2024] Summer/[x]/a.png")
+    expected = {"[2024] S*/*.png": 0, "[2024] Summer": 2}.get(pattern, 1)
+    try:
+        found = jobs_of(tmp_path, f'from: "{pattern}"')
+    except ManifestError:
+        found = []
+    assert len(found) == expected
+    if pattern.endswith("Summer/*.png"):
+        [edit] = jobs_of(tmp_path, f'id: x, images: "{pattern}"')
+        assert edit.task.images[0].path == str(tmp_path / "[2024] Summer/a.png")
+
+
+@pytest.mark.parametrize("glob", ["[1].png", "\u00e9*.png", "b/[1].png"])
+def test_exclude_takes_names_literally_and_in_either_unicode_form(tmp_path, glob):
+    made(tmp_path, "ph/[1].png", "ph/b/[1].png", normalize("NFD", "ph/été.png"), "ph/keep.png")
+    left = {"[1].png": 2, "\u00e9*.png": 3, "b/[1].png": 3}[glob]
+    assert len(jobs_of(tmp_path, f'id: "{{{{ row }}}}", from: {{path: ph, exclude: "{glob}"}}')) == left
+
+
+def test_link_to_nothing_is_named_as_a_link(tmp_path):
+    (tmp_path / "gone.png").symlink_to("away.png")
+    with pytest.raises(ManifestError) as caught:
+        jobs_of(tmp_path, "id: x, images: gone.png")
+    [problem] = caught.value.problems
+    assert problem.message == "gone.png: is a link to away.png, which does not exist"

@@ -151,7 +151,7 @@ def _requeue_document(plan: Plan, terms: RunOptions) -> dict[str, Any]:
         "with": dict(terms.overrides),
         "note": terms.note or None,
         "requeued": sorted(plan.again),
-        "notices": list(plan.notices),
+        "notices": [*plan.notices, *plan.ending],
     }
 
 

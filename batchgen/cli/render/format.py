@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 _DAY = 86_400
 #: The width of the labels before the lines of a screen, and those whose lines are copied to a shell.
-_LABEL, _WHOLE = 10, ("files", "file", "now try")
+_LABEL, _WHOLE = 10, ("files", "now try")
+#: Labels of lines that begin with a path, up to two blanks, which stays whole.
+_PATHS = ("file", "copy", "source")
 #: Control characters that stay in a cell: CSV quotes them.
 _QUOTED = "\t\n\r"
 #: Characters that change the direction of the text around them.
@@ -92,7 +94,9 @@ def hanging(lines: Iterable[str], width: int | None, margin: int = _LABEL) -> It
             continue
         labelled = line[:margin].isascii() and line[margin - 1 : margin] == " "
         indent = " " * (margin if labelled else 2)
-        first, *others = wrapped(line[margin:] if labelled else line, width - len(indent))
+        text = line[margin:] if labelled else line
+        path, _, facts = text.partition("  ") if label in _PATHS else ("", "", text)
+        first, *others = [*filter(None, [path]), *(wrapped(facts, width - len(indent)) if facts else [])]
         yield line[:margin] + first if labelled else first
         yield from (f"{indent}{other}" for other in others)
 

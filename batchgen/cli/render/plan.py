@@ -94,7 +94,7 @@ def requeue_lines(batch: Batch, plan: Plan, options: RunOptions) -> list[str]:
     """Return what a retry or a redo sets in place of the manifest and does to files, and which jobs it leaves."""
     from ...planning.override_marks import describe
 
-    lines = under("note", plan.notices)
+    lines = [*under("note", plan.notices), *under("warning", plan.ending)]
     if not plan.again:
         return lines
     if options.redo and not options.missing_files:
@@ -315,4 +315,4 @@ def _shown(value: object) -> str:
 
 
 def _from_folder(path: str, folder: Path) -> str:
-    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else path
+    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else display_path(path)

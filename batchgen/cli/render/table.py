@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
+from ...lazy_dataclass import dataclass
 from ..output import columns, shown
 from .width import cells, pad, short, short_name, wrapped
 
@@ -21,11 +22,14 @@ class Fit:
     drop: Sequence[int] = ()  #: columns that may be left out, the least important first
 
 
+_LETTERS_ONLY = Fit()
+
+
 def table(
     rows: Sequence[Sequence[object]],
     heads: Sequence[str],
     right: Iterable[int] = (),
-    fit: Fit = Fit(),
+    fit: Fit = _LETTERS_ONLY,
     width: int | None = None,
 ) -> list[str]:
     """Return the lines of a table with two spaces between columns; columns in *right* are right-aligned.

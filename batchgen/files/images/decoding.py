@@ -94,7 +94,7 @@ def _decode_error(error: Exception) -> Exception:
         return TooLargeError(f"the image has more than the {MAX_PIXELS} pixels allowed")
     if isinstance(error, UnidentifiedImageError):
         text = "its header makes no sense"
-    return DamagedImageError(f"the image does not decode: {text}")
+    return DamagedImageError(f"the image does not decode{text and ': '}{text}")
 
 
 def open_image(mime: str, data: bytes) -> ImageFile.ImageFile:

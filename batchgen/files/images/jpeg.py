@@ -17,11 +17,12 @@ import io
 import re
 import struct
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 
 from PIL import JpegImagePlugin
 
+from ...lazy_dataclass import dataclass
 from .decoding import MAX_PIXELS, decoder_errors, memory
 from .formats import DamagedImageError
 

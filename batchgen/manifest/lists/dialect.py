@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+
+from ...lazy_dataclass import dataclass
 
 #: Delimiters that a header may show; where several fit, the first counts.
 DELIMITERS = (",", ";", "|")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import glob
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
+from unicodedata import normalize
 
 ANY = "**"
 
@@ -16,10 +16,9 @@ def parts_of(pattern: str) -> Parts:
     return tuple(part for part in pattern.split("/") if part not in ("", "."))
 
 
-def split(name: str) -> tuple[str, Parts]:
-    """Split a glob into its leading folder without wildcards and the rest, part by part."""
+def split(name: str, first: int) -> tuple[str, Parts]:
+    """Split a glob into its leading folder and the rest, part by part; *first* is the first part with wildcards."""
     parts = name.split("/")
-    first = next(number for number, part in enumerate(parts) if glob.has_magic(part))
     base = "/".join(parts[:first])
     return base or "/" * name.startswith("/"), tuple(part for part in parts[first:] if part not in ("", "."))
 
@@ -32,7 +31,7 @@ def matches(parts: Parts, pattern: Parts) -> bool:
     while place < len(parts):
         if at < len(pattern) and pattern[at] == ANY:
             star, star_place, at = at, place, at + 1
-        elif at < len(pattern) and fnmatchcase(parts[place], pattern[at]):
+        elif at < len(pattern) and _fits(parts[place], pattern[at]):
             at, place = at + 1, place + 1
         elif star >= 0:
             star_place += 1
@@ -46,7 +45,14 @@ def may_contain(folder: Parts, pattern: Parts) -> bool:
     """Return whether files below *folder* can match, so that other folders need not be read."""
     fixed = pattern[: pattern.index(ANY)] if ANY in pattern else pattern[:-1]
     deep_enough = ANY in pattern or len(folder) <= len(fixed)
-    return deep_enough and all(map(fnmatchcase, folder, fixed))
+    return deep_enough and all(map(_fits, folder, fixed))
+
+
+def _fits(name: str, pattern: str) -> bool:
+    """Return whether a name is *pattern* as it is written, or matches it as a glob; both may be composed otherwise."""
+    if not (name.isascii() and pattern.isascii()):
+        name, pattern = normalize("NFC", name), normalize("NFC", pattern)
+    return name == pattern or fnmatchcase(name, pattern)
 
 
 class Exclusion:
@@ -70,7 +76,7 @@ class Exclusion:
             if (
                 matches(parts, split_pattern) or matches((*base, *parts), split_pattern)
                 if split_pattern
-                else fnmatchcase(parts[-1], pattern.rstrip("/"))
+                else _fits(parts[-1], pattern.rstrip("/"))
             )
         ]
         self.idle.difference_update(found)

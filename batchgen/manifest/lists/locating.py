@@ -18,7 +18,7 @@ def locate(name: str, folder: Path) -> str:
     if not name or naming.find(folder, name) == name:
         return name
     is_glob = glob.has_magic(name) and naming.find(folder, name) is None
-    base, rest = split(name) if is_glob else (name, ())
+    base, rest = split(name, naming.fixed_parts(folder, name)) if is_glob else (name, ())
     if base.strip("/") in ("", "."):
         return name
     found = naming.find(folder, base)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from ...errors import suggest
+from ...lazy_dataclass import dataclass
 from .header import column_name
 from .rows import BadList, column_of
 
@@ -32,9 +33,14 @@ class ColumnMap:
         return cls(sources=sources, unset=frozenset(name for name, column in stated.items() if column is None))
 
     @property
+    def names(self) -> frozenset[str]:
+        """Return the parameters and variables that are mapped, and those that no column sets."""
+        return self.unset | self.sources.keys()
+
+    @property
     def stated(self) -> frozenset[str]:
         """Return the parameters that the manifest itself maps."""
-        return (self.unset | self.sources.keys()) - self.guessed
+        return self.names - self.guessed
 
     def with_guesses(self, guesses: Mapping[str, str]) -> ColumnMap:
         """Return the mapping with columns that are guessed by their names."""

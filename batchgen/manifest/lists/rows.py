@@ -35,8 +35,18 @@ def aliases(columns: tuple[str, ...]) -> tuple[tuple[str, str], ...]:
 
 
 def column_of(name: str, columns: tuple[str, ...]) -> str:
-    """Return the column that *name* refers to: itself, unless it is an alias."""
-    return name if name in columns else dict(aliases(columns)).get(name, name)
+    """Return the column that *name* refers to: itself, unless it is an alias, or has other blanks between its words."""
+    if name in columns:
+        return name
+    alias = dict(aliases(columns)).get(name)
+    return _spaced(columns).get(" ".join(name.split()), name) if alias is None else alias
+
+
+@functools.lru_cache(maxsize=1024)
+def _spaced(columns: tuple[str, ...]) -> dict[str, str]:
+    """Return the columns by their names with plain blanks: line breaks and no-break spaces come from spreadsheets."""
+    names = [" ".join(column.split()) for column in columns]
+    return {name: column for name, column in zip(names, columns, strict=True) if names.count(name) == 1}
 
 
 def _identifier(column: str) -> str:
