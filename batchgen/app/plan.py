@@ -51,6 +51,7 @@ def read_manifest(
     content = standard_input() if path.name == DASH else None
     path = path if content is None else path.with_name(STDIN)
     stored = settings.project_settings(path.absolute().parent)
+    settings.check_providers(path.absolute().parent)
     today = datetime.now().astimezone().date()
     providers_ = stored.get("providers", {})
     batch = manifest.load(path, providers=providers_, today=today, content=content, on_jobs=on_jobs)
