@@ -153,12 +153,18 @@ class IllegalEvent(BatchgenError):
 
 
 def nearest(word: str, words: Iterable[object], cutoff: float = 0.6) -> str | None:
-    """Return which of *words* a misspelt *word* was probably meant to be, whatever its case, or None."""
+    """Return which of *words* a misspelt *word* was probably meant to be, whatever its case, or None.
+
+    A number is not misspelt: 1009 is as near to 1001 as to 1008. Only one that is nearer than all others is meant.
+    """
     # Imported here: a command that is spelled right never needs it.
-    from difflib import get_close_matches
+    from difflib import SequenceMatcher, get_close_matches
 
     by_lower = {str(candidate).lower(): str(candidate) for candidate in words}
-    close = get_close_matches(word.lower(), by_lower, 1, cutoff)
+    close = get_close_matches(word.lower(), by_lower, 2, cutoff)
+    if word.isdecimal() and len(close) > 1:
+        first, second = (SequenceMatcher(None, candidate, word).ratio() for candidate in close)
+        close = close if first > second else []
     return by_lower[close[0]] if close else None
 
 

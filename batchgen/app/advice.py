@@ -126,7 +126,8 @@ def _looks(status: BatchStatus, flags: CommandFlags) -> Iterator[NextStep]:
     if counts.unknown:
         yield NextStep(command=unknown, what=f"lists the {_jobs(counts.unknown, 'unknown')} and your options")
     elif at_risk and not counts.running:
-        what = f"lists the {_requests(at_risk)} that may have been charged, and how to settle them"
+        them = "it" if at_risk == 1 else "them"
+        what = f"lists the {_requests(at_risk)} that may have been charged, and how to settle {them}"
         yield NextStep(command=unknown, what=what)
     if status.presence.gone:
         yield NextStep(command=f"batchgen verify{flags.of_batch}", what="lists the files that are gone")

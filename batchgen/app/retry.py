@@ -17,7 +17,7 @@ from ..planning.earlier_ids import JobsWithEarlierIds
 from ..planning.override_marks import Overrides, overrides_of
 from ..planning.overrides import OverriddenJobs
 from ..planning.plan import Plan
-from ..providers.profile import Profile
+from ..providers.profile import Profile, UnknownModel
 from ..store.reader import Reader
 from ..store.writer import Writer
 from .clock import utc_now
@@ -62,8 +62,22 @@ def with_overrides(project: Project, batch: Batch, overrides: Mapping[str, Overr
     profiles = dict(batch.profiles)
     for name in {of_job["provider"] for of_job in overrides.values() if "provider" in of_job} - set(profiles):
         profiles[name] = _profile(project, batch, name)
-    jobs = OverriddenJobs(jobs=batch.jobs, overrides=overrides, fingerprints={}, profiles=profiles)
+    today = utc_now().astimezone().date()
+    jobs = OverriddenJobs(jobs=batch.jobs, overrides=overrides, fingerprints={}, profiles=profiles, today=today)
     return replace(batch, jobs=jobs, profiles=profiles)
+
+
+def ending_models(profiles: Mapping[str, Profile], overrides: Overrides) -> tuple[str, ...]:
+    """Return a warning where *overrides* name a model that a provider will switch off."""
+    if "model" not in overrides:
+        return ()
+    named, warnings = overrides.get("provider"), []
+    for provider in [str(named)] if named in profiles else profiles:
+        with suppress(UnknownModel):
+            name, model = profiles[provider].find(str(overrides["model"]))
+            hint = f" (use  --with model={model.successor})" if model.successor else ""
+            warnings += [f"{provider} switches {name} off on {model.ends}{hint}"] if model.ends else []
+    return tuple(warnings)
 
 
 def _profile(project: Project, batch: Batch, name: str) -> Profile:

@@ -38,7 +38,7 @@ from .preflight import require_files, require_local, require_names
 from .project import Project, command_line, hold_lock, open_reader
 from .recovery.rebuild import recover_before_run
 from .redo import Requeue, jobs_to_redo, jobs_to_retry
-from .retry import as_stored, requeue, with_overrides
+from .retry import as_stored, ending_models, requeue, with_overrides
 from .run_options import RunOptions, ShowMessage
 from .run_result import RunResult, write_summary
 from .shutdown import StopRequest
@@ -78,13 +78,7 @@ def run(
 
 
 def prepare_run(
-    project: Project,
-    batch: Batch,
-    options: RunOptions,
-    confirm: Confirm,
-    *,
-    report: ShowMessage,
-    resources: ExitStack,
+    project: Project, batch: Batch, options: RunOptions, confirm: Confirm, *, report: ShowMessage, resources: ExitStack
 ) -> RunSession:
     """Lock, recover, plan and confirm a run; *resources* holds its locks and open files."""
     command = log.redacted(options.command or command_line())  # The address of a notification may be a secret.
@@ -167,7 +161,9 @@ def _plan(project: Project, batch: Batch, options: RunOptions, repeats: Requeue 
         budget=options.budget,
         allow_unpriced=options.allow_unpriced,
     )
-    return plan if repeats is None else replace(plan, notices=repeats.notices)
+    if repeats is None:
+        return plan
+    return replace(plan, notices=repeats.notices, ending=ending_models(batch.profiles, options.overrides))
 
 
 def _load_keys(

@@ -86,7 +86,12 @@ def is_manifest(word: str) -> bool:
 
 
 def _with_hint(error: click.UsageError, ctx: click.Context) -> click.UsageError:
-    """Return *error*, for a word too many with the way to write what was probably meant."""
+    """Return *error*, for a word too many or an unknown option with the way to write what was probably meant."""
+    if isinstance(error, click.NoSuchOption):
+        if meant := _meant(error.option_name, ctx):
+            return click.UsageError(f"No such option: {error.option_name}; {meant}", ctx)
+        if error.option_name == "--sandbox":
+            return click.UsageError(f"{ctx.command_path} has no sandbox run: leave out --sandbox", ctx)
     match = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", error.message)
     if match is None:
         return error
@@ -98,6 +103,20 @@ def _with_hint(error: click.UsageError, ctx: click.Context) -> click.UsageError:
     else:
         hint = f"{ctx.command_path} --help shows what it takes"
     return click.UsageError(f"{error.message}; {hint}", ctx)
+
+
+def _meant(name: str, ctx: click.Context) -> str:
+    """Return what an unknown option probably means: a value of another option, or an option of ``run`` after ``--``."""
+    options = [parameter for parameter in ctx.command.params if isinstance(parameter, click.Option)]
+    for parameter in options:
+        if isinstance(parameter.type, click.Choice) and name.lstrip("-") in parameter.type.choices:
+            return f"did you mean: {parameter.opts[0]} {name.lstrip('-')}"
+    root = ctx.find_root().command
+    run = root.get_command(ctx, "run") if isinstance(root, LazyGroup) else None
+    if run is None or all(parameter.name != "rest" for parameter in ctx.command.params):
+        return ""
+    is_of_run = any(name in parameter.opts for parameter in run.params)
+    return f"options of run follow after --, as in  -- {name}" if is_of_run else ""
 
 
 def _show_help(ctx: click.Context, parameter: click.Parameter, value: bool) -> None:

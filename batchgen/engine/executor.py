@@ -31,7 +31,7 @@ from ..providers.error_mapping import request_id
 from ..providers.pricing import charge, reported_charge
 from ..providers.profile import Model, Profile
 from ..providers.ratelimit_headers import read_rate_limit
-from ..providers.validation import deadline
+from ..providers.validation import as_sent, deadline
 from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 
@@ -203,7 +203,8 @@ class Executor:
                 found.append(_Found(picture, examine(picture.data)))
             except DamagedImageError as error:
                 damages.append(self._keep_beside(attempt, attempt.ordinal + number, picture, error))
-        artifacts = [self._publish(attempt, found, index, generation.usage, cost) for index in range(len(found))]
+        sent = replace(attempt, task=as_sent(attempt.task, exchange.model))
+        artifacts = [self._publish(sent, found, index, generation.usage, cost) for index in range(len(found))]
         if not artifacts:
             raise ProviderError(_spoiled(damages), generation.usage)
         return Delivered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from unicodedata import normalize
@@ -15,6 +16,7 @@ from ..errors import nearest
 _MOST_ENTRIES = 10_000
 #: A name is looked for in so many folders next to the one where it is missing.
 _MOST_FOLDERS = 200
+_REPEATED = re.compile(r"\*\*(?:/+\*\*)+(?=/|\Z)")
 #: What the top folder of a project contains.
 _OF_A_PROJECT = (".batchgen", "batchgen.yaml")
 
@@ -33,6 +35,12 @@ def find(folder: Path, name: str) -> str | None:
         if os.path.lexists(folder / normalize(form, name)):
             return normalize(form, name)
     return _by_parts(folder, name)
+
+
+def matching(folder: Path, pattern: str) -> Iterator[str]:
+    """Yield the files and folders that a glob matches, relative to *folder*."""
+    # Each further ** of a row of them would search all folders once more. Path.glob refuses absolute patterns.
+    return glob.iglob(_REPEATED.sub("**", pattern), root_dir=folder, recursive=True)  # noqa: PTH207
 
 
 def joined(folder: Path, name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -69,6 +70,13 @@ def shared_limits(data: object, places: Places) -> tuple[BudgetLimit, ...]:
 
 def shared_problems(data: object, places: Places) -> Iterator[Problem]:
     """Yield the mistakes in the section ``budget`` of a settings file."""
+    if isinstance(data, (str, int, float)) and not isinstance(data, bool):
+        message = f"should limit all batches by day or month, is {messages.shown(data)}"
+        amount = re.search(r"\d+(?:\.\d+)?", str(data))
+        key = "per_month" if "month" in str(data).lower() else "per_day"
+        hint = f"write  budget: {{{key}: {{usd: {amount[0] if amount else 20}}}}}"
+        yield places.problem(("budget",), "wrong_type", message, hint)
+        return
     for key in [key for key in data if key not in _PERIODS] if isinstance(data, dict) else ():
         hint = suggest(key, _PERIODS, "")
         if key in BudgetSpec.model_fields:

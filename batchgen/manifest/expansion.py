@@ -199,7 +199,7 @@ def _warn_of_prompt(entry: Entry, warnings: Problems) -> None:
     origin, prompt = entry.origin("prompt"), entry.own.get("prompt")
     if isinstance(prompt, str) and "{%" in prompt and not is_template(prompt):
         message = "contains {% but no {{ }}, so it is not a template: it is sent as it is"
-        warnings.add(origin.problem("no_template", message, 'add {{ "" }} to have it rendered'))
+        warnings.add(origin.problem("no_template", message, "add {{ '' }} to have it rendered"))
     if origin.places.commented and origin.places.find(origin.path) in origin.places.commented:
         message = "the prompt ends before the #; what follows is a comment"
         warnings.add(origin.problem("cut_prompt", message, "put the prompt in quotes"))

@@ -10,7 +10,7 @@ import jinja2
 from jinja2.filters import do_title
 from jinja2.runtime import Context, Undefined
 
-from ..errors import suggest
+from ..errors import nearest, suggest
 from .filenames import slug
 
 #: A longer text is a mistake: no provider accepts a third of it as a prompt.
@@ -52,7 +52,11 @@ class Missing(jinja2.StrictUndefined):
         if self._undefined_hint:
             return self._undefined_hint
         if isinstance(owner, Context):
-            return no_variable(str(name), owner.parent)
+            # A row of a JSON list may lack a name that other rows have.
+            hint = (
+                "" if nearest(str(name), owner.parent) else "; | default('...') sets what to write where it is missing"
+            )
+            return no_variable(str(name), owner.parent) + hint
         return f"{_kind(owner)} has no {name!r}{alternatives(str(name), owner) if isinstance(owner, dict) else ''}"
 
 
@@ -65,13 +69,13 @@ def as_text(value: object, label: str = "the value") -> str | Undefined:
     if isinstance(value, (int, float)):
         return str(value)
     if value is None:
-        return Missing(f'{label} is empty (null); | default("...") sets what to write instead')
+        return Missing(f"{label} is empty (null); | default('...') sets what to write instead")
     if isinstance(value, Mapping):
         names = [key for key in value if isinstance(key, str) and key.isidentifier()]
         example = f", such as {label}.{names[0]}" if names else ""
         raise TemplateFault(f"{label} is a mapping: name a part of it{example}")
     if isinstance(value, (list, tuple)):
-        raise TemplateFault(f'{label} is a list: name an item, such as {label}[0], or write {label} | join(", ")')
+        raise TemplateFault(f"{label} is a list: name an item, such as {label}[0], or write {label} | join(', ')")
     raise TemplateFault(f"{label} is neither text nor a number")
 
 
@@ -123,7 +127,7 @@ def _check_comparable(left: object, right: object) -> None:
             str(value)  # raises
         if isinstance(value, str) and isinstance(other, (int, float)):
             message = f"{_kind(left)} cannot be compared with {_kind(right)}"
-            raise TemplateFault(f'{message}; cells of csv and txt are text: write "3" for 3')
+            raise TemplateFault(f"{message}; cells of csv and txt are text: write '3' for 3")
 
 
 # --- filters ----------------------------------------------------------------------------------------------------------

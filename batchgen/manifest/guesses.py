@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from . import secrets
 from .locations import Path
@@ -15,13 +16,13 @@ _OF_THE_MANIFEST: Mapping[tuple[str, ...], str] = {
     ),
     ("filename", "file_name", "output_file"): "write  output: {file: {}}",
     ("concurrency", "parallel", "parallelism", "workers", "threads", "max_concurrency"): (
-        "write  providers: {NAME: {limits: {concurrency: {}}}}  with the provider's name, or --concurrency {}"
+        "write  providers: {NAME: {limits: {concurrency: {}}}}, or --concurrency {}"
     ),
     ("rpm", "rate", "rate_limit", "requests_per_minute"): (
-        "write  providers: {NAME: {limits: {requests_per_minute: {}}}}  with the provider's name"
+        "write  providers: {NAME: {limits: {requests_per_minute: {}}}}"
     ),
     ("retries", "max_retries", "attempts", "max_attempts"): "write  retry: {attempts: {}}",
-    ("timeout",): "write  providers: {NAME: {timeout: {total: {}}}}  with the provider's name",
+    ("timeout",): "write  providers: {NAME: {timeout: {total: {}}}}",
     ("max_cost", "cost_limit", "max_budget", "budget_usd", "max_usd", "usd"): "write  budget: {}",
     ("variables", "params"): "write  vars: {name: value}",
     ("parameters", "settings", "options", "default"): "write  defaults: {model: ..., size: ...}",
@@ -49,6 +50,31 @@ _OF_A_JOB: Mapping[tuple[str, ...], str] = {
     ("list", "csv", "file", "input", "rows"): "write  from: {}",
     ("params", "options", "parameters"): "write them next to the prompt, or under extra: if only the API knows them",
 }
+
+
+def provider_of(data: Mapping[str, Any]) -> str | None:
+    """Return the provider that the manifest *data* uses: that of its defaults, or the only one it names."""
+    defaults = data.get("defaults")
+    jobs = data.get("jobs")
+    blocks = [defaults, *(jobs if isinstance(jobs, list) else ())]
+    names: dict[str, None] = {}
+    for block in blocks:
+        named = block.get("provider") if isinstance(block, dict) else None
+        first = named[0] if isinstance(named, list) and named else named
+        if isinstance(first, str):
+            if block is defaults:
+                return first
+            names[first] = None
+    configured = data.get("providers")
+    names |= dict.fromkeys(configured if isinstance(configured, dict) and not names else ())
+    return next(iter(names)) if len(names) == 1 else None
+
+
+def with_provider(hint: str, name: str | None) -> str:
+    """Return a hint with the provider's name; without one, the reader has to put it in."""
+    if "{NAME:" not in hint:
+        return hint
+    return hint.replace("{NAME:", f"{{{name}:") if name else f"{hint}  with the provider's name for NAME"
 
 
 def key_hint(path: Path, value: object) -> str:

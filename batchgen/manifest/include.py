@@ -9,13 +9,13 @@ from __future__ import annotations
 import glob
 import itertools
 import os
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ManifestError
+from ..files import naming
 from ..lazy_dataclass import dataclass
 from . import secrets as keys
 from .locations import Origin, Places
@@ -25,7 +25,6 @@ from .validate import ValidationResult, validate
 from .yaml_reader import read
 
 MAX_FILES, MAX_DEPTH = 1_000, 50
-_REPEATED = re.compile(r"\*\*(?:/\*\*)+")
 
 #: Keys that count only in the manifest named on the command line.
 _OF_THE_WHOLE = ("name", "output", "deliver", "retry", "on_unknown", "budget", "confirm_above")
@@ -128,10 +127,7 @@ def _matches(part: ManifestPart, name: str) -> list[Path]:
     base = part.file.parent
     if not glob.has_magic(name):
         return [base / name]
-    # Path.glob refuses absolute patterns.
-    # Each further ** of a row of them would search all folders once more.
-    paths = glob.iglob(_REPEATED.sub("**", name), root_dir=base, recursive=True)  # noqa: PTH207
-    return [base / path for path in sorted(itertools.islice(paths, MAX_FILES + 1))]
+    return [base / path for path in sorted(itertools.islice(naming.matching(base, name), MAX_FILES + 1))]
 
 
 def _not_used(part: ManifestPart) -> Iterator[Any]:

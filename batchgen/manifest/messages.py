@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from dataclasses import replace
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -63,15 +64,22 @@ _BOUNDS = {
 _JOB_KEYS = frozenset(field.alias or name for name, field in model.JobSpec.model_fields.items()) - {"vars"}
 
 
-def problems(error: ValidationError, places: Places, ignored: Container[str] = ()) -> list[Problem]:
-    """Return a Problem for each mistake that pydantic found, except those of the kinds *ignored*."""
+def problems(
+    error: ValidationError, places: Places, ignored: Container[str] = (), provider: str | None = None
+) -> list[Problem]:
+    """Return a Problem for each mistake that pydantic found, except those of the kinds *ignored*.
+
+    *provider* is the name that hints use.
+    """
     problems_by_path: dict[Path, Problem] = {}
     for item in error.errors(include_url=False):
         if item["type"] in ignored:
             continue
         path = _real(tuple(item["loc"]), places)
         # A union reports each of its members; one message about a value is enough.
-        problems_by_path.setdefault(path, _worded(path, item, places))
+        problem = _worded(path, item, places)
+        problem = replace(problem, hint=guesses.with_provider(problem.hint, provider))
+        problems_by_path.setdefault(path, problem)
     return list(problems_by_path.values())
 
 

@@ -42,9 +42,10 @@ class BadSource(ValueError):
 class MissingSource(BadSource):
     """A source image that does not exist, and the name of the one that was probably meant."""
 
-    def __init__(self, message: str, guess: str | None = None) -> None:
+    def __init__(self, message: str, name: str, guess: str | None = None) -> None:
         super().__init__(message + (f"; did you mean {guess!r}?" if guess else ""))
-        self.guess = guess
+        self.name = name
+        self.base = _base(name, guess)  #: the folder that was left out before the name, with a slash; or empty
 
 
 class Preparation(NamedTuple):
@@ -96,6 +97,7 @@ class Sources:
         self._images: dict[str, SourceImage | BadSource] = {}
         self._matches: dict[tuple[Path, str], tuple[str, ...]] = {}
         self._guesses = 0
+        self._base = ""  #: the folder that was left out before the last missing name
 
     def images(
         self, names: Sequence[str], folder: Path, preparation: Preparation = _NONE
@@ -145,11 +147,10 @@ class Sources:
         except ValueError:  # a NUL
             return (name,)
         if (folder, name) not in self._matches:
-            # Path.glob refuses absolute patterns and some relative ones
             fixed = naming.fixed_parts(folder, name)
             parts = name.split("/")
             pattern = "/".join([*map(glob.escape, parts[:fixed]), *parts[fixed:]])
-            paths = glob.iglob(pattern, root_dir=folder, recursive=True)  # noqa: PTH207
+            paths = naming.matching(folder, pattern)
             self._matches[folder, name] = tuple(sorted(itertools.islice(paths, MAX_MATCHES + 1)))
         matches = self._matches[folder, name]
         if not matches:
@@ -198,18 +199,22 @@ class Sources:
         return BadSource(f"{name}: {error} ({path})")
 
     def _missing(self, message: str, name: str, folder: Path) -> MissingSource:
-        return MissingSource(message, self._guess(name, folder))
+        return MissingSource(message, name, self._guess(name, folder))
 
     def _guess(self, name: str, folder: Path) -> str | None:
+        if self._base and (found := naming.find(folder, self._base + name)) is not None:
+            return found
         self._guesses += 1
-        return naming.similar(folder, name) if self._guesses <= _MAX_GUESSES else None
+        guess = naming.similar(folder, name) if self._guesses <= _MAX_GUESSES else None
+        self._base = _base(name, guess) or self._base
+        return guess
 
     def _no_match(self, pattern: str, folder: Path) -> BadSource:
         """Return why a pattern matches nothing; one without ``*`` and ``?`` is probably a name with brackets."""
         if "*" in pattern or "?" in pattern:
             hint = "; upper and lower case count" if _matches_otherwise(pattern, folder) else ""
             return BadSource(f"the pattern {pattern} matches no file in {folder}{hint}")
-        return MissingSource(f"{pattern}: there is no such file in {folder}", self._guess(pattern, folder))
+        return MissingSource(f"{pattern}: there is no such file in {folder}", pattern, self._guess(pattern, folder))
 
 
 def _several(name: str, folder: Path) -> str:
@@ -221,11 +226,16 @@ def _several(name: str, folder: Path) -> str:
     return ""
 
 
+def _base(name: str, guess: str | None) -> str:
+    """Return what *guess* has before *name*, such as ``../photos/``; empty if that is not the difference."""
+    return guess.removesuffix(name) if guess and guess != name and guess.endswith(f"/{name}") else ""
+
+
 def _matches_otherwise(pattern: str, folder: Path) -> bool:
     """Return whether a pattern matches a file if upper and lower case do not count in its suffix."""
     stem, suffix = os.path.splitext(pattern)  # noqa: PTH122
     either = "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in suffix)
-    return any(glob.iglob(f"{stem}{either}", root_dir=folder, recursive=True))  # noqa: PTH207
+    return any(naming.matching(folder, f"{stem}{either}"))
 
 
 def is_url(name: str) -> bool:

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from ..errors import ManifestError, Problem, nearest
 from ..lazy_dataclass import dataclass
-from . import messages
+from . import guesses, messages
 from .locations import Path
 from .model import Manifest
 from .yaml_reader import Document
@@ -64,9 +64,9 @@ def validate(document: Document) -> ValidationResult:
             manifest = Manifest.model_validate(valid.data)
         except ValidationError as error:
             ignored = _OF_LEFT_OUT if number else frozenset()
-            problems += [
-                problem for problem in messages.problems(error, document.places, ignored) if problem not in problems
-            ]
+            provider = guesses.provider_of(document.data)
+            found = messages.problems(error, document.places, ignored, provider)
+            problems += [problem for problem in found if problem not in problems]
             for item in error.errors(include_url=False, include_input=False, include_context=False):
                 valid.leave_out(tuple(item["loc"]))
         else:

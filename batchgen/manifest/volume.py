@@ -6,6 +6,7 @@ that 10 KB could keep a computer busy for hours.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -16,6 +17,7 @@ from .problems import Problems
 MAX_JOBS = 500_000
 #: Characters of their texts, all jobs together.
 MAX_CHARACTERS = 300_000_000
+_CONDITION = re.compile(r"\{%|\bif\b")
 #: What a job costs in addition to its texts, in characters.
 _EACH = 100
 
@@ -51,9 +53,19 @@ def _whole(entry: Entry, name: str) -> int:
 
 
 def _size(entry: Entry) -> int:
-    """Return how many characters of text the manifest states for each job."""
+    """Return how many characters of text the manifest states for each job, and its conditions look at."""
     defaults = (given.value for name, given in entry.part.defaults.items() if name not in entry.own)
-    return sum(map(_length, (*entry.own.values(), *defaults)))
+    values = (*entry.own.values(), *defaults)
+    conditions = [text for text in values if isinstance(text, str) and _CONDITION.search(text)]
+    return sum(map(_length, values)) + (_tested(entry, conditions) if conditions else 0)
+
+
+def _tested(entry: Entry, conditions: list[str]) -> int:
+    """Return the length of the variables in templates with conditions, each as often as it is named."""
+    lengths = {name: _length(given.value) for name, given in entry.part.vars.items()}
+    lengths |= {name: _length(value) for name, value in entry.vars.items()}
+    lengths |= {name: max(map(_length, values)) for name, values in entry.axes.items()}
+    return sum(text.count(name) * length for name, length in lengths.items() for text in conditions)
 
 
 def _length(value: object) -> int:

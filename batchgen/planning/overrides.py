@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
+from datetime import date
 from typing import Any
 
 from ..errors import UsageError, suggest
@@ -41,8 +42,12 @@ def parse(words: Iterable[str]) -> dict[str, Any]:
     return overrides
 
 
-def override(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile]) -> PlannedJob:
+def override(
+    job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile], today: date | None = None
+) -> PlannedJob:
     """Return *job* with *overrides* in addition to those it has; raise UsageError.
+
+    With *today*, a model that the provider has switched off is refused.
 
     An empty note removes an earlier one. With other parameters the job loses its fallback providers, because they were
     chosen for what the manifest requests.
@@ -53,7 +58,7 @@ def override(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profi
     fingerprint = mark(declared, merged)
     if not merged.keys() - {NOTE}:
         return job._replace(fingerprint=fingerprint)
-    task = _task(job, merged, profiles)
+    task = _task(job, merged, profiles, today)
     before = job.recipe
     recipe = Recipe(
         task=replace(task, prompt=""),
@@ -66,13 +71,16 @@ def override(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profi
     return PlannedJob(job.key, task.prompt, fingerprint, job.output, recipe)
 
 
-def _task(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile]) -> Task:
+def _task(job: PlannedJob, overrides: Overrides, profiles: Mapping[str, Profile], today: date | None) -> Task:
     task = replace(job.task, **{key: value for key, value in overrides.items() if key not in ("provider", NOTE)})
     profile = profiles[overrides.get("provider", task.provider)]
     task = translate(task, profile)
     # Defaults that the provider does not take are not sent; what was typed must fit.
     defaulted = job.recipe.defaulted - overrides.keys()
-    if misfits := validation.unforgiven(validation.check(task, profile), defaulted):
+    misfits = validation.unforgiven(validation.check(task, profile), defaulted)
+    if not misfits and today is not None:
+        misfits = validation.discontinued(task, profile, today)
+    if misfits:
         first = misfits[0]
         hint = f" ({first.hint})" if first.hint else ""
         raise UsageError(f"job {job.key}: {first.message}{hint}. It was set by {describe(overrides)}. Nothing was sent")
@@ -88,6 +96,7 @@ class OverriddenJobs:
     fingerprints: Mapping[str, str]  #: fingerprints in the job database that contain overrides, by key
     profiles: Mapping[str, Profile]
     before: Mapping[str, Task] = field(default_factory=dict)  #: tasks in the job database of those jobs, by key
+    today: date | None = None  #: models that end by then are refused in new overrides
 
     def __len__(self) -> int:
         return len(self.jobs)
@@ -98,7 +107,7 @@ class OverriddenJobs:
             if fingerprint is not None and self._applies(planned, fingerprint):
                 job = self._as_before(planned, fingerprint)
             overrides = self.overrides.get(planned.key)
-            yield job if overrides is None else override(job, overrides, self.profiles)
+            yield job if overrides is None else override(job, overrides, self.profiles, self.today)
 
     def _applies(self, job: PlannedJob, fingerprint: str) -> bool:
         """Return whether the manifest requests what it did when the overrides were typed."""

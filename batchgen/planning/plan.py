@@ -54,6 +54,7 @@ class Plan:
     revise: frozenset[str] | None = None  #: keys of the changed jobs that are sent; None: all changed jobs
     again: frozenset[str] = frozenset()  #: keys of ended jobs that are requeued and sent
     notices: tuple[str, ...] = ()  #: selected jobs that are not requeued, and why
+    ending: tuple[str, ...] = ()  #: models of ``--with`` that their provider will switch off
     copies: int = 0  #: derived copies of delivered images that are missing; they cost nothing
     confirm_above: int = CONFIRM_ABOVE  #: nano-USD
     budgets: tuple[Budget, ...] = ()  #: the budgets that apply, with what is used of each

@@ -96,7 +96,10 @@ def absent_ids(selection: Selection, absent: Sequence[str], keys: Iterable[str])
     for key in absent[:_NAMED]:
         place = f"{file}:{lines[key]}" if key in lines else ""
         similar = nearest(key, candidates)
-        notes = ", ".join(filter(None, [place, f"did you mean {similar!r}?" if similar else ""]))
+        hint = (
+            f"did you mean {similar!r}?" if similar else "a header names this column id" if place[-2:] == ":1" else ""
+        )
+        notes = ", ".join(filter(None, [place, hint]))
         texts.append(f"{key} ({notes})" if notes else key)
     more = f" and {len(absent) - _NAMED:,} more" if len(absent) > _NAMED else ""
     return ", ".join(texts) + more

@@ -94,6 +94,19 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
     )
 
 
+def as_sent(task: Task, model: Model) -> Task:
+    """Return *task* without the fields that the model's rules have no place for, which are not sent."""
+    rules = model.rules(task.kind)
+    if rules is None:
+        return task
+    absent: dict[str, Any] = {
+        name: None for name in OPTIONAL if name not in rules.fields and getattr(task, name) is not None
+    }
+    if rules.size.mode == "none" and task.size is not None:
+        absent["size"] = None
+    return replace(task, **absent) if absent else task
+
+
 def _certain(task: Task, profile: Profile, meant: str | None) -> Iterator[UnsupportedRequest]:
     """Yield what does not fit whatever model is meant by an unknown one: *meant*, or any if that is None."""
     names = [meant] if meant is not None and meant in profile.models else list(profile.models)

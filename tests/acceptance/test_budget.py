@@ -371,7 +371,8 @@ def test_budget_in_settings_is_not_consent_and_wants_prices(project, witness):
         ("budget: {per_dya: 4}", "1:10: budget.per_dya: unknown key 'per_dya' (did you mean 'per_day'?)"),
         ("budget: {per_day: {usd: -1}}", "1:25: budget.per_day.usd: should be at least 0, is -1"),
         ("budget: {per_day: {eur: 1}}", "1:20: budget.per_day.eur: unknown key 'eur' (there are: usd, credits)"),
-        ("budget: 40", "budget: should be a mapping (key: value), is the number 40"),
+        ("budget: 40", "is the number 40 (write  budget: {per_day: {usd: 40}})"),
+        ("budget: 7.50 a month", "is '7.50 a month' (write  budget: {per_month: {usd: 7.50}})"),
     ],
 )
 def test_budget_in_settings_is_checked(project, text, message):

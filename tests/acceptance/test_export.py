@@ -107,6 +107,19 @@ def test_no_copy_goes_among_what_runs_deliver(shop, folder, layout):
     assert shop.run("verify").code == 0
 
 
+def test_a_format_typed_as_an_option_is_recognized(bare):
+    refused = bare.run("export", "--csv")
+    assert (refused.code, refused.out) == (2, "")
+    assert "No such option: --csv; did you mean: --format csv" in refused.err
+
+
+def test_a_folder_that_a_run_had_nothing_to_write_to_is_not_shown_as_that_of_the_files(shop):
+    done = shop.run("run", "--yes", "--out", "elsewhere", "--id", "sun")
+    assert "files     elsewhere    nothing was written there; batchgen export names every file" in done.err
+    assert "files     elsewhere    nothing was written there" in shop.run("status").out
+    assert not (shop.folder / "elsewhere").exists()
+
+
 def test_sources_are_in_the_export(project):
     from PIL import Image
 

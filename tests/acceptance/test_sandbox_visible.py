@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -94,6 +95,10 @@ def test_the_option_may_come_first(shop):
     refused = shop.run("--sandbox", "init")
     assert refused.code == 2
     assert "init has no sandbox run" in refused.err
+    for command in (("providers", "list"), ("schema",), ("init",)):
+        refused = shop.run(*command, "--sandbox")
+        assert refused.code == 2
+        assert f"batchgen {' '.join(command)} has no sandbox run: leave out --sandbox" in refused.err
 
 
 @pytest.mark.parametrize("command", ["pause openai", "unpause openai", "limit openai concurrency=2"])
@@ -142,10 +147,32 @@ def test_a_second_sandbox_run_is_shown_how_to_watch_the_first(shop):
             assert "`batchgen watch --sandbox`" in refused.err
     finally:
         running.kill()
-        running.wait()
+        running.communicate()
 
 
 def test_doctor_shows_failed_jobs_with_a_command_that_finds_them(shop):
     shop.run("run", "--sandbox", "--latency", "none")
     found = shop.run("doctor", "jobs/shop.yaml", "--sandbox")
     assert "1 failed: batchgen retry jobs/shop.yaml --sandbox" in found.out
+
+
+def test_images_of_earlier_versions_are_found_after_the_loss_of_the_job_database(shop):
+    (shop.folder / "jobs/shop.yaml").write_text(MANIFEST.format(directive=""))
+    assert shop.run("run", "--sandbox", "--latency", "none").code == 0
+    (shop.state / "sandbox/output").mkdir()
+    (shop.folder / "jobs/sandbox-output/shop").rename(shop.state / "sandbox/output/shop")
+    for file in (shop.state / "sandbox").glob("batchgen.db*"):
+        file.unlink()
+    again = shop.run("run", "--sandbox", "--latency", "none")
+    assert "recovered 2 files (2 jobs done)" in again.err + again.out
+    assert "nothing to send" in again.out + again.err
+
+
+def test_the_sidecar_lists_no_default_that_was_not_sent(bare):
+    text = "defaults: {provider: aigate, model: gemini-3.1-flash-image, quality: high}\njobs: [{id: a, prompt: x}]\n"
+    (bare.folder / "m.yaml").write_text(text)
+    assert bare.run("run", "--sandbox", "--latency", "none").code == 0
+    sent = json.loads((bare.folder / "sandbox-output/m/a.png.json").read_text())["asked"]
+    assert sent == {
+        "kind": "generate", "prompt": "x", "provider": "aigate", "model": "gemini-3.1-flash-image", "n": 1,
+    }  # fmt: skip

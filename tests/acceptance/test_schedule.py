@@ -77,6 +77,13 @@ def test_what_cannot_be_is_reported(project, rest):
     assert "--budgt" not in rest or "batchgen run --help" in done.err
 
 
+@pytest.mark.parametrize(("option", "hint"), [("--sandbox", True), ("--budget", True), ("--at", False)])
+def test_options_of_run_belong_behind_the_dashes(project, option, hint):
+    refused = project.run("schedule", "cron", project.manifest(ONE), option, "1")
+    assert (refused.code, refused.out) == (2, "")
+    assert (f"options of run follow after --, as in  -- {option}" in refused.err) is hint
+
+
 def write_env(project, text: str):
     env = project.folder / ".env"
     env.write_text(text, encoding="utf-8")

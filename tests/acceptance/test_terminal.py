@@ -65,6 +65,17 @@ def test_the_live_table_fits_its_terminal_and_goes(bare, manifest, columns):
     assert normal(shown).rstrip().endswith(normal(END))
 
 
+def test_show_breaks_its_lines_between_words(bare):
+    job = {"id": "cat", "provider": "openai", "prompt": "A small orange cat that sleeps on a table of oak by a window"}
+    assert bare.run("run", "--sandbox", "--latency", "none", bare.manifest([job], providers=OFFICIAL)).code == 0
+    text, code = on_terminal(bare, ["show", "cat", "--sandbox"], "xterm", 50)
+    assert code == 0
+    lines = text.splitlines()
+    assert lines[1:3] == ["prompt    A small orange cat that sleeps on a", "          table of oak by a window"]
+    assert "file      sandbox-output/shop/cat.png" in lines
+    assert max(map(len, lines)) <= 50
+
+
 @pytest.mark.parametrize(
     ("term", "arguments", "env"),
     [

@@ -83,3 +83,35 @@ def test_a_wrong_job_is_answered_with_the_line_to_write(read, jobs, line):
 def test_a_list_at_the_top_is_answered_with_the_line_to_write(read):
     with pytest.raises(ManifestError, match="write  jobs:  above it"):
         read("- prompt: x\n- prompt: y\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "provider"),
+    [
+        ("defaults: {provider: studio}\nproviders: {studio: {preset: openai}}\nprompts: [x]\n", "{studio: "),
+        ("defaults: {provider: [openai, aimlapi]}\nprompts: [x]\n", "{openai: "),
+        ("jobs: [{prompt: x, provider: openai}]\n", "{openai: "),
+        ("providers: {studio: {preset: openai}}\nprompts: [x]\n", "{studio: "),
+        ("jobs: [{prompt: x, provider: openai}, {prompt: y, provider: aimlapi}]\n", "the provider's name for NAME"),
+    ],
+)
+def test_hints_name_the_provider_of_the_manifest(tmp_path, text, provider):
+    for key in ("concurrency: 8", "rpm: 3", "timeout: 60"):
+        (tmp_path / "m.yaml").write_text(f"{key}\n{text}", encoding="utf-8")
+        with pytest.raises(ManifestError) as caught:
+            load(tmp_path / "m.yaml")
+        [problem] = [problem for problem in caught.value.problems if problem.code == "unknown_key"]
+        assert provider in problem.hint
+        assert problem.hint.startswith("write  providers: {")
+
+
+def test_hints_to_texts_of_templates_can_be_pasted_between_double_quotes(tmp_path):
+    for template in ("{{ none }}", "{{ many }}", "{{ row == 'x' }}", "{% if row %}", "{{ 3 < 'x' }}", "{{ x"):
+        text = f'vars: {{none: null, many: [a]}}\njobs: [{{provider: openai, prompt: "{template}"}}]\n'
+        (tmp_path / "m.yaml").write_text(text, encoding="utf-8")
+        try:
+            problems = load(tmp_path / "m.yaml").warnings
+        except ManifestError as error:
+            problems = error.problems
+        assert problems
+        assert not any('"' in problem.message + problem.hint for problem in problems if problem.code != "unused")

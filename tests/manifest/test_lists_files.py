@@ -318,6 +318,13 @@ def test_a_list_in_a_folder_next_to_the_manifests_is_offered(write, tmp_path, mo
     assert listing("../lists/products.csv", tmp_path / "jobs").file == str(tmp_path / "lists" / "products.csv")
 
 
+def test_an_image_in_a_folder_next_to_the_manifests_is_shown_without_dots(write, tmp_path):
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "art").mkdir()
+    write("art/a.png", "")
+    assert listing("../art", tmp_path / "jobs").file_of(1) == str(tmp_path / "art" / "a.png")
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_what_may_not_be_read_is_refused(write, images):
     path = write("a.csv", "a\n1\n")

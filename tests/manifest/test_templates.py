@@ -170,8 +170,9 @@ def test_a_wrong_template_is_known_before_anything_is_filled_in(source, message)
 
 
 NAMED = "there are: blank, city, colours, half, n, no, nothing, path, size, yes"
-WHOLE_LIST = 'colours is a list: name an item, such as colours[0], or write colours | join(", ")'
-CELLS = 'cells of csv and txt are text: write "3" for 3'
+OR_DEFAULT = "; | default('...') sets what to write where it is missing"
+WHOLE_LIST = "colours is a list: name an item, such as colours[0], or write colours | join(', ')"
+CELLS = "cells of csv and txt are text: write '3' for 3"
 
 
 @pytest.mark.parametrize(
@@ -179,9 +180,9 @@ CELLS = 'cells of csv and txt are text: write "3" for 3'
     [
         ("{{ citty }}", f"there is no variable 'citty' (did you mean 'city'? {NAMED})"),
         ("{{ citty | slug }}", f"there is no variable 'citty' (did you mean 'city'? {NAMED})"),
-        ("{{ self | slug }}", f"there is no variable 'self' ({NAMED})"),
-        ("{{ nothing }}", 'nothing is empty (null); | default("...") sets what to write instead'),
-        ("{{ nothing | upper }}", 'nothing is empty (null); | default("...") sets what to write instead'),
+        ("{{ self | slug }}", f"there is no variable 'self' ({NAMED}){OR_DEFAULT}"),
+        ("{{ nothing }}", "nothing is empty (null); | default('...') sets what to write instead"),
+        ("{{ nothing | upper }}", "nothing is empty (null); | default('...') sets what to write instead"),
         ("{{ size }}", "size is a mapping: name a part of it, such as size.width"),
         ("{{ size.depth | lower }}", "size.depth is a mapping: name a part of it, such as size.depth.unit"),
         ("{{ colours }}", WHOLE_LIST),

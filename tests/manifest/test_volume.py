@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
 from batchgen.errors import ManifestError
+from batchgen.files import naming
 from batchgen.manifest import expand, filters, load, volume
 
 HEAD = "defaults: {provider: openai}\n"
@@ -81,3 +83,26 @@ def test_a_row_of_stars_in_include_searches_once(read, tmp_path):
     (tmp_path / "p" / "q" / "c.yaml").write_text("jobs: [{id: c, prompt: x, provider: openai}]\n", encoding="utf-8")
     loaded = read("include: ['p/**/**/**/*.yaml']\njobs: [{id: a, prompt: y}]\n")
     assert [job.key for job in loaded.jobs] == ["a", "c"]
+
+
+def test_conditions_over_long_variables_count(read):
+    condition = "{% if v == 'x' %}a{% endif %}{{ row }}" * 300
+    text = f'vars: {{v: "{"y" * 5000}"}}\njobs: [{{id: j, repeat: 10000, prompt: "{condition}"}}]\n'
+    with pytest.raises(ManifestError, match="multiply to 10,000 jobs with 15,"):
+        read(text)
+
+
+@pytest.mark.parametrize("pattern", ["**/**/**/*.png", "a/**//**/**/*.png", "**/**", "x/**/**"])
+def test_a_row_of_double_stars_is_one(monkeypatch, pattern):
+    patterns = []
+    monkeypatch.setattr(naming.glob, "iglob", lambda pattern, **_: patterns.append(pattern) or iter(()))
+    list(naming.matching(Path(), pattern))
+    assert patterns == [pattern.replace("**//**", "**").replace("**/**", "**").replace("**/**", "**")]
+
+
+def test_double_stars_match_as_before(tmp_path):
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/c.png").touch()
+    (tmp_path / "a/**").mkdir()
+    assert [*naming.matching(tmp_path, "**/**/*.png")] == ["a/b/c.png"]
+    assert [*naming.matching(tmp_path, "**/**x")] == []

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 
 import pytest
 
+from batchgen.app.retry import ending_models
 from batchgen.errors import UsageError
 from batchgen.fingerprint import fingerprint, unchanged
 from batchgen.manifest.batch import PlannedJob
@@ -102,3 +104,24 @@ def test_overrides_of_an_older_version_apply_whatever_the_white_space(overrides)
         before={"cat": stored_task},
     )  # fmt: skip
     assert other.fingerprint.startswith("2:")
+
+
+def test_a_model_that_has_ended_is_refused_as_in_a_manifest():
+    before, after = date(2026, 11, 30), date(2026, 12, 1)
+    assert override(job(), {"model": "gpt-image-1.5"}, PROFILES, before).task.model == "gpt-image-1.5"
+    with pytest.raises(
+        UsageError, match=r"has not offered gpt-image-1\.5 since 2026-12-01 \(write model: gpt-image-2\)"
+    ):
+        override(job(), {"model": "gpt-image-1.5"}, PROFILES, after)
+    jobs = OverriddenJobs(
+        jobs=[job()], overrides={"cat": {"model": "gpt-image-1.5"}}, fingerprints={}, profiles=PROFILES, today=after
+    )
+    with pytest.raises(UsageError, match="has not offered"):
+        list(jobs)
+
+
+def test_a_model_that_will_end_is_a_warning():
+    [warning] = ending_models(PROFILES, {"model": "gpt-image-1.5", "provider": "openai"})
+    assert warning == "openai switches gpt-image-1.5 off on 2026-12-01 (use  --with model=gpt-image-2)"
+    assert not ending_models(PROFILES, {"model": "gpt-image-2"})
+    assert not ending_models(PROFILES, {"quality": "low"})

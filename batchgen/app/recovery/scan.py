@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -68,17 +68,26 @@ class RecoveryScan:
         since = None
         if not self.thorough and self.batch_id is not None:
             since = self.ended_at or self.reader.newest_attempt(self.batch_id)
-        paths = sidecars(self.batch.folder, since - _SLACK if since else None)
+        for batch in self._homes():
+            paths = sidecars(batch.folder, since - _SLACK if since else None)
+            yield from self._recovered(paths, batch, busy)
+
+    def _homes(self) -> Iterator[Batch]:
+        """Yield the batch at its folder, and at that in which sandbox runs of earlier versions left their images."""
+        yield self.batch
+        earlier = self.project.state / "output" / self.batch.name
+        if self.project.sandbox and self.thorough and earlier.is_dir():
+            yield replace(self.batch, folder=earlier)
+
+    def _recovered(self, paths: Iterator[Path], batch: Batch, busy: set[str]) -> Iterator[RecoveredAttempt]:
+        def read(path: Path) -> SidecarRecord | None:
+            return read_sidecar(path, batch, self.project)
+
         with ThreadPoolExecutor(_THREADS) as threads:
             while chunk := list(islice(paths, _TOGETHER)):
-                records = [
-                    record for record in threads.map(self._read, chunk) if record and record.attempt.id not in busy
-                ]
+                records = [record for record in threads.map(read, chunk) if record and record.attempt.id not in busy]
                 known = self.reader.attempt_states([record.attempt.id for record in records])
                 yield from threads.map(SidecarRecord.verified, [r for r in records if r.attempt.id not in known])
-
-    def _read(self, path: Path) -> SidecarRecord | None:
-        return read_sidecar(path, self.batch, self.project)
 
     def live(self, attempts: Sequence[RecoveredAttempt]) -> set[str]:
         """Return the ids of those attempts whose slots the present plan of their jobs can read."""
@@ -133,7 +142,7 @@ class RecoveryScan:
         records = []
         for stem in stems(job.output, job.wanted):
             for extension in EXTENSIONS.values():
-                sidecar = self._read(self.batch.folder / f"{stem}.{extension}.json")
+                sidecar = read_sidecar(self.batch.folder / f"{stem}.{extension}.json", self.batch, self.project)
                 if sidecar is not None and sidecar.attempt.id == record.id and sidecar.verified().file is not None:
                     records.append(sidecar)
         return records

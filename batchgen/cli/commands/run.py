@@ -155,7 +155,7 @@ def _requeue_document(plan: Plan, terms: RunOptions) -> dict[str, Any]:
         "with": dict(terms.overrides),
         "note": terms.note or None,
         "requeued": sorted(plan.again),
-        "notices": list(plan.notices),
+        "notices": [*plan.notices, *plan.ending],
     }
 
 
@@ -185,8 +185,8 @@ def _print_end(session: Session, project: Project, result: RunResult, terms: Run
             flags = result.command_flags.of_batch
             hint = f"jobs whose redo failed keep their files. To accept one: batchgen unknown adopt{flags} JOB FILE"
         # A plan that sends something has been shown with its notices.
-        left_out = [] if result.plan.lanes else under("left out", result.plan.notices)
-        lines = [*left_out, *lines, *([hint] if hint else []), last]
+        notes = [] if result.plan.lanes else under("note", result.plan.notices)
+        lines = [*notes, *lines, *([hint] if hint else []), last]
         for line in hanging(lines, output.columns(sys.stderr)):
             output.say(line)
 

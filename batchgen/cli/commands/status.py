@@ -10,7 +10,6 @@ import click
 from .. import output
 from ..options import STATES, Session, batch, batch_argument, command, option, sandbox, selecting, selection
 from ..render.controls import control_documents, control_lines
-from ..render.format import display_path
 from ..render.jobs import job_document, job_table, show_document, show_lines
 from ..render.status import run_document, run_documents, run_lines, run_table, status_lines
 
@@ -26,7 +25,7 @@ def status(session: Session, batch: str | None) -> int:
     """
     from ...app import queries
     from ...store import ledger
-    from ..render.result import advice, gone_lines
+    from ..render.result import advice, files_line, gone_lines
 
     project = session.project()
     report = queries.status(project, batch)
@@ -36,7 +35,7 @@ def status(session: Session, batch: str | None) -> int:
         *run_lines(report, project.command_flags(batch)),
         *gone_lines(report.presence),
         *control_lines(project, report.controls),
-        f"files     {display_path(report.batch.folder)}",
+        files_line(report),
     ]
     document = ledger.status_document(*figures) | {
         "controls": control_documents(report.controls),
@@ -117,11 +116,8 @@ def show(session: Session, job: str, form: str | None, batch: str | None) -> int
 
     found, attempts, bill = queries.show(project, batch, job)
     answers = queries.kept_answers(project, attempts)
-    if session.as_json:
-        output.document(
-            show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers)
-        )
-        return 0
-    for line in show_lines(found, attempts, bill, answers):
-        output.data(line)
+    session.print(
+        show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers),
+        show_lines(found, attempts, bill, answers),
+    )
     return 0

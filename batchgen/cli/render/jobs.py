@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...money import share, show_credits, show_usd
-from .format import count, money
+from .format import count, display_path, money
 from .table import Fit, table
 from .width import short
 
@@ -107,8 +107,8 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers:
     if job.route is not None:
         yield f"fallback  {', '.join(job.route.others)}"
     for source in (*task.images, *([task.mask] if task.mask else [])):
-        form = {None: "", "upright": " (sent upright)"}.get(source.copy, f" (sent as {source.copy})")
-        yield f"source    {source.url or source.path}{form}"
+        form = {None: "", "upright": "  (sent upright)"}.get(source.copy, f"  (sent as {source.copy})")
+        yield f"source    {source.url or display_path(source.path or '')}{form}"
     for file in bill.files:
         yield f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}"
     for copy in bill.copies:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...app.advice import next_steps
@@ -50,10 +51,18 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
     lines += under("budget", [budget_line(budget) for budget in result.budgets if budget.limit])
     lines += under("prices", _price_lines(result.underpriced))
     lines += under("copies", _copy_lines(result.copies))
-    lines.append(f"files     {display_path(status.batch.folder)}")
+    lines.append(files_line(status))
     lines += advice(status, result.command_flags, result.imageless_job, result.lanes)
     lines.append(f"exit code {result.exit_code:d}: {result.exit_meaning}")
     return lines
+
+
+def files_line(status: BatchStatus) -> str:
+    """Return the folder of the last run; a run with another --out may have had nothing to write there."""
+    folder = status.batch.folder
+    is_elsewhere = status.counts.done and not Path(folder).exists()
+    note = "    nothing was written there; batchgen export names every file" if is_elsewhere else ""
+    return f"files     {display_path(folder)}{note}"
 
 
 def _headline(result: RunResult) -> str:

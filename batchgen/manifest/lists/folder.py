@@ -43,7 +43,7 @@ class ImageFolder:
         is_folder = os.path.isdir(folder / name) or not glob.has_magic(name)  # noqa: PTH112 - False for a NUL
         base, pattern = (name, (ANY,)) if is_folder else split(name, naming.fixed_parts(folder, name))
         self._top = os.path.abspath(folder / base)  # noqa: PTH100 - resolve() would follow links; the name counts
-        self._shown_top = str(folder / base)
+        self._shown_top = naming.joined(folder, base)
         self._folder = os.path.abspath(folder)  # noqa: PTH100
         if leave_out is not None and "\0" not in name and Path(self._top).resolve().is_relative_to(leave_out.resolve()):
             raise BadList(f"{file} is in the output folder, and results never become sources: name another folder")
@@ -85,7 +85,7 @@ class ImageFolder:
 
     def file_of(self, number: int) -> str:
         """Return the path of the image with this number, as the user would type it."""
-        return os.path.join(self._shown_top, self._images[number - 1])  # noqa: PTH118 - keeps ./ and .. as written
+        return os.path.join(self._shown_top, self._images[number - 1])  # noqa: PTH118 - keeps ./ as written
 
     @property
     def remarks(self) -> tuple[Remark, ...]:
