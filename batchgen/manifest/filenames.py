@@ -71,6 +71,17 @@ def _component_flaw(part: str) -> str | None:
     return None
 
 
+def portable(path: str) -> str:
+    """Return *path* with underscores in place of the characters that ``flaw`` refuses; lengths stay."""
+    return "/".join(map(_portable_component, path.split("/"))) if flaw(path) else path
+
+
+def _portable_component(part: str) -> str:
+    part = _FORBIDDEN.sub("_", part)
+    part = re.sub(r"^[-.~ ]|[. ]$", "_", part)
+    return f"{part}_" if _RESERVED.fullmatch(part) else part
+
+
 def folded(name: str) -> str:
     """Return *name* in the form in which file systems compare names: case and composition of accents do not count."""
     if name.isascii():

@@ -291,3 +291,15 @@ def test_link_to_nothing_is_named_as_a_link(tmp_path):
         jobs_of(tmp_path, "id: x, images: gone.png")
     [problem] = caught.value.problems
     assert problem.message == "gone.png: is a link to away.png, which does not exist"
+
+
+# --- ids of photos with odd names -------------------------------------------------------------------------------------
+
+
+def test_photos_with_names_that_no_output_file_may_have_are_taken(shelf):
+    names = [" lead", "trail ", "-dash", "dots..", "what?", "a:b", "CON", "~tmp"]
+    folder = shelf(*(f"ph/{name}.jpg" for name in names), "ph/lead.jpg")
+    jobs = jobs_of(folder, "from: ph, prompt: White background")
+    ids = sorted(job.key for job in jobs)
+    assert ids == sorted(["_lead", "trail_", "_dash", "dots._", "what_", "a_b", "CON_", "_tmp", "lead"])
+    assert len({job.task.images[0].path for job in jobs}) == 9

@@ -11,7 +11,7 @@ from typing import Any
 
 from ...files import naming
 from ...files.opening import OpenError, open_file
-from ..filenames import control
+from ..filenames import control, portable
 from .folder_walk import FolderWalk
 from .globs import ANY, Exclusion, split
 from .rows import BadList, Remark, Report
@@ -70,7 +70,7 @@ class ImageFolder:
                 number,
                 {
                     "images": (top + path).removeprefix(parent),
-                    "id": f"{folder}/{stem}" if folder else stem,
+                    "id": portable(f"{folder}/{stem}" if folder else stem),
                     "path": path,
                     "name": name,
                     "stem": stem,
