@@ -21,8 +21,10 @@ _REMOVED = dict.fromkeys(map(ord, INVISIBLE))
 _LINE_END = re.compile(r"\r\n?|[\v\f\x1c-\x1e\x85\u2028\u2029]")
 _BLANK = re.compile(r"[^\S\n]")
 _BEFORE_LINE_END = re.compile(r" +(?=\n)")
-#: Characters that show nothing on their own: joiners, variation selectors, fillers of Hangul, the empty Braille cell.
-_UNSEEN = dict.fromkeys(map(ord, "\u200c\u200d\ufe0e\ufe0f\u034f\u115f\u1160\u3164\uffa0\u2800"))
+#: Characters that show nothing though they are letters or symbols: fillers of Hangul, the empty Braille cell.
+_FILLERS = frozenset("\u115f\u1160\u3164\uffa0\u2800")
+#: Categories that show nothing on their own: formats such as joiners and tags, and marks such as variation selectors.
+_UNSEEN = frozenset({"Cf", "Mn", "Me"})
 
 
 def canonical(text: str) -> str:
@@ -50,7 +52,11 @@ def canonical_value(value: Any) -> Any:  # noqa: ANN401 - what YAML can hold
 
 def is_blank(text: str) -> bool:
     """Return whether nothing of *text* is visible."""
-    return not "!" <= text[:1] <= "~" and not canonical(text).translate(_UNSEEN).strip()
+    return not "!" <= text[:1] <= "~" and all(map(_is_unseen, text))
+
+
+def _is_unseen(char: str) -> bool:
+    return char.isspace() or char in _FILLERS or unicodedata.category(char) in _UNSEEN
 
 
 def tidy(text: str) -> str:

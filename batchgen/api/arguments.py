@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Literal, TypedDict
+from typing import TypedDict, cast, get_args
 
 from ..app.config import dotenv
 from ..app.project import Project
-from ..app.run_options import RunOptions
+from ..app.run_options import FailOn, RunOptions
 from ..app.shutdown import StopConditions
 from ..errors import UsageError, suggest
 from ..manifest import Batch
@@ -53,7 +53,7 @@ class Run(Chosen, total=False):
     concurrency: int | None  #: requests in flight per provider
     max_time: float | timedelta | None  #: seconds after which nothing new is started
     max_failures: int | None  #: failed jobs after which the run stops
-    fail_on: Literal["any", "all", "never"]
+    fail_on: FailOn
     wait_lock: float  #: seconds to wait for another run to end
     retry_failed: bool  #: requeue failed jobs first
     keep_changed: bool  #: keep the images of done jobs whose manifest entry has changed
@@ -77,9 +77,8 @@ def _names(known: type) -> set[str]:
 def project_of(arguments: Where) -> Project:
     """Return the project that the arguments name."""
     db = arguments.get("db")
-    return Project.of(
-        Path(arguments.get("folder", ".")), None if db is None else Path(db), sandbox=arguments.get("sandbox", False)
-    )
+    folder, sandbox = Path(arguments.get("folder", ".")), arguments.get("sandbox", False)
+    return replace(Project.of(folder, None if db is None else Path(db), sandbox=sandbox), in_python=True)
 
 
 def selection_of(arguments: Chosen) -> Selection:
@@ -119,9 +118,9 @@ def options_of(arguments: Run, batch: Batch, command: str) -> RunOptions:
         selection=chosen,
         keep_changed=arguments.get("keep_changed", False),
         stop_conditions=StopConditions(
-            max_time=_span(arguments.get("max_time")), max_failures=arguments.get("max_failures")
+            max_time=_span(arguments.get("max_time")), max_failures=_failures(arguments.get("max_failures"))
         ),
-        fail_on=arguments.get("fail_on", "any"),
+        fail_on=_fail_on(arguments.get("fail_on", "any")),
         interactive=False,
         latency=arguments.get("latency", "realistic"),
         environment=environment_of(batch, Path(arguments.get("folder", ".")), arguments.get("keys")),
@@ -161,5 +160,21 @@ def _nano_usd(budget: Decimal | float | str | None) -> int | None:
     return amount
 
 
-def _span(value: float | timedelta | None) -> timedelta | None:
-    return value if value is None or isinstance(value, timedelta) else timedelta(seconds=value)
+def _span(value: object) -> timedelta | None:
+    if value is None or isinstance(value, timedelta):
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < timedelta.max.total_seconds():
+        raise UsageError(f"max_time takes seconds or a timedelta, not {value!r}")
+    return timedelta(seconds=value)
+
+
+def _failures(value: object) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise UsageError(f"max_failures takes a whole number from 0, not {value!r}")
+    return value
+
+
+def _fail_on(value: object) -> FailOn:
+    if value not in get_args(FailOn):
+        raise UsageError(f"fail_on takes {', '.join(map(repr, get_args(FailOn)))}, not {value!r}")
+    return cast("FailOn", value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import sys
@@ -11,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from ..errors import ManifestError, NotFound, Problem, UsageError, nearest, suggest
+from ..files.opening import reason
 from ..lazy_dataclass import dataclass
 from ..store import migrate, records
 from .project import Project, open_reader
@@ -36,6 +38,8 @@ _HEAD = 200_000
 #: JSON files of a folder that are searched: it may be full of sidecars.
 _MOST_JSON = 100
 _NONE_YET = "give the path of a manifest; batchgen init writes one"
+#: Characters of a name that an error shows.
+_LONGEST = 100
 #: Manifests that an error lists.
 _LISTED = 12
 
@@ -67,6 +71,7 @@ def find_manifest(project: Project, word: str | None, command: str, *, last_firs
     if word == DASH:
         return ManifestChoice(path=project.root / DASH)
     path = project.root / word
+    _require_usable(path, word)
     if path.is_dir() and (candidates := _candidates([path])):
         return _only(project, candidates, command, f"the only manifest in {word}", f"in {word}")
     if path.exists() and not path.is_dir():
@@ -77,6 +82,17 @@ def find_manifest(project: Project, word: str | None, command: str, *, last_firs
     raise _missing(project, word, is_folder=path.is_dir())
 
 
+def _require_usable(path: Path, word: str) -> None:
+    """Raise ManifestError where the system cannot look for a file of that name."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        shown = word if len(word) <= _LONGEST else f"{word[:_LONGEST]}..."
+        raise _problem(shown, "not_readable", reason(error), "") from None
+
+
 def find_manifests(project: Project, words: Sequence[str], command: str) -> list[Path]:
     """Return the manifests that *words* name, all those of a folder; without words, all those of the project."""
     if not words:
@@ -85,7 +101,7 @@ def find_manifests(project: Project, words: Sequence[str], command: str) -> list
     paths: list[Path] = []
     for word in words:
         folder = project.root / word
-        inside = _candidates([folder]) if folder.is_dir() else []
+        inside = _candidates([folder]) if os.path.isdir(folder) else []  # noqa: PTH112 - no error for a long name
         paths += [each.path for each in inside] or [find_manifest(project, word, command).path]
     return list(dict.fromkeys(paths))
 
@@ -93,7 +109,7 @@ def find_manifests(project: Project, words: Sequence[str], command: str) -> list
 def batch_name(project: Project, word: str) -> str:
     """Return the name of the batch that *word* names: itself, or that of a manifest."""
     path = project.root / word
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113 - no error for a long name
         return word
     stored = [batch.name for batch in _batches(project) if Path(batch.manifest) == path]
     return stored[0] if stored else next((_name(*each) for each in _texts(path.parent) if each[0] == path), path.stem)

@@ -51,6 +51,7 @@ def read_manifest(
     content = standard_input() if path.name == DASH else None
     path = path if content is None else path.with_name(STDIN)
     stored = settings.project_settings(path.absolute().parent)
+    settings.check_providers(path.absolute().parent)
     today = datetime.now().astimezone().date()
     providers_ = stored.get("providers", {})
     batch = manifest.load(path, providers=providers_, today=today, content=content, on_jobs=on_jobs)
@@ -137,16 +138,22 @@ def plan(
             changes_all=changes_all,
         )
         copies = Copies(project, batch).count_missing(reader, batch_id) if batch.copies and reader and batch_id else 0
-    if result.absent:
-        ids = absent_ids(selection, result.absent, (job.key for job in batch.jobs))
-        flags = project.command_flags()
-        number = batch.skipped.count
-        skipped = f" ({number:,} skipped because of bad source images: batchgen validate names them)" if number else ""
-        raise NotFound(
-            f"no job of {batch.name} has the id {ids}{skipped}; nothing was sent. "
-            f"batchgen plan {flags.manifest(batch.manifest)}{flags.flags} --full lists all ids"
-        )
+    _require_ids(project, batch, selection, result)
     return replace(result, budgets=budgets, copies=copies)
+
+
+def _require_ids(project: Project, batch: Batch, selection: Selection, result: Plan) -> None:
+    """Raise NotFound if a selected id is not in the manifest."""
+    if not result.absent:
+        return
+    ids = absent_ids(selection, result.absent, (job.key for job in batch.jobs))
+    flags = project.command_flags()
+    number = batch.skipped.count
+    skipped = f" ({number:,} skipped because of bad source images: batchgen validate names them)" if number else ""
+    raise NotFound(
+        f"no job of {batch.name} has the id {ids}{skipped}; nothing was sent. "
+        f"batchgen plan {flags.manifest(batch.manifest)}{flags.flags} --full lists all ids"
+    )
 
 
 def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanContext:

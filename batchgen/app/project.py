@@ -57,6 +57,7 @@ class Project:
     root: Path  #: the working folder
     db: Path
     sandbox: bool = False  #: simulated providers, with a job database and output of their own
+    in_python: bool = False  #: used by a program in place of the command line: hints are arguments, not options
 
     @classmethod
     def of(cls, root: Path, db: Path | None, *, sandbox: bool = False) -> Project:
@@ -119,8 +120,10 @@ def other_batches(project: Project) -> str:
         names = [batch.name for batch in reader.batches()]
     if not names:
         return ""
-    words = [word for word in sys.argv[1:] if word != "--sandbox"] + ([] if project.sandbox else ["--sandbox"])
     kind = "real run" if project.sandbox else "sandbox run"
+    if project.in_python:
+        return f"There is a {kind} of {names[0]}: sandbox={not project.sandbox}"
+    words = [word for word in sys.argv[1:] if word != "--sandbox"] + ([] if project.sandbox else ["--sandbox"])
     return f"There is a {kind} of {names[0]}: {shlex.join(['batchgen', *words])}"
 
 

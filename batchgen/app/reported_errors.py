@@ -43,7 +43,7 @@ def _read(project: Project) -> Mapping[str, str]:
 
 
 def _write(project: Project, reported: Mapping[str, str]) -> None:
-    # Whoever cannot be remembered is reported again.
+    # An error that cannot be remembered is reported again.
     with suppress(OSError, StoreError):
         make_private(project.state)
         write_atomic(project.state / NAME, json.dumps(reported).encode())

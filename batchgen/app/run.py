@@ -78,13 +78,7 @@ def run(
 
 
 def prepare_run(
-    project: Project,
-    batch: Batch,
-    options: RunOptions,
-    confirm: Confirm,
-    *,
-    report: ShowMessage,
-    resources: ExitStack,
+    project: Project, batch: Batch, options: RunOptions, confirm: Confirm, *, report: ShowMessage, resources: ExitStack
 ) -> RunSession:
     """Lock, recover, plan and confirm a run; *resources* holds its locks and open files."""
     command = log.redacted(options.command or command_line())  # The address of a notification may be a secret.

@@ -4,7 +4,7 @@ import gc
 
 # Importing makes many objects and no garbage. Python looks for some after every 700 objects, which would take a sixth
 # of the start of every command.
-gc.set_threshold(100_000)
+gc.set_threshold(200_000)
 
 from .main import batchgen, main  # noqa: E402 - the imports of the program are what takes long
 

@@ -87,8 +87,11 @@ def is_manifest(word: str) -> bool:
 
 def _with_hint(error: click.UsageError, ctx: click.Context) -> click.UsageError:
     """Return *error*, for a word too many or an unknown option with the way to write what was probably meant."""
-    if isinstance(error, click.NoSuchOption) and (meant := _meant(error.option_name, ctx)):
-        return click.UsageError(f"No such option: {error.option_name}; {meant}", ctx)
+    if isinstance(error, click.NoSuchOption):
+        if meant := _meant(error.option_name, ctx):
+            return click.UsageError(f"No such option: {error.option_name}; {meant}", ctx)
+        if error.option_name == "--sandbox":
+            return click.UsageError(f"{ctx.command_path} has no sandbox run: leave out --sandbox", ctx)
     match = re.fullmatch(r"Got unexpected extra arguments? \((.*)\)", error.message)
     if match is None:
         return error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import gc
 import os
 import sys
 import warnings
@@ -117,6 +118,7 @@ def main() -> None:
     except (Exception, BaseExceptionGroup) as error:  # noqa: BLE001 - whatever it was, it is reported in one sentence
         code = _report_unexpected(error)
     _flush()
+    gc.freeze()  # at its exit, Python would look at every object once more
     sys.exit(code if isinstance(code, int) else 0)
 
 

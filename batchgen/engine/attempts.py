@@ -17,7 +17,7 @@ from ..budget import BudgetLimit, Budgets, Reservations
 from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
 from ..fault import Cause
 from ..files.output import withdraw
-from ..job import Attempt, Delivered, Job, Outcome, Settlement
+from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
 from ..lazy_dataclass import dataclass
 from ..learned_prices import PriceMemory
 from ..manifest.filenames import stems
@@ -211,16 +211,7 @@ class AttemptRunner:
         usage = outcome.usage or Usage()
         # Before the first await: no other call may go out once the true price shows that the budget is used up.
         self.reservations.learn(attempt.task, outcome.charge, usage.images)
-        event = judge(
-            job,
-            outcome,
-            lane.policy,
-            self.now(),
-            self.spread(),
-            may_rebuy=lane.may_rebuy,
-            troubled=lane.breaker.troubled,
-            alone=lane.breaker.alone(job.id),
-        )
+        event = self._judge(lane, job, outcome)
         lane.record_rebuy(job, event)
         if isinstance(outcome, Delivered) and attempt.claim > 1:
             # Before it is settled: if this is cut off, the attempt is still open and the next run repeats it.
@@ -252,6 +243,19 @@ class AttemptRunner:
             lane.record_settlement(job, settlement)
             self._notify(lane, opened, settlement)
         return after
+
+    def _judge(self, lane: Lane, job: Job, outcome: Outcome) -> Event:
+        """Return the event that an outcome means for the job, as the state of the lane is."""
+        return judge(
+            job,
+            outcome,
+            lane.policy,
+            self.now(),
+            self.spread(),
+            may_rebuy=lane.may_rebuy,
+            troubled=lane.breaker.troubled,
+            alone=lane.breaker.alone(job.id),
+        )
 
     def _notify(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         for listener in self.listeners:

@@ -84,9 +84,8 @@ def judge(
     match fault.cause:
         case Cause.THROTTLED | Cause.UNREACHED | Cause.MONEY | Cause.DENIED:
             # The lane pauses or closes and the job is due once it opens; a lane that does not pause sends others first.
-            busy = fault.cause is Cause.THROTTLED and fault.retry_after is None
-            soon = now + timedelta(seconds=policy.backoff(1, spread))
-            return Released(at=now, fault=fault, not_before=soon if busy else None)
+            soon = now + timedelta(seconds=policy.backoff(1, spread)) if _is_busy(fault) else None
+            return Released(at=now, fault=fault, not_before=soon)
         case Cause.REFUSED | Cause.INVALID:
             return Exhausted(at=now, fault=fault)
         case Cause.UNKNOWN:
@@ -104,6 +103,11 @@ def judge(
             return Deferred(at=now, fault=fault, not_before=later)
         case _:
             assert_never(fault.cause)
+
+
+def _is_busy(fault: Fault) -> bool:
+    """Return whether a provider has too much to do and does not say for how long."""
+    return fault.cause is Cause.THROTTLED and fault.retry_after is None
 
 
 def _delivered(job: Job, outcome: Delivered, policy: Policy, now: datetime) -> Event:

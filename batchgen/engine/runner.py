@@ -6,8 +6,7 @@ It knows jobs, lanes and the job database; it knows neither HTTP nor SQL nor any
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Awaitable, Callable, Container, Sequence
 from dataclasses import field, replace
 from datetime import datetime
 
@@ -242,7 +241,7 @@ class Runner:
         """Return whether the budget refuses another provider's job: that must not hold up the lane's own."""
         return job.task.provider != lane.provider and self.attempts.why_refused(lane, job) is not None
 
-    def _filter(self, lane: Lane, excluded: AbstractSet[int]) -> Callable[[Job], bool]:
+    def _filter(self, lane: Lane, excluded: Container[int]) -> Callable[[Job], bool]:
         """Return a predicate: may the lane send this job now? Routes are cached, as a page of jobs has few."""
         cache: dict[tuple[int, str, str], bool] = {}
 

@@ -25,7 +25,7 @@ from .filenames import FILE_FIELDS, slug
 from .locations import Origin
 from .messages import short
 from .model import JobSpec
-from .photo_check import PhotoCheck
+from .photo_check import PhotoCheck, what_to_write
 from .problems import Problems
 from .render import NUMBERS, RenderedJob
 from .routing import Candidate, ProviderTable, RouteChoice
@@ -42,8 +42,6 @@ _SENT_AS_WRITTEN = (
 
 #: A prompt in place of one that is wrong, for the check of the other parameters.
 _ANY_PROMPT = "a prompt"
-#: Of many photos, one that is damaged should not stop the others.
-_HOW_TO_SKIP = "fix the image, or make the other jobs with  on_bad_source: skip"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -241,25 +239,28 @@ class JobBuilder:
         preparation = Preparation(orient=bool(values.get("orient")), convert=values.get("convert"))
         images: list[Source] = []
         local: list[SourceImage] = []
-        mask, faults = None, []
+        mask: Source | None = None
+        faults: list[tuple[str, BadSource]] = []
         for name in values.get("images", ()):
             try:
                 sources, read = self._sources.images([name], folder, preparation)
             except BadSource as bad:
                 sources, read = (Source(path=name),), ()
-                faults.append(("images", str(bad)))
+                faults.append(("images", bad))
             images += sources
             local += read
         if "mask" in values and images:
             try:
                 mask = self._sources.mask(values["mask"], None if faults else images[0], folder, preparation)
             except BadSource as bad:
-                faults.append(("mask", str(bad)))
+                faults.append(("mask", bad))
         if faults and self._photos.skips:
-            self._photos.skip(job, faults[0][1])
+            self._photos.skip(job, str(faults[0][1]))
             return None
         for field, fault in faults:
-            self._report(job, field, "bad_source", fault, "" if job.row.listing is None else _HOW_TO_SKIP)
+            hint, mistake = what_to_write(job, fault)
+            self._problems.add(job.problem(field, "bad_source", str(fault), hint), mistake)
+            job.leave_out(field)
         self._photos.add(job, local, preparation)
         return tuple(images), mask
 

@@ -145,7 +145,7 @@ class _Columns:
                 continue
             message, hint = f"columns sets {name!r}, but the job sets it itself", "remove one of them"
             if name not in PARAMETERS:
-                message = f"columns sets {name!r}, which is no parameter, and no template names it"
+                message = f"columns sets {name!r}, which is not a parameter, and no template names it"
                 hint = suggest(name, sorted(PARAMETERS), "remove it")
             self.problems.append(self.entry.origin().inside("from").problem("unused_mapping", message, hint))
 

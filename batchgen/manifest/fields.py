@@ -100,7 +100,7 @@ Money = Annotated[
 class Strict(BaseModel):
     """Base class of the manifest's models: an unknown key is an error, and no type is converted."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -41,11 +41,9 @@ def load(
     parts = include.gather(path, problems, warnings, content)
     root = parts[0]
     manifest = root.checked.manifest
-    for part in parts:
-        _check_vars(part, problems)
+    _check_vars(parts, problems)
     table = ProviderTable(parts, providers or {}, problems, today)
-    name = manifest.name or path.stem
-    _check_name(root, name, problems)
+    name = _name(root, path, problems)
     folder = _folder(root, name, problems)
     naming = _naming(root, name, problems)
     skips = manifest.on_bad_source == "skip"
@@ -93,8 +91,13 @@ def _check_for_jobs(parts: list[ManifestPart], problems: Problems) -> None:
     problems.add(where.problem("no_jobs", "there are no jobs", 'add  jobs: [{prompt: "A red cube"}]'))
 
 
-def _check_vars(part: ManifestPart, problems: Problems) -> None:
+def _check_vars(parts: Sequence[ManifestPart], problems: Problems) -> None:
     """Report variables that look like a parameter or like a template."""
+    for part in parts:
+        _check_vars_of(part, problems)
+
+
+def _check_vars_of(part: ManifestPart, problems: Problems) -> None:
     blocks: list[tuple[Origin, Mapping[str, Any]]] = [(part.origin("vars"), part.checked.manifest.vars)]
     for number, job in enumerate(part.checked.manifest.jobs):
         if job.vars:
@@ -124,16 +127,17 @@ def _check_values(origin: Origin, axes: Mapping[str, Sequence[Any]], problems: P
                 problems.add(origin.inside(name, number).problem("bad_var", message, "write the text out"))
 
 
-def _check_name(root: ManifestPart, name: str, problems: Problems) -> None:
+def _name(root: ManifestPart, path: Path, problems: Problems) -> str:
+    """Return the name of the batch; one that cannot be used is reported."""
+    name = root.checked.manifest.name or path.stem
     flaw = "contains a /" if "/" in name else filenames.flaw(name)
-    if flaw is None:
-        return
-    if root.checked.manifest.name is None:
+    if flaw is not None and root.checked.manifest.name is None:
         message = f"the file's name {name!r} cannot name the batch: it {flaw}"
         problems.add(root.origin().problem("bad_name", message, "add  name:"))
-        return
-    hint = "letters, digits, - and _ are safe everywhere"
-    problems.add(root.origin("name").problem("bad_name", f"cannot name a batch: it {flaw}", hint))
+    elif flaw is not None:
+        hint = "letters, digits, - and _ are safe everywhere"
+        problems.add(root.origin("name").problem("bad_name", f"cannot name a batch: it {flaw}", hint))
+    return name
 
 
 def _folder(root: ManifestPart, name: str, problems: Problems) -> Path:

@@ -224,7 +224,7 @@ class Parameters(Strict):
 class Matrix(BaseModel):
     """Variables with several values each: every combination becomes a job."""
 
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True, defer_build=True)
     __pydantic_extra__: dict[Name, Annotated[list[Value], Field(min_length=1)]]
 
     include: list[dict[Name, Value]] = Field([], description="More combinations, each written out")

@@ -11,7 +11,7 @@ from .batch import SkippedJobs
 from .locations import Origin
 from .problems import Problems
 from .render import RenderedJob
-from .source_images import Preparation, SourceImage, is_url
+from .source_images import BadSource, MissingSource, Preparation, SourceImage, is_url
 
 #: So many names are shown of each kind.
 _SHOWN = 3
@@ -30,6 +30,8 @@ _TRAITS = (
 #: Sources at a URL: their content is not known before they are fetched.
 _URLS = ("url", "sent unchanged: orient and convert are for files", "download it, and name the file")
 _AS_IT_IS = Preparation()
+#: Of many photos, one that is damaged should not stop the others.
+_HOW_TO_SKIP = "fix the image, or make the other jobs with  on_bad_source: skip"
 
 
 @dataclass(slots=True)
@@ -97,3 +99,21 @@ def _origin(job: RenderedJob) -> Origin:
     """Return the place of the job's images in its manifest."""
     entry = job.template.entry
     return entry.origin("images") if "images" in entry.own or not entry.lists else entry.origin().inside("from")
+
+
+def what_to_write(job: RenderedJob, bad: BadSource) -> tuple[str, str]:
+    """Return a hint at a bad image in a list, and the mistake that it shares with others; both may be empty.
+
+    Where all images of a list are in another folder, that is one mistake, and skipping them would leave no job.
+    """
+    if job.row.listing is None:
+        return "", ""
+    if not isinstance(bad, MissingSource) or not bad.base:
+        return _HOW_TO_SKIP, ""
+    mistake = f"the images are in {bad.base}"
+    for column, value in job.row.values.items():
+        text = value[0] if isinstance(value, list) and len(value) == 1 else value
+        if isinstance(text, str) and text and bad.name.endswith(text):
+            path = f"{bad.base}{bad.name.removesuffix(text)}{{{{ {column} }}}}"
+            return f'paths begin at the folder of the manifest: write  images: "{path}"', mistake
+    return "paths begin at the folder of the manifest", mistake

@@ -59,21 +59,21 @@ class Problems:
     def __bool__(self) -> bool:
         return bool(self._mistakes)
 
-    def add(self, problem: Problem) -> None:
-        """Add a problem; the same one twice counts once."""
+    def add(self, problem: Problem, mistake: str = "") -> None:
+        """Add a problem; the same one twice counts once. Messages of the same *mistake* may differ in any words."""
         # Rows of a list share the path and differ in their values; jobs of a manifest differ in the path only.
         keys = (
-            (problem.code, problem.path, _VALUE.sub("", problem.message)),
+            (problem.code, problem.path, mistake or _VALUE.sub("", problem.message)),
             (problem.code, _INDEX.sub("[]", problem.path), problem.message),
         )
-        mistake = self._by_key.get(keys[0]) or self._by_key.get(keys[1]) or self._new(problem)
-        if mistake is None or problem in mistake.kept:
+        same = self._by_key.get(keys[0]) or self._by_key.get(keys[1]) or self._new(problem)
+        if same is None or problem in same.kept:
             return
-        self._by_key.update(dict.fromkeys(keys, mistake))
-        if len(mistake.kept) < _KEPT:
-            mistake.kept[problem] = None
+        self._by_key.update(dict.fromkeys(keys, same))
+        if len(same.kept) < _KEPT:
+            same.kept[problem] = None
         else:
-            mistake.more += 1
+            same.more += 1
             self.count(problem.code)
 
     def _new(self, problem: Problem) -> _Mistake | None:

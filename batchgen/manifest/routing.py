@@ -21,6 +21,7 @@ from ..route import Route
 from ..task import Kind, Source, Task
 from . import include
 from .include import ManifestPart, merged
+from .locations import Origin, Path
 from .messages import shown
 from .model import RoutingSpec
 from .problems import Problems
@@ -123,13 +124,20 @@ class ProviderTable:
         settings = merged(merged(self._settings.get(name, {}), self._policy), self._own.get(name) or {})
         try:
             return presets.profile(name, settings)
-        except SettingsError as error:
-            message = str(error).removeprefix(f"provider {name}: ")
-            if name in self._origins:
-                self._problems.add(self._origins[name].problem("provider", message))
-            elif job is not None:
-                self._problems.add(job.problem("provider", "provider", message))
-            return None
+        except SettingsError:
+            flaws = presets.flaws(name, settings)
+        if name in self._origins:
+            for path, message in flaws.items():
+                self._problems.add(self._place(self._origins[name], path).problem("provider", message))
+        elif job is not None:
+            self._problems.add(job.problem("provider", "provider", "; ".join(flaws.values())))
+        return None
+
+    @staticmethod
+    def _place(origin: Origin, path: Path) -> Origin:
+        """Return the place of a setting, or that of the provider where the setting was not written."""
+        place = origin.inside(*path)
+        return place if origin.places.holds(place.path) else origin
 
     def choose(self, job: RenderedJob, task: Task) -> RouteChoice | None:
         """Return which of the job's providers can do *task*; None where none can, which is reported.

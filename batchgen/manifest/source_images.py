@@ -42,9 +42,10 @@ class BadSource(ValueError):
 class MissingSource(BadSource):
     """A source image that does not exist, and the name of the one that was probably meant."""
 
-    def __init__(self, message: str, guess: str | None = None) -> None:
+    def __init__(self, message: str, name: str, guess: str | None = None) -> None:
         super().__init__(message + (f"; did you mean {guess!r}?" if guess else ""))
-        self.guess = guess
+        self.name = name
+        self.base = _base(name, guess)  #: the folder that was left out before the name, with a slash; or empty
 
 
 class Preparation(NamedTuple):
@@ -96,6 +97,7 @@ class Sources:
         self._images: dict[str, SourceImage | BadSource] = {}
         self._matches: dict[tuple[Path, str], tuple[str, ...]] = {}
         self._guesses = 0
+        self._base = ""  #: the folder that was left out before the last missing name
 
     def images(
         self, names: Sequence[str], folder: Path, preparation: Preparation = _NONE
@@ -197,18 +199,22 @@ class Sources:
         return BadSource(f"{name}: {error} ({path})")
 
     def _missing(self, message: str, name: str, folder: Path) -> MissingSource:
-        return MissingSource(message, self._guess(name, folder))
+        return MissingSource(message, name, self._guess(name, folder))
 
     def _guess(self, name: str, folder: Path) -> str | None:
+        if self._base and (found := naming.find(folder, self._base + name)) is not None:
+            return found
         self._guesses += 1
-        return naming.similar(folder, name) if self._guesses <= _MAX_GUESSES else None
+        guess = naming.similar(folder, name) if self._guesses <= _MAX_GUESSES else None
+        self._base = _base(name, guess) or self._base
+        return guess
 
     def _no_match(self, pattern: str, folder: Path) -> BadSource:
         """Return why a pattern matches nothing; one without ``*`` and ``?`` is probably a name with brackets."""
         if "*" in pattern or "?" in pattern:
             hint = "; upper and lower case count" if _matches_otherwise(pattern, folder) else ""
             return BadSource(f"the pattern {pattern} matches no file in {folder}{hint}")
-        return MissingSource(f"{pattern}: there is no such file in {folder}", self._guess(pattern, folder))
+        return MissingSource(f"{pattern}: there is no such file in {folder}", pattern, self._guess(pattern, folder))
 
 
 def _several(name: str, folder: Path) -> str:
@@ -218,6 +224,11 @@ def _several(name: str, folder: Path) -> str:
         if len(names) > 1 and all(part and naming.find(folder, part) is not None for part in names):
             return f"; separate several images with ; and not with {called}"
     return ""
+
+
+def _base(name: str, guess: str | None) -> str:
+    """Return what *guess* has before *name*, such as ``../photos/``; empty if that is not the difference."""
+    return guess.removesuffix(name) if guess and guess != name and guess.endswith(f"/{name}") else ""
 
 
 def _matches_otherwise(pattern: str, folder: Path) -> bool:

@@ -81,8 +81,7 @@ def compare(
     jobs that are requeued; if they go *alone*, nothing else is sent.
     """
     comparison = _Comparison(batch, table, selection, keep_changed=keep_changed, on_job=on_job)
-    comparison.requeued = again
-    comparison.only = again if alone else None
+    comparison.requeued, comparison.only = again, again if alone else None
     comparison.changes_left = None if changes_all else CHANGES
     estimate, examples = CostEstimate(batch.profiles, context), Examples()
     selected = not selection.everything or comparison.only is not None
@@ -94,8 +93,7 @@ def compare(
             revise.update(comparison.revised(jobs))
         if selection.counted:
             comparison.report(jobs)
-        if again is not None:
-            requeue.update(job.key for job in jobs if job.key in again)
+        requeue.update(job.key for job in jobs if again is not None and job.key in again)
     return Plan(
         orphaned=comparison.count_orphaned(),
         skipped=batch.skipped,

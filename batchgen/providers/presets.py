@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable, Mapping
+from copy import deepcopy
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -30,6 +31,19 @@ _MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor")
 
 #: A preset's facts that apply to that company only, not to another one with the same dialect.
 _COMPANY_FACTS = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
+
+
+#: So many rounds of mistakes are looked for in the settings of one provider.
+_ROUNDS = 20
+Path = tuple[str | int, ...]
+
+
+class BadProvider(SettingsError):
+    """The settings of a provider are wrong; ``flaws`` has messages by the path of the setting."""
+
+    def __init__(self, name: str, flaws: Mapping[Path, str]) -> None:
+        super().__init__(f"provider {name}: {'; '.join(flaws.values())}")
+        self.flaws = flaws
 
 
 @cache
@@ -63,17 +77,21 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     settings = {key: value for key, value in dict(override or {}).items() if value is not None}
     for key in settings:
         if key not in OVERRIDE_KEYS:
-            raise SettingsError(f"provider {name}: unknown setting {key!r}.{_suggestion(str(key), OVERRIDE_KEYS)}")
+            message = f"unknown setting {key!r}.{_suggestion(str(key), OVERRIDE_KEYS)}"
+            raise BadProvider(name, {(key,): message})
     preset, facts = _base(name, settings)
     tariff = settings.pop("tariff", None)
     models = settings.pop("models", {})
     if not isinstance(models, Mapping):
-        raise SettingsError(f"provider {name}: models must be a mapping of names to settings")
+        raise BadProvider(name, {("models",): "models must be a mapping of names to settings"})
     facts = _merge(facts, {key: value for key, value in settings.items() if key != "preset"})
     if isinstance(facts["api_key_env"], str):
         facts["api_key_env"] = [facts["api_key_env"]]
     facts["models"] = _models(name, facts, tariff, models)
-    facts["base_url"] = checked_url(name, facts["base_url"])
+    try:
+        facts["base_url"] = checked_url(name, facts["base_url"])
+    except SettingsError as error:
+        raise BadProvider(name, {("base_url",): str(error).removeprefix(f"provider {name}: ")}) from None
     facts["default_model"] = _default_model(facts)
     if name != preset and facts["base_url"] != _presets()[preset]["base_url"]:
         facts = _without_end_dates(facts)
@@ -81,7 +99,7 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     try:
         return Profile.model_validate({**facts, "name": name, "preset": preset})
     except ValidationError as error:
-        raise SettingsError(f"provider {name}: {_sentences(error)}") from None
+        raise BadProvider(name, _sentences(error)) from None
 
 
 def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -90,7 +108,8 @@ def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     preset = settings.get("preset", name if name in presets else None)
     if preset is not None:
         if preset not in presets:
-            raise SettingsError(f"provider {name}: there is no preset {preset!r}.{_suggestion(str(preset), presets)}")
+            message = f"there is no preset {preset!r}.{_suggestion(str(preset), presets)}"
+            raise BadProvider(name, {("preset",): message})
         return preset, presets[preset]
     if "dialect" not in settings or "base_url" not in settings:
         raise SettingsError(
@@ -118,7 +137,7 @@ def _models(name: str, facts: Mapping[str, Any], tariff: object, models: Mapping
     result = {key: _with_tariff(name, model, tariff) for key, model in facts["models"].items()}
     for key, settings in models.items():
         if not isinstance(settings, Mapping):
-            raise SettingsError(f"provider {name}: model {key} must be a mapping")
+            raise BadProvider(name, {("models", key): f"model {key} must be a mapping"})
         title = next((title for title, model in result.items() if _is_named(title, model, key)), None)
         if title is None:
             parent = _parent(facts, result, settings.get("dialect", facts["dialect"]))
@@ -143,7 +162,7 @@ def _with_tariff(name: str, model: Mapping[str, Any], tariff: object) -> dict[st
     if tariff is None:
         return dict(model)
     if not isinstance(tariff, Mapping):
-        raise SettingsError(f"provider {name}: tariff must be a mapping")
+        raise BadProvider(name, {("tariff",): "tariff must be a mapping"})
     old = dict(model.get("tariff") or {})
     if "usd_per_million_tokens" in tariff:
         old.pop("usd_per_image", None)
@@ -214,7 +233,8 @@ def _check_paths(name: str, paths: Mapping[str, Any]) -> None:
     for key, path in paths.items():
         clean = isinstance(path, str) and path.startswith("/") and not path.startswith("//")
         if not clean or any(mark in path for mark in "?# \t\r\n\\"):
-            raise SettingsError(f"provider {name}: path {key} must start with a single / and contain no query or blank")
+            message = f"path {key} must start with a single / and contain no query or blank"
+            raise BadProvider(name, {("paths", key): message})
 
 
 def _suggestion(word: str, words: Iterable[str]) -> str:
@@ -222,10 +242,46 @@ def _suggestion(word: str, words: Iterable[str]) -> str:
     return f" {hint[0].upper()}{hint[1:]}{'' if hint.endswith('?') else '.'}"
 
 
-def _sentences(error: ValidationError) -> str:
-    sentences = []
+def _sentences(error: ValidationError) -> dict[Path, str]:
+    """Return what is wrong, by the path of the setting."""
+    sentences: dict[Path, str] = {}
     for problem in error.errors(include_url=False):
         location = ".".join(str(step) for step in problem["loc"])
         message = problem["msg"].removeprefix("Value error, ")
-        sentences.append(f"{location}: {message}" if location else message)
-    return "; ".join(sentences)
+        sentences[problem["loc"]] = f"{location}: {message}" if location else message
+    return sentences
+
+
+def flaws(name: str, override: Mapping[str, Any]) -> dict[Path, str]:
+    """Return all that is wrong in the settings of a provider: what is wrong is left out, and the rest is checked."""
+    found: dict[Path, str] = {}
+    settings: dict[str, Any] = deepcopy(dict(override))
+    for _ in range(_ROUNDS):
+        try:
+            profile(name, settings)
+        except BadProvider as error:
+            # Without its preset or its dialect, nothing else of a provider can be checked.
+            removed = [_remove(settings, path) for path in error.flaws]
+            found |= error.flaws
+            if not any(removed) or ("preset",) in error.flaws:
+                break
+        except SettingsError as error:
+            if not found:
+                found[()] = str(error).removeprefix(f"provider {name}: ")
+            break
+        else:
+            break
+    return found
+
+
+def _remove(settings: dict[str, Any], path: Path) -> bool:
+    """Remove the setting at *path*, or the part of it that there is; return whether there was one."""
+    node: Any = settings
+    last: tuple[Any, str | int] | None = None
+    for step in path:
+        if not isinstance(node, dict) or step not in node:
+            break
+        last, node = (node, step), node[step]
+    if last is not None:
+        del last[0][last[1]]
+    return last is not None

@@ -42,7 +42,7 @@ class UnknownModel(LookupError):
 class Frozen(BaseModel):
     """Base class of all profile values: immutable, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Limits(Frozen):

@@ -61,6 +61,19 @@ def test_names_of_the_interface_are_exact():
     assert (ROOT / "batchgen/py.typed").exists()
 
 
+def test_values_of_other_types_are_errors_of_batchgen(shop):
+    wrong = {"max_time": "1h", "max_failures": "5%", "fail_on": "some"}
+    for name, value in wrong.items():
+        with pytest.raises(batchgen.UsageError, match=f"{name} takes .*, not '{value}'"):
+            batchgen.run(shop, sandbox=True, **{name: value})
+
+
+def test_a_hint_at_sandbox_runs_is_an_argument(shop):
+    batchgen.run(shop, sandbox=True, limit=1, latency="none")
+    with pytest.raises(batchgen.NotFound, match=r"There is a sandbox run of shop: sandbox=True"):
+        batchgen.ledger(shop)
+
+
 def test_a_manifest_of_another_type_is_an_error_that_names_the_types():
     with pytest.raises(batchgen.UsageError, match=r"a path, the name of a batch or what load returned, not \{'jobs'"):
         batchgen.load({"jobs": []})

@@ -114,7 +114,7 @@ def test_redo_takes_edited_prompts_from_a_file(project, shop, witness, case):
     (project.folder / name).write_bytes(content)
     done = project.run("redo", shop, "--prompts", name, "--yes")
     assert done.code == 0, done.err
-    assert "left out  1 with the prompt in the file already" in done.err
+    assert "note      1 with the prompt in the file already" in done.err
     prompt = 'A "red" cat; on\na mat' if name == "p.csv" else "A red cat"
     assert witness.prompts() == [prompt]
     # the same again, and a plain run, buy nothing
@@ -185,7 +185,7 @@ def test_redo_names_the_selected_jobs_that_are_not_done(project, witness):
     manifest = project.manifest([*jobs, job("d")])
     assert project.run("run", manifest, "--yes", "--id", "a").code == 3
     done = project.run("redo", manifest, "--id", "?", "--yes")
-    assert "left out  1 failed: not made again; use retry in place of redo" in done.err
+    assert "note      1 failed: not made again; use retry in place of redo" in done.err
     assert "1 pending: not made again; run makes them" in done.err
     assert "1 cancelled: not made again; use retry --status cancelled in place of redo" in done.err
     assert sorted(witness.prompts()) == ["P a", "P a", "[sandbox: refuse] b"]
@@ -272,7 +272,7 @@ def test_retry_takes_prompts_and_names_done_jobs(project, witness):
     (project.folder / "p.csv").write_text("a,A safe a\nb,Another b\n")
     done = project.run("retry", manifest, "--prompts", "p.csv", "--note", "softer", "--yes")
     assert done.code == 0, done.err
-    assert "left out  1 done: left as they are; redo makes them again" in done.err
+    assert "note      1 done: left as they are; redo makes them again" in done.err
     assert witness.prompts() == ["A safe a", "P b", "[sandbox: refuse] a"]
     assert json.loads((project.folder / "output/shop/a.png.json").read_text())["note"] == "softer"
 

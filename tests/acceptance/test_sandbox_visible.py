@@ -95,6 +95,10 @@ def test_the_option_may_come_first(shop):
     refused = shop.run("--sandbox", "init")
     assert refused.code == 2
     assert "init has no sandbox run" in refused.err
+    for command in (("providers", "list"), ("schema",), ("init",)):
+        refused = shop.run(*command, "--sandbox")
+        assert refused.code == 2
+        assert f"batchgen {' '.join(command)} has no sandbox run: leave out --sandbox" in refused.err
 
 
 @pytest.mark.parametrize("command", ["pause openai", "unpause openai", "limit openai concurrency=2"])
@@ -143,7 +147,7 @@ def test_a_second_sandbox_run_is_shown_how_to_watch_the_first(shop):
             assert "`batchgen watch --sandbox`" in refused.err
     finally:
         running.kill()
-        running.wait()
+        running.communicate()
 
 
 def test_doctor_shows_failed_jobs_with_a_command_that_finds_them(shop):

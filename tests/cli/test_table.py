@@ -58,6 +58,7 @@ def test_labelled_lines_hang_below_their_text_but_commands_stay_whole():
         "          2 invalid, such as b: the size is not allowed",
         "next      batchgen run jobs/a-long-name.yaml --sandbox    resumes",
         "          batchgen show a-long-name-of-a-job --sandbox    shows it",
+        "          refused: change the prompt",
     ]
     assert list(hanging(lines, 30)) == [
         "shop: 3 of 4 jobs done, and",
@@ -68,9 +69,19 @@ def test_labelled_lines_hang_below_their_text_but_commands_stay_whole():
         "          2 invalid, such as",
         "          b: the size is not",
         "          allowed",
-        *lines[3:],
+        *lines[3:5],
+        "          refused: change the",
+        "          prompt",
     ]
     assert list(hanging(lines, None)) == lines
+
+
+def test_labelled_lines_hang_below_labels_of_any_width():
+    lines = ["ok    python        3.11 at /usr/bin/python, and SQLite 3.40.1"]
+    assert list(hanging(lines, 44, margin=20)) == [
+        "ok    python        3.11 at /usr/bin/python,",
+        "                    and SQLite 3.40.1",
+    ]
 
 
 def test_a_path_stays_whole_and_the_facts_after_it_hang_below():

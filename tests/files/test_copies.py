@@ -41,6 +41,13 @@ def exif(orientation: int) -> bytes:
     return made.tobytes()
 
 
+def grey_profile() -> bytes:
+    """Return a colour profile whose header names grey as its colour space."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[16:20] = b"GRAY"
+    return bytes(profile)
+
+
 def differs(first: Image.Image, second: Image.Image) -> int:
     """Return the largest difference of two images in any sample."""
     assert first.size == second.size
@@ -110,6 +117,25 @@ def test_cmyk_becomes_rgb_and_deep_grey_keeps_its_tones():
     for number, value in enumerate((0, 0x4000, 0x8000, 0xFFFF)):
         deep.putpixel((number, 0), value)
     assert list(decoded(make_copy(encoded(deep, "PNG"), "png")).convert("L").tobytes()) == [0, 0x40, 0x80, 0xFF]
+
+
+def test_transparent_deep_grey_can_be_converted():
+    deep = Image.new("I;16", (4, 2), 0x8000)
+    copy = decoded(make_copy(encoded(deep, "PNG", transparency=0x8000), "png"))
+    assert {copy.convert("L").getpixel((x, 1)) for x in range(4)} == {0x80}
+
+
+def test_a_profile_of_grey_is_not_written_into_rgb():
+    profile = grey_profile()
+    copy = decoded(make_copy(encoded(Image.new("L", (8, 8), 99), "TIFF", icc_profile=profile), "jpeg"))
+    assert (copy.mode, copy.info.get("icc_profile"), copy.getpixel((3, 3))) == ("RGB", None, (99, 99, 99))
+
+
+@pytest.mark.parametrize("kind", ["upright", "jpeg"])
+def test_a_comment_is_left_out(kind):
+    data = encoded(scene(), "JPEG", exif=exif(6), comment=b"by the sea")
+    assert b"by the sea" in data
+    assert b"by the sea" not in make_copy(data, kind)
 
 
 def test_an_upright_cmyk_photo_keeps_its_colors():

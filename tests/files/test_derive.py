@@ -96,6 +96,11 @@ def test_an_image_is_turned_upright_and_says_nothing_else():
     assert b"secret" not in copy.data
 
 
+def test_an_image_with_damaged_metadata_can_be_copied():
+    data = encoded(Image.new("RGB", (60, 30), RED), "WEBP", exif=b"Exif\0\0no TIFF at all")
+    assert made(data, format="webp", width=30)[1].size == (30, 15)
+
+
 def test_the_colour_profile_is_kept():
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     for form in ("jpeg", "png", "webp", "avif"):

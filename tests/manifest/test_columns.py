@@ -251,7 +251,7 @@ def test_columns_that_do_not_exist_are_an_error_that_lists_the_others(batch):
 
 def test_columns_that_set_what_nothing_uses_are_an_error(batch):
     [problem] = refused(batch, "from: {path: l.csv, columns: {imagse: Foto}}", rows=f"Foto,prompt\n{EDIT}")
-    assert problem.message == "columns sets 'imagse', which is no parameter, and no template names it"
+    assert problem.message == "columns sets 'imagse', which is not a parameter, and no template names it"
     assert problem.hint == "did you mean 'images'?"
     [problem] = refused(batch, "prompt: A cat, from: {path: l.csv, columns: {prompt: Foto}}", rows=f"Foto,k\n{EDIT}")
     assert problem.message == "columns sets 'prompt', but the job sets it itself"

@@ -73,3 +73,18 @@ def test_blanks_around_a_parameter_of_one_word_are_not_sent(tmp_path, name, blan
         found.append((job.fingerprint, getattr(job.task, name)))
     job = only_job(tmp_path, f"jobs:\n  - {{id: a, prompt: x, {name}: '{value} '}}\n")
     assert {*found, (job.fingerprint, value)} == {found[0]}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("\u200b", "\u00ad\u200d", "\u2800", "\u3164", "\U000e0041\U000e0042", "\ufe0f", "\U000e0100", "\u17b4"),
+        *("\ufff9\ufffb", "\U0001d173", "\u034f \u0301", "\u3000\u00a0"),
+    ],
+)
+def test_prompts_that_show_nothing_are_refused(tmp_path, text):
+    (tmp_path / "l.csv").write_text(f"id,prompt\na,{text}\n", encoding="utf-8")
+    with pytest.raises(ManifestError):
+        only_job(tmp_path, "jobs:\n  - {from: l.csv}\n")
+    (tmp_path / "l.csv").write_text(f"id,prompt\na,{text}\u732b\n", encoding="utf-8")
+    assert "\u732b" in only_job(tmp_path, "jobs:\n  - {from: l.csv}\n").prompt

@@ -88,8 +88,8 @@ jobs:
 EXPECTED = [
     (1, 10, "not_allowed", "should be 1"), (2, 1, "unknown_key", "did you mean 'name'"),
     (3, 39, "template", "no job has a variable 'idd'"), (5, 34, "wrong_type", "a whole number, is 'many'"),
-    (5, 54, "api_key", "export AIGATE_API_KEY"), (6, 11, "provider", "Did you mean 'gateway'"),
-    (7, 9, "provider", "base_url is missing"), (8, 10, "provider", "https"),
+    (5, 54, "api_key", "export AIGATE_API_KEY"), (6, 20, "provider", "Did you mean 'gateway'"),
+    (7, 9, "provider", "base_url is missing"), (8, 38, "provider", "https"),
     (9, 30, "unknown_key", "did you mean 'size'"), (10, 19, "out_of_range", "at least 1, is 0"),
     (10, 32, "wrong_type", "a number, is 'soon'"), (11, 13, "not_allowed", "did you mean 'hold'"),
     (12, 15, "out_of_range", "at least 0, is -4"), (12, 29, "unknown_provider", "did you mean 'gptimageapi'"),

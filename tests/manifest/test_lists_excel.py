@@ -2,10 +2,12 @@
 
 import datetime as dt
 import sys
+import time
 import tracemalloc
 import warnings
 import zipfile
 from collections import deque
+from unicodedata import normalize
 
 import pytest
 
@@ -258,3 +260,25 @@ def test_excel_workbook_makes_jobs_and_problems_name_sheet_row_and_column(write,
     with pytest.raises(ManifestError) as caught:
         load(manifest)
     assert "products.xlsx!Autumn:3:3: jobs[0].n: should be a whole number, is 'x'" in str(caught.value.problems[-1])
+
+
+def test_excel_cell_far_below_or_beside_the_others_costs_no_minutes(write):
+    """A few kilobytes would otherwise be a billion empty rows, or rows of 16,384 cells."""
+    far = write([("id",), ("a",)])
+    with_value(far, '<row r="2"><c r="A2"', '<row r="1000000000"><c r="A1000000000"')
+    begin = time.process_time()
+    assert "more than 1,048,576 rows" in refusal(far)
+    assert time.process_time() - begin < 20
+
+
+def test_excel_sheet_of_too_many_cells_is_refused(write, monkeypatch):
+    monkeypatch.setattr(excel, "MAX_CELLS", 20)
+    assert "or 20 cells" in refusal(write([("id", "k"), *[("a", "b")] * 10]))
+    assert len(rows(write([("id", "k"), *[("a", "b")] * 9]))) == 9
+
+
+def test_excel_durations_are_hours_and_sheets_have_names_in_either_unicode_form(write):
+    path = write([("id", "k"), ("a", dt.timedelta(hours=30)), ("b", dt.timedelta(minutes=5, seconds=7))])
+    assert [values["k"] for _, values in rows(path)] == ["30:00", "0:05:07"]
+    path = write(**{normalize("NFD", "Sch\u00f6n"): [("id",), ("x",)]})
+    assert rows(path, sheet=normalize("NFC", "sch\u00f6n")) == [(2, {"id": "x"})]

@@ -299,6 +299,23 @@ def test_a_photo_in_another_folder_is_offered(refused, tmp_path, name):
     assert message.endswith(f"did you mean 'photos/{name}'?")
 
 
+@pytest.mark.parametrize(
+    ("images", "path"),
+    [("images: '{{ Foto }}', ", ""), ("images: 'raw/{{ Foto }}', ", "raw/"), ("columns: {images: Foto}, ", "")],
+)
+def test_photos_of_a_list_in_another_folder_are_one_mistake(refused, tmp_path, images, path):
+    names = [f"cup {number} [{'abc'[number % 3]}].jpg" for number in range(30)]
+    (tmp_path / "photos" / path).mkdir(parents=True)
+    for name in names:
+        rotated(tmp_path / "photos" / path / name, 1)
+    (tmp_path / "list.csv").write_text("\n".join(["SKU,Foto", *(f"{n},{name}" for n, name in enumerate(names))]))
+    first, *_, last = found = refused(f"from: list.csv, id: 'p{{{{ SKU }}}}', {images}prompt: x")
+    assert len(found) == 4
+    assert "there is no such file" in first
+    assert first.endswith(f'write  images: "photos/{path}{{{{ Foto }}}}")')
+    assert "the same mistake in 27 more places" in last
+
+
 def test_a_pattern_that_differs_in_case_says_so(refused, tmp_path):
     rotated(tmp_path / "a.JPG", 1)
     assert "matches no file in" in refused('id: a, prompt: x, images: "*.png"')[0]

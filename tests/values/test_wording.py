@@ -22,7 +22,21 @@ def test_tidy_changes_only_line_ends_and_the_end(text):
 
 
 @pytest.mark.parametrize(
-    "text", ["", " ", "\n", "\u200b", "\ufeff\ufeff", "\u00ad \u00a0", "\u200d", "\ufe0f", "\u3164", "\u2800\n"]
+    "text",
+    [
+        "",
+        " ",
+        "\n",
+        "\u200b",
+        "\ufeff\ufeff",
+        "\u00ad \u00a0",
+        "\u200d",
+        "\ufe0f",
+        "\u3164",
+        "\u2800\n",
+        "\U000e0041",
+        "\U000e0100",
+    ],
 )
 def test_a_text_without_a_visible_character_is_blank(text):
     assert is_blank(text)

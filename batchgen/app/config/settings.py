@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,8 +104,33 @@ def _read(file: Path, *, is_users: bool) -> SettingsLayer:
     places = document.places
     values = {} if document.data is None else document.data
     if problems := [*document.problems, *_misplaced(values, places)]:
+        of_providers = _provider_flaws(values.get("providers"), [places]) if isinstance(values, dict) else ()
+        problems = sorted([*problems, *of_providers], key=lambda problem: (problem.line, problem.column))
         raise SettingsError("\n".join(map(str, problems)))
     return SettingsLayer(file=file, values=values, places=places, is_users=is_users)
+
+
+def check_providers(start: Path) -> None:
+    """Raise SettingsError with every setting of a provider that is wrong, at its place in its file."""
+    files = layers(start)
+    problems = list(_provider_flaws(project_settings(start).get("providers"), [layer.places for layer in files]))
+    if problems:
+        problems.sort(key=lambda problem: (problem.file, problem.line, problem.column))
+        raise SettingsError("\n".join(map(str, problems)))
+
+
+def _provider_flaws(providers: object, files: Sequence[Places]) -> Iterator[Problem]:
+    """Yield what is wrong in settings of providers; what is missing there, a manifest may state."""
+    if not isinstance(providers, dict) or not providers:
+        return
+    from ...providers.presets import flaws
+
+    for name, stated in providers.items():
+        for path, message in flaws(name, stated).items() if isinstance(stated, dict) else ():
+            place = ("providers", name, *path)
+            file = next((places for places in files if path and places.holds(place)), None)
+            if file is not None:
+                yield file.problem(place, "provider", message)
 
 
 def _misplaced(values: object, places: Places) -> Iterator[Problem]:

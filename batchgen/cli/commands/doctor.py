@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .. import environment, settings_file
+from .. import environment, output, settings_file
 from ..options import Session, command, complete_files, option, sandbox
 from ..render.controls import control_line
+from ..render.format import hanging
 
 if TYPE_CHECKING:
     from ...app.doctor import Finding, Setting
@@ -55,7 +56,8 @@ def doctor(session: Session, manifest: str | None, offline: bool) -> int:
     checks: tuple[ProviderCheck, ...] = () if offline else _online(project, findings)
     code = doctor.exit_code_of(findings)
     document = _document(code, findings, settings, None if offline else checks)
-    session.print(document, _lines(findings, settings, checks, quiet=session.quiet))
+    lines = _lines(findings, settings, checks, quiet=session.quiet)
+    session.print(document, hanging(lines, output.columns(), margin=20))
     return code
 
 

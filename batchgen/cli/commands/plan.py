@@ -127,14 +127,9 @@ def plan(
         else:
             output.data(job_line(job, state, row))
 
+    on_job = show if full else None
     result = use_case.plan(
-        project,
-        batch,
-        chosen,
-        keep_changed=keep_changed,
-        budget=budget,
-        on_job=show if full else None,
-        changes_all=diff,
+        project, batch, chosen, keep_changed=keep_changed, budget=budget, on_job=on_job, changes_all=diff
     )
     document, lines = notices(project, batch, result)
     if session.as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -98,6 +99,9 @@ def carry_out(session: Session, manifest: Path, options: dict[str, Any], terms: 
     observers = Observers.of(session, project, batch.name, options)
     if (stops := terms.stop_conditions.time_limits) and not (session.quiet or session.as_json):
         output.say(f"stops     {stops}")
+    # From here on objects come and go, so garbage is looked for as usual; see batchgen/cli/__init__.py.
+    gc.freeze()
+    gc.set_threshold(700, 10, 10)
     with ExitStack() as parts:
         stream = parts.enter_context(streamed()) if mode == "json" else None
         parts.enter_context(observers.attending())
@@ -181,8 +185,8 @@ def _print_end(session: Session, project: Project, result: RunResult, terms: Run
             flags = result.command_flags.of_batch
             hint = f"jobs whose redo failed keep their files. To accept one: batchgen unknown adopt{flags} JOB FILE"
         # A plan that sends something has been shown with its notices.
-        left_out = [] if result.plan.lanes else under("left out", result.plan.notices)
-        lines = [*left_out, *lines, *([hint] if hint else []), last]
+        notes = [] if result.plan.lanes else under("note", result.plan.notices)
+        lines = [*notes, *lines, *([hint] if hint else []), last]
         for line in hanging(lines, output.columns(sys.stderr)):
             output.say(line)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _DAY = 86_400
 #: The width of the labels before the lines of a screen, and those whose lines are copied to a shell.
-_LABEL, _WHOLE = 10, ("next", "files", "now try")
+_LABEL, _WHOLE = 10, ("files", "now try")
 #: Labels of lines that begin with a path, up to two blanks, which stays whole.
 _PATHS = ("file", "copy", "source")
 #: Control characters that stay in a cell: CSV quotes them.
@@ -80,20 +80,24 @@ def under(head: str, lines: Iterable[str]) -> list[str]:
     return [f"{head if number == 0 else '':<10}{line}" for number, line in enumerate(lines)]
 
 
-def hanging(lines: Iterable[str], width: int | None) -> Iterator[str]:
-    """Yield *lines* broken between words to *width* cells, below their text; commands and paths stay whole."""
+def hanging(lines: Iterable[str], width: int | None, margin: int = _LABEL) -> Iterator[str]:
+    """Yield *lines* broken between words to *width* cells, below their text; commands and paths stay whole.
+
+    *margin* is the width of the labels.
+    """
     label = ""
     for line in lines:
-        label = line[:_LABEL].strip() or label
-        if width is None or cells(line) <= width or width < 2 * _LABEL or label in _WHOLE:
+        label = line[:margin].strip() or label
+        whole = label in _WHOLE or (label == "next" and "batchgen " in line)
+        if width is None or cells(line) <= width or width < 2 * margin or whole:
             yield line
             continue
-        labelled = line[:_LABEL].isascii() and line[_LABEL - 1 : _LABEL] == " "
-        indent = " " * (_LABEL if labelled else 2)
-        text = line[_LABEL:] if labelled else line
+        labelled = line[:margin].isascii() and line[margin - 1 : margin] == " "
+        indent = " " * (margin if labelled else 2)
+        text = line[margin:] if labelled else line
         path, _, facts = text.partition("  ") if label in _PATHS else ("", "", text)
         first, *others = [*filter(None, [path]), *(wrapped(facts, width - len(indent)) if facts else [])]
-        yield line[:_LABEL] + first if labelled else first
+        yield line[:margin] + first if labelled else first
         yield from (f"{indent}{other}" for other in others)
 
 

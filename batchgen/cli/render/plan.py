@@ -94,7 +94,7 @@ def requeue_lines(batch: Batch, plan: Plan, options: RunOptions) -> list[str]:
     """Return what a retry or a redo sets in place of the manifest and does to files, and which jobs it leaves."""
     from ...planning.override_marks import describe
 
-    lines = [*under("left out", plan.notices), *under("warning", plan.ending)]
+    lines = [*under("note", plan.notices), *under("warning", plan.ending)]
     if not plan.again:
         return lines
     if options.redo and not options.missing_files:
@@ -241,13 +241,17 @@ def _budget(budget: Budget, plan: Plan) -> str:
 
 
 def _reach(left: int, lanes: Sequence[ProviderEstimate]) -> str:
-    expected = sum(lane.usd.expected or 0 for lane in lanes)
-    if left >= sum(lane.usd.high or 0 for lane in lanes):
+    """Return how far *left* goes: a call needs its highest price, and then most likely costs less."""
+    expected, high = sum(lane.usd.expected or 0 for lane in lanes), sum(lane.usd.high or 0 for lane in lanes)
+    if left >= high:
         return "enough for all"
-    if left >= expected:
-        return "enough at the most likely cost"
     priced = sum(lane.requests - lane.unpriced for lane in lanes)
-    return f"enough for about {left * priced // expected:,} of {count(priced, 'request')}, then the run stops"
+    possible = max(0, 1 + (left * priced - high) // expected)
+    if possible >= priced:
+        return "enough at the most likely cost"
+    if not possible:
+        return "not enough for one more request"
+    return f"enough for about {possible:,} of {count(priced, 'request')}, then the run stops"
 
 
 def _time(plan: Plan) -> str:

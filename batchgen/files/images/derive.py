@@ -15,6 +15,7 @@ from ...copies import EXTENSIONS, CopySpec
 from ...lazy_dataclass import dataclass
 from .decoding import bytes_per_pixel, decoder_errors, memory, open_image
 from .formats import FORMATS, DamagedImageError, refusal, sniff
+from .pixels import in_rgb, upright
 
 #: The quality of each format where none is given.
 _QUALITY = {"jpeg": 85, "webp": 80, "avif": 65}
@@ -43,10 +44,8 @@ class Original:
             raise refusal(data)
         self.format = next((name for name in EXTENSIONS if f"image/{name}" == mime), None)
         with decoder_errors(), open_image(mime, data) as image, memory.reserve(_size(mime, image)):
-            upright = _upright(image)
-            # The profile of grey or print colours does not describe RGB.
-            self.profile = upright.info.get("icc_profile") if upright.mode in ("RGB", "RGBA", "P") else None
-            self.image = _colours(upright)
+            self.image = in_rgb(upright(image.copy()))
+        self.profile = self.image.info.get("icc_profile")
         self.image.info = {}
 
     def __enter__(self) -> Self:
@@ -71,34 +70,6 @@ class Original:
 
 def _size(mime: str, image: Image.Image) -> int:
     return (bytes_per_pixel(mime, image) + _WORKING) * image.width * image.height
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    image.load()
-    return ImageOps.exif_transpose(image)
-
-
-def _colours(image: Image.Image) -> Image.Image:
-    """Return *image* with 8 bits a channel, as RGB or RGBA."""
-    if image.mode in ("RGB", "RGBA"):
-        return image
-    if image.mode.startswith("I"):  # 16 bits
-        return image.convert("I").point(lambda value: value * (1 / 256)).convert("L").convert("RGB")
-    transparent = image.mode in ("LA", "PA", "La", "RGBa") or "transparency" in image.info
-    if image.mode == "CMYK" and (profile := image.info.get("icc_profile")):
-        return _from_print(image, profile)
-    return image.convert("RGBA" if transparent else "RGB")
-
-
-def _from_print(image: Image.Image, profile: bytes) -> Image.Image:
-    from PIL import ImageCms
-
-    try:
-        source, target = ImageCms.ImageCmsProfile(io.BytesIO(profile)), ImageCms.createProfile("sRGB")
-        converted = ImageCms.profileToProfile(image, source, target, outputMode="RGB")
-    except (ImageCms.PyCMSError, OSError):
-        converted = None
-    return image.convert("RGB") if converted is None else converted
 
 
 def _fitted(image: Image.Image, spec: CopySpec, form: str) -> Image.Image:

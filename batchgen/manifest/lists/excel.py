@@ -12,6 +12,7 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from importlib import import_module
 from typing import Any, NamedTuple
+from unicodedata import normalize
 
 from ...errors import suggest
 from ...files.opening import OpenError, open_file
@@ -21,6 +22,10 @@ from .rows import BadList, Remark, Report, aliases, column_of, flow_text
 
 #: Bytes of all parts of a workbook, unpacked: openpyxl holds its texts in memory.
 MAX_UNPACKED = 1_000_000_000
+#: Rows that a sheet of Excel has at most.
+MAX_ROWS = 1_048_576
+#: Cells, with the empty ones before others in their row: a few kilobytes can unpack to billions.
+MAX_CELLS = 50_000_000
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 #: Excel keeps so many digits of a number.
 _DIGITS = 15
@@ -209,7 +214,7 @@ def _chosen(book: Any, name: str, file: str, wanted: str | None) -> str:  # noqa
     """Return the name of the sheet to read: the one that is wanted, or the only one that is visible and not empty."""
     sheets: dict[str, Any] = {sheet.title: sheet for sheet in book.worksheets}
     if wanted is not None:
-        match = next((title for title in sheets if title.strip().casefold() == wanted.strip().casefold()), None)
+        match = next((title for title in sheets if _folded(title) == _folded(wanted)), None)
         if match is None:
             hint = suggest(wanted, list(sheets), f"there are: {', '.join(sheets)}")
             raise BadList(f"{file} has no sheet {wanted!r} ({hint})")
@@ -226,6 +231,10 @@ def _chosen(book: Any, name: str, file: str, wanted: str | None) -> str:  # noqa
     return visible[0]
 
 
+def _folded(title: str) -> str:
+    return normalize("NFC", title.strip().casefold())
+
+
 def _has_cells(sheet: Any) -> bool:  # noqa: ANN401
     with closing(_rows(sheet)) as numbered:
         return any(cell.value is not None for _, row in numbered for cell in row)
@@ -234,9 +243,16 @@ def _has_cells(sheet: Any) -> bool:  # noqa: ANN401
 def _rows(sheet: Any) -> Generator[tuple[int, tuple[Any, ...]]]:  # noqa: ANN401
     """Yield the rows of a sheet with their numbers, whatever size the file states for it."""
     sheet.reset_dimensions()
-    rows = sheet.iter_rows()
+    rows, cells = sheet.iter_rows(), 0
     try:
-        yield from enumerate(rows, 1)
+        for number, row in enumerate(rows, 1):
+            cells += len(row)
+            if number > MAX_ROWS or cells > MAX_CELLS:
+                raise BadList(
+                    f"the sheet {sheet.title} has more than {MAX_ROWS:,} rows or {MAX_CELLS:,} cells, most of them "
+                    "empty perhaps: delete the empty rows and columns, or save it as CSV UTF-8"
+                )
+            yield number, row
     finally:
         if isinstance(rows, Generator):
             rows.close()
@@ -271,7 +287,8 @@ def _text(cell: Any) -> str:  # noqa: ANN401
         case time():
             return value.isoformat("minutes" if not value.second else "seconds")
         case timedelta():
-            return str(value)
+            minutes, seconds = divmod(round(value.total_seconds()), 60)
+            return f"{minutes // 60}:{minutes % 60:02}" + (f":{seconds:02}" if seconds else "")
         case _:
             return str(value)
 
