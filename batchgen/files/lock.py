@@ -243,7 +243,7 @@ def _read_holder(path: Path) -> Holder | None:
 
 
 def _table_message(path: Path) -> str:
-    hint = "Wait for it (--wait-lock 1h), or watch it with `batchgen watch`."
+    hint = "Wait for it, or watch it with `batchgen watch`; run, retry and redo wait with --wait-lock 1h."
     process = _read_holder(path)
     if process is None:
         return f"Another run uses this job database ({path}). {hint}"
