@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from .calendar_period import CalendarPeriod
-from .lazy_dataclass import dataclass
 from .learned_prices import CallKind, PriceMemory, larger
 from .money import show_credits, show_usd
 from .task import Charge, Task

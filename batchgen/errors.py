@@ -19,10 +19,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar, Self
-
-from .lazy_dataclass import dataclass
 
 
 class ExitCode(IntEnum):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Self
 
 from .errors import BatchgenError
-from .lazy_dataclass import dataclass
 from .task import Usage
 
 #: Code of a fault: a firewall in front of the provider blocked the request.

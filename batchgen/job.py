@@ -14,13 +14,12 @@ PENDING, FAILED, UNKNOWN, DONE --Supplied--> unchanged     (others are missing, 
 
 from __future__ import annotations
 
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
 from .errors import IllegalEvent
 from .fault import Cause, Fault, RateLimitInfo
-from .lazy_dataclass import dataclass
 from .route import Route
 from .task import UNPRICED, Artifact, Charge, Task, Usage
 

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from .lazy_dataclass import dataclass
 from .money import show_credits, show_usd
 from .task import UNPRICED, Basis, Charge, Task
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
-
-from .lazy_dataclass import dataclass
 
 #: Seconds that a provider must be out of order before the next provider of a route may continue.
 FAILOVER_AFTER = 60.0

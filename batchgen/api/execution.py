@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from threading import Thread
 
@@ -23,7 +23,6 @@ from ..engine.lane import Lane
 from ..engine.runner import Runner
 from ..errors import SpendNotConfirmed
 from ..job import Delivery, Exhausted, Settlement, Unknown
-from ..lazy_dataclass import dataclass
 from ..manifest import Batch
 from ..money import NANO, show_usd
 from ..planning.plan import Plan

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ExitCode, Problem
-from ..lazy_dataclass import dataclass
 from ..money import MILLI, NANO
 
 if TYPE_CHECKING:

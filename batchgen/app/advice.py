@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..engine.closure import Closure
 from ..fault import Cause
-from ..lazy_dataclass import dataclass
 from ..money import show_usd
 
 if TYPE_CHECKING:

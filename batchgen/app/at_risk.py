@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
@@ -12,7 +12,6 @@ import anyio
 from ..errors import NotFound, UsageError
 from ..files import log
 from ..job import Job, State
-from ..lazy_dataclass import dataclass
 from ..planning.selection import Selection
 from ..store.at_risk import RiskyAttempt, attempts_at_risk, attempts_to_settle
 from ..store.reader import Reader

@@ -7,6 +7,7 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +16,6 @@ from ..files import lock
 from ..files.images import EXTENSIONS
 from ..files.output import SUPERSEDED
 from ..files.spool import KEPT_SUFFIX
-from ..lazy_dataclass import dataclass
 from ..store.reader import Reader
 from .project import Project, hold_lock, open_reader
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 from types import NoneType
 from typing import get_args
@@ -18,7 +18,6 @@ from ..files import lock
 from ..files.lock import Holder
 from ..files.output import make_private
 from ..job import Job, State
-from ..lazy_dataclass import dataclass
 from ..planning.selection import Selection
 from ..providers.presets import preset_names
 from ..providers.profile import LONGEST, Limits

@@ -9,14 +9,13 @@ from __future__ import annotations
 import errno
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..copies import CopySpec
 from ..errors import StoreError
 from ..files.copies import copies_in_sidecar, list_in_sidecar, remove_copy, write_copy
-from ..lazy_dataclass import dataclass
 from ..manifest import Batch
 from ..store.copies import CopyRecords
 from ..store.reader import Reader

@@ -11,6 +11,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
@@ -18,7 +19,6 @@ from typing import Any, Literal
 from ..errors import BatchgenError
 from ..files import lock
 from ..files.output import supports_links
-from ..lazy_dataclass import dataclass
 from ..providers.clock_skew import smallest_skew
 from ..store import maintenance, migrate
 from ..store.reader import Reader

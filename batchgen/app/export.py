@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import StoreError, UsageError
 from ..files.output import publish
 from ..job import Job
-from ..lazy_dataclass import dataclass
 from ..manifest import filenames
 from ..manifest.templates import Template, TemplateFault
 from ..store.records import Bill, StoredArtifact

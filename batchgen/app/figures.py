@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from ..budget import Budget
-from ..lazy_dataclass import dataclass
 from ..store.ledger import Counts
 
 #: Seconds over which rates are averaged.

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,6 @@ from typing import Any
 
 from ..errors import StoreError
 from ..files.output import make_private
-from ..lazy_dataclass import dataclass
 from ..manifest.schema import schema as manifest_schema
 from ..providers.presets import preset_names
 from .config import keys

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from ..budget import NO_PRICE, BudgetLimit
 from ..engine.lane import Closure, Lane
 from ..fault import Cause
-from ..lazy_dataclass import dataclass
 
 #: Why a lane closed.
 CLOSURES = {

@@ -6,6 +6,7 @@ Requests that earlier runs sent lately count against the limits, and learned rat
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -14,7 +15,6 @@ from ..engine.limits.adaptive import LONGEST_WAIT, Controller
 from ..engine.limits.gate import Gate, ceiling, windows
 from ..engine.limits.windows import Window
 from ..engine.retry import Policy
-from ..lazy_dataclass import dataclass
 from ..providers.profile import LONGEST, Group, Limits, Profile, Retry
 from ..route import ModelFilter
 from ..store.history import LearnedRate, SentRequest, sent_since

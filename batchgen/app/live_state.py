@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..budget import Budget, BudgetLimit
-from ..lazy_dataclass import dataclass
 from ..money import milli_credits, nano_usd
 from .project import Project
 

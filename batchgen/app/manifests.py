@@ -8,12 +8,12 @@ import shlex
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from ..errors import ManifestError, NotFound, Problem, UsageError, nearest, suggest
 from ..files.opening import reason
-from ..lazy_dataclass import dataclass
 from ..store import migrate, records
 from .project import Project, open_reader
 

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import os
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..lazy_dataclass import dataclass
 from ..store.queries import current_paths
 from ..store.reader import Reader
 from ..store.records import Batch

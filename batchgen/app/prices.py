@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from ..lazy_dataclass import dataclass
 from ..providers.pricing import estimate
 from ..providers.profile import Model, Tariff
 from ..task import Charge, Kind, Task

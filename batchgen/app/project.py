@@ -7,12 +7,12 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound
 from ..files import lock
-from ..lazy_dataclass import dataclass
 from ..store import migrate
 from ..store.reader import Reader
 

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 import anyio
@@ -13,7 +14,6 @@ import anyio
 from ..errors import BatchgenError, KeyMissing
 from ..fault import ProviderError
 from ..files.output import make_private
-from ..lazy_dataclass import dataclass
 from ..providers.account import Catalogue, read_catalogue
 from ..providers.clock_skew import ClockSkew, read_skew
 from ..providers.probe import AccountReport, Answer, KeyVerdict, Probe, check_key, list_models

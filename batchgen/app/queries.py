@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from ..budget import Budget
@@ -12,7 +12,6 @@ from ..errors import ExitCode
 from ..files import lock
 from ..files.lock import Holder
 from ..job import Job
-from ..lazy_dataclass import dataclass
 from ..planning.selection import Selection
 from ..store import controls, migrate, records
 from ..store.controls import Control

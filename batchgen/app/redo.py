@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 from ..errors import NotFound
 from ..job import Job, State
-from ..lazy_dataclass import dataclass
 from ..manifest import Batch
 from ..planning.override_marks import NOTE, Overrides
 from ..planning.selection import Selection

@@ -8,7 +8,7 @@ import shlex
 import uuid
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ import yaml
 from ..errors import BatchgenError, UsageError
 from ..files.source_cache import copy_name
 from ..job import Job
-from ..lazy_dataclass import dataclass
 from ..providers import dialect
 from ..providers.base import Call, DataUrl, FilePart, Request
 from ..providers.profile import Profile, UnknownModel

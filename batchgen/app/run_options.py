@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from ..lazy_dataclass import dataclass
 from ..planning.selection import Selection
 from .shutdown import StopConditions
 

@@ -6,7 +6,7 @@ import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,6 @@ from ..engine.lane import Closure
 from ..errors import ExitCode, StoreError
 from ..files.atomic import write_atomic
 from ..files.output import make_private
-from ..lazy_dataclass import dataclass
 from ..learned_prices import Underpriced
 from ..manifest.batch import SkippedJobs
 from ..money import show_credits, show_usd

@@ -6,12 +6,12 @@ import plistlib
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import time
 from importlib.resources import files
 from typing import Any
 
 from ..errors import UsageError
-from ..lazy_dataclass import dataclass
 
 #: Exit codes that are not a failure of the unit: some jobs failed, budget reached, stopped early.
 ACCEPTABLE_CODES = "3 7 8"

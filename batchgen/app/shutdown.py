@@ -10,6 +10,7 @@ import logging
 import signal
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from anyio import CancelScope, Event, create_task_group, open_signal_receiver, sleep
@@ -20,7 +21,6 @@ from ..engine.runner import Runner
 from ..errors import BatchgenError
 from ..files import log
 from ..job import Delivery, Exhausted, Settlement, Unknown
-from ..lazy_dataclass import dataclass
 from .clock import elapsed_seconds
 
 #: Seconds between two looks at the clock on the wall.

@@ -6,6 +6,7 @@ import logging
 import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from anyio import create_task_group, current_time, sleep, to_thread
@@ -17,7 +18,6 @@ from ..engine.runner import Runner
 from ..errors import StoreError
 from ..fault import Fault
 from ..files import log
-from ..lazy_dataclass import dataclass
 from ..manifest import Batch
 from ..providers.profile import Limits
 from ..store.writer import Writer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import anyio
 from ..files.images import DamagedImageError, examine
 from ..files.output import digest
 from ..job import Requeued, State
-from ..lazy_dataclass import dataclass
 from ..planning.selection import Selection
 from ..store.copies import CopyRecords
 from ..store.reader import Reader

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -13,7 +13,6 @@ from types import MappingProxyType
 from ..errors import StoreError
 from ..files import lock
 from ..files.lock import Holder
-from ..lazy_dataclass import dataclass
 from ..store import controls
 from ..store.controls import Control
 from ..store.ledger import Counts, UsageLine

@@ -8,7 +8,7 @@ import socket
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
@@ -25,7 +25,6 @@ from ..files import log
 from ..files.output import require_writable, sweep
 from ..files.source_cache import Fetch, SourceCache
 from ..files.spool import Scratch, Spool
-from ..lazy_dataclass import dataclass
 from ..manifest import Batch
 from ..planning.plan import Plan
 from ..providers.key_destinations import destinations_of

@@ -6,13 +6,13 @@ import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import SettingsError, nearest
-from ..lazy_dataclass import dataclass
 from .params import EVERYWHERE, PREFIX, SHORT, variables
 
 if TYPE_CHECKING:

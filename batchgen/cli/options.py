@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from inspect import cleandoc
 from pathlib import Path
@@ -13,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from ..lazy_dataclass import dataclass
 from ..planning.selection import ORPHANED
 from . import environment, output
 from .command import Command, Group

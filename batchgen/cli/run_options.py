@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ import click
 
 from ..calendar_period import next_time_of_day
 from ..errors import AlreadyRunning, BatchgenError
-from ..lazy_dataclass import dataclass
 from ..money import show_usd
 from . import output
 from .options import FILE, FOLDER, Session, as_options, keep_changed, option, options, sandbox

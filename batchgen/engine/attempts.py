@@ -6,7 +6,7 @@ This module knows jobs, lanes, a backend and the job database; it knows neither 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
@@ -18,7 +18,6 @@ from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
 from ..fault import Cause
 from ..files.output import withdraw
 from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
-from ..lazy_dataclass import dataclass
 from ..learned_prices import PriceMemory
 from ..manifest.filenames import stems
 from ..store.reader import Reader

@@ -7,14 +7,13 @@ its time has come, but only so often that new jobs are sent as well.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from anyio import Lock
 
 from ..job import Job
-from ..lazy_dataclass import dataclass
 from ..store.records import DueFilter
 
 #: After a retry, so many new jobs go before the next retry, if there are any.

@@ -7,11 +7,10 @@ answer; or it gives the provider up for this run.
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from ..fault import FIREWALL, Cause, Fault, Scope
 from ..job import Delivered, Job, Outcome
-from ..lazy_dataclass import dataclass
 from .closure import Closure
 from .retry import Policy
 from .streaks import Blocked, Denials, Fruitless, StreakVerdict

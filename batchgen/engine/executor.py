@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -22,7 +22,6 @@ from ..files.sidecar import describe
 from ..files.source_cache import SourceCache
 from ..files.spool import Scratch, Slot, Spool, StoredAnswer
 from ..job import Attempt, Delivered, Missed, Outcome
-from ..lazy_dataclass import dataclass
 from ..planning.forecast import call_bytes
 from ..planning.override_marks import note_of
 from ..providers import dialect, slot_profile

@@ -9,7 +9,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from anyio import CancelScope, Event, move_on_after
 
@@ -30,7 +30,6 @@ from ..job import (
 from ..job import (
     Event as JobEvent,
 )
-from ..lazy_dataclass import dataclass
 from ..route import ALL, ModelFilter
 from .breaker import Breaker
 from .closure import Closure

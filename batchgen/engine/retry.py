@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -20,7 +20,6 @@ from ..job import (
     Released,
     Unknown,
 )
-from ..lazy_dataclass import dataclass
 
 #: Attempts in all at a job whose answers hold no image, or a spoiled one.
 EMPTY_TRIES = 3

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Container, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
@@ -16,7 +16,6 @@ from anyio.abc import TaskGroup
 from ..errors import BatchgenError
 from ..fault import Cause, Fault
 from ..job import Job, State
-from ..lazy_dataclass import dataclass
 from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import DueFilter

@@ -7,10 +7,8 @@ were in flight when the suspicion arose prove nothing: only one sent later can c
 from __future__ import annotations
 
 from collections.abc import Set as AbstractSet
-from dataclasses import field
+from dataclasses import dataclass, field
 from enum import Enum, auto
-
-from ..lazy_dataclass import dataclass
 
 #: So many different jobs in a row that were paid for without an image are suspect; one more call decides.
 FRUITLESS_JOBS = 3

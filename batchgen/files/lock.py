@@ -18,12 +18,12 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 
 from ..errors import AlreadyRunning, StoreError
-from ..lazy_dataclass import dataclass
 
 Value = TypeVar("Value")
 

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -18,7 +19,6 @@ from typing import Any, TextIO
 
 from .. import redaction
 from ..errors import StoreError
-from ..lazy_dataclass import dataclass
 from .output import make_private
 
 #: Bytes of one log file, and how many older files are kept.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import PurePath
 from typing import Any
 
 from ..job import Attempt
-from ..lazy_dataclass import dataclass
 from ..money import milli_credits, nano_usd, show_credits, show_usd
 from ..task import Artifact, Basis, Charge, Kind, Picture, Source, Task, Usage
 

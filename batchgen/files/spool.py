@@ -20,11 +20,11 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from ..errors import StoreError
-from ..lazy_dataclass import dataclass
 from .atomic import sync_folder
 from .output import make_private
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
@@ -12,7 +12,6 @@ from ..budget import BudgetLimit
 from ..copies import CopySpec
 from ..errors import Problem, UsageError, suggest
 from ..fingerprint import CURRENT, OVERRIDDEN, Stamp, asked, fingerprint, older_rule, unchanged
-from ..lazy_dataclass import dataclass
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task

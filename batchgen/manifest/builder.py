@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -12,7 +12,6 @@ from pydantic_core import ErrorDetails
 
 from ..copies import CopySpec
 from ..fingerprint import Stamp, asked
-from ..lazy_dataclass import dataclass
 from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
 from ..wording import canonical, is_blank, tidy

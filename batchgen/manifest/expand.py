@@ -8,12 +8,11 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from ..lazy_dataclass import dataclass
 from .filenames import slug
 from .include import ManifestPart, stated_in
 from .list_spec import From

@@ -5,6 +5,7 @@ Types are strict: text is never guessed from a number, nor a number from text.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
 
@@ -21,7 +22,6 @@ from pydantic import (
 )
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
-from ..lazy_dataclass import dataclass
 from ..wording import is_blank
 from . import filenames
 from .templates import is_template

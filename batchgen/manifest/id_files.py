@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
-from ..lazy_dataclass import dataclass
 from ..wording import INVISIBLE, is_blank, tidy
 from .filenames import control
 from .lists import BadList, Listing, listing

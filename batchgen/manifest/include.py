@@ -10,13 +10,12 @@ import glob
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import ManifestError
 from ..files import naming
-from ..lazy_dataclass import dataclass
 from . import secrets as keys
 from .locations import Origin, Places
 from .model import PARAMETERS, PREPARATION, Parameters

@@ -6,11 +6,10 @@ A *spot* is an int (a scalar) or a pair of an int and the spots inside (a mappin
 
 from __future__ import annotations
 
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import Problem
-from ..lazy_dataclass import dataclass
 
 Path = tuple[str | int, ...]
 Spot = int | tuple[int, Any]

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from ..errors import Problem
-from ..lazy_dataclass import dataclass
 from .batch import SkippedJobs
 from .locations import Origin
 from .problems import Problems

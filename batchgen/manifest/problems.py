@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 
 from ..errors import Problem
-from ..lazy_dataclass import dataclass
 
 #: So many different mistakes of one kind are listed; the others are counted.
 PER_KIND = 50

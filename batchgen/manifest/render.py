@@ -5,11 +5,10 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import Problem
-from ..lazy_dataclass import dataclass
 from ..providers.validation import DROPPABLE
 from ..wording import canonical
 from . import expand

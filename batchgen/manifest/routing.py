@@ -6,13 +6,12 @@ import hashlib
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import accumulate
 from typing import Any
 
 from ..errors import SettingsError, nearest, suggest
-from ..lazy_dataclass import dataclass
 from ..providers import presets, validation
 from ..providers.pricing import estimate
 from ..providers.profile import Model, Profile

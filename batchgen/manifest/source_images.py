@@ -7,14 +7,13 @@ import hashlib
 import itertools
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 from ..files import naming
 from ..files.opening import OpenError, open_file
-from ..lazy_dataclass import dataclass
 from ..task import Source
 
 if TYPE_CHECKING:

@@ -7,12 +7,12 @@ job and the size that no provider supports of another.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
 from ..errors import ManifestError, Problem, nearest
-from ..lazy_dataclass import dataclass
 from . import guesses, messages
 from .locations import Path
 from .model import Manifest

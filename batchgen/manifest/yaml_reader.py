@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from yaml import events
 
 from ..errors import ManifestError, Problem
 from ..files.opening import OpenError, open_file, reason
-from ..lazy_dataclass import dataclass
 from . import json_text
 from .locations import Places, Spot, line_of, spot
 from .yaml_errors import explain

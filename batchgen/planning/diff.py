@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..fingerprint import asked
-from ..lazy_dataclass import dataclass
 from ..task import Source, Task
 from ..wording import canonical_value
 

@@ -8,13 +8,12 @@ and spreadsheets rewrite names.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from itertools import islice
 from typing import Protocol
 from unicodedata import normalize
 
 from ..job import State
-from ..lazy_dataclass import dataclass
 from ..manifest.batch import ID_DIGITS, Jobs, PlannedJob
 from ..wording import canonical
 from .compare import CHUNK, StoredJob

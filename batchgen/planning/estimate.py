@@ -9,11 +9,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
-from ..lazy_dataclass import dataclass
 from ..learned_prices import PriceMemory
 from ..manifest.batch import PlannedJob
 from ..money import show_credits, show_usd

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from ..lazy_dataclass import dataclass
 from ..providers.profile import Limits
 from ..providers.sizes import pixels
 from ..task import Task

@@ -8,13 +8,12 @@ database. A note is stored with them; it changes nothing of the request.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any
 
 from ..errors import UsageError, suggest
 from ..fingerprint import OVERRIDDEN, unchanged
-from ..lazy_dataclass import dataclass
 from ..manifest.batch import Jobs, PlannedJob, Recipe
 from ..providers import validation
 from ..providers.profile import Profile

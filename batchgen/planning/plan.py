@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ..budget import Budget
-from ..lazy_dataclass import dataclass
 from ..manifest.batch import PlannedJob, SkippedJobs
 from ..money import NANO, show_credits, show_usd
 from .diff import Change

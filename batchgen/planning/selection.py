@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from itertools import islice
 
 from ..errors import nearest
-from ..lazy_dataclass import dataclass
 
 #: Can be selected like a state: jobs that are no longer in the manifest, whatever their state.
 ORPHANED = "orphaned"

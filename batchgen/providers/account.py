@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from ..lazy_dataclass import dataclass
 from .error_bodies import clean
 from .jsonbody import Json
 from .profile import BalanceCheck, Profile

@@ -7,11 +7,10 @@ opens a socket, reads a file, sleeps or reads the clock, so a test can drive it 
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..fault import Fault
-from ..lazy_dataclass import dataclass
 from ..task import Picture, Source, Task, Usage
 from .profile import Model, Profile
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from ..lazy_dataclass import dataclass
 from .retry_after import timestamp_of
 
 

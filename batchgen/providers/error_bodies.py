@@ -10,12 +10,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from html import unescape
 from typing import Any
 
 from .. import redaction
-from ..lazy_dataclass import dataclass
 from .jsonbody import Json, objects
 from .request_echo import without_echoes
 

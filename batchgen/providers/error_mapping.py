@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from ..fault import FIREWALL, Cause, Charged, Fault, Scope
-from ..lazy_dataclass import dataclass
 from ..task import Task
 from .base import Reply
 from .error_bodies import ErrorBody, clean, read_error

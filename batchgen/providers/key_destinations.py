@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ..lazy_dataclass import dataclass
 from .presets import home_address
 from .profile import Profile
 

@@ -8,12 +8,11 @@ one rule that can be checked by hand.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, TypeVar
 
-from ..lazy_dataclass import dataclass
 from ..money import MILLI, NANO
 from ..task import Basis, Charge, Task, Usage
 from .profile import Model, Tariff, Tokens

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TypeVar
 
 from ..fault import Cause, Fault, ProviderError
-from ..lazy_dataclass import dataclass
 from .account import Balance, Catalogue, Limit, read_balance, read_catalogue, read_limits
 from .base import Call, Reply
 from .error_bodies import clean, has_error, read_error

@@ -9,11 +9,10 @@ from __future__ import annotations
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from urllib.parse import urljoin
 
 from ..fault import Cause, Charged, Fault, ProviderError
-from ..lazy_dataclass import dataclass
 from ..task import Picture, Task, Usage
 from . import event_stream
 from .base import Call, Conversation, Generation, Reply, Request

@@ -10,12 +10,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
 
 from .. import redaction
-from ..lazy_dataclass import dataclass
 from ..task import Source, Task
 from .base64_images import decode, holds_image, is_data_url
 from .jsonbody import Json, read_or_none

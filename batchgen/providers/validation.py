@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Container, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
 from ..errors import suggest
-from ..lazy_dataclass import dataclass
 from ..task import Kind, Source, Task
 from . import dialect_names
 from .profile import Model, Profile, Rules, UnknownModel

@@ -7,6 +7,7 @@ transaction.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -14,7 +15,6 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select
 
 from ..errors import StaleClaim
 from ..fault import Charged
-from ..lazy_dataclass import dataclass
 from ..money import format_usd, show_credits
 from ..planning.selection import Selection
 from ..task import NOTHING, Basis, Charge

@@ -10,7 +10,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -20,7 +20,6 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import BatchgenError, StoreError
-from ..lazy_dataclass import dataclass
 from .connection import FATAL, checkpoint, explain, is_busy, patiently, result_code, writing
 
 T = TypeVar("T")

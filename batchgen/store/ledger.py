@@ -7,10 +7,9 @@ leaves out, and a sign that the sum is a lower bound.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from ..lazy_dataclass import dataclass
 from ..money import show_credits, show_usd
 
 SCHEMA_VERSION = 1

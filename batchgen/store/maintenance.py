@@ -6,12 +6,11 @@ import os
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import StoreError, UsageError
 from ..files.atomic import place
-from ..lazy_dataclass import dataclass
 from .connection import copy_to, explain
 
 _PATIENCE = 30.0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any
 
 from ..fault import Cause
-from ..lazy_dataclass import dataclass
 from ..route import ALL, ModelFilter
 from ..task import UNPRICED, Artifact, Charge, Task, Usage
 

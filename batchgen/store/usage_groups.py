@@ -6,12 +6,12 @@ SQL sums up as much as it can; the sums are then assigned to days and tags here.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from itertools import product
 from typing import Any, assert_never
 
-from ..lazy_dataclass import dataclass
 from .ledger import SCHEMA_VERSION, Calls, UsageLine, figures, merged
 
 

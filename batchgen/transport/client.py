@@ -9,7 +9,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
 from urllib.parse import urlsplit
@@ -23,7 +23,6 @@ from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait
 from .. import redaction
 from ..errors import SettingsError
 from ..fault import Cause, Fault, ProviderError
-from ..lazy_dataclass import dataclass
 from ..providers.base import Call, Reply
 from ..providers.profile import Profile, origin_of
 from .addresses import PublicResolver, private_literal

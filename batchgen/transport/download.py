@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 import httpx
 from anyio import CancelScope, current_time, fail_after, sleep
 
 from ..fault import ProviderError
-from ..lazy_dataclass import dataclass
 from .addresses import NotPublicError
 from .errors import TROUBLE, FlakyError, LostError, causes, describe
 from .proxies import ProxyError

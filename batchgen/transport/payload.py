@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import pybase64
 from anyio import to_thread
 
 from ..fault import Cause, Fault, ProviderError
-from ..lazy_dataclass import dataclass
 from ..providers.base import Call, DataUrl
 from ..task import Source
 

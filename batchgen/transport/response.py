@@ -6,7 +6,7 @@ import asyncio
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
@@ -17,7 +17,6 @@ from anyio import CancelScope, get_cancelled_exc_class, to_thread
 from .. import redaction
 from ..errors import StoreError
 from ..fault import ProviderError
-from ..lazy_dataclass import dataclass
 from .content_coding import decompress
 from .deadline import until
 from .errors import too_large, why_broken

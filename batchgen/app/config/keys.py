@@ -8,11 +8,10 @@ import shlex
 import stat
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ...errors import KeyMissing
-from ...lazy_dataclass import dataclass
 from ...providers.profile import Profile
 from . import dotenv
 

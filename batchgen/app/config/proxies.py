@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import urllib.request
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from ...lazy_dataclass import dataclass
 from ...providers.presets import is_loopback
 from ...providers.profile import Profile
 from ...transport.proxies import proxy_problem, without_login

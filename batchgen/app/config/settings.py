@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import ManifestError, Problem, SettingsError, suggest
-from ...lazy_dataclass import dataclass
 
 if TYPE_CHECKING:
     from ...budget import BudgetLimit

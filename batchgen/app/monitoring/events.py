@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from anyio import create_task_group, sleep
 
@@ -15,7 +15,6 @@ from ...engine.runner import Runner
 from ...fault import Cause, Fault
 from ...files import log
 from ...job import Deferred, Delivery, Event, Exhausted, Incomplete, PartialDelivery, Released, Settlement, Unknown
-from ...lazy_dataclass import dataclass
 from ...money import show_credits, show_usd
 from ...store.reader import Reader
 from ..wiring import Follow

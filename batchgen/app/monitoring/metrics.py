@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -15,7 +15,6 @@ from ...engine.lane import Lane
 from ...engine.runner import Runner
 from ...errors import StoreError
 from ...files.atomic import write_atomic
-from ...lazy_dataclass import dataclass
 from ...money import show_credits, show_usd
 from ...store.ledger import Counts
 from ...store.reader import Reader

@@ -13,7 +13,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,7 +26,6 @@ from ...engine.lane import Closure
 from ...engine.runner import Runner
 from ...errors import BatchgenError, UsageError
 from ...files import log
-from ...lazy_dataclass import dataclass
 from ...money import show_usd
 from ...store.ledger import SCHEMA_VERSION
 from ...store.reader import Reader

@@ -10,14 +10,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import fields, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from ...fault import Cause
 from ...files.output import SUPERSEDED, digest
 from ...files.sidecar import Sidecar, parse
-from ...lazy_dataclass import dataclass
 from ...manifest import Batch
 from ...providers.pricing import estimate
 from ...store.records import RecoveredAttempt

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Container, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ...fault import Cause
-from ...lazy_dataclass import dataclass
 from ...manifest import Batch
 from ...money import milli_credits, nano_usd
 from ...providers.pricing import estimate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 
@@ -16,7 +16,6 @@ from ...fault import Cause, Charged, Fault
 from ...files import lock
 from ...files.output import make_private
 from ...job import Attempt, Delivered, Delivery, Job, Missed, PartialDelivery, Settlement
-from ...lazy_dataclass import dataclass
 from ...manifest import Batch
 from ...store import maintenance, migrate
 from ...store.reader import Reader

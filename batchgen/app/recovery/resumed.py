@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...engine.attempts import OpenAttempt
@@ -13,7 +13,6 @@ from ...engine.lane import Closure, Lane
 from ...errors import StoreError
 from ...fault import Cause
 from ...job import Deferred, Delivery, Incomplete, PartialDelivery, Settlement, State, Unknown
-from ...lazy_dataclass import dataclass
 from ...money import format_usd, show_credits, show_usd
 from ...store import ledger
 

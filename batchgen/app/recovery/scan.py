@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,6 @@ from ...files.images import EXTENSIONS
 from ...files.spool import KEPT_SUFFIX, Spool
 from ...fingerprint import OVERRIDDEN, unchanged
 from ...job import Job
-from ...lazy_dataclass import dataclass
 from ...manifest import Batch
 from ...manifest.batch import PlannedJob
 from ...manifest.filenames import stems

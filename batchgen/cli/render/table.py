@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
-from ...lazy_dataclass import dataclass
 from ..output import columns, shown
 from .width import cells, pad, short, short_name, wrapped
 

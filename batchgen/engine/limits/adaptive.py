@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TypeGuard
 
 from ...fault import RateLimitInfo
-from ...lazy_dataclass import dataclass
 
 START = 1.0  #: requests a second to begin with, where nothing is configured and nothing was learned
 KEEP = 0.9  #: share of a rate, or of a width, that is kept after throttling

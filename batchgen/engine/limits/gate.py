@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import field
+from dataclasses import dataclass, field
 
 from aiolimiter import AsyncLimiter
 from anyio import current_time
 
 from ...fault import RateLimitInfo
-from ...lazy_dataclass import dataclass
 from .adaptive import Controller
 from .windows import DAY, MARGIN, SlidingWindows, Window
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Literal
-
-from ...lazy_dataclass import dataclass
 
 #: Requests are spaced so much wider than the limit asks for: they are uneven on their way, and providers count in
 #: windows of their own. 1 % of a minute is 0.6 s of unevenness.

@@ -6,9 +6,10 @@ pixel must decode. ``Image.verify()`` alone accepts a JPEG that was cut in half.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from PIL import ImageFile
 
-from ...lazy_dataclass import dataclass
 from . import jpeg
 from .containers import require_container, require_whole
 from .decoding import MAX_MEMORY, MAX_PIXELS, bytes_per_pixel, decoder_errors, memory, open_image, require_size

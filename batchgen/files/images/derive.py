@@ -6,13 +6,13 @@ EXIF rotation is applied. The colour profile is kept; other metadata is not.
 from __future__ import annotations
 
 import io
+from dataclasses import dataclass
 from importlib import import_module
 from typing import Any, Self
 
 from PIL import Image, ImageOps
 
 from ...copies import EXTENSIONS, CopySpec
-from ...lazy_dataclass import dataclass
 from .decoding import bytes_per_pixel, decoder_errors, memory, open_image
 from .formats import FORMATS, DamagedImageError, refusal, sniff
 from .pixels import in_rgb, upright

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-
-from ...lazy_dataclass import dataclass
+from dataclasses import dataclass
 
 
 class DamagedImageError(ValueError):

@@ -17,12 +17,11 @@ import io
 import re
 import struct
 from contextlib import closing
-from dataclasses import field
+from dataclasses import dataclass, field
 from functools import partial
 
 from PIL import JpegImagePlugin
 
-from ...lazy_dataclass import dataclass
 from .decoding import MAX_PIXELS, decoder_errors, memory
 from .formats import DamagedImageError
 

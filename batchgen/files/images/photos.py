@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from PIL import Image, ImageFile
 
-from ...lazy_dataclass import dataclass
 from . import heif
 from .containers import require_whole
 from .decoding import MAX_PIXELS, decoder_errors, open_image

@@ -5,8 +5,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Iterable, Iterator, Sequence
-
-from ...lazy_dataclass import dataclass
+from dataclasses import dataclass
 
 #: Delimiters that a header may show; where several fit, the first counts.
 DELIMITERS = (",", ";", "|")

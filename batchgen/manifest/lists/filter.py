@@ -6,14 +6,13 @@ import json
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import field
+from dataclasses import dataclass, field
 from fnmatch import translate
 from heapq import nsmallest
 from itertools import islice
 from typing import Any
 
 from ...errors import suggest
-from ...lazy_dataclass import dataclass
 from .rows import BadList
 
 Rows = Iterator[tuple[int, dict[str, Any]]]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ...errors import suggest
-from ...lazy_dataclass import dataclass
 from .header import column_name
 from .rows import BadList, column_of
 
