@@ -86,10 +86,13 @@ def prepare_run(
     resources.enter_context(hold_lock(project, command=command, wait=options.wait_lock))
     migrate.ensure(project.db)
     reader = resources.enter_context(Reader(project.db))
-    batch = as_stored(project, reader, batch)
+    in_manifest = batch
+    batch = as_stored(project, reader, in_manifest)
     # The folder is locked before its files are read: a run that waited for another one sees what that one made.
     folder = resources.enter_context(lock.hold_folder(batch.folder, wait=deadline - time.monotonic()))
     recovery = recover_before_run(project, reader, batch)
+    if recovery is not None:
+        batch = as_stored(project, reader, in_manifest)
     repeats = _jobs_to_requeue(project, reader, batch, options)
     batch = with_overrides(project, batch, {} if repeats is None else repeats.overrides(options))
     plan = _plan(project, batch, options, repeats)

@@ -64,19 +64,15 @@ class JobsWithEarlierIds:
     def _find(self, unnamed: Sequence[PlannedJob]) -> Iterator[tuple[str, tuple[str, str]]]:
         """Yield the names of those of *unnamed* that the database has under another id."""
         stored = self.table.lookup([job.key for job in unnamed]) if unnamed else {}
-        # Recovery adds the jobs of a manifest, and then those that it finds, as orphaned and under their earlier ids.
-        new = {
-            (job.prompt_form, *job.id_parts): job
-            for job in unnamed
-            if job.key not in stored or (self._has_orphaned and stored[job.key].state is State.PENDING)
-        }
+        new = {(job.prompt_form, *job.id_parts): job for job in unnamed if self._may_have_earlier_id(job.key, stored)}
         stems = {stem for _, stem, _ in new}
         tails = {tail for _, _, tail in new}
         for key, prompt in self.table.hashed_ids(stems) if new else ():
             form = canonical(prompt)
             for stem, tail in _splits(key, stems, tails):
                 job = new.get((form, stem, tail))
-                if job is not None and key in job.keys_of(prompt):
+                # Recovery may have added the job under its present id as well, which must not win.
+                if job is not None and key != job.key and key in job.keys_of(prompt):
                     yield job.key, (key, prompt)
 
     def _composed(self, named: Sequence[PlannedJob]) -> Iterator[tuple[str, tuple[str, str]]]:
@@ -86,9 +82,16 @@ class JobsWithEarlierIds:
         forms = {job.key: [normalize(form, job.key) for form in ("NFC", "NFD")] for job in named}
         stored = self.table.lookup([key for job in named for key in dict.fromkeys((job.key, *forms[job.key]))])
         for job in named:
-            key = next((form for form in forms[job.key] if form in stored), None)
-            if key is not None and job.key not in stored:
+            key = next((form for form in forms[job.key] if form in stored and form != job.key), None)
+            if key is not None and self._may_have_earlier_id(job.key, stored):
                 yield job.key, (key, job.prompt)
+
+    def _may_have_earlier_id(self, key: str, stored: Mapping[str, StoredJob]) -> bool:
+        """Return whether a job of the manifest may be in the database under an earlier id alone.
+
+        Recovery adds the jobs of a manifest, and then those that it finds, as orphaned and under their earlier ids.
+        """
+        return key not in stored or (self._has_orphaned and stored[key].state is State.PENDING)
 
     @staticmethod
     def _as_stored(job: PlannedJob, names: _Names) -> PlannedJob:

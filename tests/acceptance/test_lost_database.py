@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from batchgen.manifest import load
+
 from .kit import check_books
 
 LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
@@ -62,3 +64,23 @@ def test_log_of_another_database_marks_nothing(project, witness):
     arrived = len(witness.arrivals())
     assert project.run("--db", ".batchgen/other.db", "run", manifest, "--yes").code == 3
     assert len(witness.arrivals()) > arrived
+
+
+def test_lost_database_keeps_files_whose_ids_an_older_version_made(project, witness):
+    """The id of a job without one was the hash of its prompt, trailing line feed included."""
+    manifest = project.manifest([LOW | {"prompt": f"Cat {number}"} for number in range(4)])
+    assert project.run("run", manifest, "--yes").code == 0
+    for job in load(manifest).jobs:
+        older, *_ = job.keys_of(f"{job.prompt}\n")
+        image = project.folder / next(path for path in project.files() if path.name == f"{job.key}.png")
+        sidecar = image.with_name(f"{image.name}.json")
+        text = sidecar.read_text().replace(job.key, older).replace(f'"{job.prompt}"', f'"{job.prompt}\\n"')
+        image.rename(image.with_name(f"{older}.png"))
+        sidecar.unlink()
+        image.with_name(f"{older}.png.json").write_text(text)
+    lose(project)
+    again = project.run("run", manifest, "--yes")
+    assert again.code == 0
+    assert "4 of 4 jobs done" in again.err
+    assert len(witness.charges()) == 4
+    assert "nothing to send" in project.run("plan", manifest).out

@@ -98,9 +98,10 @@ def test_a_job_that_asks_for_something_else_gets_its_own_id(project: Project) ->
     assert (result.done, result.new, result.orphaned) == (0, 1, 1)
 
 
-def test_a_recovered_job_is_found_though_its_present_id_was_added(project: Project) -> None:
-    keys = store_as_older_version(project, manifest(project.root, "x\n"), "x\n")
-    batch = manifest(project.root, "x")
+@pytest.mark.parametrize("text", [*"abcdefgh"])  # the hashes sort differently
+def test_a_recovered_job_is_found_though_its_present_id_was_added(project: Project, text: str) -> None:
+    keys = store_as_older_version(project, manifest(project.root, f"{text}\n"), f"{text}\n")
+    batch = manifest(project.root, text)
     with Writer(project.db) as writer:
 
         async def add() -> None:
@@ -126,6 +127,24 @@ def test_an_id_whose_accents_are_composed_otherwise_is_the_same_job(project: Pro
     assert (result.done, result.new, result.changed, result.orphaned) == (1, 0, 0, 0)
     with Reader(project.db) as reader:
         assert [(job.key, job.output) for job in as_stored(project, reader, batch).jobs] == [(before, before)]
+
+
+@pytest.mark.parametrize("forms", [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_recovered_id_with_accents_is_found_though_the_present_one_was_added(
+    project: Project, forms: tuple[str, str]
+) -> None:
+    before, after = (normalize(form, "café") for form in forms)
+    store_named(project, before)
+    batch = manifest(project.root, "x", rest=f', id: "{after}"')
+    with Writer(project.db) as writer:
+
+        async def add() -> None:
+            batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), NOW)
+            await writer.load(batch_id, batch.jobs, NOW)
+
+        asyncio.run(add())
+    result = plan(project, batch)
+    assert (result.done, result.new, result.pending, result.orphaned) == (1, 0, 0, 1)
 
 
 def test_another_id_with_accents_is_another_job(project: Project) -> None:
