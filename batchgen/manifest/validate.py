@@ -109,6 +109,8 @@ class _ValidData:
                 self.broken.add(loc)
             else:
                 self._note(loc[:1], loc[1])
+        elif len(loc) == 1:
+            self._note(("defaults",), section)  # a parameter at the top of the file was meant for all jobs
         self._remove(loc)
 
     def _note(self, path: Path, key: str | int) -> None:

@@ -80,6 +80,14 @@ def test_a_wrong_default_hides_no_mistake_of_a_job(problems):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("key", ["provider: openai", "prompt: A cat", "model: gpt-image-2"])
+def test_a_parameter_at_the_top_is_one_mistake(problems, key):
+    defaults = "" if key.startswith("provider") else "defaults: {provider: openai}\n"
+    prompt = "" if key.startswith("prompt") else "prompt: x, "
+    text = f"{key}\n{defaults}jobs:\n  - {{{prompt}id: a}}\n  - {{{prompt}id: b}}\n"
+    assert problems(text) == [(1, key.partition(":")[0])]
+
+
 def test_a_wrong_include_hides_no_mistake_and_brings_no_other(problems):
     found = problems(
         "include: [gone.yaml]\nbudget: {usd: -1, credits: {opnai: 2}}\n"
