@@ -11,7 +11,7 @@ pytestmark = pytest.mark.slow
 
 
 # the others take what these take, only longer
-@pytest.mark.parametrize("name", ["answers", "images", "table", "whole"])
+@pytest.mark.parametrize("name", ["answers", "images", "start", "table", "whole"])
 def test_short_benchmark_yields_figures(name):
     found = BENCHMARKS[name](short=True)
     assert found

@@ -1,12 +1,8 @@
-"""Start-up: commands load only what they need, and take hardly more CPU than the import of the libraries they need.
-
-CPU is compared within one run of the test, and its least value of several, so that a busy machine changes nothing.
-"""
+"""Start-up: commands load only what they need; ``make bench`` measures the CPU they take."""
 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -71,40 +67,3 @@ def test_planning_loads_no_network_and_no_images(folder, words):
 
 def test_run_with_nothing_to_send_loads_no_http_client(folder):
     assert not loaded(folder, "run", "m.yaml", "--sandbox") & {"httpx", "rich", "alembic", "apprise"}
-
-
-#: What each command may take, as a multiple of an import.
-CLICK, DATABASE, MANIFESTS = "click", "click, sqlalchemy", "click, sqlalchemy, pydantic, yaml"
-ALLOWED = {
-    "--help": (CLICK, 1.5),
-    "status --sandbox": (DATABASE, 1.35),
-    "list --sandbox": (DATABASE, 1.35),
-    "show lamp --sandbox": (DATABASE, 1.35),
-    "usage --sandbox": (DATABASE, 1.35),
-    "validate m.yaml": (MANIFESTS, 1.8),
-    "plan m.yaml --sandbox": (MANIFESTS, 1.8),
-    "run m.yaml --sandbox": (MANIFESTS, 2.2),
-}
-
-
-def test_commands_take_hardly_more_cpu_than_their_libraries(folder):
-    programs = {modules: ("-c", f"import {modules}") for modules in (CLICK, DATABASE, MANIFESTS)}
-    programs |= {words: ("-m", "batchgen", *words.split()) for words in ALLOWED}
-    least = dict.fromkeys(programs, float("inf"))
-    for _ in range(5):
-        for name, program in programs.items():
-            least[name] = min(least[name], cpu(folder, program))
-    slow = [
-        f"{words}: {least[words]:.3f} s, allowed {factor} x {least[modules]:.3f} s"
-        for words, (modules, factor) in ALLOWED.items()
-        if least[words] > factor * least[modules]
-    ]
-    assert not slow, slow
-
-
-def cpu(folder: Path, program: tuple[str, ...]) -> float:
-    """Return the seconds of CPU that a program takes."""
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, *program], cwd=folder, capture_output=True, timeout=120, check=True)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
