@@ -83,6 +83,9 @@ def _unfinished(plan: Plan, flags: CommandFlags, manifest: Path) -> Iterator[Fin
     for state, command in commands.items():
         if number := getattr(plan, state):
             yield Finding("run", f"{number:,} {state}: {command}", "bad", ExitCode.JOBS_FAILED)
+    if plan.skipped:
+        reasons = "; ".join(plan.skipped.reasons[:3])
+        yield Finding("run", f"{plan.skipped.count:,} skipped: {reasons}", "bad", ExitCode.JOBS_FAILED)
 
 
 def _keys(project: Project, batch: Batch, plan: Plan) -> Iterator[Finding]:

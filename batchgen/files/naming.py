@@ -72,8 +72,8 @@ def _by_parts(folder: Path, name: str) -> str | None:
 def similar(folder: Path, name: str) -> str | None:
     """Return an existing name that was probably meant by *name*.
 
-    That is one without quotes and escapes, in another case, with another suffix, the same one in a folder nearby, or a
-    misspelt one.
+    That is one without quotes and escapes, in another case, with another suffix, in a folder nearby, in a folder whose
+    name was misspelt, or a misspelt one.
     """
     for form in _plain_forms(name):
         if form != name and os.path.lexists(folder / form):
@@ -85,7 +85,7 @@ def similar(folder: Path, name: str) -> str | None:
     match = next((entry for entry in entries if entry.casefold() == last.casefold()), None)
     match = match or next((entry for entry in entries if entry.strip().casefold() == last.strip().casefold()), None)
     match = match or next((entry for entry in entries if os.path.splitext(entry)[0].casefold() == stem), None)  # noqa: PTH122
-    if match is None and (found := _nearby(folder, name)) is not None:
+    if match is None and (found := _nearby(folder, name) or _in_similar_folders(folder, name)) is not None:
         return found
     match = match or nearest(last, entries, 0.8)
     return f"{parent}{slash}{match}" if match else None
@@ -120,6 +120,20 @@ def _nearby(folder: Path, name: str) -> str | None:
             if (found := find(folder / prefix, name)) is not None:
                 return f"{prefix}{found}"
     return None
+
+
+def _in_similar_folders(folder: Path, name: str) -> str | None:
+    """Return *name* with similar folders in place of those that do not exist; None if that is no file either."""
+    *folders, last = name.split("/")
+    path = ""
+    for part in folders:
+        match = part
+        if part and not os.path.isdir(folder / path / part):  # noqa: PTH112 - False for a NUL
+            match = nearest(part, _entries(folder / path), 0.7) or ""
+            if not match:
+                return None
+        path += f"{match}/"
+    return f"{path}{last}" if path + last != name and os.path.lexists(folder / path / last) else None
 
 
 def _is_project(folder: Path) -> bool:

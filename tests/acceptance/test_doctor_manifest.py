@@ -45,6 +45,15 @@ def test_doctor_finds_mistakes_of_the_manifest(project):
     assert "m.yaml:" in found.out
 
 
+def test_doctor_finds_a_job_that_is_skipped_for_its_photo(project):
+    (project.folder / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    edit = {"id": "edit", "provider": "openai", "quality": "low", "prompt": "Edit", "images": ["cut.png"]}
+    found, run = both(project, project.manifest([*ONE, edit], on_bad_source="skip"))
+    assert found.code == 3
+    assert "1 skipped: cut.png is" in found.out
+    assert "one job was skipped" in run.err
+
+
 def test_doctor_finds_a_used_up_budget_and_its_line(project, witness):
     jobs = [ONE[0] | {"id": name, "size": "1024x1024"} for name in ("one", "two")]
     manifest = project.manifest(jobs, budget={"usd": 0.008})

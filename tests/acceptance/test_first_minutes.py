@@ -127,7 +127,7 @@ SLIPS = [
     ("keys", "did you mean: batchgen help keys"), ("models", "did you mean: batchgen providers models"),
     ("version", "did you mean: batchgen --version"), ("stauts", "did you mean 'status'?"),
     ("xyzzy", "batchgen --help lists all of them"), ("list failed", "did you mean: batchgen list --status failed"),
-    ("list autumn", "did you mean: batchgen list --batch autumn"), ("cancel cat", "to select jobs: --id cat"),
+    ("list autumn", "batchgen list --id autumn, or batchgen list --batch autumn"), ("cancel cat", "to select jobs: --id cat"),
     ("run jobs/autumn.yaml jobs/other.yaml", "one manifest at a time: `include` in a manifest joins several"),
     ("--dry-run run", "Options of a command come after its name: batchgen run --dry-run"),
     ("run --dryrun", "Did you mean '--dry-run'?"), ("run --budget abc", "such as 40 or 0.50"),

@@ -78,3 +78,12 @@ def test_a_path_is_shown_without_dots_unless_a_link_gives_them_their_meaning(tmp
     (tmp_path / "link").symlink_to("far/deep")
     assert joined(tmp_path / "jobs", "../lists/a.csv") == str(tmp_path / "lists" / "a.csv")
     assert joined(tmp_path / "link", "../a.csv") == str(tmp_path / "link" / ".." / "a.csv")
+
+
+def test_a_similar_folder_is_offered_where_it_has_the_file(tmp_path):
+    (tmp_path / "Fotos/chairs").mkdir(parents=True)
+    (tmp_path / "jobs").mkdir()
+    (tmp_path / "Fotos/chairs/oak.jpg").touch()
+    assert similar(tmp_path / "jobs", "../Foto/chair/oak.jpg") == "../Fotos/chairs/oak.jpg"
+    assert similar(tmp_path / "jobs", "../Foto/chair/elm.jpg") is None
+    assert similar(tmp_path, str(tmp_path / "Foto/chairs/oak.jpg")) == str(tmp_path / "Fotos/chairs/oak.jpg")

@@ -52,8 +52,8 @@ class _What(click.Choice[str]):
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the choice; fail with the option that was probably meant."""
         if value not in self.choices:
-            option_ = "--status" if value in STATES else "--batch"
-            meant = f"batchgen list {option_} {shlex.quote(value)}"
+            options = ["--status"] if value in STATES else ["--id", "--batch"]
+            meant = ", or ".join(f"batchgen list {name} {shlex.quote(value)}" for name in options)
             self.fail(f"expected jobs or runs, not {value!r}; did you mean: {meant}", param, ctx)
         return value
 
