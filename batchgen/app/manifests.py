@@ -17,7 +17,7 @@ from ..files.opening import reason
 from ..store import migrate, records
 from .project import Project, open_reader
 
-#: The word for standard input, and the name of the file that it stands in for.
+#: The argument that means standard input; also the name of the path that represents it.
 DASH, STDIN = "-", "stdin"
 SUFFIXES = (".yaml", ".yml", ".json")
 #: Suffixes of files that a manifest reads rows from.

@@ -11,7 +11,7 @@ import pytest
 LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
 
 
-def told(text: str, command: str) -> list[str]:
+def suggestion(text: str, command: str) -> list[str]:
     """Return the words behind ``batchgen`` of the line that says to type *command*."""
     lines = [re.split("batchgen ", line)[-1] for line in text.splitlines() if f"batchgen {command}" in line]
     return shlex.split(re.split(" {4}", lines[0])[0])
@@ -32,7 +32,7 @@ def test_a_run_of_another_table_from_another_folder_goes_on_there(project, witne
     assert first.code == 7, first.err
     bought = len(witness.charges())
     assert 0 < bought < 4
-    again = told(first.err, "run")
+    again = suggestion(first.err, "run")
     assert again == [
         "run",
         "jobs/m.yaml",
@@ -62,7 +62,7 @@ def test_what_is_stated_of_another_batch_is_about_that_batch(project, command):
     assert project.run("run", first, "--yes").code == 3
     assert project.run("run", second, "--yes").code == 3
     listed = project.run("unknown", "list", "--batch", "first")
-    assert project.run(*told(listed.err, f"unknown {command}")).code == 0
+    assert project.run(*suggestion(listed.err, f"unknown {command}")).code == 0
     state = {"retry": "pending", "drop": "cancelled"}[command]
     assert {key: job["state"] for key, job in project.jobs().items()} == {"a0": state, "b0": "unknown"}
 
@@ -73,13 +73,13 @@ def test_verify_and_status_of_another_batch(project):
     bad = project.manifest(jobs("b", 1, " [sandbox: empty]"), name="second.yaml")
     assert project.run("run", bad, "--yes").code == 3
     assert project.run("run", first, "--yes").code == 0
-    assert told(project.run("status", "--batch", "shop").out, "show") == ["show", "--batch", "shop", "b0"]
+    assert suggestion(project.run("status", "--batch", "shop").out, "show") == ["show", "--batch", "shop", "b0"]
     next(path for path in project.images() if path.name == "a0.png").unlink()
     assert project.run("run", bad, "--yes").code == 3  # now the other one ran last
     seen = project.run("verify", "--batch", "first")
     assert seen.code == 3
-    assert told(seen.err, "verify") == ["verify", "--batch", "first", "--requeue"]
-    assert "1 job pending again" in project.run(*told(seen.err, "verify")).err
+    assert suggestion(seen.err, "verify") == ["verify", "--batch", "first", "--requeue"]
+    assert "1 job pending again" in project.run(*suggestion(seen.err, "verify")).err
 
 
 def test_after_sandbox_run_alone_it_is_named(bare):
@@ -101,14 +101,14 @@ def test_status_repeats_no_command_that_would_only_stop_again(project, witness):
     assert [step["command"] for step in document["next"]] == [None]
     time.sleep(0.01)
     project.manifest(jobs("a"), budget={"usd": 1})  # raised: now the command helps
-    assert told(project.run("status").out, "run") == ["run", "m.yaml"]
+    assert suggestion(project.run("status").out, "run") == ["run", "m.yaml"]
     assert project.run("pause", "openai").code == 0
     assert "batchgen unpause openai    sends to it again; it is paused" in project.run("status").out
     held = project.run("run", path)
     assert held.code == 8
     assert "batchgen unpause openai; then: batchgen run m.yaml" in held.err
     assert project.run("unpause", "openai").code == 0
-    assert told(project.run("status").out, "run") == ["run", "m.yaml"]
+    assert suggestion(project.run("status").out, "run") == ["run", "m.yaml"]
     assert "it is paused" not in project.run("status").out
     assert project.run("run", path).code == 0
 

@@ -86,15 +86,15 @@ def test_the_same_key_under_two_names_is_one_account(monkeypatch, tmp_path):
 def test_every_provider_that_lacks_its_key_is_reported_at_once():
     with pytest.raises(KeyMissing) as caught:
         load_keys(PROFILES, ["openai", "aigate"], ["aimlapi"])
-    told = str(caught.value).splitlines()
-    assert told[0] == (
+    lines = str(caught.value).splitlines()
+    assert lines[0] == (
         "no API key for openai: set the environment variable OPENAI_ONE (or OPENAI_TWO, OPENAI_THREE), in the"
         " shell or in .env, or OPENAI_ONE_FILE, or OPENAI_ONE_COMMAND"
     )
-    assert told[1].startswith(
+    assert lines[1].startswith(
         "no API key for aigate: set the environment variable AIGATE_API_KEY, in the shell or in .env, or"
     )
-    assert told[2] == "Nothing was sent. A sandbox run needs no key: add --sandbox"
+    assert lines[2] == "Nothing was sent. A sandbox run needs no key: add --sandbox"
     assert "aimlapi" not in str(caught.value)
 
 

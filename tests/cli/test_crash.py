@@ -82,16 +82,16 @@ def test_a_log_that_cannot_be_written_is_no_second_error(command, tmp_path, monk
 
 
 @pytest.mark.parametrize(
-    ("error", "code", "said"),
+    ("error", "code", "message"),
     [
         (ExceptionGroup("x", [ValueError("y"), StoreError("the disk is full")]), 1, "the disk is full"),
         (ExceptionGroup("x", [OSError(28, "No space left on device", "f.png")]), 1, "f.png: No space left on device"),
         (BaseExceptionGroup("x", [KeyboardInterrupt()]), 130, "interrupted"),
     ],
 )
-def test_a_group_is_reported_by_its_clearest_message(command, monkeypatch, error, code, said):
+def test_a_group_is_reported_by_its_clearest_message(command, monkeypatch, error, code, message):
     def fails(*_arguments):
         raise error
 
     monkeypatch.setattr(queries, "status", fails)
-    assert command("status") == (code, "", f"{said}\n")
+    assert command("status") == (code, "", f"{message}\n")

@@ -98,19 +98,19 @@ def test_a_disk_without_room_is_a_warning():
 
 
 @pytest.mark.parametrize(
-    ("low", "expected", "high", "told"),
+    ("low", "expected", "high", "text"),
     [
         (40, 45, 50, "about 45 s (40 s to 50 s)"), (600, 600, 600, "about 10 min"),
         (86_400, 169_200, 8_640_000, "about 47 h 0 min (24 h 0 min to 100 days)"),
     ],
     ids=["seconds", "certain", "days"],
 )  # fmt: skip
-def test_a_time_is_reported_in_its_own_unit(low, expected, high, told):
+def test_a_time_is_reported_in_its_own_unit(low, expected, high, text):
     lane = replace(AIGATE, time=Forecast(low=low, expected=expected, high=high, limit="requests_per_day"))
     lines = plan_lines("shop", replace(PLAN, lanes=(lane,)), SHOP)
-    assert f"time      {told}, limited by aigate: requests per day" in lines
+    assert f"time      {text}, limited by aigate: requests per day" in lines
     alone = plan_lines("shop", replace(PLAN, lanes=(replace(lane, time=replace(lane.time, limit=None)),)), SHOP)
-    assert f"time      {told}, limited by aigate: time per response" in alone
+    assert f"time      {text}, limited by aigate: time per response" in alone
 
 
 def test_nothing_to_send():
@@ -134,7 +134,7 @@ def test_an_edit_names_its_sources():
 
 
 @pytest.mark.parametrize(
-    ("difference", "told"),
+    ("difference", "text"),
     [
         (Difference(field="size", before=None, after="1024x1024"), "size (none) -> 1024x1024"),
         (Difference(field="prompt", before="a cat", after="a dog"), 'prompt "a cat" -> "a dog"'),
@@ -149,9 +149,9 @@ def test_an_edit_names_its_sources():
     ],
     ids=["none", "text", "long", "content", "list", "extra"],
 )  # fmt: skip
-def test_a_change_is_reported_in_a_line(difference, told):
+def test_a_change_is_reported_in_a_line(difference, text):
     plan = Plan(changed=1, changes=(Change(id="cat", fields=(difference,)),))
-    assert change_lines(plan) == [f"changed   cat: {told}"]
+    assert change_lines(plan) == [f"changed   cat: {text}"]
 
 
 def test_many_changes_are_counted():

@@ -53,9 +53,9 @@ def parsed(folder: Path, *words: str, name: str = "run") -> dict[str, Any]:
 
 
 def refused(own: Path, text: str, name: str = "run", *words: str) -> list[str]:
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as caught:
         parsed(shop(own, text), *words, name=name)
-    return [line.removeprefix(f"{own.parent}/") for line in str(told.value).splitlines()]
+    return [line.removeprefix(f"{own.parent}/") for line in str(caught.value).splitlines()]
 
 
 def commands() -> dict[str, click.Command]:
@@ -74,11 +74,12 @@ def test_file_fills_what_flags_and_environment_leave_out(own, monkeypatch):
         "options: {run: {stop_at: 05:00, max_time: 2h, on_finish: date, log_file: /nowhere/log}}", encoding="utf-8"
     )
     folder = shop(own, "options: {run: {stop-at: 22:30, max_failures: 5, notify: 'http://127.0.0.1:9/'}}")
-    said = parsed(folder)
+    options = parsed(folder)
     # 22:30 is no number, though YAML 1.1 makes one of it
-    assert (said["stop_at"], said["max_time"], said["max_failures"].jobs) == (time(22, 30), timedelta(hours=2), 5)
-    assert (said["notify"], said["on_finish"], said["wait_lock"]) == (("http://127.0.0.1:9/",), "date", 0)
-    assert said["log_file"] == Path("/nowhere/log")
+    assert (options["stop_at"], options["max_time"]) == (time(22, 30), timedelta(hours=2))
+    assert options["max_failures"].jobs == 5
+    assert (options["notify"], options["on_finish"], options["wait_lock"]) == (("http://127.0.0.1:9/",), "date", 0)
+    assert options["log_file"] == Path("/nowhere/log")
     monkeypatch.setenv("BATCHGEN_STOP_AT", "06:00")
     assert parsed(folder)["stop_at"] == time(6)
     assert parsed(folder, "--stop-at", "07:00")["stop_at"] == time(7)
@@ -87,14 +88,14 @@ def test_file_fills_what_flags_and_environment_leave_out(own, monkeypatch):
 def test_run_options_also_hold_for_resume_and_retry(own):
     own.write_text("options: {retry: {max_time: 1h, progress: none}}", encoding="utf-8")
     folder = shop(own, "options: {run: {max_time: 2h, max_failures: 9}, retry: {max_failures: 5%}}")
-    said = {name: parsed(folder, name=name) for name in RUNS}
+    options = {name: parsed(folder, name=name) for name in RUNS}
     nine, share = FailureLimit(jobs=9), FailureLimit(percent=5.0)
-    assert {name: one["max_failures"] for name, one in said.items()} == {
+    assert {name: each["max_failures"] for name, each in options.items()} == {
         "run": nine, "resume": nine, "retry": share, "redo": nine
     }  # fmt: skip
     # the project's file goes before one's own, whichever of the two it names
-    assert {name: one["max_time"] for name, one in said.items()} == dict.fromkeys(RUNS, timedelta(hours=2))
-    assert {name: one["progress"] for name, one in said.items()} == dict.fromkeys(RUNS, "auto") | {"retry": "none"}
+    assert {name: each["max_time"] for name, each in options.items()} == dict.fromkeys(RUNS, timedelta(hours=2))
+    assert {name: each["progress"] for name, each in options.items()} == dict.fromkeys(RUNS, "auto") | {"retry": "none"}
 
 
 @pytest.mark.parametrize("text", ["options:", "options: {run: }", "options: {run: {}, plan: }", "# options:"])
@@ -171,18 +172,18 @@ def test_those_of_a_resume_are_those_of_the_batchs_manifest(own, monkeypatch):
 )
 def test_impossible_options_are_placed_before_anything_begins(own, text, line):
     # also where the command line says the same option rightly
-    [told] = refused(own, text, "run", "--max-time", "1h", "--budget", "1")
-    assert told.startswith(("shop/batchgen.yaml:1:", "shop/batchgen.yaml:2:"))
-    assert line in told
+    [caught] = refused(own, text, "run", "--max-time", "1h", "--budget", "1")
+    assert caught.startswith(("shop/batchgen.yaml:1:", "shop/batchgen.yaml:2:"))
+    assert line in caught
 
 
 def test_all_mistakes_are_reported_at_once(own):
     text = "options: {run: {yse: 1, budget: x}, plan: {ful: true}, db: {deep: true}}"
     assert len(refused(own, text)) == 2
     assert parsed(own.parent / "shop", name="watch")["every"] == 1
-    with pytest.raises(SettingsError) as told:
+    with pytest.raises(SettingsError) as caught:
         settings_file.check(batchgen, settings.layers(own.parent / "shop"))
-    assert [line.split(": ")[1] for line in str(told.value).splitlines()] == [
+    assert [line.split(": ")[1] for line in str(caught.value).splitlines()] == [
         "options.run.yse", "options.run.budget", "options.plan.ful", "options.db.deep",
     ]  # fmt: skip
 
