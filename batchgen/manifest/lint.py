@@ -43,10 +43,10 @@ class ListCheck:
         values = row.values
         if not values.keys() <= self._checked:
             self._named_images += [name for name in values if name not in self._checked and is_image_name(name)]
-            self.has_image_columns |= bool(self._named_images)
             self._checked |= values.keys()
         if not self._named_images or row.listing is None or "images" in row.listing.mapping.names:
             return
+        self.has_image_columns = True
         for name in [name for name in self._named_images if hold_images(list(texts([values], name)), name)]:
             self._named_images.remove(name)
             self._unused[name] = row

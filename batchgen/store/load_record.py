@@ -36,8 +36,8 @@ _OF_LANES = (
 )
 _NTH = f"SELECT id {_OF_LANES} ORDER BY position LIMIT 1 OFFSET ?"
 _KINDS = (
-    "SELECT min(position), count(*), json_set(task, '$.prompt', '') AS kind, "
-    f"length(json_extract(task, '$.prompt')) AS size, route {_OF_LANES} GROUP BY kind, size, route ORDER BY 1"
+    "SELECT min(position), count(*), json_set(task, '$.prompt', '') AS document, "
+    f"length(json_extract(task, '$.prompt')) AS size, route {_OF_LANES} GROUP BY document, size, route ORDER BY 1"
 )
 _JOB = "SELECT key, fingerprint, output, sidecar, tags, priority, route, wanted, task FROM jobs WHERE id = ?"
 _REMEMBER = (
