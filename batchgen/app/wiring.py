@@ -6,19 +6,18 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from anyio import CapacityLimiter
-
 from ..budget import Budget, Budgets
 from ..engine.attempts import AttemptRunner
 from ..engine.lane import Lane
+from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
@@ -37,6 +36,7 @@ from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.writer import Writer
 from ..task import Charge, Task
+from . import loads
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
@@ -79,6 +79,7 @@ class RunSession:
     reader: Reader
     writer: Writer
     plan: Plan = field(default_factory=Plan)
+    is_loaded: bool = False  #: the job database has the batch's jobs exactly as they are
     requeued: Sequence[int] | None = None  #: ids of requeued jobs, if the run sends only these
     command: str = ""  #: as typed, without secrets
     recovery: RecoveryReport | None = None  #: what the job database took in from disk
@@ -99,20 +100,17 @@ class RunSession:
         needed = self.needed(batch_id)
         profiles = {name: profile for name, profile in self.batch.profiles.items() if name in needed}
         spool = self._open_spool()
-        transport = self._transport(profiles) if needed else None
         runner = self.build_runner(
-            batch_id, run_id, profiles, release=lambda id_, done: spool.release(id_, delivered=done)
+            batch_id, run_id, profiles, release=lambda id_, done: spool.release_soon(id_, done, runner.halt)
         )
-        if transport is not None:
-            runner.attempts.backend = self._executor(transport, spool, runner)
         resumed, sent = Resumed(), SentCalls()
         runner.on_recovered = partial(self._after_recovery, batch_id, profiles, resumed, started, reload=interrupted)
         copies = CopyTask(Copies(self.project, self.batch), self.reader, batch_id, self.show_message)
         for listener in (resumed.record, sent.record, copies.record):
             runner.subscribe(listener)
-        self._prepare_folder(profiles)
+        self._prepare_folder(batch_id, profiles)
         stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop)
-        async with transport or nullcontext():
+        async with self._backend(profiles, spool, runner) if needed else nullcontext():
             with sent.corrected():
                 display = self._supervisor(runner).around(follow(runner, self.reader))
                 await stop.guard(
@@ -187,9 +185,11 @@ class RunSession:
         return run_id
 
     async def _load(self, batch_id: int, now: datetime) -> Loaded:
-        return await self.writer.load(
-            batch_id, self.batch.jobs, now, keep_changed=self.options.keep_changed, revise=self.plan.revise
-        )
+        keep_changed = self.options.keep_changed
+        return await loads.load(
+            self.writer, batch_id, self.batch, now,
+            keep_changed=keep_changed, plan=self.plan, is_loaded=self.is_loaded,
+        )  # fmt: skip
 
     async def _after_recovery(
         self, batch_id: int, needed: Mapping[str, Profile], resumed: Resumed, started: datetime, *, reload: bool
@@ -212,10 +212,11 @@ class RunSession:
             spool.release(attempt_id, delivered=delivered)
         return spool
 
-    def _prepare_folder(self, profiles: Mapping[str, Profile]) -> None:
+    def _prepare_folder(self, batch_id: int, profiles: Mapping[str, Profile]) -> None:
         sweep(self.batch.folder)
         if profiles:
-            require_writable(self.batch.folder, (job.output for job in self.batch.jobs))
+            names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded)
+            require_writable(self.batch.folder, names)
 
     def _transport(self, profiles: Mapping[str, Profile]) -> Transport:
         """Return the HTTP client, whose import takes longer than a run that has nothing to send."""
@@ -223,7 +224,19 @@ class RunSession:
 
         return Transport(profiles, self.keys.first, self.keys.keys)
 
-    def _executor(self, transport: Transport, spool: Spool, runner: Runner) -> Executor:
+    @asynccontextmanager
+    async def _backend(self, profiles: Mapping[str, Profile], spool: Spool, runner: Runner) -> AsyncIterator[None]:
+        """Give *runner* its backend, and end the threads of that at the end of the run."""
+        async with self._transport(profiles) as transport:
+            readers = Readers(READERS)
+            try:
+                runner.attempts.backend = self._executor(transport, spool, readers, runner)
+                yield
+            finally:
+                readers.close()
+                spool.close()
+
+    def _executor(self, transport: Transport, spool: Spool, readers: Readers, runner: Runner) -> Executor:
         from ..engine.executor import Executor
 
         return Executor(
@@ -231,7 +244,7 @@ class RunSession:
             spool=spool,
             inputs=SourceCache(self.project.state / "inputs", spool, self._source_fetcher(transport)),
             root=self.project.root,
-            readers=CapacityLimiter(READERS),
+            readers=readers,
             alarm=runner.halt,
             arrived=runner.attempts.reservations.answer_arrived,
             sandbox=self.project.sandbox,
