@@ -100,6 +100,7 @@ class RawServer:
             with suppress(*_GONE, TimeoutError):
                 async with asyncio.timeout(1):
                     await writer.wait_closed()
+            writer.transport.abort()
 
 
 @asynccontextmanager
