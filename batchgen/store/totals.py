@@ -43,7 +43,6 @@ _QUARTER = timedelta(minutes=15)
 _TICKS = micros(EPOCH + _QUARTER)
 _at = type_coerce(ledger.c.at, Integer)
 _quarter = type_coerce(_at - _at % _TICKS, Instant)
-_block = (ledger.c.id - 1) // BLOCK
 
 _UNPRICED = and_(ledger.c.charged != "no", ledger.c.usd.is_(None))
 _UNESTIMATED = and_(_UNPRICED, ledger.c.credits.is_(None), ledger.c.at_risk_usd.is_(None))
@@ -61,8 +60,8 @@ _KEYS: dict[str, ColumnElement[Any]] = {
     "run_id": ledger.c.run_id,
     "provider": ledger.c.provider,
     "model": ledger.c.model,
-    "home": jobs.c.provider,
-    "outcome": func.coalesce(attempts.c.cause, attempts.c.state),
+    "home": func.coalesce(jobs.c.provider, ""),  # "": the job was deleted
+    "outcome": func.coalesce(attempts.c.cause, attempts.c.state, ""),
     "basis": ledger.c.basis,
     "quarter": _quarter,
 }
@@ -86,6 +85,12 @@ _COLUMNS = ("block", *_KEYS, *_SUMS)
 # --- closing blocks -----------------------------------------------------------
 
 
+def close_block_of(connection: Connection, ledger_id: int) -> None:
+    """Close the block of a row that was booked last, if it is full."""
+    if ledger_id % BLOCK == 0:
+        close_full_blocks(connection)
+
+
 def close_full_blocks(connection: Connection) -> None:
     """Close the blocks that have become full."""
     first = connection.scalar(select(_first_open_block())) or 0
@@ -96,15 +101,15 @@ def close_full_blocks(connection: Connection) -> None:
 
 def recount(connection: Connection, *changed: ColumnElement[bool]) -> None:
     """Add up the closed blocks again that contain *changed* rows of the ledger."""
-    closed = _block < _first_open_block()
-    for block in connection.execute(select(_block).distinct().where(closed, *changed)).scalars().all():
+    closed = _block() < _first_open_block()
+    for block in connection.execute(select(_block()).distinct().where(closed, *changed)).scalars().all():
         connection.execute(delete(ledger_totals).where(ledger_totals.c.block == block))
         _add_up(connection, ledger.c.id > block * BLOCK, ledger.c.id <= (block + 1) * BLOCK)
 
 
 def reopen(connection: Connection, *changed: ColumnElement[bool]) -> None:
     """Open the blocks from the first one that contains *changed* rows of the ledger; the next run closes them."""
-    if (first := connection.scalar(select(func.min(_block)).where(*changed))) is not None:
+    if (first := connection.scalar(select(func.min(_block())).where(*changed))) is not None:
         connection.execute(delete(ledger_totals).where(ledger_totals.c.block >= first))
 
 
@@ -117,7 +122,7 @@ def rebuild(connection: Connection) -> None:
 def differing(connection: Connection) -> int:
     """Return the number of blocks whose sums are not those of their rows; this reads the whole ledger."""
     closed = select(*(ledger_totals.c[name] for name in _COLUMNS))
-    rows = _added_up(_block < _first_open_block())
+    rows = _added_up(_block() < _first_open_block())
     different = union_all(select(except_(closed, rows).subquery()), select(except_(rows, closed).subquery())).subquery()
     return connection.scalar(select(func.count(different.c.block.distinct()))) or 0
 
@@ -128,10 +133,15 @@ def _add_up(connection: Connection, *which: ColumnElement[bool]) -> None:
 
 def _added_up(*which: ColumnElement[bool], **more: ColumnElement[Any]) -> Select[Any]:
     """Return the sums of the rows of the ledger for which *which* is true, by block, and by *more* columns."""
-    keys = {"block": _block, **_KEYS, **more}
+    keys = {"block": _block(), **_KEYS, **more}
     columns = [column.label(name) for name, column in {**keys, **_SUMS}.items()]
-    source = ledger.join(attempts, attempts.c.id == ledger.c.attempt_id).join(jobs, jobs.c.id == attempts.c.job_id)
+    source = ledger.outerjoin(attempts, attempts.c.id == ledger.c.attempt_id)
+    source = source.outerjoin(jobs, jobs.c.id == attempts.c.job_id)
     return select(*columns).select_from(source).where(*which).group_by(*keys.values())
+
+
+def _block() -> ColumnElement[int]:
+    return (ledger.c.id - 1) // BLOCK
 
 
 def _first_open_block() -> ColumnElement[int]:

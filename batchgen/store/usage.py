@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, Row, Subquery, and_, 
 from .ledger import Calls, Spent, UsageLine
 from .records import Bill, StoredArtifact
 from .rows import decode_tags, listed, to_artifact
-from .tables import EPOCH, artifacts, attempts, batches, jobs, ledger, micros
+from .tables import EPOCH, artifacts, attempts, batch_of_job, batches, jobs, ledger, micros
 from .totals import AT_RISK, bookings, bookings_by_tags
 from .usage_groups import ALWAYS, GroupBy, Period, UsageSum, totals
 
@@ -54,7 +54,7 @@ def _in_flight(connection: Connection, batch_id: int | None, by: Sequence[GroupB
     )
     going = select(*kinds, *numbers, *groups).select_from(source).where(_OPEN).group_by(*kinds, *groups)
     if batch_id is not None:
-        going = going.where(jobs.c.batch_id == batch_id)
+        going = going.where(batch_of_job == batch_id)
     return [_booked(row) for row in connection.execute(going)]
 
 
@@ -95,10 +95,11 @@ def calls(
     """
     source = bookings(period)
     counts = select(source.c.provider, source.c.home, source.c.outcome, func.sum(source.c.attempts))
+    counts = counts.where(source.c.home != "")
     going = select(attempts.c.provider, jobs.c.provider, attempts.c.state, func.count())
     going = going.select_from(attempts.join(jobs)).where(_OPEN)
     if batch_id is not None:
-        counts, going = counts.where(source.c.batch_id == batch_id), going.where(jobs.c.batch_id == batch_id)
+        counts, going = counts.where(source.c.batch_id == batch_id), going.where(batch_of_job == batch_id)
     rows = connection.execute(counts.group_by(source.c.provider, source.c.home, source.c.outcome)).all()
     if in_flight:
         rows += connection.execute(going.group_by(attempts.c.provider, jobs.c.provider, attempts.c.state)).all()
@@ -124,7 +125,7 @@ def spent(
     )
     going = going.select_from(attempts.join(jobs)).where(_OPEN)
     for value, booked_column, open_column in (
-        (batch_id, source.c.batch_id, jobs.c.batch_id),
+        (batch_id, source.c.batch_id, batch_of_job),
         (provider, source.c.provider, attempts.c.provider),
         (run_id, source.c.run_id, attempts.c.run_id),
     ):
