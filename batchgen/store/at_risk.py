@@ -26,6 +26,7 @@ from .totals import AT_RISK, recount
 #: What the message of an attempt gets when the user settles it; stored, so it must not change.
 SETTLED = "; settled by the user: "
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RiskyAttempt:
     """An attempt that may have been charged, or one that the user has settled."""

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Integer,
     Select,
     Subquery,
+    TextClause,
     and_,
     case,
     delete,
@@ -50,7 +51,7 @@ _UNESTIMATED = and_(_UNPRICED, ledger.c.credits.is_(None), ledger.c.at_risk_usd.
 AT_RISK = text("ledger.charged = 'maybe' AND ledger.usd IS NULL")
 
 
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
+def _count(condition: ColumnElement[bool] | TextClause) -> ColumnElement[int]:
     return func.sum(case((condition, 1), else_=0))
 
 

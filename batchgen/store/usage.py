@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Row, Subquery, and_, case, func, select, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Integer, Row, Subquery, case, func, select, text, type_coerce
 
 from .ledger import Calls, Spent, UsageLine
 from .records import Bill, StoredArtifact
@@ -100,9 +100,9 @@ def calls(
     going = going.select_from(attempts.join(jobs)).where(_OPEN)
     if batch_id is not None:
         counts, going = counts.where(source.c.batch_id == batch_id), going.where(batch_of_job == batch_id)
-    rows = connection.execute(counts.group_by(source.c.provider, source.c.home, source.c.outcome)).all()
+    rows = list(connection.execute(counts.group_by(source.c.provider, source.c.home, source.c.outcome)))
     if in_flight:
-        rows += connection.execute(going.group_by(attempts.c.provider, jobs.c.provider, attempts.c.state)).all()
+        rows += connection.execute(going.group_by(attempts.c.provider, jobs.c.provider, attempts.c.state))
     found = [Calls(provider=who, home=home, outcome=how, count=count) for who, home, how, count in rows]
     return sorted(found, key=lambda group: (group.provider, -group.count, group.home, group.outcome))
 
@@ -119,7 +119,9 @@ def spent(
     """Return what counts against budgets; None does not restrict."""
     source = bookings(Period(since=since, until=until))
     names = ("usd", "credits", "at_risk_usd", "at_risk_credits")
-    settled = select(*(_sum(source.c[name]).label(name) for name in names), _sum(source.c.unestimated).label("unpriced"))
+    settled = select(
+        *(_sum(source.c[name]).label(name) for name in names), _sum(source.c.unestimated).label("unpriced")
+    )
     going = select(
         _sum(attempts.c.estimate_usd).label("open_usd"), _sum(attempts.c.estimate_credits).label("open_credits")
     )

@@ -54,10 +54,7 @@ def upgrade() -> None:
             sa.Column(name, sa.Integer)
             for name in ("input_tokens", "output_tokens", "credits", "usd", "at_risk_usd", "at_risk_credits")
         ),
-        *(
-            sa.Column(name, sa.Integer, nullable=False)
-            for name in ("unpriced", "unestimated", "at_risk")
-        ),
+        *(sa.Column(name, sa.Integer, nullable=False) for name in ("unpriced", "unestimated", "at_risk")),
         sa.Column("last_sent_at", sa.Integer),
     )
     op.execute(FILL)
