@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, Row, Subquery, case, func, select, text, type_coerce
 
+from ..job import State
 from .ledger import Calls, Spent, UsageLine
 from .records import Bill, StoredArtifact
 from .rows import decode_tags, listed, to_artifact
@@ -72,12 +73,15 @@ def _booked(row: Row[Any]) -> UsageSum:
 
 
 def of_run(connection: Connection, batch_id: int, run_id: str) -> dict[str, dict[str, int]]:
-    """Return what a run did so far, by provider: its jobs by state, images, nano-USD and milli-credits."""
+    """Return what a run did so far, by provider: its jobs by state, images, nano-USD and milli-credits.
+
+    This reads every attempt of the batch.
+    """
     newest = select(attempts.c.provider, jobs.c.state, func.count()).select_from(attempts.join(jobs))
     newest = newest.where(attempts.c.run_id == run_id, jobs.c.batch_id == batch_id, attempts.c.claim == jobs.c.claim)
     sums: dict[str, dict[str, int]] = {}
     for provider, state, count in connection.execute(newest.group_by(attempts.c.provider, jobs.c.state)):
-        sums.setdefault(provider, {})[state] = count
+        sums.setdefault(provider, {})["in_flight" if state == State.RUNNING.value else state] = count
     source = bookings()
     money = select(source.c.provider, *(func.sum(source.c[name]) for name in ("images", "usd", "credits")))
     money = money.where(source.c.batch_id == batch_id, source.c.run_id == run_id).group_by(source.c.provider)
