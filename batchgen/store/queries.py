@@ -161,21 +161,18 @@ def newest_file(connection: Connection, batch_id: int) -> StoredArtifact | None:
 
 def current_paths(connection: Connection, batch_id: int, step: int) -> Iterator[str]:
     """Yield the paths of the current files of a batch's jobs; with *step*, only those of every n-th file."""
-    current = "jobs.batch_id = ?1 AND jobs.orphaned_at IS NULL AND artifacts.superseded_at IS NULL"
-    if step == 1:
-        query = f"SELECT artifacts.path FROM jobs JOIN artifacts ON artifacts.job_id = jobs.id WHERE {current}"
-        rows = driver(connection).execute(query, (batch_id,))
-    else:
-        rows = driver(connection).execute(f"{_EVERY_NTH} WHERE {current}", (batch_id, step))
-    return (path for (path,) in rows)
+    query, values = (_ALL_PATHS, (batch_id,)) if step == 1 else (_EVERY_NTH_PATH, (batch_id, step))
+    return (path for (path,) in driver(connection).execute(query, values))
 
 
-#: Files by their numbers, so that the others are not read.
-_EVERY_NTH = (
-    "WITH RECURSIVE numbers(id) AS (SELECT ?2 UNION ALL SELECT id + ?2 FROM numbers "
+_CURRENT = "jobs.batch_id = ?1 AND jobs.orphaned_at IS NULL AND artifacts.superseded_at IS NULL"
+_ALL_PATHS = f"SELECT artifacts.path FROM jobs JOIN artifacts ON artifacts.job_id = jobs.id WHERE {_CURRENT}"  # noqa: S608
+#: By their numbers, so that the other files are not read.
+_EVERY_NTH_PATH = (
+    "WITH RECURSIVE numbers(id) AS (SELECT ?2 UNION ALL SELECT id + ?2 FROM numbers "  # noqa: S608
     "WHERE id + ?2 <= (SELECT max(id) FROM artifacts)) "
     "SELECT artifacts.path FROM numbers CROSS JOIN artifacts ON artifacts.id = numbers.id "
-    "CROSS JOIN jobs ON jobs.id = artifacts.job_id"
+    f"CROSS JOIN jobs ON jobs.id = artifacts.job_id WHERE {_CURRENT}"
 )
 
 

@@ -1,9 +1,8 @@
-"""Plans of queries: those that a run or a report makes often find their rows by an index, however many jobs are done."""
+"""Plans of queries: frequent ones find their rows by an index, however many jobs are done."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 from functools import partial
 from typing import Any
 
