@@ -1,4 +1,4 @@
-"""The jobs of a manifest as a stream: made again for each pass, so that a million of them take no room."""
+"""The jobs of a manifest as a stream: a million of them take no memory."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from .duplicates import DuplicateCheck
 from .expand import Entry
 from .filenames import FILE_FIELDS
 from .include import ManifestPart
+from .job_cache import JobCache
 from .lint import ListCheck
 from .lists import BadList, Listing
 from .model import PARAMETERS
@@ -25,9 +26,6 @@ from .render import CompiledFields, JobTemplate
 from .routing import ProviderTable
 from .source_images import Sources
 from .templates import Template, is_template
-
-#: So many jobs are kept for the next pass; more are made again.
-_MAX_KEPT = 50_000
 
 
 class Expansion:
@@ -58,7 +56,7 @@ class Expansion:
             for entry in volume.within(entries, problems)
         ]
         self._naming = self._checked(naming, problems)
-        self._kept: list[PlannedJob] | None = []
+        self._cache = JobCache()
         self._size = 0
         self._check(problems, warnings, on_jobs)
 
@@ -66,7 +64,7 @@ class Expansion:
         return self._size
 
     def __iter__(self) -> Iterator[PlannedJob]:
-        return self._again() if self._kept is None else iter(self._kept)
+        return iter(self._cache) if self._cache.is_complete else self._again()
 
     def _again(self) -> Iterator[PlannedJob]:
         """Make the jobs once more; raise ManifestError where the lists have changed since they were checked."""
@@ -87,10 +85,7 @@ class Expansion:
             for job in self._jobs(problems, warnings, duplicates, self._photos):
                 self._size += 1
                 on_jobs(self._size)
-                if self._kept is not None:
-                    self._kept.append(job)
-                    if self._size > _MAX_KEPT:
-                        self._kept = None
+                self._cache.add(job)
             if duplicates.needs_second_pass():
                 for _ in self._jobs(Problems(), Problems(), duplicates, PhotoCheck(self._photos.skips)):
                     pass

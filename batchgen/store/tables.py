@@ -126,6 +126,8 @@ Index(
 )
 #: Failures are few: finding them must not read a million delivered jobs.
 Index("jobs_cause", jobs.c.batch_id, jobs.c.cause, sqlite_where=text("state = 'failed'"))
+#: Orphaned jobs are missing from ``jobs_lane``.
+Index("jobs_orphaned", jobs.c.batch_id, sqlite_where=text("orphaned_at IS NOT NULL"))
 
 attempts = Table(
     "attempts",
@@ -190,6 +192,43 @@ ledger = Table(
     Column("output_tokens", Integer),
 )
 Index("ledger_lane", ledger.c.batch_id, ledger.c.provider, ledger.c.model)
+
+#: Sums over closed blocks of the ledger, grouped by all columns before ``attempts``; see ``totals``.
+ledger_totals = Table(
+    "ledger_totals",
+    metadata,
+    Column("block", Integer, nullable=False, index=True),
+    Column("batch_id", ForeignKey("batches.id"), nullable=False),
+    Column("run_id", Text, nullable=False),
+    Column("provider", Text, nullable=False),
+    Column("model", Text, nullable=False),
+    Column("home", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("basis", Text, nullable=False),
+    Column("quarter", Instant, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("images", Integer, nullable=False),
+    Column("input_tokens", Integer),
+    Column("output_tokens", Integer),
+    Column("credits", Integer),
+    Column("usd", Integer),
+    Column("at_risk_usd", Integer),
+    Column("at_risk_credits", Integer),
+    Column("unpriced", Integer, nullable=False),
+    Column("unestimated", Integer, nullable=False),
+    Column("at_risk", Integer, nullable=False),
+    Column("last_sent_at", Instant, nullable=False),
+)
+
+#: The last complete load of each batch: what was read, and what its plan needs besides the rows.
+loads = Table(
+    "loads",
+    metadata,
+    Column("batch_id", ForeignKey("batches.id"), primary_key=True),
+    Column("digest", Text, nullable=False),
+    Column("facts", Text, nullable=False),
+    Column("loaded_at", Instant, nullable=False),
+)
 
 runs = Table(
     "runs",

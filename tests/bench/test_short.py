@@ -4,16 +4,22 @@ import math
 
 import pytest
 
+from .apart import MissingToolError
 from .figures import rows, table
+from .limits import arrivals, most
+from .settings import Settings
 from .suite import BENCHMARKS
 
 pytestmark = pytest.mark.slow
 
 
 # the others take what these take, only longer
-@pytest.mark.parametrize("name", ["answers", "images", "start", "table", "whole"])
+@pytest.mark.parametrize("name", ["answers", "images", "start", "table", "small", "syncs", "limits", "million"])
 def test_short_benchmark_yields_figures(name):
-    found = BENCHMARKS[name](short=True)
+    try:
+        found = BENCHMARKS[name](Settings(short=True, pairs=1))
+    except MissingToolError as error:
+        pytest.skip(str(error))
     assert found
     for row in found:
         assert row.figures, row
@@ -25,9 +31,27 @@ def test_short_benchmark_yields_figures(name):
     assert table(found).count("\n") == len(found) + 1
 
 
+def test_most_calls_in_any_window():
+    assert most([0.0, 0.5, 0.999, 1.0, 1.4, 9.0], 1.0) == 4
+    assert most([0.0, 1.0, 2.0], 1.0) == 1
+    assert most([], 1.0) == 0
+
+
+def test_arrivals_are_logged_ends_less_durations(tmp_path):
+    log = tmp_path / "access.log"
+    log.write_text("12.500 0.200 /files/small.json\n12.400 0.000 /beat\n12.300 0.100 /files/small.json\n")
+    assert arrivals(log) == [12.2, 12.3]
+
+
 def test_ratios_refer_to_the_first_row_of_a_group():
     bare, ours = rows("a", {"bare": {"speed": (200.0, "/s")}, "ours": {"speed": (50.0, "/s"), "cpu": (1.0, "ms")}})
     assert str(bare.speed) == "200 /s (1x)"
     assert str(ours.speed) == "50 /s (0.25x)"
     assert str(ours.cpu) == "1 ms"
     assert ours.against == "bare"
+
+
+def test_ratios_of_pairs_are_those_of_the_same_turn():
+    bare, ours = rows("a", {"bare": {"cpu": ([1.0, 10.0, 2.0], "ms")}, "ours": {"cpu": ([2.0, 30.0, 4.0], "ms")}})
+    assert str(bare.cpu) == "2 [1 to 10] ms (1x)"
+    assert str(ours.cpu) == "4 [2 to 30] ms (2x)"

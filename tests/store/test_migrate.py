@@ -37,7 +37,7 @@ import time
 import sqlalchemy as sa
 from alembic import op
 revision = "9999"
-down_revision = "0002"
+down_revision = "0003"
 def upgrade():
     with op.batch_alter_table("runs") as table:
         table.add_column(sa.Column("mood", sa.Text))
@@ -149,8 +149,8 @@ async def test_an_older_table_is_backed_up_and_upgraded(
     monkeypatch.setattr(migrate, "scripts", lambda: scripts)
     migrate.ensure(path)
     assert migrate.revision(path) == "9999"
-    backup = path.with_name("batchgen.db.before-0002")
-    assert migrate.revision(backup) == "0002"
+    backup = path.with_name("batchgen.db.before-0003")
+    assert migrate.revision(backup) == "0003"
     assert backup.stat().st_mode & 0o777 == 0o600
     for file in (path, backup):
         with Reader(file) as reader:
@@ -165,10 +165,10 @@ async def test_a_failed_upgrade_is_undone_and_names_the_backup(
     scripts = newer_scripts(tmp_path, last="raise RuntimeError('half way')")
     monkeypatch.setattr(migrate, "HEAD", "9999")
     monkeypatch.setattr(migrate, "scripts", lambda: scripts)
-    with pytest.raises(SchemaMismatch, match=r"half way.*before-0002"):
+    with pytest.raises(SchemaMismatch, match=r"half way.*before-0003"):
         migrate.ensure(path)
     assert shape(path) == before
-    assert migrate.revision(path) == "0002"
+    assert migrate.revision(path) == "0003"
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.15])
@@ -184,8 +184,8 @@ async def test_kill_9_in_mid_migration_leaves_the_old_or_the_new(path: Path, tmp
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
     assert integrity(path) == "ok"
-    assert migrate.revision(path) in {"0002", "9999"}
-    assert (shape(path) == old) == (migrate.revision(path) == "0002")
+    assert migrate.revision(path) in {"0003", "9999"}
+    assert (shape(path) == old) == (migrate.revision(path) == "0003")
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     assert migrate.revision(path) == "9999"
     with Reader(path) as reader:
