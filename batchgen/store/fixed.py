@@ -6,6 +6,7 @@ this saves a quarter of a millisecond a job. Values and rows have the types that
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -37,8 +38,15 @@ class FixedChange:
 
     def execute(self, connection: Connection, values: Mapping[str, object]) -> int:
         """Execute the statement and return the number of changed rows."""
+        return self._cursor(connection, values).rowcount
+
+    def insert(self, connection: Connection, values: Mapping[str, object]) -> int:
+        """Execute an INSERT and return the number of the new row."""
+        return self._cursor(connection, values).lastrowid or 0
+
+    def _cursor(self, connection: Connection, values: Mapping[str, object]) -> sqlite3.Cursor:
         text = self._text(tuple(values))
-        return driver(connection).execute(text.sql, _stored(text, values)).rowcount
+        return driver(connection).execute(text.sql, _stored(text, values))
 
     def _text(self, names: tuple[str, ...]) -> _Text:
         text = self._texts.get(names)
