@@ -5,7 +5,7 @@ This module knows jobs, lanes, a backend and the job database; it knows neither 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from ..store.reader import Reader
 from ..store.records import AttemptRecord, StoredArtifact
 from ..store.writer import Writer
 from ..task import Artifact, Basis, Charge, Task, Usage
+from .clearance import Clearance
 from .lane import Lane
 from .limits.gate import Gate
 from .retry import Policy, judge
@@ -35,10 +36,15 @@ KEY_LIFE = timedelta(hours=23)
 Listener = Callable[[Lane, "OpenAttempt", Settlement | None], None]
 
 
+#: Awaited before each time that a paid request is written: returns when the limits have room for it, and has counted
+#: it then. Raises ProviderError if it must not be sent any more.
+Ready = Callable[[], Awaitable[None]]
+
+
 class Backend(Protocol):
     """Carries attempts out, here or elsewhere; idempotent by attempt id, and never repeats a paid call by itself."""
 
-    async def run(self, attempt: Attempt) -> Outcome:
+    async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
         """Carry *attempt* out and return its outcome; raise StoreError if the place itself fails (disk full, ...)."""
         ...
 
@@ -117,19 +123,22 @@ class AttemptRunner:
         self._notify(lane, opened, None)
         return opened
 
-    async def execute(self, lane: Lane, opened: OpenAttempt, sent_at: float) -> Job | None:
+    async def execute(self, lane: Lane, opened: OpenAttempt, clearance: Clearance) -> Job | None:
         """Carry a claimed job to its next state and return it; None if the attempt stays open."""
         recorded = False
         try:
-            outcome = await self.backend.run(opened.attempt)
-            lane.record_outcome(opened.job, outcome, sent_at, self.spread())
+            outcome = await self.backend.run(opened.attempt, clearance.ready)
+            if clearance.unsent:
+                lane.withdrawn(clearance.sent_at)
+            else:
+                lane.record_outcome(opened.job, outcome, clearance.sent_at, self.spread())
             recorded = True
             with CancelScope(shield=True):
                 return await self._settle(lane, opened, outcome)
         except UnreadableAnswer as error:
             # Other jobs continue; this attempt stays open until a later version can read its answer.
             self.unreadable = self.unreadable or error
-            lane.record_unreadable(opened.job, sent_at, str(error))
+            lane.record_unreadable(opened.job, clearance.sent_at, str(error))
             recorded = True
         except (StoreError, OSError) as error:
             # The attempt stays open and its answer in the spool: the next run finishes it.
@@ -137,7 +146,7 @@ class AttemptRunner:
         finally:
             self.reservations.answer_read(opened.attempt.id)
             if not recorded:
-                lane.ended(sent_at)
+                lane.ended(clearance.sent_at)
         return None
 
     async def recover(self, batch_id: int, lanes: Sequence[Lane]) -> None:
@@ -169,8 +178,9 @@ class AttemptRunner:
         order = self._order(job, task, record.id, record.claim)
         attempt = replace(order, account=own_lane.account, resumed=True, key_valid=fresh and same)
         opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
+        clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
         try:
-            outcome = await self.backend.run(attempt)
+            outcome = await self.backend.run(attempt, clearance.ready)
             await self._settle(
                 own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
             )

@@ -33,6 +33,8 @@ from ..providers.ratelimit_headers import read_rate_limit
 from ..providers.validation import as_sent, deadline
 from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
+from .attempts import Ready
+from .call_faults import lost, own_fault
 
 #: How often a paid call is sent where the provider charges an idempotency key only once.
 KEYED_TRIES = 3
@@ -51,12 +53,12 @@ class Executor:
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
     sandbox: bool = False  #: a sandbox run, as its sidecars state
 
-    async def run(self, attempt: Attempt) -> Outcome:
-        """Carry *attempt* out, once, and return its outcome.
+    async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
+        """Carry *attempt* out, once, and return its outcome; *ready* is awaited right before its request is written.
 
         Raises StoreError if this machine cannot store or publish the answer; all other errors are in the outcome.
         """
-        exchange = _Exchange(attempt)
+        exchange = _Exchange(attempt, ready)
         try:
             return await self._converse(exchange)
         except ProviderError as error:
@@ -74,7 +76,7 @@ class Executor:
                     f"job {attempt.key}: a paid answer arrived and could not be read ({what}). It is kept in the spool:"
                     " the next run, or a fixed version of batchgen, delivers it without paying again"
                 ) from error
-            return self._outcome(exchange, _own_fault(exchange, what), exchange.usage)
+            return self._outcome(exchange, own_fault(what, sent=exchange.sent, status=exchange.status), exchange.usage)
 
     def _outcome(self, exchange: _Exchange, fault: Fault, usage: Usage | None) -> Missed:
         """Return the outcome of an attempt without an image, with the cost that the answer states."""
@@ -116,9 +118,12 @@ class Executor:
                     return await self._in_thread(partial(self._feed, exchange, error))
                 return await self._in_thread(partial(self._read, exchange, head, scratch))
         with await to_thread.run_sync(self._slot, exchange) as slot:
-            exchange.sent = True
             try:
                 exchange.head = await self._send(exchange, client, call, slot, request)
+            except BaseException:
+                if not (exchange.sent or exchange.again):
+                    slot.discard()  # To the next run, a slot without an answer means that the call may have been sent.
+                raise
             finally:
                 exchange.status = slot.status
             self.arrived(exchange.attempt.id)
@@ -146,6 +151,7 @@ class Executor:
         while True:
             tries -= 1
             try:
+                await exchange.clear()
                 return await client.send(call, slot, deadline(request.task, request.profile))
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not tries:
@@ -269,6 +275,7 @@ class _Exchange:
     """State of one conversation; it outlives the exception that ends it."""
 
     attempt: Attempt
+    ready: Ready
     profile: Profile = field(init=False)
     model: Model = field(init=False)
     conversation: Conversation = field(init=False)
@@ -279,6 +286,11 @@ class _Exchange:
     limit: RateLimitInfo | None = None  #: stated in the answer just paid for, not in one that an earlier run stored
     again: bool = False  #: a new conversation asks for the same purchase, under the same key
     unknown_before: Fault | None = None  #: of an earlier call under the same key, which may have been carried out
+
+    async def clear(self) -> None:
+        """Wait until the limits have room for the request; when this returns, it may go out."""
+        await self.ready()
+        self.sent = True
 
     @property
     def may_have_paid(self) -> bool:
@@ -310,21 +322,12 @@ def _stored_reply(stored: StoredAnswer | None) -> Reply:
         # The slot is made, and its folder synced, before the call is sent: without a slot nothing was sent.
         raise ProviderError(Fault(cause=Cause.UNREACHED, message="the run ended before the request was sent"))
     if stored.status is None:
-        raise _lost()
+        raise lost()
     came = f"the run ended while the answer (HTTP {stored.status}) was arriving, after {len(stored.body)} bytes"
     broken = None if stored.sealed else came
     return Reply(
         status=stored.status, headers=stored.headers, body=decompressed(stored.body, stored.headers), broken=broken
     )
-
-
-def _own_fault(exchange: _Exchange, what: str) -> Fault:
-    """Return the fault of a call that a bug ended; after sending, its result is unknown."""
-    if not exchange.sent:
-        return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself, before anything was sent: {what}")
-    if exchange.status is None:
-        return replace(_lost().fault, message=f"an error in batchgen itself while the answer was awaited: {what}")
-    return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself: {what}", charged=Charged.MAYBE)
 
 
 def _spoiled(damages: Sequence[DamagedImageError]) -> Fault:
@@ -335,15 +338,4 @@ def _spoiled(damages: Sequence[DamagedImageError]) -> Fault:
         charged=Charged.YES,
         hint="the answer is kept in the spool",
         final=all(isinstance(error, UnknownFormatError) for error in damages),
-    )
-
-
-def _lost() -> ProviderError:
-    return ProviderError(
-        Fault(
-            cause=Cause.UNKNOWN,
-            message="the run ended while the request was in flight",
-            charged=Charged.MAYBE,
-            hint="it may have been carried out and charged; check the provider's own log",
-        )
     )

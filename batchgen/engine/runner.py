@@ -19,10 +19,10 @@ from ..job import Job, State
 from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import DueFilter
-from ..task import Task
 from .attempts import AttemptRunner, Listener, OpenAttempt
 from .backlog import Backlog
 from .bug_report import as_batchgen_error
+from .clearance import Clearance
 from .lane import Closure, Lane
 from .limits.windows import Window
 
@@ -95,6 +95,7 @@ class Runner:
         self.draining = True
         self.drained = self.drained or why
         for lane in self.lanes:
+            lane.draining = True
             lane.interrupt()
 
     def halt(self, error: Exception) -> None:
@@ -202,7 +203,9 @@ class Runner:
             self._in_flight_of[job.task.provider] += 1
             for other in self._of(job.task.provider):
                 other.forget(job.id)
-            attempts.start_soon(self._attempt, lane, prepared, lane.sent(_weight(job.task)))
+            images, model = job.task.weight, prepared.attempt.task.model
+            clearance = Clearance(lane=lane, model=model, images=images, let_go_at=lane.sent(images))
+            attempts.start_soon(self._attempt, lane, prepared, clearance)
 
     async def _next(self, lane: Lane) -> tuple[Backlog, Job] | None:
         """Return the first due job that the lane may send now: its own provider's, or one to fail over."""
@@ -271,7 +274,7 @@ class Runner:
         if lane.paused or lane.full:
             lane.waits = ""
             return None
-        wait = lane.wait(_weight(job.task))
+        wait = lane.wait(job.task.weight)
         lane.waits = "pace" if wait > 0 and lane.paced else ""
         if wait > 0:
             return wait
@@ -299,15 +302,15 @@ class Runner:
             waits.append(FAILOVER_LOOK)
         return min([*waits, CLOCK_LOOK]) if waits else None
 
-    async def _attempt(self, lane: Lane, prepared: OpenAttempt, sent_at: float) -> None:
+    async def _attempt(self, lane: Lane, prepared: OpenAttempt, clearance: Clearance) -> None:
         """Claim a job and execute it; return it to its backlogs if it is pending again."""
         job, after = prepared.job, None
         try:
             opened = await self.attempts.claim(lane, prepared)
             if opened is None:
-                lane.ended(sent_at)
+                lane.withdrawn(clearance.sent_at)
             else:
-                after = await self.attempts.execute(lane, opened, sent_at)
+                after = await self.attempts.execute(lane, opened, clearance)
         except Exception as error:  # noqa: BLE001 - raised here it would cut off what else is in flight
             self.halt(error)
         finally:
@@ -342,8 +345,3 @@ class Runner:
             lane.notify()
             if not any(backlog.has_due for backlog in self._backlogs.get(lane.name, ())):
                 lane.interrupt()  # It may wait for a turn that it no longer needs.
-
-
-def _weight(task: Task) -> int:
-    """Return how many images a request counts as: the source images of an edit count too."""
-    return task.n + len(task.images)

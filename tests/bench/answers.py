@@ -186,7 +186,7 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
             readers=CapacityLimiter(2),
             alarm=_refuse,
         )
-        outcome = await workshop.run(_attempt(folder, number))
+        outcome = await workshop.run(_attempt(folder, number), _at_once)
         assert isinstance(outcome, Delivered), outcome
         spool.release(f"{number:032x}", delivered=True)
 
@@ -195,6 +195,10 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
         for number in range(count):
             await one(number, pieces)
     return meter.took(count)
+
+
+async def _at_once() -> None:
+    """Let a request go."""
 
 
 def _refuse(error: OSError) -> None:
