@@ -13,7 +13,7 @@ import anyio
 
 from ..errors import NotFound, UsageError
 from ..files import lock
-from ..files.images import DamagedImageError, ImageInfo, examine
+from ..files.images import DamagedImageError, ImageInfo, decode
 from ..files.output import publish
 from ..files.sidecar import describe
 from ..job import Attempt, Cancelled, Job, Requeued, State
@@ -112,7 +112,7 @@ def _examined(file: Path) -> tuple[bytes, ImageInfo]:
         if file.stat().st_size > _LARGEST:
             raise UsageError(f"{file} is too large for an image. Nothing was changed")
         data = file.read_bytes()
-        return data, examine(data)
+        return data, decode(data)
     except OSError as error:
         raise UsageError(f"{file}: {error.strerror}. Nothing was changed") from error
     except DamagedImageError as error:

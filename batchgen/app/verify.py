@@ -10,7 +10,7 @@ from pathlib import Path
 
 import anyio
 
-from ..files.images import DamagedImageError, examine
+from ..files.images import DamagedImageError, decode
 from ..files.output import digest
 from ..job import Requeued, State
 from ..planning.selection import Selection
@@ -109,7 +109,7 @@ def _problem(root: Path, delivered: DeliveredFile, *, deep: bool) -> FileProblem
         if actual != file.sha256:
             return problem(what="hash", detail=f"sha256 {actual[:16]}…, delivered with {file.sha256[:16]}…")
         if deep:
-            examine(path.read_bytes())
+            decode(path.read_bytes())
     except FileNotFoundError:
         return problem(what="missing", detail="the file is missing")
     except OSError as error:

@@ -12,7 +12,7 @@ from anyio import Lock, to_thread
 from ..errors import StoreError
 from ..fault import Cause, Fault, ProviderError
 from ..task import Source, Task
-from .images import EXTENSIONS, SOURCE_TYPES, DamagedImageError, ImageInfo, examine, sniff
+from .images import EXTENSIONS, SOURCE_TYPES, DamagedImageError, ImageInfo, decode, sniff
 from .images.heif import INSTALL
 from .output import make_private, publish
 from .spool import Scratch, Spool
@@ -141,7 +141,7 @@ def _copied(path: Path, source: Source) -> bytes:
 def _examine(data: bytes, name: str, hint: str = "") -> ImageInfo:
     """Return the facts of a source image; raise ProviderError if it is damaged, StoreError if memory is short."""
     try:
-        return examine(data)
+        return decode(data)
     except DamagedImageError as error:
         raise _invalid(f"source image {name}: {error}", hint) from error
     except MemoryError as error:

@@ -1,9 +1,9 @@
 """JSON reader for provider answers: strict first, then lenient.
 
-orjson reads correct JSON. Only what it rejects is read a second time, leniently: a paid answer is not thrown away
-because of NaN, a raw control character, broken UTF-8 in a text field, a number too large for a double, or text around
-the document. The last of two equal keys wins. Values nested too deeply to mean anything become null, so that code
-which walks a document may recurse to its end.
+orjson reads correct JSON, without the images in it (see ``long_texts``). Only what it rejects is read a second time,
+leniently: a paid answer is not thrown away because of NaN, a raw control character, broken UTF-8 in a text field, a
+number too large for a double, or text around the document. The last of two equal keys wins. Values nested too deeply to
+mean anything become null, so that code which walks a document may recurse to its end.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from math import isfinite
 from typing import Any, TypeAlias
 
 import orjson
+
+from . import long_texts
 
 #: A parsed JSON value.
 Json: TypeAlias = Any
@@ -76,20 +78,27 @@ def objects(value: Json, most: int | None = None) -> list[Mapping[str, Json]]:
 
 
 def _read(body: bytes) -> Json:
+    short, texts = long_texts.cut_out(body)
     try:
-        return _normalize(orjson.loads(body))
+        document = _normalize(orjson.loads(short), texts)
+        return _normalize(orjson.loads(body), {}) if texts else document
     except orjson.JSONDecodeError:
-        return _normalize(_read_leniently(_decode(body)))
+        return _normalize(_read_leniently(_decode(body)), {})
 
 
-def _normalize(value: Json, levels: int = _MAX_DEPTH) -> Json:
-    """Turn doubles into decimals, which keep a price as it was written, and values below *levels* into null."""
+def _normalize(value: Json, texts: dict[str, str], levels: int = _MAX_DEPTH) -> Json:
+    """Turn doubles into decimals, which keep a price as it was written, and values below *levels* into null.
+
+    Placeholders of *texts* are replaced, each once.
+    """
+    if isinstance(value, str):
+        return texts.pop(value, value)
     if isinstance(value, float):
         return Decimal(repr(value))
     if isinstance(value, dict):
-        return {key: _normalize(part, levels - 1) for key, part in value.items()} if levels else None
+        return {key: _normalize(part, texts, levels - 1) for key, part in value.items()} if levels else None
     if isinstance(value, list):
-        return [_normalize(part, levels - 1) for part in value] if levels else None
+        return [_normalize(part, texts, levels - 1) for part in value] if levels else None
     return value
 
 
@@ -122,7 +131,7 @@ def _read_leniently(text: str) -> Json:
             best, best_length = document, end - start
         start = _next_start(text, end)
     if not best_length or cut_off:
-        raise Unreadable(f"it is not JSON: {problem}", _normalize(best))
+        raise Unreadable(f"it is not JSON: {problem}", _normalize(best, {}))
     return best
 
 

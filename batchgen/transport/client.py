@@ -10,6 +10,7 @@ import ssl
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
+from functools import partial
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
 from urllib.parse import urlsplit
@@ -26,8 +27,8 @@ from ..fault import Cause, Fault, ProviderError
 from ..providers.base import Call, Reply
 from ..providers.profile import Profile, origin_of
 from .addresses import PublicResolver, private_literal
-from .connection import connector
-from .deadline import until
+from .connection import READY, Ready, connector
+from .deadline import Deadline, until
 from .download import Download, Hop, keeps_tls
 from .errors import (
     FlakyError,
@@ -63,23 +64,28 @@ class ProviderClient:
     http: httpx.AsyncClient
     public_http: httpx.AsyncClient  #: for results on other hosts: reaches public addresses only
 
-    async def send(self, call: Call, sink: Sink, deadline: float) -> ResponseHead:
+    async def send(self, call: Call, sink: Sink, deadline: float, ready: Ready | None = None) -> ResponseHead:
         """Send a paid call once; return when the whole answer is sealed in *sink*.
 
-        *deadline* is in seconds, for the whole exchange. From the first byte of the answer on, cancellation waits:
-        what arrives is stored and sealed, and the head shows where it broke off. Raises ProviderError if no answer
-        came.
+        *deadline* is in seconds, for the whole exchange. *ready* is awaited on every new connection (TCP, proxy and
+        TLS are done by then) right before the first byte of the request is written; that wait does not count against
+        the deadline, and if it fails or is cancelled, the fault is ``unreached``: nothing was sent. From the first
+        byte of the answer on, cancellation waits: what arrives is stored and sealed, and the head shows where it broke
+        off. Raises ProviderError if no answer came.
         """
-        ends = current_time() + deadline
         payload = pack(call)
         try:
-            with until(ends):
+            with until(current_time() + deadline) as timer:
+                if ready is not None:
+                    READY.set(partial(_wait, ready, timer))
                 response = await self._connected(call, payload)
         except TimeoutError as error:
             raise no_answer(f"no answer within {deadline:g} s", payload) from error
+        finally:
+            READY.set(None)
         with CancelScope(shield=True):
             try:
-                head = await receive(response, sink, ends, self.key)
+                head = await receive(response, sink, timer.ends, self.key)
             finally:
                 await hang_up(response)
         return head
@@ -159,7 +165,7 @@ class ProviderClient:
         try:
             request = self.http.build_request(call.method, call.url, content=content, headers=dict(headers))
             return await self.http.send(request, stream=True)
-        except (ProviderError, get_cancelled_exc_class()):
+        except (ProviderError, UnreachedError, get_cancelled_exc_class()):
             raise
         except Exception as error:  # noqa: BLE001 - after any error the outcome is unknown unless nothing was sent
             failure: Exception | None = own_fault(error)
@@ -169,6 +175,20 @@ class ProviderClient:
                 failure = no_answer(redaction.hidden(describe(error), [self.key]), payload)
         # Raised outside the handler: the client's own error holds the request's headers, and with them the key.
         raise failure
+
+
+async def _wait(ready: Ready, timer: Deadline) -> None:
+    """Wait for *ready*, while *timer* is suspended; raise ProviderError (unreached) if it fails or is cancelled."""
+    try:
+        with timer.suspended():
+            await ready()
+    except get_cancelled_exc_class() as error:
+        # Reported as a fault: a cancelled call of unknown state would count as possibly charged.
+        raise unreached("the run was stopped before the request was sent") from error
+    except ProviderError:
+        raise
+    except Exception as error:
+        raise unreached(f"the request was not sent: {describe(error)}") from error
 
 
 def tls_context() -> ssl.SSLContext:

@@ -5,13 +5,22 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 
+from .errors import UnreachedError
 from .framing import MAX_HEAD, Framing, NotHttpError
+
+#: Awaited after a connection is made and before the first byte of the request is written.
+Ready = Callable[[], Awaitable[None]]
+
+#: The gate of the call that this task makes; the HTTP clients pass no argument of their own through.
+READY: ContextVar[Ready | None] = ContextVar("READY", default=None)
 
 #: Seconds to wait for the rest of a document that is longer than announced.
 SURPLUS = 1.0
@@ -23,10 +32,29 @@ _LIMITS = ("max_line_size", "max_field_size", "max_headers")
 
 def connector(tls: ssl.SSLContext, resolver: AbstractResolver | None = None) -> aiohttp.TCPConnector:
     """Return a connector whose connections serve one request each."""
-    tcp = aiohttp.TCPConnector(ssl=tls, limit=0, force_close=True, resolver=resolver, socket_factory=_keepalive_socket)
+    tcp = _Connector(ssl=tls, limit=0, force_close=True, resolver=resolver, socket_factory=_keepalive_socket)
     loop = asyncio.get_running_loop()
     tcp._factory = lambda: Handler(loop)  # type: ignore[assignment]  # noqa: SLF001 - there is no public way
     return tcp
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes connections, proxy and TLS included, and then waits until the call may be sent."""
+
+    async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:  # noqa: ANN401 - the library's
+        """Return a connection over which the request may be written at once."""
+        connection = await super().connect(*args, **options)
+        ready = READY.get()
+        if ready is not None:
+            try:
+                await ready()
+            except BaseException:
+                connection.close()
+                raise
+            if connection.protocol is None or not connection.protocol.is_connected():
+                connection.close()
+                raise UnreachedError("the server closed the connection before the request was sent")
+        return connection
 
 
 def _keepalive_socket(address: Any) -> socket.socket:  # noqa: ANN401 - what getaddrinfo returns

@@ -20,36 +20,52 @@ _STOPPED = (1.0, 30.0)
 
 
 @contextmanager
-def until(ends: float, progress: Callable[[], int] = lambda: 0) -> Iterator[None]:
+def until(ends: float, progress: Callable[[], int] = lambda: 0) -> Iterator[Deadline]:
     """Raise TimeoutError if the block has not finished by *ends*, on the loop's clock.
 
     While *progress* grows after that, data is still being read, and the deadline is extended.
     """
     with CancelScope() as scope:
-        watch = _Watch(scope, ends, progress)
+        deadline = Deadline(scope, ends, progress)
         try:
-            yield
+            yield deadline
         finally:
-            watch.stop()
+            deadline.stop()
     if scope.cancelled_caught:
         raise TimeoutError("no more came until the deadline")
 
 
-class _Watch:
+class Deadline:
+    """A running deadline, which can be suspended."""
+
     def __init__(self, scope: CancelScope, ends: float, progress: Callable[[], int]) -> None:
-        self._scope, self._ends, self._progress = scope, ends, progress
+        """Start it."""
+        self.ends = ends
+        self._scope, self._progress = scope, progress
         self._last_progress = -1
         self._quiet, self._latest = _ON_TIME[0], 0.0
         self._loop = asyncio.get_running_loop()
         self._timer = self._loop.call_at(ends, self._fire)
 
     def stop(self) -> None:
+        """End it; it does not fire any more."""
         self._timer.cancel()
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Move the deadline by as long as the block takes."""
+        self._timer.cancel()
+        start = self._loop.time()
+        try:
+            yield
+        finally:
+            self.ends += self._loop.time() - start
+            self._timer = self._loop.call_at(self.ends, self._fire)
 
     def _fire(self) -> None:
         now, progress = self._loop.time(), self._progress()
         if self._last_progress < 0:
-            self._quiet, most = _STOPPED if now - self._ends > LATE else _ON_TIME
+            self._quiet, most = _STOPPED if now - self.ends > LATE else _ON_TIME
             self._latest = now + most
         elif progress == self._last_progress or now >= self._latest:
             self._scope.cancel()

@@ -32,6 +32,7 @@ from .apart import apart
 from .figures import Row, rows
 from .meter import Meter
 from .pictures import answer
+from .settings import Settings
 
 _PIECE = 64 * 1024
 _HEADERS = {"content-type": "application/json"}
@@ -47,15 +48,15 @@ _HOW = {
 }
 
 
-def answers(*, short: bool) -> list[Row]:
+def answers(settings: Settings) -> list[Row]:
     """One answer at a time, by a naive loop and by batchgen, with batchgen's steps."""
     cases = {}
     with tempfile.TemporaryDirectory() as folder:
         small, large = Path(folder, "small.json"), Path(folder, "large.json")
         small.write_bytes(answer(64))
-        large.write_bytes(answer(64 if short else 1024))
+        large.write_bytes(answer(64 if settings.short else 1024))
         for way, how in _HOW.items():
-            took = apart(measure, way=way, small=str(small), large=str(large), count=4 if short else 40)
+            took = apart(measure, way=way, small=str(small), large=str(large), count=4 if settings.short else 40)
             cases[how] = {
                 "speed": (took["per_second"], "answers/s"),
                 "cpu": (took["cpu_ms"], "ms/answer"),

@@ -24,6 +24,7 @@ from .crowd import crowd
 from .far import far
 from .figures import Row, rows
 from .meter import Meter
+from .settings import Settings
 
 _ORDER = {"model": "gpt-image-2", "prompt": "a red cube", "size": "1024x1024"}
 _PATH = "/v1/images/generations"
@@ -38,13 +39,13 @@ _HOW = {
 _One = Callable[[int], Awaitable[object]]
 
 
-def clients(*, short: bool) -> list[Row]:
+def clients(settings: Settings) -> list[Row]:
     """Small answers at 50, 400 and 1000 in flight, large ones at 50."""
     found: list[Row] = []
-    with far(64 if short else 1024) as url:
+    with far(64 if settings.short else 1024) as url:
         for path, width, count in (
             [("small", 8, 16)]
-            if short
+            if settings.short
             else [("small", 50, 1000), ("small", 400, 2400), ("small", 1000, 3000), ("big", 50, 200)]
         ):
             cases = {}

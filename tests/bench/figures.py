@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
-#: A value and its unit.
-Measure = tuple[float, str]
+#: A value, or one for each repetition, and its unit.
+Measure = tuple[float | Sequence[float], str]
 
 _COLUMNS = ("speed", "cpu", "space")
 _HEADS = ("what", "how", "speed", "CPU", "memory, syncs")
@@ -15,15 +16,17 @@ _HEADS = ("what", "how", "speed", "CPU", "memory, syncs")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Figure:
-    """One measured number. ``ratio`` is value / the value of the row it is set against."""
+    """One measured number: the median of its samples. ``ratio`` is the median of those to the row it is set against."""
 
     value: float
     unit: str
     ratio: float | None
+    samples: tuple[float, ...] = ()
 
     def __str__(self) -> str:
+        spread = f" [{_short(min(self.samples))} to {_short(max(self.samples))}]" if len(self.samples) > 1 else ""
         ratio = "" if self.ratio is None else f" ({_short(self.ratio)}x)"
-        return f"{_short(self.value)} {self.unit}{ratio}"
+        return f"{_short(self.value)}{spread} {self.unit}{ratio}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +49,7 @@ class Row:
 
 
 def rows(what: str, cases: Mapping[str, Mapping[str, Measure]], against: str | None = None) -> list[Row]:
-    """Return a row a case; ratios refer to the case *against*, the first one where nothing is said."""
+    """Return a row a case; ratios refer to the case *against*, the first one by default."""
     against = against or next(iter(cases))
     base = cases[against]
     return [
@@ -61,9 +64,16 @@ def rows(what: str, cases: Mapping[str, Mapping[str, Measure]], against: str | N
 
 
 def _figure(measure: Measure, base: Measure | None) -> Figure:
-    value, unit = measure
-    comparable = base is not None and base[1] == unit and base[0]
-    return Figure(value=value, unit=unit, ratio=value / base[0] if comparable and base else None)
+    samples, unit = _samples(measure), measure[1]
+    ratio = None
+    if base is not None and base[1] == unit and all(reference := _samples(base)):
+        ratio = median(sample / other for sample, other in zip(samples, reference, strict=True))
+    return Figure(value=median(samples), unit=unit, ratio=ratio, samples=samples)
+
+
+def _samples(measure: Measure) -> tuple[float, ...]:
+    value = measure[0]
+    return (value,) if isinstance(value, int | float) else tuple(value)
 
 
 def table(found: Iterable[Row]) -> str:

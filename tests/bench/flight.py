@@ -6,14 +6,15 @@ from . import runs
 from .apart import apart
 from .far import far
 from .figures import Row, rows
+from .settings import Settings
 
 #: As many as 20,000 open files carry.
 MANY = 4_980
 
 
-def flight(*, short: bool) -> list[Row]:
+def flight(settings: Settings) -> list[Row]:
     """Run so many jobs whose answers take a minute, all of them at once."""
-    count, seconds = (40, 0.5) if short else (MANY, 60)
+    count, seconds = (40, 0.5) if settings.short else (MANY, 60)
     with far(64) as url:
         took = apart(runs.flight, url=f"{url}/late/{seconds}", count=count)
     case = {

@@ -14,13 +14,14 @@ from batchgen.files.images import examine
 from .apart import apart
 from .figures import Row, rows
 from .pictures import picture
+from .settings import Settings
 
 
-def images(*, short: bool) -> list[Row]:
+def images(settings: Settings) -> list[Row]:
     """Take 1024 x 1024 pixels as PNG, JPEG and WebP; the median of many, in turn."""
     found: list[Row] = []
     for kind in ("PNG", "JPEG", "WEBP"):
-        took = apart(measure, kind=kind, side=64 if short else 1024, count=3 if short else 15)
+        took = apart(measure, kind=kind, side=64 if settings.short else 1024, count=3 if settings.short else 15)
         cases = {
             "Pillow load()": {"cpu": (took["load"], "ms/image")},
             "batchgen: examine()": {"cpu": (took["examine"], "ms/image")},

@@ -18,6 +18,13 @@ def picture(kind: str = "PNG", side: int = 1024) -> bytes:
     return out.getvalue()
 
 
+def small_picture() -> bytes:
+    """Return a PNG of about 320 bytes."""
+    out = io.BytesIO()
+    Image.effect_noise((16, 15), 90).save(out, "PNG")
+    return out.getvalue()
+
+
 def answer(side: int = 1024) -> bytes:
     """Return the JSON of an answer with one PNG in base64: about 3.5 MB at 1024 x 1024."""
     document = {

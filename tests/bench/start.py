@@ -10,6 +10,7 @@ from pathlib import Path
 
 from .apart import apart, environment
 from .figures import Row, rows
+from .settings import Settings
 from .table import load
 
 _MANIFEST = "name: shop\njobs:\n  - {id: lamp, provider: openai, quality: low, prompt: A lamp}\n"
@@ -21,9 +22,9 @@ _GROUPS = {
 }
 
 
-def start(*, short: bool) -> list[Row]:
+def start(settings: Settings) -> list[Row]:
     """Least CPU of several runs of each command; the sandbox run is done, so that ``run`` finds nothing to do."""
-    jobs, times = (500, 1) if short else (100_000, 7)
+    jobs, times = (500, 1) if settings.short else (100_000, 7)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "m.yaml").write_text(_MANIFEST, encoding="utf-8")
         run = ("-m", "batchgen", "run", "m.yaml", "--sandbox")

@@ -24,6 +24,7 @@ from .apart import apart
 from .crowd import crowd
 from .figures import Row, rows
 from .meter import Meter
+from .settings import Settings
 
 _SCHEMA = """
 PRAGMA journal_mode=wal; PRAGMA synchronous=full; PRAGMA foreign_keys=on;
@@ -35,9 +36,9 @@ CREATE TABLE ledger (id INTEGER PRIMARY KEY, attempt_id TEXT REFERENCES attempts
 _ADD = "INSERT INTO jobs (key, task, fingerprint, state, claim) VALUES (?, ?, ?, 'pending', 0)"
 
 
-def table(*, short: bool) -> list[Row]:
+def table(settings: Settings) -> list[Row]:
     """Claims and settlements at 32 tasks and at one; a plan loaded new, and again unchanged."""
-    pairs, many, rounds = (40, 500, 1) if short else (800, 100_000, 3)
+    pairs, many, rounds = (40, 500, 1) if settings.short else (800, 100_000, 3)
     # disks are noisier than processors: in turn, several times, and the best of each counts
     tries = [
         (

@@ -24,7 +24,15 @@ import pytest
 from PIL import Image, ImageFile, PngImagePlugin
 
 from batchgen.files import images
-from batchgen.files.images import DamagedImageError, ImageInfo, UnknownFormatError, examine, require_whole, sniff
+from batchgen.files.images import (
+    DamagedImageError,
+    ImageInfo,
+    UnknownFormatError,
+    decode,
+    examine,
+    require_whole,
+    sniff,
+)
 from batchgen.files.images.decoding import Memory
 from tests.timing import patience
 
@@ -141,8 +149,11 @@ def test_a_flipped_byte_in_a_text_chunk_is_noticed_too():
 def test_png_with_missing_pixels_is_refused():
     (ihdr, (kind, pixels), *rest) = chunks(VARIANTS["png"])
     assert kind == b"IDAT"
+    half = joined([ihdr, (kind, pixels[: len(pixels) // 2]), *rest])
+    with pytest.raises(DamagedImageError, match="pixels is missing"):
+        examine(half)
     with pytest.raises(DamagedImageError, match="does not decode"):
-        examine(joined([ihdr, (kind, pixels[: len(pixels) // 2]), *rest]))
+        decode(half)
     with pytest.raises(DamagedImageError):
         examine(joined([ihdr, *rest]))
 
@@ -299,7 +310,7 @@ def test_many_threads_leave_the_warning_filters_as_they_were():
         warnings.simplefilter("default")
         before = list(warnings.filters)
         with ThreadPoolExecutor(8) as threads:
-            list(threads.map(examine, work))
+            list(threads.map(decode, work))
         assert list(warnings.filters) == before
 
 
@@ -581,7 +592,7 @@ def test_a_machine_that_fails_is_told_from_an_image_that_is_damaged(monkeypatch,
         patch.setattr(ImageFile.ImageFile, "load", load)
         patch.setattr("PIL.WebPImagePlugin.WebPImageFile.load", load)
         with pytest.raises(shown) as caught:
-            examine(VARIANTS[name])
+            decode(VARIANTS[name])
     assert isinstance(caught.value, DamagedImageError) == (shown is DamagedImageError)
     assert examine(VARIANTS[name]).width == 48
 
@@ -616,7 +627,7 @@ def test_no_remark_of_the_library_reaches_the_terminal():
 FOUR_LARGE = """
     import resource, struct, zlib
     from concurrent.futures import ThreadPoolExecutor
-    from batchgen.files.images import MAX_PIXELS, examine
+    from batchgen.files.images import MAX_PIXELS, decode
 
     def chunk(kind, data):
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -632,7 +643,7 @@ FOUR_LARGE = """
     assert side * side == MAX_PIXELS
     data = large(side)
     with ThreadPoolExecutor(4) as threads:
-        found = list(threads.map(examine, [data, *(bytes(bytearray(data)) for _ in range(3))]))
+        found = list(threads.map(decode, [data, *(bytes(bytearray(data)) for _ in range(3))]))
     assert [facts.width for facts in found] == [side] * 4
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
     """
@@ -694,7 +705,7 @@ def test_pixels_are_gone_before_the_memory_is_given_back(monkeypatch):
 
     monkeypatch.setattr(images.memory, "reserve", reserve)
     monkeypatch.setattr(PngImagePlugin.PngImageFile, "close", lambda image: order.append("closed"))
-    examine(VARIANTS["png"])
+    decode(VARIANTS["png"])
     assert order == [48 * 40 * 4, "closed", "given back"]
 
 
@@ -712,6 +723,6 @@ def test_whatever_is_broken_in_an_image_is_damage_and_no_crash():
                     data[at:at] = chance.randbytes(9)
                 case _:
                     data[at] = chance.randrange(256)
-        for check in (examine, lambda given: require_whole(sniff(given) or "", given)):
+        for check in (examine, decode, lambda given: require_whole(sniff(given) or "", given)):
             with suppress(DamagedImageError):
                 check(bytes(data))
