@@ -151,8 +151,7 @@ class Executor:
         while True:
             tries -= 1
             try:
-                await exchange.clear()
-                return await client.send(call, slot, deadline(request.task, request.profile))
+                return await client.send(call, slot, deadline(request.task, request.profile), exchange.clear)
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not tries:
                     raise

@@ -15,6 +15,7 @@ import anyio
 from anyio import CapacityLimiter, to_thread
 from PIL import Image
 
+from batchgen.engine.attempts import Ready
 from batchgen.engine.executor import Executor
 from batchgen.files.images import examine
 from batchgen.files.output import publish
@@ -169,7 +170,8 @@ class _Canned:
     def client(self, _: str, __: str | None = None, ___: Profile | None = None) -> _Canned:
         return self
 
-    async def send(self, _: Call, slot: Slot, __: float) -> ResponseHead:
+    async def send(self, _: Call, slot: Slot, __: float, ready: Ready) -> ResponseHead:
+        await ready()
         head = _arrive(slot, self.pieces)
         await to_thread.run_sync(slot.seal)
         return head
