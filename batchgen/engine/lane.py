@@ -276,8 +276,11 @@ class Lane:
 
     async def wait_for_change(self, seconds: float | None, since: Event | None = None) -> None:
         """Wait until something changes, or has changed since the event *since*; at most *seconds*."""
-        changed = since or self.changed
-        with self.interruptible(), move_on_after(seconds):
+        changed = since or self.changed  # ``interrupt`` sets it, too.
+        if seconds is None:
+            await changed.wait()
+            return
+        with move_on_after(seconds):
             await changed.wait()
 
     def _release(self, outcome: Outcome, sent_at: float) -> None:
