@@ -9,7 +9,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from batchgen.files.spool import Slot, Spool
+from batchgen.files.slot import Slot
+from batchgen.files.spool import Spool
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer

@@ -6,19 +6,18 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from anyio import CapacityLimiter
-
 from ..budget import Budget, Budgets
 from ..engine.attempts import AttemptRunner
 from ..engine.lane import Lane
+from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
@@ -100,12 +99,9 @@ class RunSession:
         needed = self.needed(batch_id)
         profiles = {name: profile for name, profile in self.batch.profiles.items() if name in needed}
         spool = self._open_spool()
-        transport = self._transport(profiles) if needed else None
         runner = self.build_runner(
-            batch_id, run_id, profiles, release=lambda id_, done: spool.release(id_, delivered=done)
+            batch_id, run_id, profiles, release=lambda id_, done: spool.release_soon(id_, done, runner.halt)
         )
-        if transport is not None:
-            runner.attempts.backend = self._executor(transport, spool, runner)
         resumed, sent = Resumed(), SentCalls()
         runner.on_recovered = partial(self._after_recovery, batch_id, profiles, resumed, started, reload=interrupted)
         copies = CopyTask(Copies(self.project, self.batch), self.reader, batch_id, self.show_message)
@@ -113,7 +109,7 @@ class RunSession:
             runner.subscribe(listener)
         self._prepare_folder(profiles)
         stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop)
-        async with transport or nullcontext():
+        async with self._backend(profiles, spool, runner) if needed else nullcontext():
             with sent.corrected():
                 display = self._supervisor(runner).around(follow(runner, self.reader))
                 await stop.guard(
@@ -224,7 +220,19 @@ class RunSession:
 
         return Transport(profiles, self.keys.first, self.keys.keys)
 
-    def _executor(self, transport: Transport, spool: Spool, runner: Runner) -> Executor:
+    @asynccontextmanager
+    async def _backend(self, profiles: Mapping[str, Profile], spool: Spool, runner: Runner) -> AsyncIterator[None]:
+        """Give *runner* its backend, and end the threads of that at the end of the run."""
+        async with self._transport(profiles) as transport:
+            readers = Readers(READERS)
+            try:
+                runner.attempts.backend = self._executor(transport, spool, readers, runner)
+                yield
+            finally:
+                readers.close()
+                spool.close()
+
+    def _executor(self, transport: Transport, spool: Spool, readers: Readers, runner: Runner) -> Executor:
         from ..engine.executor import Executor
 
         keep_memory()
@@ -233,7 +241,7 @@ class RunSession:
             spool=spool,
             inputs=SourceCache(self.project.state / "inputs", spool, self._source_fetcher(transport)),
             root=self.project.root,
-            readers=CapacityLimiter(READERS),
+            readers=readers,
             alarm=runner.halt,
             arrived=runner.attempts.reservations.answer_arrived,
             sandbox=self.project.sandbox,

@@ -65,7 +65,7 @@ class AttemptRunner:
     wallet: Budgets
     estimate: Callable[[Task], Charge]  #: what a call may cost at most
     translate: Callable[[Task, str], Task]  #: a task in the terms of another provider
-    release: Callable[[str, bool], None]  #: releases an attempt's spool slot; True: its answer is delivered
+    release: Callable[[str, bool], None]  #: releases an attempt's spool slot soon; True: its answer is delivered
     policy: Policy = field(default_factory=Policy)  #: for a provider that is no longer in the manifest
     now: Callable[[], datetime]
     new_id: Callable[[], str]
@@ -237,7 +237,7 @@ class AttemptRunner:
             return None
         reserved = opened.estimate, outcome.charge
         self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
-        await to_thread.run_sync(self.release, attempt.id, isinstance(outcome, Delivered) and not deleted)
+        self.release(attempt.id, isinstance(outcome, Delivered) and not deleted)
         if not deleted:
             lane.record_settlement(job, settlement)
             self._notify(lane, opened, settlement)

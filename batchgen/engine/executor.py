@@ -7,35 +7,40 @@ already in the spool is finished from there.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CancelScope, to_thread
 
 from ..errors import StoreError, UnreadableAnswer
-from ..fault import Cause, Charged, Fault, ProviderError, RateLimitInfo
+from ..fault import Cause, Charged, Fault, ProviderError
 from ..files.images import DamagedImageError, ImageInfo, UnknownFormatError, examine
 from ..files.output import publish
 from ..files.sidecar import describe
+from ..files.slot import Slot, StoredAnswer
 from ..files.source_cache import SourceCache
-from ..files.spool import Scratch, Slot, Spool, StoredAnswer
+from ..files.spool import Scratch, Spool
 from ..job import Attempt, Delivered, Missed, Outcome
 from ..planning.forecast import call_bytes
 from ..planning.override_marks import note_of
-from ..providers import dialect, slot_profile
-from ..providers.base import Call, Conversation, Generation, Reply, Request
-from ..providers.error_mapping import request_id
+from ..providers import slot_profile
+from ..providers.base import Call, Generation, Reply, Request
 from ..providers.pricing import charge, reported_charge
 from ..providers.profile import Model, Profile
 from ..providers.ratelimit_headers import read_rate_limit
 from ..providers.validation import as_sent, deadline
 from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
+from .exchange import Exchange, begin, keyed, own_fault, spoiled, stored_reply
+from .readers import Readers
 
 #: How often a paid call is sent where the provider charges an idempotency key only once.
 KEYED_TRIES = 3
+_ATTEMPT_FIELDS = tuple(field.name for field in fields(Attempt))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,17 +51,18 @@ class Executor:
     spool: Spool
     inputs: SourceCache
     root: Path  #: file names in the job database are relative to it
-    readers: CapacityLimiter  #: threads that read answers; each holds one whole answer in memory
+    readers: Readers
     alarm: Callable[[OSError], None]  #: called if this machine could not store an answer safely
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
     sandbox: bool = False  #: a sandbox run, as its sidecars state
+    _dumps: dict[tuple[int, int, str], _Dump] = field(default_factory=dict)
 
     async def run(self, attempt: Attempt) -> Outcome:
         """Carry *attempt* out, once, and return its outcome.
 
         Raises StoreError if this machine cannot store or publish the answer; all other errors are in the outcome.
         """
-        exchange = _Exchange(attempt)
+        exchange = Exchange(attempt)
         try:
             return await self._converse(exchange)
         except ProviderError as error:
@@ -74,38 +80,38 @@ class Executor:
                     f"job {attempt.key}: a paid answer arrived and could not be read ({what}). It is kept in the spool:"
                     " the next run, or a fixed version of batchgen, delivers it without paying again"
                 ) from error
-            return self._outcome(exchange, _own_fault(exchange, what), exchange.usage)
+            return self._outcome(exchange, own_fault(exchange, what), exchange.usage)
 
-    def _outcome(self, exchange: _Exchange, fault: Fault, usage: Usage | None) -> Missed:
+    def _outcome(self, exchange: Exchange, fault: Fault, usage: Usage | None) -> Missed:
         """Return the outcome of an attempt without an image, with the cost that the answer states."""
         return Missed(
             fault=fault, usage=usage, charge=self._charge(exchange, fault, usage), request_id=exchange.request_id
         )
 
-    async def _converse(self, exchange: _Exchange) -> Delivered:
+    async def _converse(self, exchange: Exchange) -> Delivered:
         attempt = exchange.attempt
         stored = await to_thread.run_sync(self.spool.find, attempt.id) if attempt.resumed else None
         exchange.profile, exchange.model = self._profile_of(attempt, stored)
         request = await self._request(exchange)
-        step: Call | Delivered = _begin(exchange, request)
+        step: Call | Delivered = begin(exchange, request)
         if attempt.resumed:
             try:
-                step = await self._in_thread(partial(self._read_stored, exchange, stored))
+                step = await self.readers.run(partial(self._read_stored, exchange, stored))
             except ProviderError as error:
-                if error.fault.cause is not Cause.UNKNOWN or not (_keyed(request) and attempt.key_valid):
+                if error.fault.cause is not Cause.UNKNOWN or not (keyed(request) and attempt.key_valid):
                     raise
-                step = _begin(exchange, request, after=error.fault)
+                step = begin(exchange, request, after=error.fault)
         while isinstance(step, Call):
             try:
                 step = await self._turn(exchange, request, step)
             except ProviderError as error:
                 broke_off = exchange.head is not None and exchange.head.broken and error.fault.cause is Cause.UNKNOWN
-                if not broke_off or exchange.again or not _keyed(request):
+                if not broke_off or exchange.again or not keyed(request):
                     raise
-                step = _begin(exchange, request, after=error.fault)
+                step = begin(exchange, request, after=error.fault)
         return step
 
-    async def _turn(self, exchange: _Exchange, request: Request, call: Call) -> Call | Delivered:
+    async def _turn(self, exchange: Exchange, request: Request, call: Call) -> Call | Delivered:
         client = self.transport.client(exchange.attempt.task.provider, exchange.attempt.account, exchange.profile)
         if not call.billed:
             with self.spool.scratch() as scratch:
@@ -113,9 +119,9 @@ class Executor:
                     head = await client.fetch(call.url, scratch, call.patience)
                 except ProviderError as error:
                     # The dialect knows what the answer cost, and whether its other images are complete.
-                    return await self._in_thread(partial(self._feed, exchange, error))
-                return await self._in_thread(partial(self._read, exchange, head, scratch))
-        with await to_thread.run_sync(self._slot, exchange) as slot:
+                    return await self.readers.run(partial(self._feed, exchange, error))
+                return await self.readers.run(partial(self._read, exchange, head, scratch))
+        with await self._slot(exchange) as slot:
             exchange.sent = True
             try:
                 exchange.head = await self._send(exchange, client, call, slot, request)
@@ -123,26 +129,45 @@ class Executor:
                 exchange.status = slot.status
             self.arrived(exchange.attempt.id)
             exchange.limit = read_rate_limit(exchange.head.headers)
-            if slot.error is not None:
-                self.alarm(slot.error)
-            return await self._in_thread(partial(self._read, exchange, exchange.head, slot))
+            try:
+                return await self._synced_and_read(exchange, exchange.head, slot)
+            finally:
+                if slot.error is not None:
+                    self.alarm(slot.error)
 
-    async def _in_thread(self, work: Callable[[], Call | Delivered]) -> Call | Delivered:
-        # Each thread holds one whole answer in memory, from its bytes to its published images.
-        return await to_thread.run_sync(work, limiter=self.readers)
+    async def _synced_and_read(self, exchange: Exchange, head: ResponseHead, slot: Slot) -> Call | Delivered:
+        """Make an answer durable at once, then read it: in one hop to a thread if a reader is idle."""
 
-    def _slot(self, exchange: _Exchange) -> Slot:
+        def work() -> Call | Delivered:
+            slot.sync()
+            return self._read(exchange, head, slot)
+
+        if self.readers.idle <= 0:
+            with CancelScope(shield=True), suppress(RuntimeError, MemoryError):  # no thread: the reader syncs it
+                await to_thread.run_sync(slot.sync)
+        return await self.readers.run(work)
+
+    async def _slot(self, exchange: Exchange) -> Slot:
         attempt = exchange.attempt
-        order = asdict(attempt) | {
-            slot_profile.KEY: slot_profile.dump(exchange.profile, exchange.model, attempt.task.model)
-        }
-        return self.spool.open(attempt.id, order, call_bytes(attempt.task), replace=exchange.again)
+        order = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS} | {slot_profile.KEY: self._dumped(exchange)}
+        opening = self.spool.open_soon(attempt.id, order, call_bytes(attempt.task), replace=exchange.again)
+        with CancelScope(shield=True):  # a slot without an owner would count as a call that was sent
+            await opening
+        return opening.result()
+
+    def _dumped(self, exchange: Exchange) -> Mapping[str, Any]:
+        """Return the profile as slots hold it; it is the same for all calls to a model."""
+        profile, model, name = exchange.profile, exchange.model, exchange.attempt.task.model
+        key = id(profile), id(model), name
+        if key not in self._dumps:
+            self._dumps[key] = _Dump(profile, model, slot_profile.dump(profile, model, name))
+        return self._dumps[key].content
 
     async def _send(
-        self, exchange: _Exchange, client: ProviderClient, call: Call, slot: Slot, request: Request
+        self, exchange: Exchange, client: ProviderClient, call: Call, slot: Slot, request: Request
     ) -> ResponseHead:
         """Send a paid call: once, or again with the same key if the provider charges a key only once."""
-        tries = KEYED_TRIES if _keyed(request) else 1
+        tries = KEYED_TRIES if keyed(request) else 1
         while True:
             tries -= 1
             try:
@@ -163,7 +188,7 @@ class Executor:
                 raise
         return slot_profile.load(attempt.task, stored.order if stored else {})
 
-    async def _request(self, exchange: _Exchange) -> Request:
+    async def _request(self, exchange: Exchange) -> Request:
         attempt, profile, model = exchange.attempt, exchange.profile, exchange.model
         rules = model.rules(attempt.task.kind)
         task = attempt.task
@@ -174,17 +199,17 @@ class Executor:
             task = await self.inputs.with_local_files(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
 
-    def _read(self, exchange: _Exchange, head: ResponseHead, sink: Slot | Scratch) -> Call | Delivered:
+    def _read(self, exchange: Exchange, head: ResponseHead, sink: Slot | Scratch) -> Call | Delivered:
         body = decompressed(sink.body(), head.headers)
         return self._feed(exchange, Reply(status=head.status, headers=head.headers, body=body, broken=head.broken))
 
-    def _read_stored(self, exchange: _Exchange, stored: StoredAnswer | None) -> Call | Delivered:
+    def _read_stored(self, exchange: Exchange, stored: StoredAnswer | None) -> Call | Delivered:
         """Feed the dialect the answer that an earlier run stored."""
-        reply = _stored_reply(stored)
+        reply = stored_reply(stored)
         exchange.head, exchange.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status
         return self._feed(exchange, reply)
 
-    def _feed(self, exchange: _Exchange, news: Reply | ProviderError) -> Call | Delivered:
+    def _feed(self, exchange: Exchange, news: Reply | ProviderError) -> Call | Delivered:
         """Feed the dialect a reply or an error; publish its images once it has all of them."""
         try:
             return exchange.conversation.send(news) if isinstance(news, Reply) else exchange.conversation.throw(news)
@@ -192,7 +217,7 @@ class Executor:
             generation: Generation = end.value
         return self._deliver(exchange, generation)
 
-    def _deliver(self, exchange: _Exchange, generation: Generation) -> Delivered:
+    def _deliver(self, exchange: Exchange, generation: Generation) -> Delivered:
         attempt, exchange.usage = exchange.attempt, generation.usage
         cost = charge(generation.usage, attempt.task, exchange.model)
         found: list[_Found] = []
@@ -205,14 +230,14 @@ class Executor:
         sent = replace(attempt, task=as_sent(attempt.task, exchange.model))
         artifacts = [self._publish(sent, found, index, generation.usage, cost) for index in range(len(found))]
         if not artifacts:
-            raise ProviderError(_spoiled(damages), generation.usage)
+            raise ProviderError(spoiled(damages), generation.usage)
         return Delivered(
             artifacts=tuple(artifacts),
             usage=generation.usage,
             charge=cost,
             text=generation.text,
             note="; ".join(filter(None, [generation.note, *map(str, damages)])) or None,
-            shortfall=generation.shortfall or (_spoiled(damages) if damages else None),
+            shortfall=generation.shortfall or (spoiled(damages) if damages else None),
             request_id=exchange.request_id,
             limit=exchange.limit,
         )
@@ -248,7 +273,7 @@ class Executor:
         publish(folder, name, picture.data, sidecar=beside)
         return artifact
 
-    def _charge(self, exchange: _Exchange, fault: Fault, usage: Usage | None) -> Charge:
+    def _charge(self, exchange: Exchange, fault: Fault, usage: Usage | None) -> Charge:
         if fault.charged is Charged.NO:
             return (reported_charge(usage, exchange.model) if usage is not None else None) or NOTHING
         if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
@@ -257,93 +282,17 @@ class Executor:
 
 
 @dataclass(frozen=True, slots=True)
+class _Dump:
+    """The content of a profile, which keeps its objects alive: their ids are its key."""
+
+    profile: Profile
+    model: Model
+    content: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class _Found:
     """A complete image and what its file states."""
 
     picture: Picture
     facts: ImageInfo
-
-
-@dataclass(slots=True)
-class _Exchange:
-    """State of one conversation; it outlives the exception that ends it."""
-
-    attempt: Attempt
-    profile: Profile = field(init=False)
-    model: Model = field(init=False)
-    conversation: Conversation = field(init=False)
-    sent: bool = False  #: the paid call may have gone out
-    status: int | None = None  #: of the answer to it, which has begun to arrive
-    head: ResponseHead | None = None
-    usage: Usage | None = None
-    limit: RateLimitInfo | None = None  #: stated in the answer just paid for, not in one that an earlier run stored
-    again: bool = False  #: a new conversation asks for the same purchase, under the same key
-    unknown_before: Fault | None = None  #: of an earlier call under the same key, which may have been carried out
-
-    @property
-    def may_have_paid(self) -> bool:
-        """Return whether an answer with a good status is here, or may be in the spool, where an earlier run left it."""
-        if self.status is None:
-            return self.attempt.resumed and not self.sent
-        return self.status < 300
-
-    @property
-    def request_id(self) -> str | None:
-        return request_id(self.head.headers) if self.head else None
-
-
-def _begin(exchange: _Exchange, request: Request, *, after: Fault | None = None) -> Call:
-    """Begin the conversation, for the first time or *after* a fault; the key makes it the same purchase."""
-    exchange.again, exchange.unknown_before = after is not None, after
-    exchange.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
-    return next(exchange.conversation)
-
-
-def _keyed(request: Request) -> bool:
-    """Return whether the provider charges all calls under one key once."""
-    return request.profile.idempotency_header is not None
-
-
-def _stored_reply(stored: StoredAnswer | None) -> Reply:
-    """Return the reply that a slot holds; raise ProviderError where it holds none."""
-    if stored is None:
-        # The slot is made, and its folder synced, before the call is sent: without a slot nothing was sent.
-        raise ProviderError(Fault(cause=Cause.UNREACHED, message="the run ended before the request was sent"))
-    if stored.status is None:
-        raise _lost()
-    came = f"the run ended while the answer (HTTP {stored.status}) was arriving, after {len(stored.body)} bytes"
-    broken = None if stored.sealed else came
-    return Reply(
-        status=stored.status, headers=stored.headers, body=decompressed(stored.body, stored.headers), broken=broken
-    )
-
-
-def _own_fault(exchange: _Exchange, what: str) -> Fault:
-    """Return the fault of a call that a bug ended; after sending, its result is unknown."""
-    if not exchange.sent:
-        return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself, before anything was sent: {what}")
-    if exchange.status is None:
-        return replace(_lost().fault, message=f"an error in batchgen itself while the answer was awaited: {what}")
-    return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself: {what}", charged=Charged.MAYBE)
-
-
-def _spoiled(damages: Sequence[DamagedImageError]) -> Fault:
-    """Return the fault of pictures that were paid for and are damaged, or in a format that cannot be read here."""
-    return Fault(
-        cause=Cause.SPOILED,
-        message="; ".join(dict.fromkeys(map(str, damages))),
-        charged=Charged.YES,
-        hint="the answer is kept in the spool",
-        final=all(isinstance(error, UnknownFormatError) for error in damages),
-    )
-
-
-def _lost() -> ProviderError:
-    return ProviderError(
-        Fault(
-            cause=Cause.UNKNOWN,
-            message="the run ended while the request was in flight",
-            charged=Charged.MAYBE,
-            hint="it may have been carried out and charged; check the provider's own log",
-        )
-    )

@@ -44,15 +44,16 @@ def open_folder(root: Path, below: PurePosixPath, *, make: bool = True) -> Itera
 
 
 @contextmanager
-def new_part(folder: int, data: bytes) -> Iterator[str]:
-    """Write *data* durably under a temporary name; remove that name at the end if it still exists."""
+def new_part(folder: int, data: bytes, *, durable: bool = True) -> Iterator[str]:
+    """Write *data* under a temporary name, durably unless stated; remove that name at the end if it still exists."""
     part = part_name()
     descriptor = os.open(part, NEW, 0o666, dir_fd=folder)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
-            file.flush()
-            sync(file.fileno())
+            if durable:
+                file.flush()
+                sync(file.fileno())
         yield part
     finally:
         with suppress(FileNotFoundError):

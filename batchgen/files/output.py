@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import StoreError
 from .atomic import NO_LINKS, place, sync
 from .inside import NEW, PART, content, content_if_any, new_part, open_folder, part_name
+from .shared_sync import sync_shared
 from .sidecar import parse
 
 #: The folder of replaced files, relative to the output folder.
@@ -44,7 +45,7 @@ def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None)
             _put(folder, PurePosixPath(name), data, root)
             if sidecar is not None:
                 _put(folder, PurePosixPath(f"{name}.json"), sidecar, root)
-            sync(folder)
+            sync_shared(folder)
     except OSError as error:
         raise StoreError(
             f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "

@@ -1,24 +1,18 @@
-r"""Spool: stores paid answers in a private folder until their images and their ledger row are safe.
+"""Spool: stores paid answers in a private folder until their images and their ledger row are safe.
 
-Each paid call has a *slot*, named by the attempt. A slot describes itself, so that its answer can be delivered even if
-the job database is lost::
+Each paid call has a slot (``slot``), and its name is durable before the call is sent: a call without a slot was never
+sent. A slot is removed once the outcome of its call is committed.
 
-    {"attempt": ..., "batch": ..., ...}\n      the order, written before anything is sent
-    {"status": 200, "headers": {...}}\n        the head of the answer
-    <body>                                     as it arrives
-    \nsealed <length> <sha256>\n               the seal: the answer is complete, and on disk
-
-The space is allocated before the call is sent, so that a full disk shows before money is spent. Unused space reads as
-NUL, which JSON cannot contain, so that the end of an unsealed body is known too.
+Slots are made in groups, which share the sync of the folder; with 64 calls in flight that is about a fifth of a sync a
+call. A pool of slots that are used again was measured, and would save another 0.11 ms of CPU a call. It was not built:
+remains of an earlier answer in a slot would be a new danger in every window of a crash.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
+import asyncio
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,124 +20,25 @@ from typing import Any, Self
 
 from ..errors import StoreError
 from .atomic import sync_folder
+from .group_thread import GroupThread
 from .output import make_private
+from .slot import Slot, StoredAnswer, holds_success, read_slot
 
 _SUFFIX = ".slot"
 #: An answer that may have been paid for and was not delivered.
 KEPT_SUFFIX = ".kept"
 #: All files that may hold an answer.
 SUFFIXES = (KEPT_SUFFIX, _SUFFIX)
-#: Longest head of an answer (bytes).
-_HEAD_MAX = 1024 * 1024
-_SEAL = b"\nsealed "
-_SEAL_LENGTH = len(_SEAL) + 20 + 1 + 64 + 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StoredAnswer:
-    """A slot as found on disk. ``status`` is None if no answer had begun to arrive."""
+class _Order:
+    """A slot to make."""
 
-    path: Path
-    order: Mapping[str, Any]
-    status: int | None
-    headers: Mapping[str, str]
-    body: bytes
-    sealed: bool
-
-
-class Slot:
-    """One paid answer while it arrives; ``keep_head``, ``write`` and ``seal`` are called in this order."""
-
-    def __init__(self, path: Path, order: Mapping[str, Any], space: int) -> None:
-        self.path = path
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        self._hash = hashlib.sha256()
-        self._length = 0
-        self._rest = bytearray()
-        self.status: int | None = None  #: the status of the answer, once its head has arrived
-        self.error: OSError | None = None  #: why the answer could not be stored safely
-        try:
-            self._end = self._start = self._order_end = self._put(_line(order), 0)
-            os.posix_fallocate(self._descriptor, 0, self._end + space)
-        except BaseException:
-            self.discard()
-            raise
-
-    def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
-        """Store the status line and headers: they alone prove that the provider accepted the call."""
-        self.status = status
-        try:
-            self._end = self._start = self._put(_line({"status": status, "headers": dict(headers)}), self._end)
-        except OSError as error:
-            self.error = error
-
-    def write(self, chunk: bytes) -> None:
-        """Add a piece of the body; after a disk error it stays in memory, and ``error`` holds the reason."""
-        self._hash.update(chunk)
-        if self.error is not None:
-            self._rest += chunk
-            return
-        try:
-            self._end = self._put(chunk, self._end)
-            self._length += len(chunk)
-        except OSError as error:
-            self.error = error
-            self._rest += chunk
-
-    def seal(self, *, whole: bool = True) -> None:
-        """Make the answer durable: from here on it cannot be lost. After a disk error ``error`` holds the reason.
-
-        An answer that broke off, and so is not *whole*, gets no seal: the next run must not take it for complete.
-        """
-        if self.error is not None:
-            return
-        try:
-            if whole:
-                self._end = self._put(_seal(self._length, self._hash.hexdigest()), self._end)
-            os.ftruncate(self._descriptor, self._end)
-            os.fdatasync(self._descriptor)
-        except OSError as error:
-            # It is never synced again: a second fsync may report success for pages that the first one lost.
-            self.error = error
-
-    def body(self) -> bytes:
-        """Return the body written so far."""
-        return os.pread(self._descriptor, self._length, self._start) + bytes(self._rest)
-
-    def rewind(self) -> None:
-        """Discard the answer, but not the order: the same call is sent again."""
-        space = os.fstat(self._descriptor).st_size - self._order_end
-        os.ftruncate(self._descriptor, self._order_end)
-        os.posix_fallocate(self._descriptor, 0, self._order_end + max(0, space))
-        self._end = self._start = self._order_end
-        self._length, self._hash, self.status = 0, hashlib.sha256(), None
-        self._rest.clear()
-        self.error = None
-
-    def close(self) -> None:
-        """Close the file and leave it where it is."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def discard(self) -> None:
-        """Close and remove the slot: its answer is safe elsewhere, or never arrived."""
-        self.close()
-        with suppress(FileNotFoundError):
-            self.path.unlink()
-
-    def _put(self, data: bytes, at: int) -> int:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(self._descriptor, view, at)
-            view, at = view[written:], at + written
-        return at
+    attempt_id: str
+    content: Mapping[str, Any]
+    space: int
+    replace: bool
 
 
 class Scratch:
@@ -189,6 +84,8 @@ class Spool:
             self._folder = make_private(folder)
         except OSError as error:
             raise StoreError(f"cannot make {folder}: {error.strerror}. Nothing was sent.") from error
+        self._opening = GroupThread("batchgen-slots", self._open_group)
+        self._releasing = GroupThread("batchgen-release", self._release_group)
 
     def open(self, attempt_id: str, order: Mapping[str, Any], space: int, *, replace: bool = False) -> Slot:
         """Make a slot with *space* bytes allocated; raise StoreError if the disk has no room for it.
@@ -196,27 +93,17 @@ class Spool:
         With *replace* it replaces the attempt's earlier slot atomically: if there were no slot for a moment, the next
         run could assume that the call was never sent.
         """
-        path = self._path(attempt_id)
-        fresh = path.with_suffix(".again") if replace else path
-        try:
-            if replace:
-                fresh.unlink(missing_ok=True)
-            slot = Slot(fresh, order, space)
-            try:
-                if replace:
-                    slot.path = fresh.rename(path)
-                sync_folder(self._folder)
-            except OSError:
-                slot.close()
-                if not replace:  # a slot means that its call may have been sent, and this one was not
-                    slot.discard()
-                raise
-        except OSError as error:
-            raise StoreError(
-                f"no room for an answer in {self._folder}: {error.strerror}. Nothing was sent: "
-                "free disk space, then run the same command again"
-            ) from error
+        [slot] = self._open_group([_Order(attempt_id=attempt_id, content=order, space=space, replace=replace)])
+        if isinstance(slot, Exception):
+            raise slot
         return slot
+
+    def open_soon(
+        self, attempt_id: str, order: Mapping[str, Any], space: int, *, replace: bool = False
+    ) -> asyncio.Future[Slot]:
+        """Make a slot as ``open`` does, together with others that are due; the caller owns it even if cancelled."""
+        self._releasing.start()  # before anything is sent
+        return self._opening.submit(_Order(attempt_id=attempt_id, content=order, space=space, replace=replace))
 
     def scratch(self) -> Scratch:
         """Open an unnamed file for a download, which vanishes when it is closed."""
@@ -225,7 +112,7 @@ class Spool:
     def find(self, attempt_id: str) -> StoredAnswer | None:
         """Return the answer that an earlier run stored for an attempt, or None."""
         path = self._path(attempt_id)
-        return _read(path) if path.exists() else None
+        return read_slot(path) if path.exists() else None
 
     def leftover_ids(self) -> Iterator[str]:
         """Yield the attempt ids of all slots that an earlier run left behind."""
@@ -239,10 +126,28 @@ class Spool:
         """
         path = self._path(attempt_id)
         with suppress(FileNotFoundError):
-            if delivered or not _holds_success(path):
+            if delivered or not holds_success(path):
                 path.unlink()
             else:
                 self.set_aside(attempt_id)
+
+    def release_soon(self, attempt_id: str, delivered: bool, alarm: Callable[[Exception], None]) -> None:
+        """Remove a slot as ``release`` does, in a thread; *alarm* is called if the disk refuses.
+
+        The outcome is committed, so nothing has to wait for it: the next run removes what this one does not.
+        """
+
+        def check(released: asyncio.Future[None]) -> None:
+            error = None if released.cancelled() else released.exception()
+            if isinstance(error, Exception):
+                alarm(error)
+
+        self._releasing.submit((attempt_id, delivered)).add_done_callback(check)
+
+    def close(self) -> None:
+        """Finish what was to be released soon, and end the threads."""
+        self._opening.close()
+        self._releasing.close()
 
     def set_aside(self, attempt_id: str) -> None:
         """Keep an attempt's slot for the user to examine, under a name that no run reads again."""
@@ -253,51 +158,56 @@ class Spool:
     def _path(self, attempt_id: str) -> Path:
         return self._folder / f"{attempt_id}{_SUFFIX}"
 
+    def _open_group(self, orders: Sequence[_Order]) -> list[Slot | Exception]:
+        """Make slots, and sync the folder once; a slot that cannot be made is an error."""
+        made = [self._make(order) for order in orders]
+        try:
+            if any(isinstance(slot, Slot) for slot in made):
+                sync_folder(self._folder)
+        except OSError as error:
+            return [self._undo(order, slot, error) for order, slot in zip(orders, made, strict=True)]
+        return made
 
-def _holds_success(path: Path) -> bool:
-    """Return whether a slot holds at least the beginning of an answer with a good status."""
-    with path.open("rb") as file:
-        file.readline()
-        head, _ = _take_line(file.readline(_HEAD_MAX))
-    status = head.get("status") if head else None
-    return isinstance(status, int) and 200 <= status < 300
+    def _make(self, order: _Order) -> Slot | Exception:
+        path = self._path(order.attempt_id)
+        fresh = path.with_suffix(".again") if order.replace else path
+        try:
+            if order.replace:
+                fresh.unlink(missing_ok=True)
+            slot = Slot(fresh, order.content, order.space)
+            try:
+                if order.replace:
+                    slot.path = fresh.rename(path)
+            except OSError:
+                slot.close()
+                raise
+        except OSError as error:
+            return self._no_room(error)
+        return slot
 
+    def _undo(self, order: _Order, slot: Slot | Exception, error: OSError) -> Exception:
+        """Give up a slot whose name may not be durable; return the error of its call."""
+        if isinstance(slot, Exception):
+            return slot
+        slot.close()
+        if not order.replace:  # a slot means that its call may have been sent, and this one was not
+            slot.discard()
+        return self._no_room(error)
 
-def _seal(length: int, digest: str) -> bytes:
-    return b"%s%020d %s\n" % (_SEAL, length, digest.encode())
+    def _no_room(self, error: OSError) -> StoreError:
+        failure = StoreError(
+            f"no room for an answer in {self._folder}: {error.strerror}. Nothing was sent: "
+            "free disk space, then run the same command again"
+        )
+        failure.__cause__ = error
+        return failure
 
+    def _release_group(self, ended: Sequence[tuple[str, bool]]) -> list[Exception | None]:
+        return [self._release_error(attempt_id, delivered) for attempt_id, delivered in ended]
 
-def _line(value: Mapping[str, Any]) -> bytes:
-    return json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
-
-
-def _read(path: Path) -> StoredAnswer:
-    data = path.read_bytes()
-    order, rest = _take_line(data)
-    head, body = _take_line(rest)
-    match head:
-        case {"status": int(status), "headers": dict(headers)}:
-            pass
-        case _:
-            return StoredAnswer(path=path, order=order or {}, status=None, headers={}, body=b"", sealed=False)
-    body = body.rstrip(b"\0")  # unused space remains if the process was killed between the seal and the cut
-    seal, whole = body[-_SEAL_LENGTH:], body[:-_SEAL_LENGTH]
-    sealed = seal.startswith(_SEAL) and seal == _seal(len(whole), hashlib.sha256(whole).hexdigest())
-    return StoredAnswer(
-        path=path,
-        order=order or {},
-        status=status,
-        headers=headers,
-        body=whole if sealed else body,
-        sealed=sealed,
-    )
-
-
-def _take_line(data: bytes) -> tuple[dict[str, Any] | None, bytes]:
-    """Split off a JSON line; an incomplete one is None."""
-    line, _, rest = data.partition(b"\n")
-    try:
-        value = json.loads(line)
-    except ValueError:
-        return None, b""
-    return (value if isinstance(value, dict) else None), rest
+    def _release_error(self, attempt_id: str, delivered: bool) -> OSError | None:
+        try:
+            self.release(attempt_id, delivered=delivered)
+        except OSError as error:
+            return error
+        return None

@@ -7,12 +7,11 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Protocol
 
 import httpx
 import orjson
-from anyio import CancelScope, get_cancelled_exc_class, to_thread
+from anyio import CancelScope, get_cancelled_exc_class
 
 from .. import redaction
 from ..errors import StoreError
@@ -46,7 +45,7 @@ class Sink(Protocol):
         """Store a piece of the body."""
 
     def seal(self, *, whole: bool = True) -> None:
-        """Make the answer durable; it is not *whole* if it broke off."""
+        """State that the answer has ended; it is not *whole* if it broke off."""
 
 
 @dataclass(slots=True)
@@ -85,7 +84,7 @@ async def receive(
     """Read *response* into *sink* and seal it there; *ends* is on the loop's clock, *most* in bytes (None: MAX_BODY).
 
     If the server repeats *key*, it is blacked out: answers are stored, and errors are shown. A body that breaks off is
-    made durable as well, since the document in it may be complete; ``broken`` then states why.
+    kept as well, since the document in it may be complete; ``broken`` then states why.
     """
     raw = response.headers.items()
     headers = {name.lower(): redaction.hidden(text, [key], None) for name, text in raw}
@@ -102,7 +101,7 @@ async def receive(
         broken = redaction.hidden(why_broken(error), [key])
     finally:
         pieces.end()
-    await _seal(sink, whole=broken is None)
+    sink.seal(whole=broken is None)
     if broken is not None:
         broken = f"the answer (HTTP {head.status}) broke off after {pieces.length} bytes: {broken}"
     return replace(head, broken=broken)
@@ -120,14 +119,6 @@ async def _read_body(response: httpx.Response, pieces: _Pieces, ends: float, cap
     finally:
         idle.stop()
     # If the idle check cancelled its scope, the document is complete.
-
-
-async def _seal(sink: Sink, *, whole: bool) -> None:
-    seal = partial(sink.seal, whole=whole)
-    try:
-        await to_thread.run_sync(seal)
-    except (RuntimeError, MemoryError):  # no thread can be started: a limit of processes, or of memory
-        seal()
 
 
 @dataclass(slots=True)

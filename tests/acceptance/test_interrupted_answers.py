@@ -19,12 +19,12 @@ import os, signal
 import batchgen.engine.executor as perform
 perform.Executor._read = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 """
-#: Cannot start the thread that reads a paid answer, as under a limit of processes or memory.
+#: Cannot give a paid answer to the thread that reads it.
 NO_THREAD = """
-import batchgen.engine.executor as perform
+import batchgen.engine.readers
 async def refuse(*_):
     raise RuntimeError("can't start new thread")
-perform.Executor._in_thread = refuse
+batchgen.engine.readers.Readers.run = refuse
 """
 #: Decoding a good image runs out of memory.
 NO_MEMORY = """

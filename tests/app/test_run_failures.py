@@ -14,7 +14,7 @@ from batchgen.app import plan, run
 from batchgen.app.project import Project
 from batchgen.app.run import Follow
 from batchgen.cli.render.live import follower
-from batchgen.engine import attempts, executor
+from batchgen.engine import attempts, exchange
 from batchgen.engine.lane import Lane
 from batchgen.engine.runner import Runner
 from batchgen.errors import BatchgenError, SettingsError, StoreError, UnreadableAnswer
@@ -211,7 +211,7 @@ def test_unreadable_spool_answer_is_not_rebought(folder: Site, monkeypatch, wher
         with pytest.raises(StoreError):
             carry_out(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(*{"find": (Spool, "find"), "dialect": (executor, "dialect")}[where], raising(error))
+        patch.setattr(*{"find": (Spool, "find"), "dialect": (exchange, "dialect")}[where], raising(error))
         with pytest.raises(UnreadableAnswer, match="job a: "):
             carry_out(folder)
     assert len(list((folder.state / "spool").glob("*.slot"))) == 1

@@ -12,9 +12,9 @@ import sys
 import time
 from pathlib import Path
 
+from .apart import MissingToolError
 from .figures import Row, table
 from .meter import cores
-from .nginx import NginxMissingError
 from .program import Checkout
 from .settings import Settings
 from .suite import BENCHMARKS
@@ -46,7 +46,7 @@ def main() -> None:
         print(f"{name} ...", file=sys.stderr, flush=True)
         try:
             found += BENCHMARKS[name](settings)
-        except NginxMissingError as error:
+        except MissingToolError as error:
             print(f"{name}: skipped: {error}", file=sys.stderr)
     where = f"Python {platform.python_version()}, {platform.system()} {platform.release()}, {cores()} cores"
     if given.json:

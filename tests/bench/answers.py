@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import anyio
-from anyio import CapacityLimiter, to_thread
 from PIL import Image
 
 from batchgen.engine.executor import Executor
+from batchgen.engine.readers import Readers
 from batchgen.files.images import examine
 from batchgen.files.output import publish
+from batchgen.files.slot import Slot
 from batchgen.files.source_cache import SourceCache
-from batchgen.files.spool import Slot, Spool
+from batchgen.files.spool import Spool
 from batchgen.job import Attempt, Delivered
 from batchgen.providers import dialect
 from batchgen.providers.base import Call, Generation, Reply, Request
@@ -106,6 +107,7 @@ def _spool(folder: Path, pieces: list[bytes]) -> Callable[[int], object]:
         with spool.open(f"{number:032x}", {}, 4_000_000) as slot:
             _arrive(slot, pieces)
             slot.seal()
+            slot.sync()
         spool.release(f"{number:032x}", delivered=True)
 
     return one
@@ -171,7 +173,7 @@ class _Canned:
 
     async def send(self, _: Call, slot: Slot, __: float) -> ResponseHead:
         head = _arrive(slot, self.pieces)
-        await to_thread.run_sync(slot.seal)
+        slot.seal()
         return head
 
 
@@ -184,7 +186,7 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
             spool=spool,
             inputs=SourceCache(folder / "inputs", spool, cast("Any", None)),
             root=folder,
-            readers=CapacityLimiter(2),
+            readers=Readers(2),
             alarm=_refuse,
         )
         outcome = await workshop.run(_attempt(folder, number))

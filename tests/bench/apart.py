@@ -17,12 +17,16 @@ KEY = "bench-0000"
 _SECONDS = 300
 
 
+class MissingToolError(Exception):
+    """A program that a benchmark needs is not installed and cannot be installed here."""
+
+
 def environment() -> dict[str, str]:
     """Return the environment of a measured process: no settings of the person who measures, no real key."""
     kept = {
         name: value
         for name, value in os.environ.items()
-        if "API_KEY" not in name and not name.startswith(("BATCHGEN_", "PYTEST_", "COV_"))
+        if "API_KEY" not in name and not name.startswith(("BATCHGEN_", "PYTEST_", "COV_", "PYTHON"))
     }
     return kept | {"PYTHONPATH": str(ROOT), "OPENAI_API_KEY": KEY, "NO_COLOR": "1", "COLUMNS": "160"}
 

@@ -1,15 +1,17 @@
-"""A far side that does next to nothing: canned answers, from a process of its own, on loopback.
+"""A far side that holds its answers back, from a process of its own, on loopback.
 
 ``/small/...`` answers after 50 ms, ``/big/...`` with an image of about 3.5 MB, and ``/hold/N/...`` with that image too,
-but to nobody before N requests are there: then N calls are in flight, however long it took to send them.
-``/late/S/...`` answers with that image after S seconds.
+but only when N requests are there: then N calls are in flight, however long it took to send them. ``/late/S/...``
+answers with that image after S seconds. ``/answered`` lists when each numbered order was answered.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,7 +25,8 @@ SMALL = b'{"created": 1760000000, "data": [{"url": "https://img.example.com/0123
 _LATENCY = 0.05
 _PIECE = 64 * 1024
 #: Seconds after which held answers go out even if not all have come, and after which the server ends by itself.
-_PATIENCE, _LIFE = 60.0, 600.0
+_PATIENCE, _LIFE = 400.0, 1200.0
+_NUMBER = re.compile(rb"item (\d+)")
 
 
 class _Far:
@@ -31,25 +34,31 @@ class _Far:
         self._big = answer(side)
         self._here: Counter[int] = Counter()
         self._all_here: dict[int, asyncio.Event] = {}
+        self._answered: dict[int, float] = {}
 
     async def serve(self, request: web.BaseRequest) -> web.StreamResponse:
-        await request.read()
+        number = _NUMBER.search(await request.read())
         what, *rest = request.path.strip("/").split("/")
         if what == "small":
             await asyncio.sleep(_LATENCY)
             return web.Response(body=SMALL, content_type="application/json")
+        if what == "answered":
+            return web.json_response(self._answered)
         if what == "hold":
             await self._hold(int(rest[0]))
         if what == "late":
             await asyncio.sleep(float(rest[0]))
-        return await self._stream(request)
+        response = await self._stream(request)
+        if number is not None:
+            self._answered[int(number[1])] = time.time()
+        return response
 
     async def _hold(self, count: int) -> None:
         self._here[count] += 1
         complete = self._all_here.setdefault(count, asyncio.Event())
         if self._here[count] == count:
             complete.set()
-            del self._here[count], self._all_here[count]  # the next so many are held anew
+            del self._here[count], self._all_here[count]  # the next so many are held again
         async with asyncio.timeout(_PATIENCE):
             await complete.wait()
 

@@ -51,7 +51,7 @@ class Row:
 def rows(what: str, cases: Mapping[str, Mapping[str, Measure]], against: str | None = None) -> list[Row]:
     """Return a row a case; ratios refer to the case *against*, the first one by default."""
     against = against or next(iter(cases))
-    base = cases[against]
+    base = cases[against] if len(cases) > 1 else {}
     return [
         Row(
             what=what,

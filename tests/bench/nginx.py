@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .apart import MissingToolError
 from .pictures import picture, small_picture
 
 _INSTALL = ("apt-get", "install", "-y", "-qq", "--no-install-recommends", "nginx-light")
@@ -49,10 +50,6 @@ http {{
 """
 
 
-class NginxMissingError(Exception):
-    """nginx is not installed and cannot be installed here."""
-
-
 @dataclass(frozen=True, slots=True)
 class Nginx:
     """A running nginx. ``large`` is the size of the large image."""
@@ -68,12 +65,12 @@ def program() -> str:
     if found := shutil.which("nginx", path=path):
         return found
     if shutil.which("apt-get") is None or os.geteuid() != 0:
-        raise NginxMissingError("nginx is missing; on Debian: sudo apt-get install --no-install-recommends nginx-light")
+        raise MissingToolError("nginx is missing; on Debian: sudo apt-get install --no-install-recommends nginx-light")
     for command in (_INSTALL, ("apt-get", "update", "-qq"), _INSTALL):
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if found := shutil.which("nginx", path=path):
             return found
-    raise NginxMissingError(f"nginx cannot be installed: {done.stderr.strip()[-300:]}")
+    raise MissingToolError(f"nginx cannot be installed: {done.stderr.strip()[-300:]}")
 
 
 @contextmanager

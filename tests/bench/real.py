@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from . import loops, nginx
-from .apart import apart
+from .apart import MissingToolError, apart
 from .figures import Row, rows
 from .pairs import Sample, pairs
 from .program import Checkout, Project, Usage
@@ -86,7 +86,7 @@ def _syncs(checkout: Checkout, url: str, count: int, width: int) -> float:
     """Return the syncs of a run less those of a run with nothing to do, by the system's count."""
     strace = shutil.which("strace")
     if strace is None or _refused([strace, *_STRACE, "-o", "/dev/null", "true"]):
-        raise RuntimeError("syncs are counted with strace, which is missing or not permitted here")
+        raise MissingToolError("syncs are counted with strace, which is missing or not permitted here")
     with tempfile.TemporaryDirectory(prefix="bench-syncs-") as folder:
         project = Project(Path(folder), checkout)
         project.write(url, count, width)

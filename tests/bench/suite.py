@@ -8,8 +8,10 @@ from . import real
 from .answers import answers
 from .clients import clients
 from .figures import Row
-from .flight import flight
+from .flight import burst, flight
 from .images import images
+from .limits import limits
+from .million import million
 from .settings import Settings
 from .start import start
 from .table import table
@@ -19,7 +21,10 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "url": real.linked,
     "small": real.small,
     "syncs": real.syncs,
+    "burst": burst,
     "flight": flight,
+    "limits": limits,
+    "million": million,
     "clients": clients,
     "answers": answers,
     "images": images,

@@ -4,8 +4,9 @@ import math
 
 import pytest
 
+from .apart import MissingToolError
 from .figures import rows, table
-from .nginx import NginxMissingError
+from .limits import arrivals, most
 from .settings import Settings
 from .suite import BENCHMARKS
 
@@ -13,11 +14,11 @@ pytestmark = pytest.mark.slow
 
 
 # the others take what these take, only longer
-@pytest.mark.parametrize("name", ["answers", "images", "start", "table", "small"])
+@pytest.mark.parametrize("name", ["answers", "images", "start", "table", "small", "syncs", "limits", "million"])
 def test_short_benchmark_yields_figures(name):
     try:
         found = BENCHMARKS[name](Settings(short=True, pairs=1))
-    except NginxMissingError as error:
+    except MissingToolError as error:
         pytest.skip(str(error))
     assert found
     for row in found:
@@ -28,6 +29,18 @@ def test_short_benchmark_yields_figures(name):
             assert figure.value >= 0
     assert len({(row.what, row.how) for row in found}) == len(found)
     assert table(found).count("\n") == len(found) + 1
+
+
+def test_most_calls_in_any_window():
+    assert most([0.0, 0.5, 0.999, 1.0, 1.4, 9.0], 1.0) == 4
+    assert most([0.0, 1.0, 2.0], 1.0) == 1
+    assert most([], 1.0) == 0
+
+
+def test_arrivals_are_logged_ends_less_durations(tmp_path):
+    log = tmp_path / "access.log"
+    log.write_text("12.500 0.200 /files/small.json\n12.400 0.000 /beat\n12.300 0.100 /files/small.json\n")
+    assert arrivals(log) == [12.2, 12.3]
 
 
 def test_ratios_refer_to_the_first_row_of_a_group():

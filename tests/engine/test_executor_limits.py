@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import httpx
 import pytest
-from anyio import CapacityLimiter
 
 from batchgen.engine.executor import Executor
+from batchgen.engine.readers import Readers
 from batchgen.fault import Cause, RateLimitInfo
 from batchgen.files.source_cache import SourceCache
 from batchgen.files.spool import Spool
@@ -71,7 +71,7 @@ async def test_a_limit_reaches_the_outcome_of_an_attempt(sandbox, tmp_path):
             spool=spool,
             inputs=SourceCache(tmp_path / "inputs", spool, transport),
             root=tmp_path,
-            readers=CapacityLimiter(1),
+            readers=Readers(1),
             alarm=complain,
         )
         for name, hint in REFUSED.items():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import hashlib
 import json
 import os
@@ -12,13 +14,17 @@ import stat
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
 from batchgen.errors import StoreError
+from batchgen.files.slot import Slot
 from batchgen.files.spool import KEPT_SUFFIX, Spool
+
+from ..timing import patience
 
 ROOT = Path(__file__).parents[2]
 ID = "0123456789abcdef" * 2
@@ -43,6 +49,7 @@ def keep(spool: Spool, *pieces: bytes, status: int = 200, seal: bool = True, spa
             slot.write(piece)
         if seal:
             slot.seal()
+            slot.sync()
 
 
 BODIES = {
@@ -331,6 +338,7 @@ def test_kills_at_random_moments_leave_true_slots(tmp_path):
                 for start in range(0, len(body), 1000):
                     slot.write(body[start:start + 1000])
                 slot.seal()
+                slot.sync()
         """
     chance = random.Random(5)
     spool = Spool(tmp_path / "spool")
@@ -379,3 +387,125 @@ def test_a_scratch_starts_over_and_leaves_no_name(spool):
         assert scratch.body() == b"second"
         assert list(spool.leftover_ids()) == []
     assert list(spool._folder.iterdir()) == []
+
+
+# --- slots made in groups, and released by a thread ------------------------------------------------------------------
+
+
+async def in_group(spool: Spool, names: list[str], space: int = SPACE) -> list[Slot | BaseException]:
+    return await asyncio.gather(*(spool.open_soon(name, {"id": name}, space) for name in names), return_exceptions=True)
+
+
+async def test_slots_of_a_group_share_the_sync_of_the_folder_which_comes_last(spool, monkeypatch):
+    at_sync, syncing, go = list[list[str]](), threading.Event(), threading.Event()
+
+    def sync(folder: Path) -> None:
+        at_sync.append(sorted(path.stem for path in folder.iterdir()))
+        syncing.set()
+        assert go.wait(patience(10))
+
+    monkeypatch.setattr("batchgen.files.spool.sync_folder", sync)
+    first = spool.open_soon("first", {"id": "first"}, SPACE)
+    assert await asyncio.to_thread(syncing.wait, patience(10))
+    names = [f"{number:02}" for number in range(30)]
+    waiting = asyncio.create_task(in_group(spool, names))
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # they are queued now, while the first sync lasts
+    go.set()
+    opened = await waiting
+    assert at_sync == [["first"], sorted(["first", *names])]
+    for slot, name in zip([await first, *opened], ["first", *names], strict=True):
+        assert spool.find(name).order == {"id": name}
+        slot.close()
+
+
+async def test_a_slot_that_cannot_be_made_fails_alone(spool):
+    spool.open("taken", {"id": "taken"}, 10).close()
+    one, taken, other = await in_group(spool, ["one", "taken", "other"])
+    assert isinstance(taken, StoreError)
+    assert "Nothing was sent" in str(taken)
+    assert sorted(spool.leftover_ids()) == ["one", "other", "taken"]
+    one.close()
+    other.close()
+
+
+async def test_a_group_whose_names_are_not_durable_leaves_no_slot(spool, monkeypatch):
+    spool.open("again", {"id": "again"}, 10).close()
+
+    def broken(_folder: Path) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("batchgen.files.spool.sync_folder", broken)
+    found = await asyncio.gather(
+        spool.open_soon("a", {}, 10),
+        spool.open_soon("b", {}, 10),
+        spool.open_soon("again", {"id": "again"}, 10, replace=True),
+        return_exceptions=True,
+    )
+    assert all(isinstance(error, StoreError) and "Input/output error" in str(error) for error in found)
+    assert list(spool.leftover_ids()) == ["again"], "its first call may have been sent"
+
+
+async def test_a_slot_released_soon_is_gone_when_the_spool_is_closed(spool):
+    for number, status in enumerate((200, 200, 500)):
+        with spool.open(f"{number}", {"id": number}, SPACE) as slot:
+            slot.keep_head(status, {})
+            slot.seal()
+    alarms: list[Exception] = []
+    for number, delivered in enumerate((True, False, False)):
+        spool.release_soon(f"{number}", delivered, alarms.append)
+    await asyncio.to_thread(spool.close)
+    await asyncio.sleep(0)
+    assert [path.name for path in spool._folder.iterdir()] == ["1.kept"]
+    assert alarms == []
+
+
+async def test_a_release_that_the_disk_refuses_is_reported_and_leaves_the_slot(spool, monkeypatch):
+    keep(spool, b"x")
+
+    def broken(*_: object) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(Path, "rename", broken)
+    alarms: list[Exception] = []
+    spool.release_soon(ID, False, alarms.append)
+    await asyncio.to_thread(spool.close)
+    await asyncio.sleep(0)
+    assert [str(error) for error in alarms] == ["[Errno 5] Input/output error"]
+    assert list(spool.leftover_ids()) == [ID]
+
+
+async def test_no_slot_is_made_where_no_thread_can_be_started(spool, monkeypatch):
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with pytest.raises(StoreError, match="Nothing was sent: allow more processes"):
+        spool.open_soon(ID, ORDER, SPACE)
+    assert list(spool.leftover_ids()) == []
+
+
+def test_an_answer_has_its_seal_before_it_is_durable(spool):
+    """A kill between the last byte and the sync loses nothing: the kernel has the seal."""
+    slot = spool.open(ID, ORDER, SPACE)
+    slot.keep_head(200, HEADERS)
+    slot.write(b"{}")
+    slot.seal()
+    assert spool.find(ID).sealed
+    slot.sync()
+    slot.sync()
+    assert spool.find(ID).sealed
+    slot.close()
+
+
+ODD = {
+    "half a pair": {"prompt": "\ud800"},
+    "a huge number": {"seed": 2**70},
+    "keys that are no texts": {"extra": {1: "a"}},
+}
+
+
+@pytest.mark.parametrize("content", [*ODD.values(), {"prompt": "Zoë\n\0"}], ids=[*ODD, "usual"])
+def test_an_order_comes_back_as_json_has_it(spool, content):
+    spool.open(ID, content, 10).close()
+    assert spool.find(ID).order == json.loads(json.dumps(content))

@@ -19,7 +19,8 @@ import anyio
 import pytest
 
 from batchgen.fault import Cause, Charged, Fault, ProviderError
-from batchgen.files.spool import Slot, Spool
+from batchgen.files.slot import Slot
+from batchgen.files.spool import Spool
 from batchgen.providers.base import Call, DataUrl
 from batchgen.providers.presets import profile
 from batchgen.task import Source

@@ -22,7 +22,8 @@ import anyio.to_thread
 import pytest
 
 from batchgen import redaction
-from batchgen.files.spool import Slot, Spool
+from batchgen.files.slot import Slot
+from batchgen.files.spool import Spool
 from batchgen.providers.base import Call
 from batchgen.providers.presets import profile
 from batchgen.transport import ProviderClient, Transport, decompressed, response

@@ -1,0 +1,104 @@
+"""Exchange: the conversation about one attempt, from the slot to the outcome, and the faults that may end it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+from ..fault import Cause, Charged, Fault, ProviderError, RateLimitInfo
+from ..files.images import DamagedImageError, UnknownFormatError
+from ..files.slot import StoredAnswer
+from ..job import Attempt
+from ..providers import dialect
+from ..providers.base import Call, Conversation, Reply, Request
+from ..providers.error_mapping import request_id
+from ..providers.profile import Model, Profile
+from ..task import Usage
+from ..transport import ResponseHead, decompressed
+
+
+@dataclass(slots=True)
+class Exchange:
+    """State of one conversation; it outlives the exception that ends it."""
+
+    attempt: Attempt
+    profile: Profile = field(init=False)
+    model: Model = field(init=False)
+    conversation: Conversation = field(init=False)
+    sent: bool = False  #: the paid call may have gone out
+    status: int | None = None  #: of the answer to it, which has begun to arrive
+    head: ResponseHead | None = None
+    usage: Usage | None = None
+    limit: RateLimitInfo | None = None  #: stated in the answer just paid for, not in one that an earlier run stored
+    again: bool = False  #: a new conversation asks for the same purchase, under the same key
+    unknown_before: Fault | None = None  #: of an earlier call under the same key, which may have been carried out
+
+    @property
+    def may_have_paid(self) -> bool:
+        """Return whether an answer with a good status is here, or may be in the spool, where an earlier run left it."""
+        if self.status is None:
+            return self.attempt.resumed and not self.sent
+        return self.status < 300
+
+    @property
+    def request_id(self) -> str | None:
+        """Return the provider's id of the request, if its answer states one."""
+        return request_id(self.head.headers) if self.head else None
+
+
+def begin(exchange: Exchange, request: Request, *, after: Fault | None = None) -> Call:
+    """Begin the conversation, for the first time or *after* a fault; the key makes it the same purchase."""
+    exchange.again, exchange.unknown_before = after is not None, after
+    exchange.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)
+    return next(exchange.conversation)
+
+
+def keyed(request: Request) -> bool:
+    """Return whether the provider charges all calls under one key once."""
+    return request.profile.idempotency_header is not None
+
+
+def stored_reply(stored: StoredAnswer | None) -> Reply:
+    """Return the reply that a slot holds; raise ProviderError where it holds none."""
+    if stored is None:
+        # The slot is made, and its folder synced, before the call is sent: without a slot nothing was sent.
+        raise ProviderError(Fault(cause=Cause.UNREACHED, message="the run ended before the request was sent"))
+    if stored.status is None:
+        raise lost()
+    came = f"the run ended while the answer (HTTP {stored.status}) was arriving, after {len(stored.body)} bytes"
+    broken = None if stored.sealed else came
+    return Reply(
+        status=stored.status, headers=stored.headers, body=decompressed(stored.body, stored.headers), broken=broken
+    )
+
+
+def own_fault(exchange: Exchange, what: str) -> Fault:
+    """Return the fault of a call that a bug ended; after sending, its result is unknown."""
+    if not exchange.sent:
+        return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself, before anything was sent: {what}")
+    if exchange.status is None:
+        return replace(lost().fault, message=f"an error in batchgen itself while the answer was awaited: {what}")
+    return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself: {what}", charged=Charged.MAYBE)
+
+
+def spoiled(damages: Sequence[DamagedImageError]) -> Fault:
+    """Return the fault of pictures that were paid for and are damaged, or in a format that cannot be read here."""
+    return Fault(
+        cause=Cause.SPOILED,
+        message="; ".join(dict.fromkeys(map(str, damages))),
+        charged=Charged.YES,
+        hint="the answer is kept in the spool",
+        final=all(isinstance(error, UnknownFormatError) for error in damages),
+    )
+
+
+def lost() -> ProviderError:
+    """Return the error of a call that was sent and not answered before its run ended."""
+    return ProviderError(
+        Fault(
+            cause=Cause.UNKNOWN,
+            message="the run ended while the request was in flight",
+            charged=Charged.MAYBE,
+            hint="it may have been carried out and charged; check the provider's own log",
+        )
+    )
