@@ -36,7 +36,6 @@ from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.writer import Writer
 from ..task import Charge, Task
-from .allocator import keep_memory
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
@@ -235,7 +234,6 @@ class RunSession:
     def _executor(self, transport: Transport, spool: Spool, readers: Readers, runner: Runner) -> Executor:
         from ..engine.executor import Executor
 
-        keep_memory()
         return Executor(
             transport=transport,
             spool=spool,
