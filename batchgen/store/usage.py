@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -14,8 +15,11 @@ from .ledger import Calls, Spent, UsageLine
 from .records import Bill, StoredArtifact
 from .rows import decode_tags, listed, to_artifact
 from .tables import EPOCH, artifacts, attempts, batch_of_job, batches, jobs, ledger, micros
-from .totals import AT_RISK, bookings, bookings_by_tags
+from .totals import AT_RISK, bookings, bookings_by
 from .usage_groups import ALWAYS, GroupBy, Period, UsageSum, totals
+
+#: Seconds in a quarter of an hour.
+_QUARTER = 900
 
 
 def usage(connection: Connection, batch_id: int) -> list[UsageLine]:
@@ -30,7 +34,12 @@ def booked(
 
     Without a batch, the sums are over all batches.
     """
-    source = bookings_by_tags(period) if GroupBy.TAG in by else bookings(period)
+    more: dict[str, ColumnElement[Any]] = {}
+    if GroupBy.TAG in by:
+        more["tags"] = jobs.c.tags
+    if GroupBy.DAY in by and (time.timezone % _QUARTER or time.altzone % _QUARTER):
+        more["quarter"] = ledger.c.at  # no zone of today has such days, but a user may define one
+    source = bookings_by(period, **more) if more else bookings(period)
     kinds = (source.c.provider, source.c.model, source.c.basis)
     groups = [column.label(key) for key, column in _groups(source).items() if key in by]
     sums = [func.sum(source.c[name]).label(name) for name in _SUMS]

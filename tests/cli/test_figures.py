@@ -85,8 +85,8 @@ def test_live_state_comes_back_as_it_was_written(tmp_path):
     assert back == state or (list(back.budgets), back.jobs) == (list(BUDGETS), 20)
     assert back.waits == {"openai": "pace"}
     assert back.sums == state.sums
-    write(project, "run-1", LiveState().as_text())
-    assert read(project, "run-1") == LiveState()
+    write(project, "run-1", LiveState(stopping="now").as_text())
+    assert (read(project, "run-1").stopping, read(project, "run-1").sums) == ("now", {})
     assert read(project, "run-2") == LiveState()
     (tmp_path / ".batchgen" / "runs" / "run-1" / "live.json").write_text("{")
     assert read(project, "run-1") == LiveState()
