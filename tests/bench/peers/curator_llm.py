@@ -1,10 +1,16 @@
 """Bespoke Labs' curator on the chat API: URL, number of jobs and calls in flight as arguments."""
 
 import base64
+import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
-from bespokelabs import curator
+# The tokenizer that curator would download lies in litellm, which it installs.
+LITELLM = Path(str(find_spec("litellm").origin)).parent
+os.environ["TIKTOKEN_CACHE_DIR"] = str(LITELLM / "litellm_core_utils/tokenizers")
+
+from bespokelabs import curator  # noqa: E402
 
 
 def main(url: str, count: int, width: int) -> None:
