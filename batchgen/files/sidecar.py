@@ -13,6 +13,8 @@ from ..money import milli_credits, nano_usd, show_credits, show_usd
 from ..task import Artifact, Basis, Charge, Kind, Picture, Source, Task, Usage
 
 _TASK_FIELDS = tuple(field.name for field in fields(Task) if field.name not in ("kind", "images", "mask"))
+#: How every sidecar begins.
+_START = b'{\n  "schema_version": 1,'
 _USAGE_FIELDS = tuple(field.name for field in fields(Usage))
 
 
@@ -76,6 +78,19 @@ def describe(
         "cost_share": {"usd": show_usd((share or cost).usd), "credits": show_credits((share or cost).credits)},
     }
     return json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
+
+
+def cut_off(data: bytes) -> bool:
+    """Return whether *data* is what a power cut left of a sidecar: nothing, empty space, or its beginning."""
+    if not data.strip(b"\0") or data.startswith(b"\0"):
+        return True
+    if not (data.startswith(_START) or _START.startswith(data)):
+        return False
+    try:
+        json.loads(data)
+    except ValueError:
+        return True
+    return False
 
 
 def parse(data: bytes) -> Sidecar:
