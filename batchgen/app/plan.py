@@ -15,9 +15,11 @@ from ..errors import NotFound, Problem
 from ..learned_prices import PriceMemory
 from ..manifest import Batch
 from ..manifest.batch import Overlay
+from ..manifest.inputs import Recall
 from ..money import nano_usd
 from ..planning.compare import OnJob, compare
 from ..planning.estimate import PlanContext
+from ..planning.loaded import plan_of_loaded
 from ..planning.plan import Plan
 from ..planning.selection import Selection, absent_ids
 from ..providers.presets import preset_names
@@ -33,6 +35,7 @@ from .clock import utc_now
 from .config import keys, settings
 from .config import providers as roster
 from .deliver import Copies
+from .loads import loaded_jobs, recall_from
 from .manifests import DASH, STDIN, standard_input
 from .project import DEMO, SANDBOX_OUTPUT, Project, open_reader
 from .retry import as_stored
@@ -43,9 +46,12 @@ def read_manifest(
     path: Path,
     overlay: Overlay = Overlay(),  # noqa: B008 - frozen
     on_jobs: Callable[[int], None] = lambda _jobs: None,
+    *,
+    thorough: bool = False,
 ) -> Batch:
     """Return the batch of the manifest at *path*, with *overlay* applied; *on_jobs* gets the number of jobs so far.
 
+    If the last run loaded the same manifest and lists, their rows are only checked again if this is *thorough*.
     Raises ManifestError with all problems, and UsageError if *overlay* names an unknown provider.
     """
     content = standard_input() if path.name == DASH else None
@@ -54,7 +60,8 @@ def read_manifest(
     settings.check_providers(path.absolute().parent)
     today = datetime.now().astimezone().date()
     providers_ = stored.get("providers", {})
-    batch = manifest.load(path, providers=providers_, today=today, content=content, on_jobs=on_jobs)
+    recall: Recall = (lambda _name: None) if thorough else recall_from(project)
+    batch = manifest.load(path, providers=providers_, today=today, content=content, on_jobs=on_jobs, recall=recall)
     if batch.confirm_above is None:
         batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))
     if stored.get("budget"):
@@ -126,17 +133,24 @@ def plan(
             batch_id = reader.batch_id(batch.name)
             rows = None if batch_id is None else reader.lookup(batch_id)
         budgets = budgets_of(batch, reader, batch_id, utc_now(), own=budget, unpriced=allow_unpriced)
-        result = compare(
-            batch,
-            rows,
-            context=facts(project, batch, reader),
-            selection=selection,
-            keep_changed=keep_changed,
-            again=again,
-            alone=alone,
-            on_job=on_job,
-            changes_all=changes_all,
-        )
+        context = facts(project, batch, reader)
+        # Nothing is selected, and nothing that the job database has as it is requeued: it needs no comparison.
+        is_whole = selection.everything and on_job is None and (again is None or not (again or alone))
+        stored = loaded_jobs(reader, batch_id, batch) if is_whole and reader and batch_id is not None else None
+        if stored is not None:
+            result = plan_of_loaded(batch, stored, context)
+        else:
+            result = compare(
+                batch,
+                rows,
+                context=context,
+                selection=selection,
+                keep_changed=keep_changed,
+                again=again,
+                alone=alone,
+                on_job=on_job,
+                changes_all=changes_all,
+            )
         copies = Copies(project, batch).count_missing(reader, batch_id) if batch.copies and reader and batch_id else 0
     _require_ids(project, batch, selection, result)
     return replace(result, budgets=budgets, copies=copies)

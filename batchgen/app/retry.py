@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import anyio
@@ -18,6 +19,7 @@ from ..planning.override_marks import Overrides, overrides_of
 from ..planning.overrides import OverriddenJobs
 from ..planning.plan import Plan
 from ..providers.profile import Profile, UnknownModel
+from ..store import load_record
 from ..store.reader import Reader
 from ..store.writer import Writer
 from .clock import utc_now
@@ -38,7 +40,9 @@ def as_stored(project: Project, reader: Reader, batch: Batch) -> Batch:
         return batch
     lookup = reader.lookup(batch_id)
     batch = replace(batch, jobs=JobsWithEarlierIds(jobs=batch.jobs, table=lookup))
-    fingerprints = lookup.overridden()
+    # A load that was recorded as complete had no overrides.
+    is_recorded = reader.ask(partial(load_record.is_recorded, batch_id=batch_id))
+    fingerprints = {} if is_recorded else lookup.overridden()
     if not fingerprints:
         return batch
     before = lookup.tasks([key for key, fingerprint in fingerprints.items() if older_rule(fingerprint)])
@@ -64,7 +68,7 @@ def with_overrides(project: Project, batch: Batch, overrides: Mapping[str, Overr
         profiles[name] = _profile(project, batch, name)
     today = utc_now().astimezone().date()
     jobs = OverriddenJobs(jobs=batch.jobs, overrides=overrides, fingerprints={}, profiles=profiles, today=today)
-    return replace(batch, jobs=jobs, profiles=profiles)
+    return replace(batch, jobs=jobs, profiles=profiles, inputs=None)
 
 
 def ending_models(profiles: Mapping[str, Profile], overrides: Overrides) -> tuple[str, ...]:

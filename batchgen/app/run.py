@@ -33,6 +33,7 @@ from ..store.reader import Reader
 from ..store.writer import Writer
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
 from .lane_result import LaneResult
+from .loads import is_loaded
 from .plan import plan as make_plan
 from .preflight import require_files, require_local, require_names
 from .project import Project, command_line, hold_lock, open_reader
@@ -118,6 +119,7 @@ def prepare_run(
         reader=reader,
         writer=resources.enter_context(Writer(project.db)),
         plan=plan,
+        is_loaded=is_loaded(reader, batch),
         requeued=requeued if options.only_requeued else None,
         recovery=recovery,
         show_message=report,

@@ -36,6 +36,7 @@ from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.writer import Writer
 from ..task import Charge, Task
+from . import loads
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
@@ -78,6 +79,7 @@ class RunSession:
     reader: Reader
     writer: Writer
     plan: Plan = field(default_factory=Plan)
+    is_loaded: bool = False  #: the job database has the batch's jobs exactly as they are
     requeued: Sequence[int] | None = None  #: ids of requeued jobs, if the run sends only these
     command: str = ""  #: as typed, without secrets
     recovery: RecoveryReport | None = None  #: what the job database took in from disk
@@ -106,7 +108,7 @@ class RunSession:
         copies = CopyTask(Copies(self.project, self.batch), self.reader, batch_id, self.show_message)
         for listener in (resumed.record, sent.record, copies.record):
             runner.subscribe(listener)
-        self._prepare_folder(profiles)
+        self._prepare_folder(batch_id, profiles)
         stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop)
         async with self._backend(profiles, spool, runner) if needed else nullcontext():
             with sent.corrected():
@@ -183,9 +185,11 @@ class RunSession:
         return run_id
 
     async def _load(self, batch_id: int, now: datetime) -> Loaded:
-        return await self.writer.load(
-            batch_id, self.batch.jobs, now, keep_changed=self.options.keep_changed, revise=self.plan.revise
-        )
+        keep_changed = self.options.keep_changed
+        return await loads.load(
+            self.writer, batch_id, self.batch, now,
+            keep_changed=keep_changed, plan=self.plan, is_loaded=self.is_loaded,
+        )  # fmt: skip
 
     async def _after_recovery(
         self, batch_id: int, needed: Mapping[str, Profile], resumed: Resumed, started: datetime, *, reload: bool
@@ -208,10 +212,11 @@ class RunSession:
             spool.release(attempt_id, delivered=delivered)
         return spool
 
-    def _prepare_folder(self, profiles: Mapping[str, Profile]) -> None:
+    def _prepare_folder(self, batch_id: int, profiles: Mapping[str, Profile]) -> None:
         sweep(self.batch.folder)
         if profiles:
-            require_writable(self.batch.folder, (job.output for job in self.batch.jobs))
+            names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded)
+            require_writable(self.batch.folder, names)
 
     def _transport(self, profiles: Mapping[str, Profile]) -> Transport:
         """Return the HTTP client, whose import takes longer than a run that has nothing to send."""

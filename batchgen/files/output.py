@@ -191,7 +191,7 @@ def _try_names(folder: int, root: Path, names: Iterable[str]) -> None:
     characters, longest = set[str](), ""
     for name in names:
         characters.update(name)
-        longest = max(longest, *PurePosixPath(name).parts, key=lambda part: len(os.fsencode(part)))
+        longest = max(longest, *name.split("/"), key=lambda part: len(os.fsencode(part)))
     most = os.fpathconf(folder, "PC_NAME_MAX") - _MAX_SUFFIX
     if len(os.fsencode(longest)) > most:
         raise StoreError(

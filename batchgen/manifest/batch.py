@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from ..budget import BudgetLimit
 from ..copies import CopySpec
@@ -16,6 +16,9 @@ from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
 from ..wording import canonical
+
+if TYPE_CHECKING:
+    from .inputs import Inputs
 
 #: Hexadecimal digits of the hash in an id that was made from the prompt.
 ID_DIGITS = 16
@@ -211,6 +214,7 @@ class Batch:
     skipped: SkippedJobs = field(default_factory=SkippedJobs)  #: jobs left out because of a bad source image
     warnings: tuple[Problem, ...] = ()
     copies: tuple[CopySpec, ...] = ()  #: derived copies of every image
+    inputs: Inputs | None = None  #: what its jobs depend on; None where that cannot be compared as a whole
     overlay: Overlay = field(default_factory=Overlay)  #: options typed for one run; already applied to the fields above
 
     def under(self, overlay: Overlay) -> Batch:

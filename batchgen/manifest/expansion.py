@@ -42,7 +42,6 @@ class Expansion:
         today: date | None = None,
         *,
         skips: bool = False,
-        on_jobs: Callable[[int], None] = lambda _jobs: None,
     ) -> None:
         self._today = today
         self._photos = PhotoCheck(skips)
@@ -51,20 +50,20 @@ class Expansion:
         self._sources = Sources()
         self._used: set[str] = set()  #: variables that templates name
         entries = (entry for part in parts for entry in expand.entries(part, problems, warnings, folder))
-        self._entries = [
+        self.entries = [
             columns.resolve(entry, naming.row_variables, problems, warnings)
             for entry in volume.within(entries, problems)
         ]
         self._naming = self._checked(naming, problems)
-        self._cache = JobCache()
+        self._cache: JobCache | None = None  #: None: the jobs were not checked in this process
         self._size = 0
-        self._check(problems, warnings, on_jobs)
+        self.depends_on_images = False  #: files that do not exist yet could change warnings, or skip jobs
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[PlannedJob]:
-        return iter(self._cache) if self._cache.is_complete else self._again()
+        return self._again() if self._cache is None or not self._cache.is_complete else iter(self._cache)
 
     def _again(self) -> Iterator[PlannedJob]:
         """Make the jobs once more; raise ManifestError where the lists have changed since they were checked."""
@@ -73,13 +72,20 @@ class Expansion:
         for size, job in enumerate(self._jobs(problems, Problems(), None, PhotoCheck(self._photos.skips)), 1):  # noqa: B007
             yield job
         if problems or size != self._size:
-            changed = self._entries[0].origin().problem(
+            changed = self.entries[0].origin().problem(
                 "changed", "a list changed while it was being read", "run the command again"
             )  # fmt: skip
             raise ManifestError(problems.listed() or (changed,))
 
-    def _check(self, problems: Problems, warnings: Problems, on_jobs: Callable[[int], None]) -> None:
+    def recall(self, size: int) -> None:
+        """Take over the result of an earlier check of the same inputs, which found *size* jobs."""
+        self._size = size
+
+    def check(
+        self, problems: Problems, warnings: Problems, on_jobs: Callable[[int], None] = lambda _jobs: None
+    ) -> None:
         """Go through all jobs once and report all that is wrong with them; *on_jobs* gets their number so far."""
+        self._cache = JobCache()
         duplicates = DuplicateCheck(problems, warnings)
         with suppress(EnoughError):
             for job in self._jobs(problems, warnings, duplicates, self._photos):
@@ -89,14 +95,15 @@ class Expansion:
             if duplicates.needs_second_pass():
                 for _ in self._jobs(Problems(), Problems(), duplicates, PhotoCheck(self._photos.skips)):
                     pass
+        self.depends_on_images |= bool(self.skipped)
         self._photos.report(warnings)
-        if not self._size and not problems and self._entries:
+        if not self._size and not problems and self.entries:
             self._report_no_jobs(problems)
         if not problems:
             self._warn_of_unused(warnings)
 
     def _report_no_jobs(self, problems: Problems) -> None:
-        origin = self._entries[0].origin()
+        origin = self.entries[0].origin()
         for reason in self.skipped.reasons:
             problems.add(origin.problem("bad_source", reason))
         if not self.skipped:
@@ -122,7 +129,7 @@ class Expansion:
             today=self._today,
         )
         defaults = {id(part): _defaults(part, problems) for part in self._parts}
-        for entry in self._entries:
+        for entry in self.entries:
             template = JobTemplate(entry, defaults[id(entry.part)], problems)
             _warn_of_prompt(entry, warnings)
             self._used |= template.variables
@@ -147,12 +154,13 @@ class Expansion:
                 check.add(row)
             yield from builder.jobs(template.render(row, problems))
         if check is not None:
+            self.depends_on_images |= check.has_image_columns
             check.report(warnings)
 
     def _checked(self, naming: Naming, problems: Problems) -> Naming:
         """Return *naming*; where it names a variable that no job has, plain ids, so that the rest can be checked."""
         known = set(FILE_FIELDS)
-        for entry in self._entries:
+        for entry in self.entries:
             variables = expand.variables(entry)
             if variables is None:
                 return naming
@@ -162,13 +170,13 @@ class Expansion:
             return naming
         hint = suggest(unknown[0], sorted(known), f"there are: {', '.join(FILE_FIELDS)}, and variables")
         # A misspelt name of the file's own is one whatever variables the jobs have.
-        if nearest(unknown[0], FILE_FIELDS) or not any(entry.lacks_variables for entry in self._entries):
+        if nearest(unknown[0], FILE_FIELDS) or not any(entry.lacks_variables for entry in self.entries):
             problems.add(naming.origin.problem("template", f"no job has a variable {unknown[0]!r}", hint))
         return replace(naming, file=Template("{{ id }}"))
 
     def _warn_of_unused(self, warnings: Problems) -> None:
         used = self._used | self._naming.row_variables
-        for entry in self._entries:
+        for entry in self.entries:
             for block, names in (("vars", entry.vars), ("matrix", entry.axes), ("zip", entry.axes)):
                 for name in names:
                     origin = entry.origin().inside(block, name)
@@ -177,7 +185,7 @@ class Expansion:
                         warnings.add(origin.problem("unused", message, "use it in the prompt, or remove it"))
         # Files that include each other share variables.
         shared = {
-            id(variable): (name, variable) for entry in self._entries for name, variable in entry.part.vars.items()
+            id(variable): (name, variable) for entry in self.entries for name, variable in entry.part.vars.items()
         }
         for name, variable in shared.values():
             if name not in used:

@@ -7,6 +7,7 @@ file that includes it; the same with ``vars``. A file counts once, however often
 from __future__ import annotations
 
 import glob
+import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Mapping
@@ -48,6 +49,7 @@ class ManifestPart:
     folder: Path  #: absolute; its paths are relative to it
     places: Places
     checked: ValidationResult
+    digest: str  #: of its text
     includes: list[ManifestPart] = field(default_factory=list)
     defaults: Mapping[str, Given] = field(default_factory=dict)  #: defaults of its jobs
     vars: Mapping[str, Given] = field(default_factory=dict)  #: variables of its templates
@@ -83,7 +85,9 @@ def _read(path: Path, problems: Problems, warnings: Problems, content: bytes | N
     # One message about an API key is enough.
     problems.extend(problem for problem in checked.problems if problem.path not in spots)
     # resolve() would follow links: paths in a linked manifest are relative to the link.
-    return ManifestPart(file=path, folder=Path(os.path.abspath(path)).parent, places=places, checked=checked)  # noqa: PTH100
+    folder = Path(os.path.abspath(path)).parent  # noqa: PTH100
+    digest = hashlib.sha256(document.text.encode("utf-8", "surrogatepass")).hexdigest()
+    return ManifestPart(file=path, folder=folder, places=places, checked=checked, digest=digest)
 
 
 def _include(

@@ -23,6 +23,7 @@ class ListCheck:
         #: Columns that are no images that nothing sends; more are added with the rows that have them.
         self._checked = {*template.variables, *entry.axes, *entry.vars, *entry.part.vars}
         self._named_images: list[str] = []
+        self.has_image_columns = False  #: columns that nothing sends are named like images
         self._unused: dict[str, Row] = {}  #: the first row with an image, by column
         self._has_images = any("images" in given for given in (entry.own, entry.axes, entry.part.defaults))
 
@@ -45,6 +46,7 @@ class ListCheck:
             self._checked |= values.keys()
         if not self._named_images or row.listing is None or "images" in row.listing.mapping.names:
             return
+        self.has_image_columns = True
         for name in [name for name in self._named_images if hold_images(list(texts([values], name)), name)]:
             self._named_images.remove(name)
             self._unused[name] = row

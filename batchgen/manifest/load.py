@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 from ..errors import ManifestError
 from ..money import nano_usd
+from ..providers.profile import Profile
 from . import budgets, filenames, include
 from .batch import Batch
 from .builder import Naming
 from .deliver import copy_specs
 from .expansion import Expansion
 from .include import ManifestPart
+from .inputs import InputFiles, Inputs, Recall
 from .locations import Origin
 from .model import PARAMETERS
 from .problems import Problems
@@ -30,24 +32,38 @@ def load(
     today: date | None = None,
     content: bytes | None = None,
     on_jobs: Callable[[int], None] = lambda _jobs: None,
+    recall: Recall = lambda _name: None,
 ) -> Batch:
     """Read, validate and expand the manifest at *path*; raise ManifestError with every problem in it.
 
     *providers* are the settings of ``batchgen.yaml``, which the manifest's own override. Without *today*, there are no
     warnings of old prices. *content* is read in place of the file, for a manifest from standard input; *on_jobs* gets
-    the number of jobs so far.
+    the number of jobs so far. Where *recall* knows the same inputs, the jobs are not checked again.
     """
     problems, warnings = Problems(), Problems()
     parts = include.gather(path, problems, warnings, content)
     root = parts[0]
     manifest = root.checked.manifest
     _check_vars(parts, problems)
-    table = ProviderTable(parts, providers or {}, problems, today)
+    settings = providers or {}
+    table = ProviderTable(parts, settings, problems, today)
     name = _name(root, path, problems)
     folder = _folder(root, name, problems)
     naming = _naming(root, name, problems)
     skips = manifest.on_bad_source == "skip"
-    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=skips, on_jobs=on_jobs)
+    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=skips)
+    files = InputFiles(
+        name=name, parts=parts, entries=jobs.entries, settings=settings, today=today, warnings=warnings.listed()
+    )
+    digest = None if problems else files.digest()
+    findings = files.recalled(
+        recall, digest, lambda names: _profiles(ProviderTable(parts, settings, Problems()), names)
+    )
+    if findings is None:
+        jobs.check(problems, warnings, on_jobs)
+    else:
+        jobs.recall(findings.jobs)
+        _profiles(table, findings.providers)
     budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)
     _check_for_jobs(parts, problems)
     if problems:
@@ -65,8 +81,23 @@ def load(
         skipped=jobs.skipped,
         confirm_above=nano_usd(manifest.confirm_above),
         copies=naming.copies,
-        warnings=warnings.listed(),
+        warnings=warnings.listed() if findings is None else findings.warnings,
+        inputs=None
+        if digest is None or jobs.depends_on_images
+        else Inputs(
+            digest=digest,
+            findings=findings or files.findings(len(jobs), warnings.listed(), table.profiles),
+            is_recalled=findings is not None,
+            read_again=files.digest,
+        ),
     )
+
+
+def _profiles(table: ProviderTable, names: Iterable[str]) -> Mapping[str, Profile]:
+    """Return the profiles of a table that jobs of these providers need."""
+    for name in names:
+        table.profile(name)
+    return table.profiles
 
 
 def _naming(root: ManifestPart, name: str, problems: Problems) -> Naming:

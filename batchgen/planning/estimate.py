@@ -14,7 +14,7 @@ from datetime import date
 from typing import Any
 
 from ..learned_prices import PriceMemory
-from ..manifest.batch import PlannedJob
+from ..manifest.batch import PlannedJob, Recipe
 from ..money import show_credits, show_usd
 from ..providers.pricing import Estimate, estimate, is_stale
 from ..providers.profile import Limits, Profile
@@ -109,15 +109,19 @@ class CostEstimate:
     def add(self, jobs: Sequence[PlannedJob]) -> None:
         """Count *jobs*."""
         for (recipe, length), number in Counter((job.recipe, len(job.prompt)) for job in jobs).items():
-            for provider_and_reason in recipe.without:
-                self._without[provider_and_reason] += number
-            for name, value in recipe.dropped:
-                self._dropped[name, str(value), recipe.task.provider] += number
-            others = recipe.route.others if recipe.route else ()
-            kind = (*_kind(recipe.task), others)
-            self._kinds.setdefault(kind, recipe.task)
-            self._alternates[kind] = others
-            self._counts[kind, length] += number
+            self.count(recipe, length, number)
+
+    def count(self, recipe: Recipe, length: int, number: int) -> None:
+        """Count *number* jobs of one recipe whose prompts have this *length*."""
+        for provider_and_reason in recipe.without:
+            self._without[provider_and_reason] += number
+        for name, value in recipe.dropped:
+            self._dropped[name, str(value), recipe.task.provider] += number
+        others = recipe.route.others if recipe.route else ()
+        kind = (*_kind(recipe.task), others)
+        self._kinds.setdefault(kind, recipe.task)
+        self._alternates[kind] = others
+        self._counts[kind, length] += number
 
     def plan_fields(self) -> dict[str, Any]:
         """Return the estimates by the names of their fields in ``Plan``."""

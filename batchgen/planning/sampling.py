@@ -73,6 +73,12 @@ class Examples:
         first, last = self._first, self._last
         if first is None or last is None:
             return ()
-        between = [number for number, job in self._marks.items() if job is not first and job is not last]
-        middle = [self._marks[min(between, key=lambda number: abs(2 * number - self._count))]] if between else []
-        return (first, *middle, *([last] if self._count > 1 else []))
+        numbers = middle_numbers(self._count)
+        middle = next((job for n in numbers if (job := self._marks[n]) is not first and job is not last), None)
+        return (first, *([middle] if middle else []), *([last] if self._count > 1 else []))
+
+
+def middle_numbers(count: int) -> list[int]:
+    """Return the numbers of jobs that may serve as the example near the middle of *count*, the nearest one first."""
+    numbers = [0, *(1 << power for power in range(count.bit_length()))]
+    return sorted((number for number in numbers if number < count), key=lambda number: abs(2 * number - count))

@@ -16,6 +16,7 @@ import orjson
 from sqlalchemy import Connection
 
 from ..job import State
+from . import load_record
 from .compare_and_set import supersede
 from .connection import driver
 from .records import Loaded
@@ -78,7 +79,9 @@ class Loading:
         keep_changed: bool,
         revise: Container[str] | None,
     ) -> None:
+        load_record.forget(connection, batch_id)
         [(self._last_id,)] = driver(connection).execute(_LAST_ID)
+        self.is_exact = True  #: every row is as planned
         self._seen: set[int] = set()
         self._batch_id = batch_id
         self._now = now
@@ -147,6 +150,7 @@ class Loading:
             row, stored = _target(difference), difference.stored
             if difference.outcome == "changed":
                 revised.append(stored.id)
+            self.is_exact = self.is_exact and row == difference.planned
             if row != stored.row or stored.orphaned:
                 updates.append((*row, micros(self._now), stored.id))
         driver(connection).executemany(_UPDATE, updates)

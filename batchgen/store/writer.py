@@ -1,13 +1,14 @@
 """Writer: all changes of the job database.
 
 Every INSERT and UPDATE of batchgen is in this module, ``at_risk``, ``compare_and_set``, ``controls``, ``history``,
-``loading``, ``lost_jobs`` and ``repair``. Every update of a job is a compare-and-set: if no row changes, the job has
-changed meanwhile. (A load reads and writes in one transaction.)  Methods return when what they wrote is durable.
+``load_record``, ``loading``, ``lost_jobs`` and ``repair``. Every update of a job is a compare-and-set: if no row
+changes, the job has changed meanwhile. (A load reads and writes in one transaction.)  Methods return when what they
+wrote is durable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
@@ -23,11 +24,12 @@ from ..errors import BatchgenError, NotFound, StaleClaim
 from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
 from ..task import Artifact, Charge
-from . import at_risk, lost_jobs, repair
+from . import at_risk, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
 from .committer import Committer
 from .compare_and_set import require_current, supersede, swap
 from .history import learn
+from .load_record import LoadRecord
 from .loading import Loading
 from .records import Loaded, RecoveredAttempt, RecoveryCounts
 from .rows import to_job
@@ -78,13 +80,15 @@ class Writer:
         *,
         keep_changed: bool = False,
         revise: Container[str] | None = None,
+        record: Callable[[], LoadRecord | None] = lambda: None,
     ) -> Loaded:
         """Bring the batch's jobs up to *planned*, in that order; return how many changed.
 
         New jobs are added, changed ones revised (their files are superseded), and absent ones orphaned. With
         *keep_changed*, changed jobs that are done are left as they are. *revise*: of the changed jobs that are not
         pending, only these keys are revised. *planned* is iterated in a thread, one chunk ahead. If this is
-        interrupted between chunks, loading again completes it; nothing is orphaned before the end.
+        interrupted between chunks, loading again completes it; nothing is orphaned before the end. *record* is called
+        in a thread at the end, if every row is as planned then, and returns the record of the load.
         """
         submit, rest, total = self._committer.submit, enumerate(planned), Loaded()
         loading = await submit(partial(Loading, batch_id=batch_id, now=now, keep_changed=keep_changed, revise=revise))
@@ -97,6 +101,8 @@ class Writer:
         absent = await submit(loading.absent)
         for start in range(0, len(absent), CHUNK):
             total += await submit(partial(loading.orphan, ids=absent[start : start + CHUNK]))
+        if loading.is_exact and (load := await to_thread.run_sync(record)) is not None:
+            await submit(partial(load_record.remember, batch_id=batch_id, record=load, now=now))
         return total
 
     async def clamp_waits(self, batch_id: int, now: datetime, longest: timedelta) -> int:

@@ -52,7 +52,7 @@ def validate(session: Session, manifests: tuple[str, ...], strict: bool) -> int:
     for path in paths:
         try:
             with reading(session, path) as on_jobs:
-                batch = use_case.read_manifest(session.project(), path, on_jobs=on_jobs)
+                batch = use_case.read_manifest(session.project(), path, on_jobs=on_jobs, thorough=True)
         except ManifestError as error:
             errors += error.problems
             warnings += error.warnings

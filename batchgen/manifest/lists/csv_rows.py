@@ -10,7 +10,7 @@ from typing import Any
 from ..filenames import control
 from .dialect import NAMES, Dialect, TsvQuotes, guess_delimiter, other_delimiter, separator_line
 from .header import clean, column_names
-from .rows import BadList, Remark, Report, aliases, column_of, ignore
+from .rows import BadList, Content, Remark, Report, aliases, column_of, ignore
 from .text import ListFile
 
 #: Characters; a longer cell is a mistake, most likely a missing quote.
@@ -88,6 +88,10 @@ class CsvList:
                 row.extend([""] * (width - len(row)))
             row.extend([row[index] for index in copies])
             yield begin, dict(zip(names, row, strict=True))
+
+    def content(self) -> Content:
+        """Return the digest and the size of the file."""
+        return self._source.content()
 
     def place(self, line: int, column: str | None) -> tuple[int, int]:
         """Return line and column of a cell of the row that begins at *line*; of the row if it has no such cell."""

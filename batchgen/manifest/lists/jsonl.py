@@ -11,7 +11,7 @@ import orjson
 
 from ..messages import shown
 from .header import clean, key_name
-from .rows import Remark, Report, aliases, column_of
+from .rows import Content, Remark, Report, aliases, column_of
 from .text import ListFile
 
 _EXAMPLE = 'each line is one object, such as {"id": "a", "prompt": "A cat"}'
@@ -57,6 +57,10 @@ class JsonlList:
             for alias, column in aliases(tuple(row)):
                 row[alias] = row[column]
             yield line, row
+
+    def content(self) -> Content:
+        """Return the digest and the size of the file."""
+        return self._source.content()
 
     def place(self, line: int, column: str | None) -> tuple[int, int]:
         """Return line and column of a value in the object on *line*; of the line if the key is not found."""

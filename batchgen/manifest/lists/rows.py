@@ -7,12 +7,20 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable
+from typing import NamedTuple
 
 #: Receives one bad row: line and column (both from 1), code, message, hint.
 Report = Callable[[int, int, str, str, str], None]
 
 #: A warning about a list: code, message, hint.
 Remark = tuple[str, str, str]
+
+
+class Content(NamedTuple):
+    """The content of a list, by its digest."""
+
+    sha256: str
+    size_bytes: int
 
 
 class BadList(ValueError):

@@ -18,7 +18,7 @@ from .jsonl import JsonlList
 from .kinds import CONVERTIBLE, SUFFIXES
 from .locating import locate
 from .mapping import ColumnMap
-from .rows import BadList, Remark, Report, aliases, ignore
+from .rows import BadList, Content, Remark, Report, aliases, ignore
 from .text import ListFile, TextList
 
 _FORMATS = {
@@ -148,6 +148,10 @@ class Listing:
         if self.mapping.sources:
             rows = self.mapping.applied(rows, self.columns, self.file)
         return picked(rows, self.pick, self.file, self._idle)
+
+    def content(self) -> Content | None:
+        """Return the content of a text file; None for lists that also depend on other files, and for workbooks."""
+        return self._reader.content() if isinstance(self._reader, (CsvList, JsonlList, TextList)) else None
 
     @property
     def remarks(self) -> tuple[Remark, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bisect
 import codecs
+import hashlib
 import os
 from collections.abc import Iterator
 from typing import Any, BinaryIO
@@ -11,7 +12,7 @@ from typing import Any, BinaryIO
 from ...files.opening import OpenError, open_file
 from ..filenames import control
 from .header import clean
-from .rows import BadList, Remark, Report, ignore
+from .rows import BadList, Content, Remark, Report, ignore
 
 #: Bytes. A longer line is reported and never held in memory.
 MAX_LINE = 16_000_000
@@ -33,6 +34,15 @@ class ListFile:
     def probe(self) -> None:
         """Raise BadList if the file cannot be read at all."""
         next(self.lines(), None)
+
+    def content(self) -> Content:
+        """Return the digest and the size of the file; raise BadList where it cannot be read."""
+        with self._open() as handle:
+            hashed = hashlib.sha256()
+            while part := handle.read(_CHUNK):
+                hashed.update(part)
+            self._check_unchanged(handle)
+            return Content(hashed.hexdigest(), handle.tell())
 
     def lines(self, report: Report = ignore, start: int = 1) -> Iterator[tuple[int, str]]:
         """Yield the lines from number *start* on, with their numbers and line ends.
@@ -132,6 +142,10 @@ class TextList:
             elif not text.isspace():
                 message = "the prompt is blank: the line has only invisible characters"
                 report(line, 1, "blank", message, "remove the line")
+
+    def content(self) -> Content:
+        """Return the digest and the size of the file."""
+        return self._source.content()
 
     def place(self, line: int, column: str | None) -> tuple[int, int]:  # noqa: ARG002 - there is only one
         """Return the line and its first column."""
