@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select, update
+from sqlalchemy import Connection, Row, Select, or_, select, update
 
 from ..errors import StaleClaim
 from ..fault import Charged
@@ -19,12 +19,12 @@ from ..money import format_usd, show_credits
 from ..planning.selection import Selection
 from ..task import NOTHING, Basis, Charge
 from .queries import selected
+from .rows import listed
 from .tables import attempts, jobs, ledger
+from .totals import AT_RISK, recount
 
 #: What the message of an attempt gets when the user settles it; stored, so it must not change.
 SETTLED = "; settled by the user: "
-
-AT_RISK: ColumnElement[bool] = and_(ledger.c.charged == Charged.MAYBE.value, ledger.c.usd.is_(None))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +80,7 @@ def book(connection: Connection, *, charges: Sequence[tuple[RiskyAttempt, Charge
             raise StaleClaim(f"attempt {attempt.id} of job {attempt.key} was booked otherwise meanwhile")
         message = (attempt.message or "").partition(SETTLED)[0] + SETTLED + _found(charge)
         connection.execute(update(attempts).where(attempts.c.id == attempt.id).values(message=message))
+    recount(connection, ledger.c.attempt_id.in_(listed(attempt.id for attempt, _ in charges)))
 
 
 def _found(charge: Charge) -> str:

@@ -13,15 +13,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 import orjson
-from sqlalchemy import Connection
+from sqlalchemy import Connection, select
 
 from ..job import State
 from . import load_record
 from .compare_and_set import supersede
 from .connection import driver
 from .records import Loaded
-from .rows import PlanRow, decode_task, encode_list
-from .tables import micros
+from .rows import PlanRow, decode_task, encode_list, listed
+from .tables import attempts, ledger, micros
+from .totals import reopen
 
 if TYPE_CHECKING:
     from ..manifest.batch import PlannedJob
@@ -146,14 +147,20 @@ class Loading:
     def _update(self, connection: Connection, differences: Iterable[_Difference]) -> None:
         updates: list[tuple[object, ...]] = []
         revised: list[int] = []
+        moved: list[int] = []
         for difference in differences:
             row, stored = _target(difference), difference.stored
             if difference.outcome == "changed":
                 revised.append(stored.id)
+            if row.provider != stored.row.provider:
+                moved.append(stored.id)
             self.is_exact = self.is_exact and row == difference.planned
             if row != stored.row or stored.orphaned:
                 updates.append((*row, micros(self._now), stored.id))
         driver(connection).executemany(_UPDATE, updates)
+        if moved:
+            calls = select(attempts.c.id).where(attempts.c.job_id.in_(listed(moved)))
+            reopen(connection, ledger.c.attempt_id.in_(calls))
         if revised:
             driver(connection).executemany(_RESET, ((job_id,) for job_id in revised))
             supersede(connection, revised, self._now)

@@ -35,6 +35,7 @@ from .records import Loaded, RecoveredAttempt, RecoveryCounts
 from .rows import to_job
 from .settlement import artifact_rows, closed_attempt, ledger_row
 from .tables import artifacts, attempts, batches, jobs, ledger, runs
+from .totals import close_block_of, close_full_blocks
 
 if TYPE_CHECKING:
     from ..manifest.batch import PlannedJob
@@ -217,6 +218,7 @@ def _open_batch(connection: Connection, *, name: str, manifest: str, folder: str
 
 
 def _add_run(connection: Connection, *, row: dict[str, Any]) -> None:
+    close_full_blocks(connection)
     connection.execute(insert(runs), row)
 
 
@@ -266,13 +268,17 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
     connection.execute(_CLOSE, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
     if files := artifact_rows(settlement, now, stale=not current):
         connection.execute(insert(artifacts), files)
-    connection.execute(insert(ledger), ledger_row(attempt_row, row.batch_id, settlement, now))
+    _book(connection, ledger_row(attempt_row, row.batch_id, settlement, now))
     if not current:
         return StaleClaim(
             f"job {before.key} is {before.state} at claim {before.claim}; attempt {attempt.id} was booked"
         )
     swap(connection, before, after, now)
     return after
+
+
+def _book(connection: Connection, row: dict[str, Any]) -> None:
+    close_block_of(connection, connection.execute(insert(ledger), row).lastrowid)
 
 
 def _book_without_job(
@@ -285,7 +291,7 @@ def _book_without_job(
         return NotFound(f"{gone} Its cost could not be booked")
     if attempt_row.state == "open":
         connection.execute(_CLOSE, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
-        connection.execute(insert(ledger), ledger_row(attempt_row, batch_id, settlement, now))
+        _book(connection, ledger_row(attempt_row, batch_id, settlement, now))
     return NotFound(f"{gone} Its cost is in the ledger")
 
 
