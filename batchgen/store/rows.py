@@ -64,6 +64,44 @@ class PlanRow(NamedTuple):
         return cls._make((planned.key, planned.fingerprint, planned.output, position, *columns, task))
 
 
+class JobRow(NamedTuple):
+    """The columns of a job that make a ``Job``, and its batch."""
+
+    id: int
+    batch_id: int
+    key: str
+    task: str
+    fingerprint: str
+    output: str
+    sidecar: bool
+    tags: str
+    priority: int
+    position: int
+    state: str
+    cause: str | None
+    message: str | None
+    wanted: int
+    delivered: int
+    claim: int
+    tries: int
+    doubts: int
+    not_before: datetime | None
+    route: str | None
+
+
+class AttemptRow(NamedTuple):
+    """The columns of an attempt that its settlement needs."""
+
+    id: str
+    run_id: str
+    provider: str
+    model: str
+    state: str
+    estimate_usd: int | None
+    estimate_credits: int | None
+    started_at: datetime
+
+
 @lru_cache(1_000)
 def _of_recipe(recipe: Recipe) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return what rows of one recipe share: the columns from ``sidecar`` to ``wanted``, and the task's document."""
@@ -124,7 +162,7 @@ def decode_route(text: str) -> Route:
     return Route.of_json(json.loads(text))
 
 
-def to_job(row: Row[Any], batch: str) -> Job:
+def to_job(row: Row[Any] | JobRow, batch: str) -> Job:
     """Return the Job in a row of jobs; *batch* is its batch's name."""
     return Job(
         id=row.id,
