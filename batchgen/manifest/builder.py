@@ -37,7 +37,6 @@ _MAX_VARIANTS = 5_000
 _SENT_AS_WRITTEN = (
     *("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"),
 )
-
 #: A prompt in place of one that is wrong, for the check of the other parameters.
 _ANY_PROMPT = "a prompt"
 
@@ -102,7 +101,7 @@ class JobBuilder:
         self._warnings = warnings
         self._duplicates = duplicates
         self._today = today
-        self._variants: dict[tuple[int, bool, bool, frozenset[str], str], JobVariants] = {}
+        self._variants: dict[tuple[object, ...], JobVariants] = {}
         self._usual: tuple[object, object, JobVariants | None] = (None, None, None)  #: template and list of the last
         self._models: set[tuple[str, str]] = set()  #: provider and model of those that were warned of
 
@@ -125,7 +124,8 @@ class JobBuilder:
                 continue
             for stem in filenames.stems(output, recipe.wanted):
                 self._take("file", filenames.folded(stem), stem, job)
-                self._require_own_name(job, stem)
+                if self._naming.copies:
+                    self._require_own_name(job, stem)
             fingerprint = recipe.fingerprint(prompt)
             if first == 0 and job.row.repeat == 1:
                 self._take("request", fingerprint, fingerprint, job)
@@ -156,7 +156,7 @@ class JobBuilder:
         # The usual row of a list needs no look at its other parameters; this saves 3 microseconds of 20.
         template, listing, variants = self._usual
         is_same = job.is_usual and job.template is template and job.row.listing is listing and not job.unknown
-        if variants is not None and is_same and variants.accepts(job):
+        if variants and is_same and variants.accepts(job):
             return variants
         variants = self._find_variants(job)
         if job.is_usual and variants is not None and variants.choice.any_prompt:
