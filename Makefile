@@ -89,7 +89,7 @@ docs: setup-dev ## write the tables that come from the code into README and help
 	@"$(BIN)/python" -m tests.docs
 
 #: Measurements
-bench: setup-dev ## measure speed against a bare loop in the same run (a few minutes)
+bench: setup-dev ## measure speed against a bare loop in the same run (half an hour; ARGS="small url" for some)
 	@"$(BIN)/python" -m tests.bench $(ARGS)
 
 torture: setup-dev ## kill it in every way and count charges (ARGS="--kills 1000" for the long form)

@@ -74,6 +74,9 @@ def _asterisks(body: bytes, secret: str) -> bytes:
 
 def hidden(text: str, secrets: Iterable[str], mark: str | None = "[hidden]") -> str:
     """Return *text* with every form of *secrets* replaced by *mark* (None: by as many asterisks)."""
+    # Every form of a key is as long as the key. One with a sign in it is found in no text of letters and digits alone.
+    plain = text.isalnum()
+    secrets = [secret for secret in secrets if len(text) >= len(secret) and not (plain and not secret.isalnum())]
     for secret in sorted(secrets, key=len, reverse=True):  # a secret may be part of another one
         if len(secret) >= SHORTEST and secret.isascii():
             text = _texts(secret).sub(lambda match: "*" * len(match[0]) if mark is None else mark, text)

@@ -50,6 +50,11 @@ class Task:
     seed: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)  #: sent unchanged
 
+    @property
+    def weight(self) -> int:
+        """Return how many images the request counts as under a limit on images: source images count too."""
+        return self.n + len(self.images)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:

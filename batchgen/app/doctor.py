@@ -305,12 +305,15 @@ def _database(project: Project) -> Iterator[Finding]:
     if revision != migrate.HEAD:
         migrate.refuse_unknown(project.db, revision)
     health = maintenance.examine(project.db)
-    if health.problems:
+    if health.only_totals:
+        text = f"{project.db}: {health.problems[0]}. batchgen db vacuum adds up the ledger again"
+        yield Finding("job table", text, "note")
+    elif health.problems:
         hint = "batchgen db recover MANIFEST rebuilds it"
         yield Finding("job table", f"{project.db} is damaged: {health.problems[0]}. {hint}", "bad", 1)
-        return
-    upgrade = "" if revision == migrate.HEAD else "; the next run upgrades it"
-    yield Finding("job table", f"{project.db} is intact, {health.rows.get('jobs', 0):,} jobs{upgrade}")
+    else:
+        upgrade = "" if revision == migrate.HEAD else "; the next run upgrades it"
+        yield Finding("job table", f"{project.db} is intact, {health.rows.get('jobs', 0):,} jobs{upgrade}")
 
 
 def _terminal(_project: Project) -> Iterator[Finding]:

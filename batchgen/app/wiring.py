@@ -27,7 +27,7 @@ from ..files.spool import Scratch, Spool
 from ..manifest import Batch
 from ..planning.plan import Plan
 from ..providers.key_destinations import destinations_of
-from ..providers.pricing import estimate
+from ..providers.pricing import highest
 from ..providers.profile import Profile, Retry
 from ..providers.retry_after import MAX_WAIT
 from ..providers.validation import translate
@@ -271,7 +271,7 @@ class RunSession:
         )
 
     def _highest_estimate(self, task: Task) -> Charge:
-        return estimate(task, self.batch.profiles[task.provider].find(task.model)[1]).high
+        return highest(task, self.batch.profiles[task.provider].find(task.model)[1])
 
     def _default_policy(self) -> Policy:
         """Return the policy for calls to a provider that is no longer in the manifest: as patient as for the others."""
@@ -309,7 +309,7 @@ class RunSession:
             run_id=run_id,
             command=self.command,
             began=started,
-            status=replace(status, presence=look(self.project, self.reader, status.batch)),
+            status=replace(status, presence=look(self.project, self.reader, status.batch, status.counts.images)),
             lanes=[
                 LaneResult.of(
                     lane,

@@ -5,7 +5,7 @@ This module knows jobs, lanes, a backend and the job database; it knows neither 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,7 @@ from ..store.reader import Reader
 from ..store.records import AttemptRecord, StoredArtifact
 from ..store.writer import Writer
 from ..task import Artifact, Basis, Charge, Task, Usage
+from .clearance import Clearance
 from .lane import Lane
 from .limits.gate import Gate
 from .retry import Policy, judge
@@ -35,10 +36,15 @@ KEY_LIFE = timedelta(hours=23)
 Listener = Callable[[Lane, "OpenAttempt", Settlement | None], None]
 
 
+#: Awaited before each time that a paid request is written: returns when the limits have room for it, and has counted
+#: it then. Raises ProviderError if it must not be sent any more.
+Ready = Callable[[], Awaitable[None]]
+
+
 class Backend(Protocol):
     """Carries attempts out, here or elsewhere; idempotent by attempt id, and never repeats a paid call by itself."""
 
-    async def run(self, attempt: Attempt) -> Outcome:
+    async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
         """Carry *attempt* out and return its outcome; raise StoreError if the place itself fails (disk full, ...)."""
         ...
 
@@ -76,6 +82,7 @@ class AttemptRunner:
     unreadable: UnreadableAnswer | None = None  #: the first answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
+    _last: tuple[Job, str, Task, Charge] | None = None  #: the last result of ``_priced`` and what it was asked for
 
     def __post_init__(self) -> None:
         self.reservations = Reservations(self.wallet, self.prices)
@@ -83,19 +90,17 @@ class AttemptRunner:
     def why_refused(self, lane: Lane, job: Job) -> str | None:
         """Return why no budget allows one more attempt by *lane*, in words; None where all do."""
         self.reservations.renew(self.now())
-        task = self._task(job, lane.provider)
-        return self.reservations.why_refused(task, self.estimate(task))
+        return self.reservations.why_refused(*self._priced(job, lane.provider))
 
     def refusing_limit(self, lane: Lane, job: Job) -> BudgetLimit | None:
         """Return the limit of money that refuses one more attempt by *lane*; None where all budgets allow it."""
-        task = self._task(job, lane.provider)
-        return self.reservations.refusing(task, self.estimate(task))
+        return self.reservations.refusing(*self._priced(job, lane.provider))
 
     def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
         """Reserve the money for one attempt at *job* by *lane*."""
-        order = self._order(job, self._task(job, lane.provider), self.new_id(), job.claim + 1)
-        attempt = replace(order, account=lane.account)
-        estimate = self.reservations.reserve(attempt.id, attempt.task, self.estimate(attempt.task))
+        task, listed = self._priced(job, lane.provider)
+        attempt = self._order(job, task, self.new_id(), job.claim + 1, lane.account)
+        estimate = self.reservations.reserve(attempt.id, task, listed)
         return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
 
     async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
@@ -113,23 +118,26 @@ class AttemptRunner:
         except StoreError as error:
             self.on_failure(error)
             return None
-        opened = replace(prepared, job=claimed)
+        opened = OpenAttempt(job=claimed, attempt=attempt, estimate=estimate)
         self._notify(lane, opened, None)
         return opened
 
-    async def execute(self, lane: Lane, opened: OpenAttempt, sent_at: float) -> Job | None:
+    async def execute(self, lane: Lane, opened: OpenAttempt, clearance: Clearance) -> Job | None:
         """Carry a claimed job to its next state and return it; None if the attempt stays open."""
         recorded = False
         try:
-            outcome = await self.backend.run(opened.attempt)
-            lane.record_outcome(opened.job, outcome, sent_at, self.spread())
+            outcome = await self.backend.run(opened.attempt, clearance.ready)
+            if clearance.unsent:
+                lane.withdrawn(clearance.sent_at)
+            else:
+                lane.record_outcome(opened.job, outcome, clearance.sent_at, self.spread())
             recorded = True
             with CancelScope(shield=True):
                 return await self._settle(lane, opened, outcome)
         except UnreadableAnswer as error:
             # Other jobs continue; this attempt stays open until a later version can read its answer.
             self.unreadable = self.unreadable or error
-            lane.record_unreadable(opened.job, sent_at, str(error))
+            lane.record_unreadable(opened.job, clearance.sent_at, str(error))
             recorded = True
         except (StoreError, OSError) as error:
             # The attempt stays open and its answer in the spool: the next run finishes it.
@@ -137,7 +145,7 @@ class AttemptRunner:
         finally:
             self.reservations.answer_read(opened.attempt.id)
             if not recorded:
-                lane.ended(sent_at)
+                lane.ended(clearance.sent_at)
         return None
 
     async def recover(self, batch_id: int, lanes: Sequence[Lane]) -> None:
@@ -166,11 +174,12 @@ class AttemptRunner:
         fresh = self.now() - record.started_at < KEY_LIFE
         # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
         same = own_lane.account == record.account and own_lane.models.matches(record.model)
-        order = self._order(job, task, record.id, record.claim)
-        attempt = replace(order, account=own_lane.account, resumed=True, key_valid=fresh and same)
+        order = self._order(job, task, record.id, record.claim, own_lane.account)
+        attempt = replace(order, resumed=True, key_valid=fresh and same)
         opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
+        clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
         try:
-            outcome = await self.backend.run(attempt)
+            outcome = await self.backend.run(attempt, clearance.ready)
             await self._settle(
                 own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
             )
@@ -180,14 +189,22 @@ class AttemptRunner:
         except (StoreError, OSError) as error:
             self.on_failure(error)
 
+    def _priced(self, job: Job, provider: str) -> tuple[Task, Charge]:
+        """Return the task of one more attempt at *job* and what it may cost; a lane asks for both up to three times."""
+        if self._last is None or self._last[0] is not job or self._last[1] != provider:
+            task = self._task(job, provider)
+            self._last = job, provider, task, self.estimate(task)
+        return self._last[2:]
+
     def _task(self, job: Job, provider: str) -> Task:
-        return replace(self.translate(job.task, provider), n=job.wanted - job.delivered)
+        task, missing = self.translate(job.task, provider), job.wanted - job.delivered
+        return task if task.n == missing else replace(task, n=missing)
 
     def _task_of(self, job: Job, record: AttemptRecord) -> Task:
         """Return the task of a call to a provider that is no longer in the manifest."""
         return replace(job.task, provider=record.provider, model=record.model, n=job.wanted - job.delivered)
 
-    def _order(self, job: Job, task: Task, attempt_id: str, claim: int) -> Attempt:
+    def _order(self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None) -> Attempt:
         """Return an attempt at *task*: the images that *job* still lacks."""
         return Attempt(
             id=attempt_id,
@@ -196,6 +213,7 @@ class AttemptRunner:
             batch=self.batch,
             key=job.key,
             task=task,
+            account=account,
             fingerprint=job.fingerprint,
             folder=self.folder,
             output=job.output,

@@ -57,8 +57,9 @@ class Backlog:
 
         *far*: rather a job far from the previous ones, to distinguish trouble of the provider from that of a few jobs.
         """
-        async with self._filling:
-            await self._fill(now)
+        if self._filling.locked() or self._needs_reading(now):
+            async with self._filling:
+                await self._fill(now)
         retry = next(filter(may, self._retries.values()), None)
         new = next(filter(may, reversed(self._new.values()) if far else self._new.values()), None)
         if far and new is not None:
@@ -104,9 +105,20 @@ class Backlog:
         """Return whether due jobs are in memory."""
         return bool(self._new or self._retries)
 
+    def _needs_reading(self, now: datetime) -> bool:
+        """Return whether the job database may hold jobs that should be in memory."""
+        if self.state is BacklogState.UNREAD or self._is_stale(now):
+            return True
+        if not self._new and self.state is BacklogState.MORE:
+            return True
+        return not self._retries and self.retry_at is not None and self.retry_at <= now
+
+    def _is_stale(self, now: datetime) -> bool:
+        return self._read_at is not None and now - self._read_at > STALE and self.has_due
+
     async def _fill(self, now: datetime) -> None:
         """Read the job database where nothing is in memory; jobs may be returned during each read."""
-        if self._read_at is not None and now - self._read_at > STALE and self.has_due:
+        if self._is_stale(now):
             self.state = BacklogState.UNREAD
             self._new.clear()
             self._retries.clear()

@@ -15,6 +15,7 @@ from ..providers.error_mapping import request_id
 from ..providers.profile import Model, Profile
 from ..task import Usage
 from ..transport import ResponseHead, decompressed
+from .attempts import Ready
 
 
 @dataclass(slots=True)
@@ -22,6 +23,7 @@ class Exchange:
     """State of one conversation; it outlives the exception that ends it."""
 
     attempt: Attempt
+    ready: Ready
     profile: Profile = field(init=False)
     model: Model = field(init=False)
     conversation: Conversation = field(init=False)
@@ -32,6 +34,11 @@ class Exchange:
     limit: RateLimitInfo | None = None  #: stated in the answer just paid for, not in one that an earlier run stored
     again: bool = False  #: a new conversation asks for the same purchase, under the same key
     unknown_before: Fault | None = None  #: of an earlier call under the same key, which may have been carried out
+
+    async def clear(self) -> None:
+        """Wait until the limits have room for the request; when this returns, it may go out."""
+        await self.ready()
+        self.sent = True
 
     @property
     def may_have_paid(self) -> bool:

@@ -35,6 +35,7 @@ from ..providers.ratelimit_headers import read_rate_limit
 from ..providers.validation import as_sent, deadline
 from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
+from .attempts import Ready
 from .exchange import Exchange, begin, keyed, own_fault, spoiled, stored_reply
 from .readers import Readers
 
@@ -57,12 +58,12 @@ class Executor:
     sandbox: bool = False  #: a sandbox run, as its sidecars state
     _dumps: dict[tuple[int, int, str], _Dump] = field(default_factory=dict)
 
-    async def run(self, attempt: Attempt) -> Outcome:
-        """Carry *attempt* out, once, and return its outcome.
+    async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
+        """Carry *attempt* out, once, and return its outcome; *ready* is awaited right before its request is written.
 
         Raises StoreError if this machine cannot store or publish the answer; all other errors are in the outcome.
         """
-        exchange = Exchange(attempt)
+        exchange = Exchange(attempt, ready)
         try:
             return await self._converse(exchange)
         except ProviderError as error:
@@ -122,9 +123,12 @@ class Executor:
                     return await self.readers.run(partial(self._feed, exchange, error))
                 return await self.readers.run(partial(self._read, exchange, head, scratch))
         with await self._slot(exchange) as slot:
-            exchange.sent = True
             try:
                 exchange.head = await self._send(exchange, client, call, slot, request)
+            except BaseException:
+                if not (exchange.sent or exchange.again):
+                    slot.discard()  # To the next run, a slot without an answer means that the call may have been sent.
+                raise
             finally:
                 exchange.status = slot.status
             self.arrived(exchange.attempt.id)
@@ -171,7 +175,7 @@ class Executor:
         while True:
             tries -= 1
             try:
-                return await client.send(call, slot, deadline(request.task, request.profile))
+                return await client.send(call, slot, deadline(request.task, request.profile), exchange.clear)
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not tries:
                     raise

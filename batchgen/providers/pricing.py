@@ -94,6 +94,11 @@ def estimate(task: Task, model: Model) -> Estimate:
     return Estimate(low=_guess(task, model, 0), expected=_guess(task, model, 1), high=_guess(task, model, 2))
 
 
+def highest(task: Task, model: Model) -> Charge:
+    """Return the high figure of ``estimate``: what is reserved before *task* is sent."""
+    return _guess(with_assumptions(task, model), model, 2)
+
+
 def with_assumptions(task: Task, model: Model) -> Task:
     """Return *task* as the provider carries it out: unset fields get the value that is sent, or that it documents."""
     rules = model.rules(task.kind)

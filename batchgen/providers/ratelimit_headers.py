@@ -67,6 +67,8 @@ def _slowness(limit: RateLimitInfo) -> tuple[bool, float, bool]:
 
 
 def _limits(headers: Mapping[str, str]) -> Iterator[RateLimitInfo]:
+    if not any("ratelimit" in name for name in headers):
+        return
     policies = list(_policies(headers))
     yield from policies
     windows = {policy.limit: policy.window_seconds for policy in policies if not policy.concurrent}

@@ -75,6 +75,7 @@ class SentSources:
 
     urls: frozenset[str]  #: URLs of the source images, without percent-encoding
     hashes: frozenset[str]  #: SHA-256 of the source images that are local files
+    sizes: frozenset[int | None]  #: of the same images, in bytes; only what has such a size needs to be hashed
     text: str  #: all text in which the user may have written a URL
 
     @classmethod
@@ -84,6 +85,7 @@ class SentSources:
         return cls(
             urls=frozenset(unquote(source.url) for source in sources if source.url),
             hashes=frozenset(source.sha256 for source in sources if source.sha256),
+            sizes=frozenset(source.size_bytes for source in sources if source.sha256),
             text="\n".join([task.prompt, *strings(task.extra)]),
         )
 
@@ -94,7 +96,8 @@ class SentSources:
 
     def holds(self, data: bytes) -> bool:
         """Return whether *data* is a source image."""
-        return bool(self.hashes) and hashlib.sha256(data).hexdigest() in self.hashes
+        possible = len(data) in self.sizes or None in self.sizes
+        return possible and hashlib.sha256(data).hexdigest() in self.hashes
 
     def is_echo(self, image: FoundImage) -> bool:
         """Return whether *image* is one that the request sent."""

@@ -137,17 +137,17 @@ def translate(task: Task, profile: Profile) -> Task:
 
     Sizes, spellings and formats are fitted when the request is made; ``check`` reports whatever still does not fit.
     """
-    task = replace(task, provider=profile.name)
     try:
         name, model = profile.find(task.model or None)
     except UnknownModel:
-        return task
-    task = replace(task, model=name)
+        return replace(task, provider=profile.name)
     rules = model.rules(task.kind)
-    dropped: dict[str, Any] = {
+    changes: dict[str, Any] = {
         field: None for field in HARMLESS if rules and getattr(task, field) is not None and field not in rules.fields
     }
-    return replace(task, **dropped) if dropped else task
+    if (task.provider, task.model) != (profile.name, name):
+        changes |= {"provider": profile.name, "model": name}
+    return replace(task, **changes) if changes else task
 
 
 def wire_fields(task: Task, model: Model, rules: Rules) -> dict[str, Any]:

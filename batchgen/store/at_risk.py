@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, and_, or_, select, update
+from sqlalchemy import Connection, Row, Select, or_, select, update
 
 from ..errors import StaleClaim
 from ..fault import Charged
@@ -19,12 +19,12 @@ from ..money import format_usd, show_credits
 from ..planning.selection import Selection
 from ..task import NOTHING, Basis, Charge
 from .queries import selected
-from .tables import attempts, jobs, ledger
+from .rows import listed
+from .tables import attempts, batch_of_job, jobs, ledger
+from .totals import AT_RISK, recount
 
 #: What the message of an attempt gets when the user settles it; stored, so it must not change.
 SETTLED = "; settled by the user: "
-
-AT_RISK: ColumnElement[bool] = and_(ledger.c.charged == Charged.MAYBE.value, ledger.c.usd.is_(None))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +53,9 @@ class RiskyAttempt:
 
 def attempts_at_risk(connection: Connection, batch_id: int, selection: Selection) -> list[RiskyAttempt]:
     """Return the attempts of the selected jobs that may have been charged, in the order in which they were sent."""
-    rows = connection.execute(_ATTEMPTS.where(*selected(batch_id, selection), AT_RISK).order_by(attempts.c.started_at))
-    return [_attempt(row) for row in rows]
+    chosen = selected(batch_id, selection, batch=batch_of_job)
+    wanted = _ATTEMPTS.where(ledger.c.batch_id == batch_id, AT_RISK, *chosen).order_by(attempts.c.started_at)
+    return [_attempt(row) for row in connection.execute(wanted)]
 
 
 def attempts_to_settle(connection: Connection, job_id: int) -> list[RiskyAttempt]:
@@ -80,6 +81,7 @@ def book(connection: Connection, *, charges: Sequence[tuple[RiskyAttempt, Charge
             raise StaleClaim(f"attempt {attempt.id} of job {attempt.key} was booked otherwise meanwhile")
         message = (attempt.message or "").partition(SETTLED)[0] + SETTLED + _found(charge)
         connection.execute(update(attempts).where(attempts.c.id == attempt.id).values(message=message))
+    recount(connection, ledger.c.attempt_id.in_(listed(attempt.id for attempt, _ in charges)))
 
 
 def _found(charge: Charge) -> str:

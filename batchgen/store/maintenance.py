@@ -9,9 +9,12 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy.exc import DBAPIError
+
 from ..errors import StoreError, UsageError
 from ..files.atomic import place
-from .connection import copy_to, explain
+from . import totals
+from .connection import copy_to, explain, reading, writing
 
 _PATIENCE = 30.0
 _TABLES = ("batches", "jobs", "attempts", "artifacts", "ledger", "runs")
@@ -23,6 +26,7 @@ class Health:
 
     problems: tuple[str, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
+    only_totals: bool = False  #: the only problem is in sums, which ``vacuum`` adds up again
 
 
 def examine(path: Path) -> Health:
@@ -37,9 +41,23 @@ def examine(path: Path) -> Health:
                 problems.append(f"{table} row {row} refers to a missing row of {parent}")
             for table in _TABLES:
                 rows[table] = dbapi.execute(f"SELECT count(*) FROM {table}").fetchone()[0]  # noqa: S608 - our own names
+            has_totals = dbapi.execute("SELECT 1 FROM sqlite_master WHERE name = 'ledger_totals'").fetchone()
     except sqlite3.Error as error:
         problems.append(str(error))
-    return Health(problems=tuple(problems), rows=rows)
+    only_totals = False
+    if not problems and has_totals and (blocks := _differing_blocks(path)):
+        only_totals = True
+        problems.append(f"the sums that `usage` reads differ from the ledger in {blocks:,} of its blocks")
+    return Health(problems=tuple(problems), rows=rows, only_totals=only_totals)
+
+
+def _differing_blocks(path: Path) -> int:
+    engine = reading(path)
+    try:
+        with engine.connect() as connection:
+            return totals.differing(connection)
+    finally:
+        engine.dispose()
 
 
 def is_whole(path: Path) -> bool:
@@ -73,14 +91,23 @@ def backup(path: Path, target: Path) -> int:
 
 
 def vacuum(path: Path) -> tuple[int, int]:
-    """Rewrite the database without gaps; return its size before and after. The caller must hold the run lock."""
+    """Rewrite the database without gaps, and add up the ledger again; return its size before and after.
+
+    The caller must hold the run lock.
+    """
     before = path.stat().st_size
+    engine = writing(path)
     try:
+        with engine.begin() as connection:
+            totals.rebuild(connection)
+        engine.dispose()
         with closing(sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)) as dbapi:
             dbapi.execute("VACUUM")
             dbapi.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    except sqlite3.Error as error:
+    except (sqlite3.Error, DBAPIError) as error:
         raise explain(error, path) from error
+    finally:
+        engine.dispose()
     return before, path.stat().st_size
 
 

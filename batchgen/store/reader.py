@@ -44,7 +44,7 @@ from .queries import (
 from .records import AttemptRecord, Batch, Bill, DeliveredFile, DueFilter, Run, StoredArtifact, UnknownAttempt
 from .repair import attempt_of_supplied_file, unknown_attempt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
-from .tables import artifacts, attempts, batches, jobs, runs
+from .tables import artifacts, attempts, batch_of_job, batches, jobs, runs
 from .usage import bills, booked, calls, spent, usage
 from .usage_groups import ALWAYS, Period, UsageQuery, UsageSum
 
@@ -140,7 +140,7 @@ class Reader:
     def open_attempts(self, batch_id: int) -> list[tuple[Job, AttemptRecord]]:
         """Return the attempts that a killed run left open, with their jobs."""
         with self._open() as connection:
-            left = select(attempts).join(jobs).where(text("attempts.state = 'open'"), jobs.c.batch_id == batch_id)
+            left = select(attempts).join(jobs).where(text("attempts.state = 'open'"), batch_of_job == batch_id)
             records = [to_attempt(row) for row in connection.execute(left.order_by(attempts.c.started_at)).mappings()]
             owners = {record.job_id: _job(connection, jobs.c.id == record.job_id) for record in records}
         return [(job, record) for record in records if (job := owners[record.job_id]) is not None]

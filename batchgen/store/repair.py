@@ -33,6 +33,7 @@ from .compare_and_set import swap
 from .records import RecoveredAttempt, RecoveryCounts, UnknownAttempt
 from .rows import artifact_row, encode_task, to_job
 from .tables import EPOCH, artifacts, attempts, jobs, ledger, micros
+from .totals import recount
 
 #: The run id of attempts that were recovered from disk.
 RECOVERED = "recovered"
@@ -52,6 +53,7 @@ def drop(connection: Connection, *, before: Job, after: Job, free: bool, now: da
             ledger.c.attempt_id.in_(select(attempts.c.id).where(*_unknown_attempts(before.id)))
         )
         connection.execute(settled.values(**nothing, at_risk_usd=None, at_risk_credits=None))
+        recount(connection, ledger.c.attempt_id.in_(select(attempts.c.id).where(attempts.c.job_id == before.id)))
     return after
 
 
@@ -99,6 +101,7 @@ def adopt(connection: Connection, *, before: Job, attempt_id: str, file: Artifac
         delivered = {"state": "delivered", "cause": None, "message": SUPPLIED}
         connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(**delivered))
         _settle_unknown(connection, row)
+        recount(connection, ledger.c.attempt_id == attempt_id)
     after = _counted(connection, before, file, now)
     if after is None:
         raise NotFound(f"job {before.key} is {before.state} and lacks no file")
@@ -189,6 +192,9 @@ def _job(connection: Connection, batch_id: int, trace: RecoveredAttempt, now: da
         dates = {"orphaned_at": now, "created_at": now, "updated_at": now}
         whole = facts | zeros | dates | {"batch_id": batch_id, "key": trace.key, "sidecar": True, "tags": "[]"}
         connection.execute(insert(jobs).values(**whole))
+        from .load_record import forget  # it needs the manifest's classes, which `status` must not load
+
+        forget(connection, batch_id)
         row = connection.execute(named).one()
     return to_job(row, "")
 

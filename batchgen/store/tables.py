@@ -126,8 +126,13 @@ Index(
 )
 #: Failures are few: finding them must not read a million delivered jobs.
 Index("jobs_cause", jobs.c.batch_id, jobs.c.cause, sqlite_where=text("state = 'failed'"))
+#: Jobs with overrides of an earlier retry; see ``fingerprint.OVERRIDDEN``.
+Index("jobs_overridden", jobs.c.batch_id, sqlite_where=text("instr(fingerprint, '+')"))
 #: Orphaned jobs are missing from ``jobs_lane``.
 Index("jobs_orphaned", jobs.c.batch_id, sqlite_where=text("orphaned_at IS NOT NULL"))
+
+#: The batch of jobs that another table leads to. By the plain column, SQLite would search all jobs of the batch first.
+batch_of_job = jobs.c.batch_id + 0
 
 attempts = Table(
     "attempts",
@@ -191,7 +196,8 @@ ledger = Table(
     Column("input_tokens", Integer),
     Column("output_tokens", Integer),
 )
-Index("ledger_lane", ledger.c.batch_id, ledger.c.provider, ledger.c.model)
+#: Attempts at risk are few, and ``unknown`` must not read a million settled ones.
+Index("ledger_at_risk", ledger.c.batch_id, sqlite_where=text("charged = 'maybe' AND usd IS NULL"))
 
 #: Sums over closed blocks of the ledger, grouped by all columns before ``attempts``; see ``totals``.
 ledger_totals = Table(
@@ -217,7 +223,7 @@ ledger_totals = Table(
     Column("unpriced", Integer, nullable=False),
     Column("unestimated", Integer, nullable=False),
     Column("at_risk", Integer, nullable=False),
-    Column("last_sent_at", Instant, nullable=False),
+    Column("last_sent_at", Instant),
 )
 
 #: The last complete load of each batch: what was read, and what its plan needs besides the rows.

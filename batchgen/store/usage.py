@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Row, and_, case, func, or_, select, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Integer, Row, Subquery, case, func, select, text, type_coerce
 
+from ..job import State
 from .ledger import Calls, Spent, UsageLine
 from .records import Bill, StoredArtifact
 from .rows import decode_tags, listed, to_artifact
-from .tables import EPOCH, artifacts, attempts, batches, jobs, ledger, micros
+from .tables import EPOCH, artifacts, attempts, batch_of_job, batches, jobs, ledger, micros
+from .totals import AT_RISK, bookings, bookings_by
 from .usage_groups import ALWAYS, GroupBy, Period, UsageSum, totals
 
-_UNPRICED = and_(ledger.c.charged != "no", ledger.c.usd.is_(None))
-_UNKNOWN = and_(ledger.c.charged == "maybe", ledger.c.usd.is_(None))
+#: Seconds in a quarter of an hour.
+_QUARTER = 900
 
 
 def usage(connection: Connection, batch_id: int) -> list[UsageLine]:
@@ -31,13 +34,20 @@ def booked(
 
     Without a batch, the sums are over all batches.
     """
-    kinds = (ledger.c.provider, ledger.c.model, ledger.c.basis)
-    groups = [column.label(key) for key, column in _GROUPS.items() if key in by]
-    source = ledger.join(attempts).join(jobs) if GroupBy.TAG in by else ledger
-    source = source.join(batches, batches.c.id == ledger.c.batch_id) if GroupBy.BATCH in by else source
-    grouped = select(*kinds, *_SUMS, *groups).select_from(source).where(*_within(period)).group_by(*kinds, *groups)
+    more: dict[str, ColumnElement[Any]] = {}
+    if GroupBy.TAG in by:
+        more["tags"] = jobs.c.tags
+    if GroupBy.DAY in by and (time.timezone % _QUARTER or time.altzone % _QUARTER):
+        more["quarter"] = ledger.c.at  # no zone of today has such days, but a user may define one
+    source = bookings_by(period, **more) if more else bookings(period)
+    kinds = (source.c.provider, source.c.model, source.c.basis)
+    groups = [column.label(key) for key, column in _groups(source).items() if key in by]
+    sums = [func.sum(source.c[name]).label(name) for name in _SUMS]
+    grouped = select(*kinds, *sums, *groups).group_by(*kinds, *groups)
+    if GroupBy.BATCH in by:
+        grouped = grouped.join(batches, batches.c.id == source.c.batch_id)
     if batch_id is not None:
-        grouped = grouped.where(ledger.c.batch_id == batch_id)
+        grouped = grouped.where(source.c.batch_id == batch_id)
     return [_booked(row) for row in connection.execute(grouped)] + _in_flight(connection, batch_id, by)
 
 
@@ -54,7 +64,7 @@ def _in_flight(connection: Connection, batch_id: int | None, by: Sequence[GroupB
     )
     going = select(*kinds, *numbers, *groups).select_from(source).where(_OPEN).group_by(*kinds, *groups)
     if batch_id is not None:
-        going = going.where(jobs.c.batch_id == batch_id)
+        going = going.where(batch_of_job == batch_id)
     return [_booked(row) for row in connection.execute(going)]
 
 
@@ -72,14 +82,18 @@ def _booked(row: Row[Any]) -> UsageSum:
 
 
 def of_run(connection: Connection, batch_id: int, run_id: str) -> dict[str, dict[str, int]]:
-    """Return what a run did so far, by provider: its jobs by state, images, nano-USD and milli-credits."""
+    """Return what a run did so far, by provider: its jobs by state, images, nano-USD and milli-credits.
+
+    This reads every attempt of the batch.
+    """
     newest = select(attempts.c.provider, jobs.c.state, func.count()).select_from(attempts.join(jobs))
     newest = newest.where(attempts.c.run_id == run_id, jobs.c.batch_id == batch_id, attempts.c.claim == jobs.c.claim)
     sums: dict[str, dict[str, int]] = {}
     for provider, state, count in connection.execute(newest.group_by(attempts.c.provider, jobs.c.state)):
-        sums.setdefault(provider, {})[state] = count
-    money = select(ledger.c.provider, func.sum(ledger.c.images), func.sum(ledger.c.usd), func.sum(ledger.c.credits))
-    money = money.where(ledger.c.batch_id == batch_id, ledger.c.run_id == run_id).group_by(ledger.c.provider)
+        sums.setdefault(provider, {})["in_flight" if state == State.RUNNING.value else state] = count
+    source = bookings()
+    money = select(source.c.provider, *(func.sum(source.c[name]) for name in ("images", "usd", "credits")))
+    money = money.where(source.c.batch_id == batch_id, source.c.run_id == run_id).group_by(source.c.provider)
     for provider, images, usd, credits_ in connection.execute(money):
         sums.setdefault(provider, {}).update(images=images, usd=usd or 0, credits=credits_ or 0)
     return sums
@@ -92,19 +106,18 @@ def calls(
 
     Without a batch, the calls of all batches are counted.
     """
-    outcome = func.coalesce(attempts.c.cause, attempts.c.state)
-    kinds = (attempts.c.provider, jobs.c.provider, outcome)
-    source = attempts.join(jobs)
-    counts = select(*kinds, func.count())
-    if period != ALWAYS:
-        source, within = source.outerjoin(ledger), and_(*_within(period))
-        counts = counts.where(or_(within, _OPEN) if in_flight else within)
+    source = bookings(period)
+    counts = select(source.c.provider, source.c.home, source.c.outcome, func.sum(source.c.attempts))
+    counts = counts.where(source.c.home != "")
+    going = select(attempts.c.provider, jobs.c.provider, attempts.c.state, func.count())
+    going = going.select_from(attempts.join(jobs)).where(_OPEN)
     if batch_id is not None:
-        counts = counts.where(jobs.c.batch_id == batch_id)
-    counts = counts.select_from(source).group_by(*kinds).order_by(attempts.c.provider, func.count().desc())
-    return [
-        Calls(provider=who, home=home, outcome=how, count=count) for who, home, how, count in connection.execute(counts)
-    ]
+        counts, going = counts.where(source.c.batch_id == batch_id), going.where(batch_of_job == batch_id)
+    rows = list(connection.execute(counts.group_by(source.c.provider, source.c.home, source.c.outcome)))
+    if in_flight:
+        rows += connection.execute(going.group_by(attempts.c.provider, jobs.c.provider, attempts.c.state))
+    found = [Calls(provider=who, home=home, outcome=how, count=count) for who, home, how, count in rows]
+    return sorted(found, key=lambda group: (group.provider, -group.count, group.home, group.outcome))
 
 
 def spent(
@@ -117,30 +130,23 @@ def spent(
     until: datetime | None = None,
 ) -> Spent:
     """Return what counts against budgets; None does not restrict."""
-    unpriced = and_(_UNPRICED, *(column.is_(None) for column in (ledger.c.credits, ledger.c.at_risk_usd)))
+    source = bookings(Period(since=since, until=until))
+    names = ("usd", "credits", "at_risk_usd", "at_risk_credits")
     settled = select(
-        _sum(ledger.c.usd).label("usd"),
-        _sum(ledger.c.credits).label("credits"),
-        _sum(ledger.c.at_risk_usd).label("at_risk_usd"),
-        _sum(ledger.c.at_risk_credits).label("at_risk_credits"),
-        _count(unpriced).label("unpriced"),
+        *(_sum(source.c[name]).label(name) for name in names), _sum(source.c.unestimated).label("unpriced")
     )
     going = select(
         _sum(attempts.c.estimate_usd).label("open_usd"), _sum(attempts.c.estimate_credits).label("open_credits")
     )
     going = going.select_from(attempts.join(jobs)).where(_OPEN)
     for value, booked_column, open_column in (
-        (batch_id, ledger.c.batch_id, jobs.c.batch_id),
-        (provider, ledger.c.provider, attempts.c.provider),
-        (run_id, ledger.c.run_id, attempts.c.run_id),
+        (batch_id, source.c.batch_id, batch_of_job),
+        (provider, source.c.provider, attempts.c.provider),
+        (run_id, source.c.run_id, attempts.c.run_id),
     ):
         if value is not None:
             settled, going = settled.where(booked_column == value), going.where(open_column == value)
-    if since is not None:
-        # An open attempt is booked when it ends, so that it counts in full whenever it was sent.
-        settled = settled.where(ledger.c.at >= since)
-    if until is not None:
-        settled = settled.where(ledger.c.at < until)
+    # An open attempt is booked when it ends, so that it counts in full whenever it was sent.
     return Spent(**connection.execute(settled).mappings().one(), **connection.execute(going).mappings().one())
 
 
@@ -153,7 +159,8 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
         files.setdefault(row.job_id, []).append(to_artifact(row))
     # With max(), SQLite returns the other columns of the row that has the maximum.
     last = (attempts.c.provider, func.max(attempts.c.claim))
-    risk = (_count(_UNKNOWN), func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
+    at_risk = func.coalesce(func.sum(case((AT_RISK, 1), else_=0)), 0)
+    risk = (at_risk, func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
     costs = (
         select(attempts.c.job_id, func.count(), func.sum(ledger.c.usd), func.sum(ledger.c.credits), *risk, *last)
         .select_from(attempts.outerjoin(ledger))
@@ -178,49 +185,34 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
 _OPEN = text("attempts.state = 'open'")
 
 
-_SECONDS = type_coerce(ledger.c.at, Integer) // micros(EPOCH + timedelta(seconds=1))
+def _groups(source: Subquery) -> dict[GroupBy, ColumnElement[Any]]:
+    """Return the columns by which bookings are grouped; days are in this machine's time zone."""
+    seconds = type_coerce(source.c.quarter, Integer) // micros(EPOCH + timedelta(seconds=1))
+    return {
+        GroupBy.DAY: func.date(seconds, "unixepoch", "localtime"),
+        GroupBy.RUN: source.c.run_id,
+        GroupBy.BATCH: batches.c.name,
+    } | ({GroupBy.TAG: source.c.tags} if "tags" in source.c else {})
 
-#: Columns by which ledger rows and open attempts are grouped; days are in this machine's time zone.
-_GROUPS: dict[GroupBy, ColumnElement[Any]] = {
-    GroupBy.DAY: func.date(_SECONDS, "unixepoch", "localtime"),
-    GroupBy.TAG: jobs.c.tags,
-    GroupBy.RUN: ledger.c.run_id,
-    GroupBy.BATCH: batches.c.name,
-}
+
 _OPEN_GROUPS: dict[GroupBy, ColumnElement[Any]] = {
     GroupBy.TAG: jobs.c.tags,
     GroupBy.RUN: attempts.c.run_id,
     GroupBy.BATCH: batches.c.name,
 }
-
-
-def _within(period: Period) -> list[ColumnElement[bool]]:
-    since = [] if period.since is None else [ledger.c.at >= period.since]
-    return since if period.until is None else [*since, ledger.c.at < period.until]
+_SUMS = (
+    "attempts",
+    "images",
+    "input_tokens",
+    "output_tokens",
+    "credits",
+    "usd",
+    "at_risk_usd",
+    "at_risk_credits",
+    "unpriced",
+    "at_risk",
+)
 
 
 def _sum(column: ColumnElement[int | None]) -> ColumnElement[int]:
     return func.coalesce(func.sum(column), 0)
-
-
-def _count(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.coalesce(func.sum(case((condition, 1), else_=0)), 0)
-
-
-_SUMS = (
-    func.count().label("attempts"),
-    *(
-        func.sum(column).label(column.name)
-        for column in (
-            ledger.c.images,
-            ledger.c.input_tokens,
-            ledger.c.output_tokens,
-            ledger.c.credits,
-            ledger.c.usd,
-            ledger.c.at_risk_usd,
-            ledger.c.at_risk_credits,
-        )
-    ),
-    _count(_UNPRICED).label("unpriced"),
-    _count(_UNKNOWN).label("at_risk"),
-)

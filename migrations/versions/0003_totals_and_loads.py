@@ -10,8 +10,31 @@ revision = "0003"
 down_revision = "0002"
 
 
+#: Sums of the rows of the ledger by blocks of 1,000; the last block is left out unless it is full.
+FILL = """
+INSERT INTO ledger_totals
+SELECT
+    (ledger.id - 1) / 1000, ledger.batch_id, ledger.run_id, ledger.provider, ledger.model,
+    coalesce(jobs.provider, ''), coalesce(attempts.cause, attempts.state, ''), ledger.basis,
+    ledger.at - ledger.at % 900000000,
+    count(*), sum(images), sum(input_tokens), sum(output_tokens), sum(credits), sum(usd),
+    sum(at_risk_usd), sum(at_risk_credits),
+    sum(charged != 'no' AND usd IS NULL),
+    sum(charged != 'no' AND usd IS NULL AND credits IS NULL AND at_risk_usd IS NULL),
+    sum(charged = 'maybe' AND usd IS NULL),
+    max(attempts.started_at)
+FROM ledger LEFT JOIN attempts ON attempts.id = ledger.attempt_id LEFT JOIN jobs ON jobs.id = attempts.job_id
+WHERE ledger.id <= (SELECT max(id) FROM ledger) / 1000 * 1000
+GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
+"""
+
+
 def upgrade() -> None:
     op.create_index("jobs_orphaned", "jobs", ["batch_id"], sqlite_where=sa.text("orphaned_at IS NOT NULL"))
+    op.create_index("jobs_overridden", "jobs", ["batch_id"], sqlite_where=sa.text("instr(fingerprint, '+')"))
+    op.drop_index("ledger_lane", "ledger")  # ``ledger_totals`` answers what it was for
+    at_risk = "charged = 'maybe' AND usd IS NULL"
+    op.create_index("ledger_at_risk", "ledger", ["batch_id"], sqlite_where=sa.text(at_risk))
     op.create_table(
         "loads",
         sa.Column("batch_id", sa.Integer, sa.ForeignKey("batches.id"), primary_key=True),
@@ -32,8 +55,7 @@ def upgrade() -> None:
             sa.Column(name, sa.Integer)
             for name in ("input_tokens", "output_tokens", "credits", "usd", "at_risk_usd", "at_risk_credits")
         ),
-        *(
-            sa.Column(name, sa.Integer, nullable=False)
-            for name in ("unpriced", "unestimated", "at_risk", "last_sent_at")
-        ),
+        *(sa.Column(name, sa.Integer, nullable=False) for name in ("unpriced", "unestimated", "at_risk")),
+        sa.Column("last_sent_at", sa.Integer),
     )
+    op.execute(FILL)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import stat
+import time
 import warnings
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from batchgen import redaction
 from batchgen.files import log
+from tests.timing import patience
 
 CANARY = "pk.canary/4711+Zq8vT3xW9pL5"
 SIGNED = "https://cdn.example/a.png?X-Signature=abcdef&Expires=9"
@@ -87,6 +89,30 @@ def test_it_rotates_and_keeps_few(tmp_path, monkeypatch):
     assert [file.name for file in files] == ["batchgen.jsonl", *(f"batchgen.jsonl.{n + 1}" for n in range(log.OLDER))]
     assert all(file.stat().st_size <= 2_000 and stat.S_IMODE(file.stat().st_mode) == 0o600 for file in files)
     assert lines(tmp_path)[-1]["job"] == "job-199"
+
+
+def test_gathered_lines_are_written_soon_and_before_an_error_in_order(tmp_path):
+    with log.logging_to(wanted(tmp_path)):
+        for number in range(3):
+            log.event("settled", job=number)
+        log.event("failed", logging.ERROR, job=3)
+        assert [line["job"] for line in lines(tmp_path)] == [0, 1, 2, 3], "an error is not waited for"
+        log.event("settled", job=4)
+        end = time.monotonic() + patience(10)
+        while len(lines(tmp_path)) < 5 and time.monotonic() < end:
+            time.sleep(0.05)
+        assert [line["job"] for line in lines(tmp_path)] == [0, 1, 2, 3, 4]
+        log.event("settled", job=5)
+    assert [line["job"] for line in lines(tmp_path)] == [0, 1, 2, 3, 4, 5], "nothing is lost at the end"
+
+
+def test_the_size_counts_what_an_earlier_log_left(tmp_path, monkeypatch):
+    monkeypatch.setattr(log, "SIZE", 2_000)
+    for number in range(6):
+        with log.logging_to(wanted(tmp_path)):
+            log.event("settled", job=number, message="x" * 500)
+    older = [json.loads(line)["job"] for line in (tmp_path / "logs" / "batchgen.jsonl.1").read_text().splitlines()]
+    assert (older, [line["job"] for line in lines(tmp_path)]) == ([0, 1, 2], [3, 4, 5])
 
 
 @pytest.mark.parametrize("broken", ["folder", "full"])

@@ -13,6 +13,7 @@ from batchgen.app.config.keys import ApiKeys
 from batchgen.app.project import Project
 from batchgen.app.run_options import RunOptions
 from batchgen.app.wiring import RunSession
+from batchgen.engine.attempts import Ready
 from batchgen.engine.runner import Runner
 from batchgen.fault import Cause, Fault
 from batchgen.job import Attempt, Missed, Outcome
@@ -34,7 +35,8 @@ class Provider:
         self.calls: Counter[str] = Counter()
         self.slow_went, self.last_came = anyio.Event(), anyio.Event()
 
-    async def run(self, attempt: Attempt) -> Outcome:
+    async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
+        await ready()
         self.calls[attempt.key] += 1
         if attempt.key == "slow":
             self.slow_went.set()

@@ -1,4 +1,4 @@
-"""``python -m tests.bench [NAME ...] [--against DIR] [--short] [--json]``: one table at the end.
+"""``python -m tests.bench [NAME ...] [--against DIR] [--short] [--json | --markdown]``: one table at the end.
 
 The machine is shared and noisy: trust ratios and CPU, not times. Nothing here fails for being slow.
 """
@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
 import time
 from pathlib import Path
 
 from .apart import MissingToolError
 from .figures import Row, table
-from .meter import cores
 from .program import Checkout
+from .report import machine, page
 from .settings import Settings
-from .suite import BENCHMARKS
+from .suite import BENCHMARKS, ON_REQUEST
 
 
 def main() -> None:
-    """Run the benchmarks that were asked for, or all."""
+    """Run the benchmarks that were asked for, or all but the longest."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
     parser.add_argument("--short", action="store_true", help="seconds instead of minutes; the figures mean nothing")
@@ -30,9 +29,24 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, metavar="N", help="jobs of a case, instead of its own number")
     parser.add_argument("--rows", type=int, default=1_000_000, metavar="N", help="rows of the large table")
     parser.add_argument("--json", action="store_true", help="print JSON on stdout")
+    parser.add_argument("--markdown", action="store_true", help="print the page RESULTS.md on stdout")
+    parser.add_argument("--from", nargs="+", type=Path, metavar="FILE", dest="files", help="take figures from --json")
     given = parser.parse_args()
     if unknown := set(given.names) - set(BENCHMARKS):
         parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}")
+    where, found = _earlier(given.files) if given.files else (machine(), _measure(given))
+    if given.json:
+        print(json.dumps({"where": where, "rows": [row.as_json() for row in found]}, indent=1))
+    elif given.markdown:
+        print(page(found, where), end="")
+    else:
+        print(
+            f"{where}; in square brackets: lowest and highest;\nin round ones: the ratio to the first row of a case\n"
+        )
+        print(table(found))
+
+
+def _measure(given: argparse.Namespace) -> list[Row]:
     settings = Settings(
         short=given.short,
         pairs=given.pairs,
@@ -41,20 +55,24 @@ def main() -> None:
         rows=given.rows,
     )
     found: list[Row] = []
-    began = time.monotonic()
-    for name in given.names or BENCHMARKS:
-        print(f"{name} ...", file=sys.stderr, flush=True)
+    for name in given.names or [name for name in BENCHMARKS if name not in ON_REQUEST]:
+        began = time.monotonic()
         try:
             found += BENCHMARKS[name](settings)
         except MissingToolError as error:
             print(f"{name}: skipped: {error}", file=sys.stderr)
-    where = f"Python {platform.python_version()}, {platform.system()} {platform.release()}, {cores()} cores"
-    if given.json:
-        print(json.dumps({"where": where, "rows": [row.as_json() for row in found]}, indent=1))
-        return
-    print(f"{where}; {time.monotonic() - began:.0f} s; in square brackets: lowest and highest of {given.pairs};")
-    print("in round ones: the ratio to the first row of each group\n")
-    print(table(found))
+        print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    return found
+
+
+def _earlier(files: list[Path]) -> tuple[str, list[Row]]:
+    """Return what earlier runs printed as JSON; a case that is in several files is taken from the last one."""
+    documents = [json.loads(file.read_text(encoding="utf-8")) for file in files]
+    cases: dict[str, list[Row]] = {}
+    for document in documents:
+        rows = [Row.from_json(row) for row in document["rows"]]
+        cases |= {what: [row for row in rows if row.what == what] for what in dict.fromkeys(row.what for row in rows)}
+    return documents[-1]["where"], [row for rows in cases.values() for row in rows]
 
 
 if __name__ == "__main__":

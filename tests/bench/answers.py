@@ -14,6 +14,7 @@ from typing import Any, cast
 import anyio
 from PIL import Image
 
+from batchgen.engine.attempts import Ready
 from batchgen.engine.executor import Executor
 from batchgen.engine.readers import Readers
 from batchgen.files.images import examine
@@ -171,7 +172,8 @@ class _Canned:
     def client(self, _: str, __: str | None = None, ___: Profile | None = None) -> _Canned:
         return self
 
-    async def send(self, _: Call, slot: Slot, __: float) -> ResponseHead:
+    async def send(self, _: Call, slot: Slot, __: float, ready: Ready) -> ResponseHead:
+        await ready()
         head = _arrive(slot, self.pieces)
         slot.seal()
         return head
@@ -189,7 +191,7 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
             readers=Readers(2),
             alarm=_refuse,
         )
-        outcome = await workshop.run(_attempt(folder, number))
+        outcome = await workshop.run(_attempt(folder, number), _at_once)
         assert isinstance(outcome, Delivered), outcome
         spool.release(f"{number:032x}", delivered=True)
 
@@ -198,6 +200,10 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
         for number in range(count):
             await one(number, pieces)
     return meter.took(count)
+
+
+async def _at_once() -> None:
+    """Let a request go."""
 
 
 def _refuse(error: OSError) -> None:

@@ -23,10 +23,14 @@ class Figure:
     ratio: float | None
     samples: tuple[float, ...] = ()
 
-    def __str__(self) -> str:
+    @property
+    def plain(self) -> str:
+        """The number with its spread and unit, without the ratio."""
         spread = f" [{_short(min(self.samples))} to {_short(max(self.samples))}]" if len(self.samples) > 1 else ""
-        ratio = "" if self.ratio is None else f" ({_short(self.ratio)}x)"
-        return f"{_short(self.value)}{spread} {self.unit}{ratio}"
+        return f"{_short(self.value)}{spread} {self.unit}"
+
+    def __str__(self) -> str:
+        return self.plain if self.ratio is None else f"{self.plain} ({_short(self.ratio)}x)"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +50,15 @@ class Row:
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> Row:
+        figures = {
+            name: Figure(**document[name] | {"samples": tuple(document[name]["samples"])})
+            for name in _COLUMNS
+            if document[name]
+        }
+        return cls(**{name: document[name] for name in ("what", "how", "against")}, **figures)
 
 
 def rows(what: str, cases: Mapping[str, Mapping[str, Measure]], against: str | None = None) -> list[Row]:

@@ -27,7 +27,7 @@ def burst(settings: Settings) -> list[Row]:
             order = {"url": f"{url}/hold/{width}", "count": width, "width": width}
             took = apart(loops.inline, **order)
             cases: dict[str, dict[str, Measure]] = {
-                "a bare loop": {"cpu": (took["cpu_ms"], "ms/image"), "space": (took["peak_mb"], "MB at the peak")}
+                "a bare loop": {"cpu": (took["cpu_ms"], "ms/image"), "space": (took["resident_mb"], "MB at the peak")}
             }
             for checkout in settings.checkouts:
                 cases[checkout.name] = _burst(checkout, str(order["url"]), width)

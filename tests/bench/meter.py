@@ -20,6 +20,7 @@ class Meter:
     seconds = 0.0
     cpu = 0.0
     peak = 0  #: bytes above what was resident before
+    resident = 0  #: bytes at the peak
 
     def __enter__(self) -> Self:
         with suppress(OSError):
@@ -34,7 +35,8 @@ class Meter:
     ) -> None:
         self.seconds = time.perf_counter() - self._began
         self.cpu = time.process_time() - self._cpu
-        self.peak = max(0, _peak() - self._resident)
+        self.resident = _peak()
+        self.peak = max(0, self.resident - self._resident)
 
     def took(self, count: int) -> dict[str, float]:
         """Return the figures of *count* pieces of work, as plain data."""
@@ -42,6 +44,7 @@ class Meter:
             "per_second": count / self.seconds,
             "cpu_ms": 1000 * self.cpu / count,
             "peak_mb": round(self.peak / 1e6, 1),
+            "resident_mb": round(self.resident / 1e6, 1),
         }
 
 

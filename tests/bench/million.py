@@ -8,7 +8,7 @@ from pathlib import Path
 
 from . import nginx
 from .figures import Measure, Row, rows
-from .program import Checkout, Project
+from .program import Checkout, Project, Usage
 from .settings import Settings
 
 #: What is measured, in this order: each command finds what those before it left.
@@ -33,22 +33,26 @@ def million(settings: Settings) -> list[Row]:
     with nginx.serve(side=64) as far:
         taken = {checkout.name: commands(checkout, f"{far.url}/small", count) for checkout in settings.checkouts}
     found: list[Row] = []
-    for command in next(iter(taken.values())):
-        cases = {name: measures[command] for name, measures in taken.items()}
+    for command in _PENDING | _FINISHED:
+        cases = {name: measures(usages[command]) for name, usages in taken.items()}
         found += rows(f"{count:,} rows: {command}", cases)
     return found
 
 
-def commands(checkout: Checkout, url: str, count: int) -> dict[str, dict[str, Measure]]:
-    """Return CPU and peak memory by command."""
+def measures(usage: Usage) -> dict[str, Measure]:
+    """Return what one command took, start included."""
+    return {"cpu": (usage.cpu, "s"), "space": (usage.peak / 1e6, "MB")}
+
+
+def commands(checkout: Checkout, url: str, count: int) -> dict[str, Usage]:
+    """Return what each command took."""
     found = {}
     with tempfile.TemporaryDirectory(prefix="bench-rows-") as folder:
         project = Project(Path(folder), checkout)
         project.write_list(url, count)
         for stage in (_PENDING, _FINISHED):
             for name, words in stage.items():
-                took = project.batchgen(*words)
-                found[name] = {"cpu": (took.cpu, "s"), "space": (took.peak / 1e6, "MB")}
+                found[name] = project.batchgen(*words)
             if stage is _PENDING:
                 _finish(project)
     return found

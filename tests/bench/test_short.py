@@ -1,12 +1,17 @@
 """Every benchmark still yields figures. How good they are is no test's business."""
 
+import json
 import math
+import xml.etree.ElementTree as ET
 
 import pytest
 
+from . import svg
 from .apart import MissingToolError
-from .figures import rows, table
+from .figures import Row, rows, table
+from .goals import GOALS
 from .limits import arrivals, most
+from .report import page
 from .settings import Settings
 from .suite import BENCHMARKS
 
@@ -14,7 +19,9 @@ pytestmark = pytest.mark.slow
 
 
 # the others take what these take, only longer
-@pytest.mark.parametrize("name", ["answers", "images", "start", "table", "small", "syncs", "limits", "million"])
+@pytest.mark.parametrize(
+    "name", ["answers", "clients", "images", "start", "table", "small", "syncs", "limits", "plots"]
+)
 def test_short_benchmark_yields_figures(name):
     try:
         found = BENCHMARKS[name](Settings(short=True, pairs=1))
@@ -29,6 +36,7 @@ def test_short_benchmark_yields_figures(name):
             assert figure.value >= 0
     assert len({(row.what, row.how) for row in found}) == len(found)
     assert table(found).count("\n") == len(found) + 1
+    assert [Row.from_json(json.loads(json.dumps(row.as_json()))) for row in found] == found
 
 
 def test_most_calls_in_any_window():
@@ -55,3 +63,28 @@ def test_ratios_of_pairs_are_those_of_the_same_turn():
     bare, ours = rows("a", {"bare": {"cpu": ([1.0, 10.0, 2.0], "ms")}, "ours": {"cpu": ([2.0, 30.0, 4.0], "ms")}})
     assert str(bare.cpu) == "2 [1 to 10] ms (1x)"
     assert str(ours.cpu) == "4 [2 to 30] ms (2x)"
+
+
+def test_goals_show_what_was_measured():
+    found = rows(
+        "2.6 MB PNG by URL, 64 in flight, 300 images",
+        {
+            "a bare loop": {"speed": ([10.0, 20.0], "images/s"), "cpu": ([4.0, 4.0], "ms/image")},
+            "batchgen": {"speed": ([9.0, 16.0], "images/s"), "cpu": ([8.0, 8.0], "ms/image")},
+        },
+    )
+    lines = page(found, "2 cores").splitlines()
+    assert sum("| not in this run |" in line for line in lines) == len(GOALS) - 1
+    [line] = [line for line in lines if line.startswith("| the same by URL |")]
+    assert line.endswith("| 12.5 [9 to 16] images/s (0.85x), 8 [8 to 8] ms/image (2x) |")
+
+
+def test_svg_shows_every_line_within_its_panel(tmp_path):
+    lines = {"a loop": [(1, 0.5), (5000, 0.7)], "batchgen": [(1, 8.0), (70, 3.0), (5000, 2.5)]}
+    svg.write(tmp_path / "x.svg", [svg.Panel("CPU", "calls", "ms", lines)])
+    root = ET.parse(tmp_path / "x.svg").getroot()
+    texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"CPU", "calls", "ms", "a loop", "batchgen", "1", "1 k"} <= texts
+    points = [element for element in root.iter("{http://www.w3.org/2000/svg}circle") if element.get("r") == "3"]
+    assert len(points) == 5
+    assert all(0 < float(point.get("cx")) < 460 and 0 < float(point.get("cy")) < 330 for point in points)

@@ -75,15 +75,15 @@ async def test_a_limit_reaches_the_outcome_of_an_attempt(sandbox, tmp_path):
             alarm=complain,
         )
         for name, hint in REFUSED.items():
-            first = await workshop.run(order(name, tmp_path, 1))
+            first = await workshop.run(order(name, tmp_path, 1), at_once)
             assert isinstance(first, Delivered), first
             told = RateLimitInfo(limit=20, remaining=19, reset_seconds=3, window_seconds=60)
             assert first.limit == (told if name == "openai" else None)
-            kept = await workshop.run(replace(order(name, tmp_path, 1), resumed=True))
+            kept = await workshop.run(replace(order(name, tmp_path, 1), resumed=True), at_once)
             assert isinstance(kept, Delivered), "an answer in the spool is finished"
             assert kept.limit is None, "and says nothing of how the limit stands today"
             exhaust(sandbox.base_url(name), name)
-            late = await workshop.run(order(name, tmp_path, 2))
+            late = await workshop.run(order(name, tmp_path, 2), at_once)
             assert isinstance(late, Missed)
             assert late.fault.cause is Cause.THROTTLED
             assert (late.fault.retry_after is None) == (name == "aimlapi")
@@ -94,6 +94,10 @@ async def test_a_limit_reaches_the_outcome_of_an_attempt(sandbox, tmp_path):
                 assert 0 < found.reset_seconds <= 61
                 found = RateLimitInfo(limit=found.limit, remaining=found.remaining)
             assert found == hint
+
+
+async def at_once() -> None:
+    """Let a request go."""
 
 
 def exhaust(base_url: str, name: str) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import anyio
 
+from batchgen.engine.attempts import Ready
 from batchgen.fault import Charged, Fault, ProviderError, RateLimitInfo
 from batchgen.job import Attempt, Delivered, Missed, Outcome
 from batchgen.providers.base import Reply
@@ -30,12 +31,17 @@ class Simulated:
     servers: Mapping[str, Server]
     profiles: Mapping[str, Profile]
 
-    async def run(self, attempt: Attempt) -> Outcome:
+    async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
         """Return what came of *attempt*."""
         server = self.servers[attempt.task.provider]
         profile = self.profiles[attempt.task.provider]
         if attempt.resumed:
             return _left_over(server, attempt)
+        try:
+            await server.connect()
+            await ready()
+        except ProviderError as error:
+            return _missed(error)
         seconds = deadline(attempt.task, profile)
         with anyio.move_on_after(seconds):
             images = attempt.task.n + len(attempt.task.images)

@@ -88,6 +88,8 @@ class Nature:
     median: float = 45.0  #: seconds for an image
     sigma: float = 0.4  #: of the log-normal distribution around it
     transit: float = 0.1  #: seconds on the way to the provider, at most
+    connect: float = 0.0  #: seconds until a connection is made, at most
+    stalls: Sequence[tuple[float, float]] = ()  #: (start, seconds): no connection is made in between, then all at once
     weather: Mapping[Said, float] = field(default_factory=dict)  #: shares of calls that end so by chance
     outages: Sequence[Outage] = ()
     funds: int | None = None  #: images that can be paid for
@@ -134,6 +136,13 @@ class Server:
     heard: set[str] = field(default_factory=set)  #: attempts whose answer the client has whole
     sold: int = 0  #: images charged
     _busy: list[float] = field(default_factory=list)  #: when each call under way ends
+
+    async def connect(self) -> None:
+        """Make one connection."""
+        await anyio.sleep(self.chance.random() * self.nature.connect)
+        for start, seconds in self.nature.stalls:
+            if start <= self.clock.seconds < start + seconds:
+                await anyio.sleep(start + seconds - self.clock.seconds)
 
     async def serve(self, attempt: str, job: str, images: int) -> Answer:
         """Take one call and return its answer; may be cancelled, which the provider does not notice."""

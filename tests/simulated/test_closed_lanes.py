@@ -6,6 +6,7 @@ from contextlib import suppress
 
 import pytest
 
+from batchgen.engine.attempts import Ready
 from batchgen.engine.lane import Closure
 from batchgen.errors import UnreadableAnswer
 from batchgen.fault import Cause, Charged, Fault, Scope
@@ -75,9 +76,9 @@ def test_unreadable_answers_close_the_lane_across_runs(tmp_path, monkeypatch):
     sad = night(tmp_path, wishes(40, "openai"), {"openai": QUICK})
     real = Simulated.run
 
-    async def unreadable(self: Simulated, attempt: Attempt) -> Outcome:
+    async def unreadable(self: Simulated, attempt: Attempt, ready: Ready) -> Outcome:
         if not attempt.resumed:
-            await real(self, attempt)
+            await real(self, attempt, ready)
         raise UnreadableAnswer(f"job {attempt.key}: a paid answer could not be read")
 
     monkeypatch.setattr(Simulated, "run", unreadable)

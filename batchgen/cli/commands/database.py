@@ -35,7 +35,7 @@ def check(session: Session) -> int:
 
     project = session.project()
     health = database.check(project)
-    lines = [f"{project.db}: {'damaged' if health.problems else 'ok'}"]
+    lines = [f"{project.db}: {'ok' if not health.problems else 'sums differ' if health.only_totals else 'damaged'}"]
     lines += [f"          {problem}" for problem in health.problems]
     if health.rows:
         lines.append("rows      " + ", ".join(f"{number} {name}" for name, number in health.rows.items()))
@@ -43,8 +43,11 @@ def check(session: Session) -> int:
     session.print({**document, "rows": dict(health.rows)}, lines)
     if health.problems and not session.as_json:
         flags = project.command_flags().flags
-        what = "moves it aside and builds a new one from files and spool"
-        output.say(f"next      batchgen db recover{flags} MANIFEST    {what}")
+        if health.only_totals:
+            output.say(f"next      batchgen db vacuum{flags}    adds up the ledger again")
+        else:
+            what = "moves it aside and builds a new one from files and spool"
+            output.say(f"next      batchgen db recover{flags} MANIFEST    {what}")
     return 1 if health.problems else 0
 
 
@@ -82,7 +85,7 @@ def upgrade(session: Session) -> int:
 @command("vacuum", "batchgen db vacuum")
 @sandbox
 def vacuum(session: Session) -> int:
-    """Return unused space of the job database to the disk.
+    """Return unused space of the job database to the disk, and add up its ledger again.
 
     Needs as much free space as the database takes while it works.
     """

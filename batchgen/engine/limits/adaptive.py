@@ -9,6 +9,7 @@ Where everything is refused the rate stays, and only the waits grow. No clock: t
 from __future__ import annotations
 
 import math
+from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,7 +65,8 @@ class Controller:
     *ceiling* is the configured rate in requests per second (None: nothing is configured), *concurrency* the
     configured width, *start* the first rate to try without a ceiling, *waits* the shortest and the longest wait where
     everything is refused and the provider names none.
-    Report each call twice: ``sent``, then ``answered`` or ``throttled`` with the time at which it was sent.
+    Report each call when it is let go (``sent``) and when it is ``written``, then as ``answered`` or ``throttled`` with
+    the time at which it was written, or else as ``withdrawn``.
     """
 
     def __init__(
@@ -83,8 +85,8 @@ class Controller:
         self._stated_width = math.inf
         self._images = 1.0  #: images per request, on average
         self._in_flight = 0
-        self._taken = deque[float]()  #: when the latest calls that were not refused went out
-        self._last_sent = -math.inf
+        self._taken = deque[float]()  #: when the latest calls that were not refused went out, in order
+        self._last_sent = self._last_written = -math.inf
         self._tempo = 1.0  #: average time between two calls, in units of what the rate asks for
         self._doubled_at = -math.inf
         self._tolerance = TOLERATED  #: refusals that are still tolerated
@@ -127,7 +129,7 @@ class Controller:
         self._last_sent = at
         self._in_flight += 1
         self._tolerance = min(self._tolerance + TOLERATED_SHARE, TOLERATED)
-        self._taken.append(at)
+        insort(self._taken, at)
         while self._taken[0] <= at - LONGEST_HORIZON:
             self._taken.popleft()
         self._images += 0.1 * (images - self._images)
@@ -145,6 +147,26 @@ class Controller:
         if self._probe_next:
             self._probe_next, self._probe_until = False, at + self._grace
 
+    def written(self, sent_at: float, now: float) -> None:
+        """Record that a call that was ``sent`` some time ago is written now: that is when the provider counts it."""
+        self._forget(sent_at)
+        insort(self._taken, now)
+        self._last_written = now
+        if sent_at == self._last_sent and self._probe_until > -math.inf:
+            self._probe_until = max(self._probe_until, now + self._grace)
+
+    def withdrawn(self, sent_at: float) -> None:
+        """Record that a call that was ``sent`` was never written."""
+        self._in_flight -= 1
+        self._forget(sent_at)
+        if sent_at == self._last_sent and self._probe_until > -math.inf:
+            self._probe_next, self._probe_until = True, -math.inf
+
+    @property
+    def refused_until(self) -> float:
+        """Return until when every call would be refused."""
+        return self._blocked_until
+
     def answered(self, sent_at: float, now: float) -> None:
         """Record a call that ended in any way but throttling."""
         self._in_flight -= 1
@@ -158,7 +180,11 @@ class Controller:
         if calm and rate.value < self._fell_from / 2:
             rate.peak, self._fell_from = None, 0.0
         # The rate doubles once a call at the present rate was answered, and only if that rate was used.
-        if rate.peak is None and self._doubled_at < sent_at < self._last_sent and self._tempo < 2:
+        if (
+            rate.peak is None
+            and self._doubled_at < sent_at < max(self._last_sent, self._last_written)
+            and self._tempo < 2
+        ):
             rate.value, self._doubled_at = 2 * rate.value, now
             self._leave_at_ceiling()
 
@@ -167,8 +193,7 @@ class Controller:
     ) -> None:
         """Record a call that was refused because of a limit; *retry_after* in seconds is obeyed in full."""
         in_flight, self._in_flight = self._in_flight, self._in_flight - 1
-        if sent_at in self._taken:
-            self._taken.remove(sent_at)
+        self._forget(sent_at)
         self._echo = max(now - sent_at, self._echo + 0.1 * (now - sent_at - self._echo))
         self._calm_calls, self._calm_since = 0, now
         if hint is not None:
@@ -180,7 +205,7 @@ class Controller:
             return
         self._probe_until = -math.inf
         # A call that has not come back after some echoes was not refused, though its answer may take minutes.
-        if not (self._recovered or any(self._throttled_at < at <= now - self._grace for at in self._taken)):
+        if not (self._recovered or self._taken_between(self._throttled_at, now - self._grace)):
             # Everything is refused: that determines how long to wait, not how fast to send.
             self._refusals += 1
             self._probe_next = True
@@ -251,7 +276,17 @@ class Controller:
         """Return the calls per second that were taken lately: in the last minute, or of the last 20 slow calls."""
         first = self._taken[0] if self._taken else now
         horizon = max(HORIZON, min(20 / self._rate_in_force, now - first))
-        return sum(at > now - horizon for at in self._taken) / horizon
+        return self._taken_between(now - horizon, math.inf) / horizon
+
+    def _taken_between(self, after: float, until: float) -> int:
+        """Return how many calls of those that were not refused went out later than *after* and not after *until*."""
+        # By bisection: at ten calls a second, twelve thousand are remembered, and each answer may ask.
+        return max(0, bisect_right(self._taken, until) - bisect_right(self._taken, after))
+
+    def _forget(self, sent_at: float) -> None:
+        index = bisect_right(self._taken, sent_at) - 1
+        if index >= 0 and self._taken[index] == sent_at:
+            del self._taken[index]
 
     def _leave_at_ceiling(self) -> None:
         if self._ceiling and self._rate and self._rate.value >= self._ceiling:

@@ -16,6 +16,7 @@ from anyio import current_time
 from ...fault import RateLimitInfo
 from .adaptive import Controller
 from .windows import DAY, MARGIN, SlidingWindows, Window
+from .wire_queue import PATIENCE, WireQueue
 
 #: Seconds after which every request that went out is in the job database.
 SETTLING = 2.0
@@ -23,6 +24,8 @@ SETTLING = 2.0
 RATE_CHANGE = 0.01
 #: Share of a step by which a request under a learned rate may go early, so that waking late does not add up.
 EARLY = 0.25
+#: Seconds' worth of requests that may wait at the wire before the gate lets no more go, and the next look after that.
+CROWD_SECONDS, CROWD_LOOK = 0.25, 0.02
 
 
 class Pacer:
@@ -57,7 +60,8 @@ class Pacer:
 class Gate:
     """Limits that the requests of one account, or of some models of it, pass before they go.
 
-    Wait for a turn, then send as soon as ``wait`` returns 0; nothing may be awaited between that and ``sent``.
+    Wait for a turn, then send as soon as ``wait`` returns 0; nothing may be awaited between that and ``sent``. The
+    limits hold by the times of ``written``, which is called right before the request is written.
     """
 
     limits: Sequence[Window] = ()
@@ -66,12 +70,14 @@ class Gate:
     clock: Callable[[], float] = current_time
     in_flight: int = 0
     closed_until: float = field(default=-math.inf)  #: on the loop's clock
-    windows: SlidingWindows = field(init=False)
+    windows: SlidingWindows = field(init=False)  #: by the times at which requests were let go
+    wire: WireQueue = field(init=False)
     pacers: list[tuple[Window, Pacer]] = field(init=False)
     _learned: tuple[float, Pacer] | None = None  #: the learned rate that is spaced, and its pacer
 
     def __post_init__(self) -> None:
         self.windows = SlidingWindows(self.limits)
+        self.wire = WireQueue(self.limits)
         self.pacers = _pacers(self.limits)
 
     async def wait_turn(self) -> None:
@@ -96,11 +102,20 @@ class Gate:
 
     def wait(self, images: int) -> float:
         """Return the seconds until a request that counts as *images* may be sent; 0.0 is now."""
-        return max(self.pause_left, self.windows.wait(self.clock(), images))
+        return max(self.pause_left, self.windows.wait(self.clock(), images), self._crowd_wait(images))
 
-    def sent(self, images: int) -> float:
-        """Count a request that goes now; return the moment, which ``answered`` and ``throttled`` want back."""
-        now = self.clock()
+    def _crowd_wait(self, images: int) -> float:
+        """Return the seconds to wait because requests that were let go before cannot be written yet."""
+        at_wire = self.wire.windows.wait(self.clock(), images)
+        if at_wire >= PATIENCE:
+            return at_wire
+        # A few may wait: those that are late on their way would otherwise leave places in the windows unused.
+        is_crowded = self.wire.waiting > 1 + CROWD_SECONDS * (ceiling(self.limits) or math.inf)
+        return max(at_wire, CROWD_LOOK) if is_crowded else 0.0
+
+    def sent(self, images: int, now: float | None = None) -> float:
+        """Count a request that is let go now; return the moment, which ``written`` and ``answered`` want back."""
+        now = self.clock() if now is None else now
         self.in_flight += 1
         self.windows.sent(now, images)
         for limit, pacer in self.pacers:
@@ -108,6 +123,29 @@ class Gate:
         if self.controller is not None:
             self.controller.sent(now, images)
         return now
+
+    def wire_wait(self, images: int, *, is_repeat: bool = False) -> float:
+        """Return the seconds until a request may be written; 0.0 is now. Pauses do not hold up a repeat."""
+        now = self.clock()
+        wait = self.wire.windows.wait(now, images)
+        if is_repeat:
+            return wait
+        refused_until = -math.inf if self.controller is None else self.controller.refused_until
+        return max(wait, self.closed_until - now, refused_until - now)
+
+    def written(self, now: float, images: int, let_go_at: float | None) -> None:
+        """Count a request that is written now; *let_go_at*: when ``sent`` counted it, None: it did not."""
+        self.wire.windows.sent(now, images)
+        if let_go_at is None:
+            self.windows.sent(now, images)
+        elif self.controller is not None:
+            self.controller.written(let_go_at, now)
+
+    def withdrawn(self, let_go_at: float) -> None:
+        """Record that a request that was let go was not sent."""
+        self.in_flight -= 1
+        if self.controller is not None:
+            self.controller.withdrawn(let_go_at)
 
     def answered(self, sent_at: float, limit: RateLimitInfo | None = None) -> None:
         """Record a request that ended in any way but throttling, and what its answer states of limits."""
@@ -129,18 +167,25 @@ class Gate:
 
     def seed(self, sends: Iterable[tuple[float, int]]) -> None:
         """Count what earlier runs sent: how many seconds ago, and what it counted as."""
-        now = self.clock()
+        now, sends = self.clock(), list(sends)
         self.windows.seed((now - ago, images) for ago, images in sends)
+        # The job database holds when a request was claimed, and it was written a little later.
+        self.wire.windows.seed((now - max(0.0, ago - SETTLING), images) for ago, images in sends)
 
     def recall(self, sends: Iterable[tuple[float, int]], since: float) -> None:
         """Count what any run had sent by *since* by the job database: how many seconds before, and as what."""
         # A request that went out a moment before may be missing from the table: it is rather counted twice than missed.
+        sends = list(sends)
         self.windows.recall(((since - ago, images) for ago, images in sends), since - SETTLING)
+        written = ((since - max(0.0, ago - SETTLING), images) for ago, images in sends)
+        self.wire.windows.recall(written, since - SETTLING)
 
     def configure(self, limits: Sequence[Window], width: int) -> None:
         """Put other limits in force; what was sent and learned so far counts in these as well."""
         self.limits, self.width = limits, width
         self.windows.change(limits)
+        self.wire.windows.change(limits)
+        self.wire.notify()
         self.pacers = _pacers(limits)
         if self.controller is not None:
             self.controller.configure(ceiling(limits), width)
