@@ -201,8 +201,7 @@ class Executor:
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
 
     def _read(self, exchange: Exchange, head: ResponseHead, sink: Slot | Scratch) -> Call | Delivered:
-        body = decompressed(sink.body(), head.headers)
-        return self._feed(exchange, Reply(status=head.status, headers=head.headers, body=body, broken=head.broken))
+        return self._feed(exchange, _reply(head, sink))
 
     def _read_stored(self, exchange: Exchange, stored: StoredAnswer | None) -> Call | Delivered:
         """Feed the dialect the answer that an earlier run stored."""
@@ -216,6 +215,7 @@ class Executor:
             return exchange.conversation.send(news) if isinstance(news, Reply) else exchange.conversation.throw(news)
         except StopIteration as end:
             generation: Generation = end.value
+        del news  # its megabytes are not needed while the images are synced
         return self._deliver(exchange, generation)
 
     def _deliver(self, exchange: Exchange, generation: Generation) -> Delivered:
@@ -289,6 +289,11 @@ class _Dump:
     profile: Profile
     model: Model
     content: Mapping[str, Any]
+
+
+def _reply(head: ResponseHead, sink: Slot | Scratch) -> Reply:
+    body = decompressed(sink.body(), head.headers)
+    return Reply(status=head.status, headers=head.headers, body=body, broken=head.broken)
 
 
 @dataclass(frozen=True, slots=True)
