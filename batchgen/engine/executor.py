@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -143,13 +142,11 @@ class Executor:
         """Make an answer durable at once, then read it: in one hop to a thread if a reader is idle."""
 
         def work() -> Call | Delivered:
-            slot.sync()
-            return self._read(exchange, head, slot)
+            with slot:  # its end waits for the disk as well
+                slot.sync()
+                return self._read(exchange, head, slot)
 
-        if self.readers.idle <= 0:
-            with CancelScope(shield=True), suppress(RuntimeError, MemoryError):  # no thread: the reader syncs it
-                await to_thread.run_sync(slot.sync)
-        return await self.readers.run(work)
+        return await self.readers.run(work, first=slot.sync)
 
     async def _slot(self, exchange: Exchange) -> Slot:
         attempt = exchange.attempt
