@@ -180,7 +180,7 @@ class _Canned:
 
 
 async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count: int) -> dict[str, float]:
-    spool = Spool(folder / "spool")
+    spool, readers = Spool(folder / "spool"), Readers(2)
 
     async def one(number: int, coming: list[bytes]) -> None:
         workshop = Executor(
@@ -188,7 +188,7 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
             spool=spool,
             inputs=SourceCache(folder / "inputs", spool, cast("Any", None)),
             root=folder,
-            readers=Readers(2),
+            readers=readers,
             alarm=_refuse,
         )
         outcome = await workshop.run(_attempt(folder, number), _at_once)
@@ -199,6 +199,7 @@ async def _batchgen(folder: Path, warm: list[bytes], pieces: list[bytes], count:
     with Meter() as meter:
         for number in range(count):
             await one(number, pieces)
+    readers.close()
     return meter.took(count)
 
 

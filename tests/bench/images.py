@@ -9,7 +9,7 @@ from time import process_time
 
 from PIL import Image
 
-from batchgen.files.images import examine
+from batchgen.files.images import decode, examine
 
 from .apart import apart
 from .figures import Row, rows
@@ -25,23 +25,25 @@ def images(settings: Settings) -> list[Row]:
         cases = {
             "Pillow load()": {"cpu": (took["load"], "ms/image")},
             "batchgen: examine()": {"cpu": (took["examine"], "ms/image")},
+            "batchgen: decode()": {"cpu": (took["decode"], "ms/image")},
         }
         found += rows(f"image check: 1024 x 1024 {kind}, {took['megabytes']:.1f} MB", cases)
     return found
 
 
 def measure(kind: str, side: int, count: int) -> dict[str, float]:
-    """Return the median CPU milliseconds of both."""
+    """Return the median CPU milliseconds of each."""
     data = picture(kind, side)
 
     def load() -> None:
         with Image.open(io.BytesIO(data)) as image:
             image.load()
 
-    times: dict[str, list[float]] = {"load": [], "examine": []}
+    times: dict[str, list[float]] = {"load": [], "examine": [], "decode": []}
     for _ in range(count):
         times["load"].append(_cpu_ms(load))
         times["examine"].append(_cpu_ms(lambda: examine(data)))
+        times["decode"].append(_cpu_ms(lambda: decode(data)))
     return {name: median(found) for name, found in times.items()} | {"megabytes": len(data) / 1e6}
 
 

@@ -38,19 +38,24 @@ writes this page; `python -m tests.bench --help` lists the benchmarks.
 
 {goals}
 
-![CPU and memory by the size of the table](table.svg)
-
-![CPU and memory by the calls in flight](flight.svg)
-
-## All figures
+{plots}## All figures
 
 {rows}
 """
 
 
+#: What ``python -m tests.bench plots`` draws, beside this file.
+_PLOTS = {
+    "table.svg": "CPU and memory by the size of the table",
+    "flight.svg": "CPU and memory by the calls in flight",
+}
+
+
 def page(rows: Sequence[Row], machine: str) -> str:
-    """Return the page as Markdown."""
-    return _PAGE.format(machine=machine, goals=goals.table(rows), rows=table(rows))
+    """Return the page as Markdown, with the plots that have been drawn."""
+    drawn = [name for name in _PLOTS if Path(__file__).with_name(name).exists()]
+    plots = "".join(f"![{_PLOTS[name]}]({name})\n\n" for name in drawn)
+    return _PAGE.format(machine=machine, goals=goals.table(rows), plots=plots, rows=table(rows))
 
 
 def machine() -> str:
