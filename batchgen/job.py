@@ -17,6 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from .errors import IllegalEvent
 from .fault import Cause, Fault, RateLimitInfo
@@ -251,24 +252,28 @@ def advance(job: Job, event: Event) -> Job:
         state = TRANSITIONS[job.state][type(event)]
     except KeyError:
         raise IllegalEvent(f"{type(event).__name__} on a {job.state} job") from None
-    before, job = job.state, replace(job, state=state)
     match event:
         case Claimed():
-            return replace(job, claim=job.claim + 1, tries=job.tries + 1, not_before=None)
-        case Delivery() | PartialDelivery() | Adopted() | Supplied():
-            return _with_files(job, event)
+            return replace(job, state=state, claim=job.claim + 1, tries=job.tries + 1, not_before=None)
+        case Delivery() | Adopted():
+            return replace(
+                job, state=state, delivered=_delivered(job, event), not_before=None, cause=None, message=None
+            )
+        case PartialDelivery() | Supplied():
+            return replace(job, state=state, delivered=_delivered(job, event))
         case Deferred(fault=fault, not_before=when):
-            return replace(_with_fault(job, fault), not_before=when)
+            return replace(job, state=state, not_before=when, **_fault_fields(job, fault))
         case Released(fault=fault, not_before=when):
-            return replace(_with_fault(job, fault), tries=job.tries - 1, not_before=when)
+            return replace(job, state=state, tries=job.tries - 1, not_before=when, **_fault_fields(job, fault))
         case Incomplete(fault=fault):
-            return _with_fault(_with_files(job, event), fault)
+            return replace(job, state=state, delivered=_delivered(job, event), **_fault_fields(job, fault))
         case Exhausted(fault=fault) | Unknown(fault=fault):
-            return _with_fault(job, fault)
+            return replace(job, state=state, **_fault_fields(job, fault))
         case Requeued() | Revised():
-            starts_over = isinstance(event, Revised) or before is State.DONE
+            starts_over = isinstance(event, Revised) or job.state is State.DONE
             return replace(
                 job,
+                state=state,
                 tries=0,
                 unknown_attempts=0,
                 delivered=0 if starts_over else job.delivered,
@@ -277,18 +282,17 @@ def advance(job: Job, event: Event) -> Job:
                 message=None,
             )
         case _:
-            return job
+            return replace(job, state=state)
 
 
-def _with_files(job: Job, event: Delivery | PartialDelivery | Incomplete | Adopted | Supplied) -> Job:
-    count = len(event.outcome.artifacts) if isinstance(event, Delivery | PartialDelivery | Incomplete) else 1
-    job = replace(job, delivered=job.delivered + count)
-    return replace(job, not_before=None, cause=None, message=None) if isinstance(event, Delivery | Adopted) else job
+def _delivered(job: Job, event: Delivery | PartialDelivery | Incomplete | Adopted | Supplied) -> int:
+    """Return the number of images on disk after *event*; a file that arrives without a call is one."""
+    return job.delivered + (1 if isinstance(event, Adopted | Supplied) else len(event.outcome.artifacts))
 
 
-def _with_fault(job: Job, fault: Fault) -> Job:
+def _fault_fields(job: Job, fault: Fault) -> dict[str, Any]:
     unknown = job.unknown_attempts + (fault.cause is Cause.UNKNOWN)
-    return replace(job, cause=fault.cause.value, message=fault.message, unknown_attempts=unknown)
+    return {"cause": fault.cause.value, "message": fault.message, "unknown_attempts": unknown}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -23,22 +24,31 @@ class LiveState:
     widths: Mapping[str, int] = field(default_factory=dict)  #: how many requests may be in flight, by provider
     waits: Mapping[str, str] = field(default_factory=dict)  #: by provider
     stopping: str = ""
+    sums: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  #: what the run did so far, by provider
 
     def as_text(self) -> str:
         """Return the state as JSON."""
         budgets = [budget.as_json() for budget in self.budgets]
         rest = {"widths": dict(self.widths), "waits": dict(self.waits), "stopping": self.stopping}
+        rest["sums"] = {name: dict(each) for name, each in self.sums.items()}
         return json.dumps({"jobs": self.jobs, "budgets": budgets, **rest})
 
 
 def write(project: Project, run_id: str, text: str) -> None:
-    """Write the state of a run; without room on the disk, ``watch`` only shows less."""
-    file = _path(project, run_id)
-    part = file.with_suffix(".part")
+    """Write the state of a run; without room on the disk, ``watch`` only shows less.
+
+    It is written in place, because a temporary file would be left over by a kill. A reader that meets half a text reads
+    the job database instead.
+    """
+    file, content = _path(project, run_id), f"{text}\n".encode()
     with suppress(OSError):
         file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part.write_text(f"{text}\n")
-        part.replace(file)  # It need not survive a power cut, so that it is not synced.
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            os.pwrite(descriptor, content, 0)
+            os.ftruncate(descriptor, len(content))
+        finally:
+            os.close(descriptor)
 
 
 def remove(project: Project, run_id: str) -> None:
@@ -57,6 +67,7 @@ def read(project: Project, run_id: str) -> LiveState:
             widths=values["widths"],
             waits=values["waits"],
             stopping=values["stopping"],
+            sums=values.get("sums", {}),  # an older version wrote none
         )
     except (OSError, ValueError, KeyError, TypeError):
         return LiveState()

@@ -18,11 +18,20 @@ from ..store.reader import Reader
 from ..store.records import Batch
 from .project import Project
 
-#: Files that are looked for, and seconds after which the look ends.
-MOST = 50_000
-SECONDS = 2.0
-
 _PAGE = 2_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """How much is looked for."""
+
+    most: int  #: files; of more, a sample is taken
+    sample: int  #: the size of that
+    seconds: float  #: after which the look ends
+
+
+OF_A_RUN = Bounds(most=50_000, sample=50_000, seconds=2.0)
+OF_STATUS = Bounds(most=20_000, sample=5_000, seconds=0.3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,17 +51,18 @@ class Presence:
         return {"gone": self.gone, "looked_for": self.looked_for, "complete": self.complete}
 
 
-def look(project: Project, reader: Reader, batch: Batch, *, most: int = MOST, seconds: float = SECONDS) -> Presence:
-    """Look for the current files of a batch on disk."""
+def look(project: Project, reader: Reader, batch: Batch, images: int, bounds: Bounds = OF_A_RUN) -> Presence:
+    """Look for the current files of a batch on disk; *images* is how many there are."""
     # With --db, this command may run in another folder than those that stored relative paths.
     roots = (root for root in (project.root, project.state.parent) if Path(batch.folder).is_relative_to(root))
     root = next(map(str, roots), None)
-    query = partial(_look, root=root, batch_id=batch.id, most=most, end=time.monotonic() + seconds)
+    step = 1 if images <= bounds.most else -(-images // bounds.sample)
+    query = partial(_look, root=root, batch_id=batch.id, step=step, end=time.monotonic() + bounds.seconds)
     return reader.ask(query)
 
 
-def _look(connection: Any, *, root: str | None, batch_id: int, most: int, end: float) -> Presence:  # noqa: ANN401 - the store's
-    paths, step = current_paths(connection, batch_id, most)
+def _look(connection: Any, *, root: str | None, batch_id: int, step: int, end: float) -> Presence:  # noqa: ANN401 - the store's
+    paths = current_paths(connection, batch_id, step)
     gone = number = 0
     complete = step == 1
     for path in paths:

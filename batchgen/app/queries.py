@@ -21,12 +21,9 @@ from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from . import live_state
 from .earlier_stops import remaining_advice
-from .presence import Presence, look
+from .presence import OF_STATUS, Presence, look
 from .project import Project, open_reader
 
-#: Files that ``status`` looks for on disk, and seconds that it takes for that.
-_LOOKED_FOR = 20_000
-_LOOK_SECONDS = 0.3
 #: Jobs whose costs are queried together.
 _PAGE = 500
 
@@ -63,7 +60,7 @@ def status(project: Project, name: str | None) -> BatchStatus:
     before = lock.holder(project.db)
     with open_reader(project) as reader:
         result = batch_status(reader, reader.batch(name))
-        presence = look(project, reader, result.batch, most=_LOOKED_FOR, seconds=_LOOK_SECONDS)
+        presence = look(project, reader, result.batch, result.counts.images, OF_STATUS)
         batch_runs = reader.runs(result.batch.id)
     holder = lock.holder(project.db)
     interrupted = 0 if _in_progress(batch_runs, before, holder) else result.counts.running

@@ -21,7 +21,7 @@ from dataclasses import replace
 import anyio
 
 from .. import redaction
-from ..errors import NotFound
+from ..errors import NotFound, StoreError
 from ..files import lock, log
 from ..files.output import make_private
 from ..manifest import Batch
@@ -38,6 +38,7 @@ from .plan import plan as make_plan
 from .preflight import require_files, require_local, require_names
 from .project import Project, command_line, hold_lock, open_reader
 from .recovery.rebuild import recover_before_run
+from .recovery.sidecars import restore_sidecars
 from .redo import Requeue, jobs_to_redo, jobs_to_retry
 from .retry import as_stored, ending_models, requeue, with_overrides
 from .run_options import RunOptions, ShowMessage
@@ -94,6 +95,7 @@ def prepare_run(
     recovery = recover_before_run(project, reader, batch)
     if recovery is not None:
         batch = as_stored(project, reader, in_manifest)
+    _restore_sidecars(project, reader, batch, report)
     repeats = _jobs_to_requeue(project, reader, batch, options)
     batch = with_overrides(project, batch, {} if repeats is None else repeats.overrides(options))
     plan = _plan(project, batch, options, repeats)
@@ -122,6 +124,14 @@ def prepare_run(
         recovery=recovery,
         show_message=report,
     )
+
+
+def _restore_sidecars(project: Project, reader: Reader, batch: Batch, report: ShowMessage) -> None:
+    try:
+        if restored := restore_sidecars(project, reader, batch):
+            report(f"restored  {restored} sidecar{'s' if restored > 1 else ''} that the last run could not complete")
+    except StoreError as error:
+        report(f"{error}. An image lacks its sidecar; the next run writes it")
 
 
 def preview(project: Project, batch: Batch, options: RunOptions) -> Plan:

@@ -103,8 +103,11 @@ def _figures(
     active: Mapping[str, Control],
     rates: Rates,
 ) -> RunFigures:
-    sums = {} if run is None else reader.ask(partial(of_run, batch_id=batch.id, run_id=run.id))
     state = LiveState() if run is None else live_state.read(project, run.id)
+    # The run counts what it does; adding that up here would read every attempt of the run each time.
+    sums: Mapping[str, Mapping[str, int]] = state.sums
+    if run is not None and not sums:
+        sums = reader.ask(partial(of_run, batch_id=batch.id, run_id=run.id))
     per_minute = rates.add(time.monotonic(), {name: each.get("images", 0) for name, each in sums.items()})
     names = dict.fromkeys([*(state.widths or lanes), *sums])
     return RunFigures(
@@ -114,7 +117,7 @@ def _figures(
         providers=[
             ProviderFigures(
                 provider=name,
-                in_flight=sums.get(name, {}).get("running", 0),
+                in_flight=sums.get(name, {}).get("in_flight", 0),
                 width=state.widths.get(name),
                 per_minute=per_minute.get(name, 0.0),
                 waits=state.waits.get(name) or _pause(active.get(name)),

@@ -309,7 +309,7 @@ class RunSession:
             run_id=run_id,
             command=self.command,
             began=started,
-            status=replace(status, presence=look(self.project, self.reader, status.batch)),
+            status=replace(status, presence=look(self.project, self.reader, status.batch, status.counts.images)),
             lanes=[
                 LaneResult.of(
                     lane,

@@ -14,13 +14,14 @@ import shlex
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, suppress
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from ..errors import StoreError
 from .atomic import NO_LINKS, place, sync
 from .inside import NEW, PART, content, content_if_any, new_part, open_folder, part_name
 from .shared_sync import sync_shared
-from .sidecar import parse
+from .sidecar import cut_off, parse
 
 #: The folder of replaced files, relative to the output folder.
 SUPERSEDED = ".superseded"
@@ -35,8 +36,9 @@ _CHARACTERS = 48
 def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None) -> None:
     """Write *data* to *name* (relative to *root*) durably, and *sidecar*, if there is one, to ``<name>.json``.
 
-    A file with the same bytes is left as it is; one with other bytes is moved to ``.superseded/``. Raises StoreError
-    for an error of the file system.
+    The sidecar is not synced: after a power cut the next run restores it (``app.recovery.sidecars``). A file with the
+    same bytes is left as it is; one with other bytes is moved to ``.superseded/``. Raises StoreError for an error of
+    the file system.
     """
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise StoreError(f"cannot write {name}: it leads out of the output folder {root}")
@@ -44,13 +46,28 @@ def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None)
         with open_folder(root, PurePosixPath(name).parent) as folder:
             _put(folder, PurePosixPath(name), data, root)
             if sidecar is not None:
-                _put(folder, PurePosixPath(f"{name}.json"), sidecar, root)
+                _put_sidecar(folder, PurePosixPath(f"{name}.json"), sidecar, root)
             sync_shared(folder)
     except OSError as error:
         raise StoreError(
             f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
             "free disk space or fix the folder, then run the same command again"
         ) from error
+
+
+def restore_sidecar(root: Path, name: str, data: bytes, at: datetime) -> None:
+    """Write the sidecar of the file *name* again, durably, over one that was cut off; raise StoreError.
+
+    Recovery takes the time of a sidecar for the time of its attempt, so it gets the time *at*.
+    """
+    path = PurePosixPath(f"{name}.json")
+    try:
+        with open_folder(root, path.parent, make=False) as folder, new_part(folder, data) as part:
+            os.utime(part, (at.timestamp(), at.timestamp()), dir_fd=folder)
+            os.rename(part, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            sync(folder)
+    except OSError as error:
+        raise StoreError(f"cannot write {root / path}: {error.strerror}") from error
 
 
 def withdraw(root: Path, name: str, sha256: str, attempt_id: str, *, bare: Callable[[], bool]) -> None:
@@ -139,6 +156,18 @@ def _put(folder: int, name: PurePosixPath, data: bytes, root: Path) -> None:
         except FileExistsError:
             if content(folder, name.name) != data:
                 _set_aside(folder, name, root)
+                os.rename(part, name.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def _put_sidecar(folder: int, name: PurePosixPath, data: bytes, root: Path) -> None:
+    with new_part(folder, data, durable=False) as part:
+        try:
+            place(part, name.name, folder)
+        except FileExistsError:
+            before = content(folder, name.name)
+            if before != data:
+                if before is None or not cut_off(before):
+                    _set_aside(folder, name, root)
                 os.rename(part, name.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 

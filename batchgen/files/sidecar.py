@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from contextlib import suppress
+from dataclasses import dataclass, fields
 from pathlib import PurePath
 from typing import Any
+
+import orjson
 
 from ..job import Attempt
 from ..money import milli_credits, nano_usd, show_credits, show_usd
 from ..task import Artifact, Basis, Charge, Kind, Picture, Source, Task, Usage
 
+_ASKED = tuple(field.name for field in fields(Task) if field.name not in ("images", "mask"))
 _TASK_FIELDS = tuple(field.name for field in fields(Task) if field.name not in ("kind", "images", "mask"))
+#: How every sidecar begins.
+_START = b'{\n  "schema_version": 1,'
 _USAGE_FIELDS = tuple(field.name for field in fields(Usage))
 
 
@@ -47,7 +53,7 @@ def describe(
     *cost* is that of the whole call, *share* the part of this file. *sandbox* marks a file of a sandbox run, which
     ``--out`` may put among real images; *note* is the user's.
     """
-    task = asdict(replace(attempt.task, images=(), mask=None))
+    task = {name: getattr(attempt.task, name) for name in _ASKED}
     asked = {name: value for name, value in task.items() if value not in (None, (), {})}  # a seed of 0 counts
     if attempt.task.images:
         asked["images"] = [_name(source) for source in attempt.task.images]
@@ -71,11 +77,45 @@ def describe(
             "height": artifact.height,
             "mime": artifact.mime,
         },
-        "usage": {name: value for name, value in asdict(usage).items() if value is not None},
+        "usage": {name: value for name in _USAGE_FIELDS if (value := getattr(usage, name)) is not None},
         "cost": {"usd": show_usd(cost.usd), "credits": show_credits(cost.credits), "basis": cost.basis.value},
         "cost_share": {"usd": show_usd((share or cost).usd), "credits": show_credits((share or cost).credits)},
     }
+    return _dumped(document)
+
+
+def _dumped(document: Mapping[str, object]) -> bytes:
+    """Return a document as ``json`` writes it.
+
+    orjson writes the same, which saves 0.05 ms a file, but for numbers with an exponent. It refuses halves of surrogate
+    pairs, huge numbers, and keys that are not text.
+    """
+    if not _has_exponent(document["asked"]):
+        with suppress(TypeError):
+            return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
     return json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
+
+
+def _has_exponent(value: object) -> bool:
+    """Return whether a number in *value* is written with an exponent, or is not a number at all."""
+    if isinstance(value, float):
+        return not repr(value).lstrip("-").replace(".", "", 1).isdigit()
+    if isinstance(value, dict):
+        return any(map(_has_exponent, value.values()))
+    return isinstance(value, list | tuple) and any(map(_has_exponent, value))
+
+
+def cut_off(data: bytes) -> bool:
+    """Return whether *data* is what a power cut left of a sidecar: nothing, empty space, or its beginning."""
+    if not data.strip(b"\0") or data.startswith(b"\0"):
+        return True
+    if not (data.startswith(_START) or _START.startswith(data)):
+        return False
+    try:
+        json.loads(data)
+    except ValueError:
+        return True
+    return False
 
 
 def parse(data: bytes) -> Sidecar:

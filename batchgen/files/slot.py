@@ -165,7 +165,7 @@ def _seal(length: int, digest: str) -> bytes:
 def _line(value: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(value, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # it holds half a surrogate pair, a huge number, or keys that are no texts
+    except TypeError:  # it holds half a surrogate pair, a huge number, or keys that are not text
         return json.dumps(value, separators=(",", ":"), default=asdict).encode() + b"\n"
 
 

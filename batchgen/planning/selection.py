@@ -86,6 +86,11 @@ def is_literal(pattern: str) -> bool:
     return not any(char in pattern for char in "*?[")
 
 
+def literal_start(pattern: str) -> str:
+    """Return the characters with which every key begins that the glob *pattern* matches."""
+    return pattern[: next((place for place, char in enumerate(pattern) if char in "*?["), len(pattern))]
+
+
 def absent_ids(selection: Selection, absent: Sequence[str], keys: Iterable[str]) -> str:
     """Return *absent*, the selected ids that no job has, as text with their lines and the most similar of *keys*."""
     lines = {} if selection.listed is None else selection.listed.lines

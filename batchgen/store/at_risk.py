@@ -20,7 +20,7 @@ from ..planning.selection import Selection
 from ..task import NOTHING, Basis, Charge
 from .queries import selected
 from .rows import listed
-from .tables import attempts, jobs, ledger
+from .tables import attempts, batch_of_job, jobs, ledger
 from .totals import AT_RISK, recount
 
 #: What the message of an attempt gets when the user settles it; stored, so it must not change.
@@ -53,8 +53,9 @@ class RiskyAttempt:
 
 def attempts_at_risk(connection: Connection, batch_id: int, selection: Selection) -> list[RiskyAttempt]:
     """Return the attempts of the selected jobs that may have been charged, in the order in which they were sent."""
-    rows = connection.execute(_ATTEMPTS.where(*selected(batch_id, selection), AT_RISK).order_by(attempts.c.started_at))
-    return [_attempt(row) for row in rows]
+    chosen = selected(batch_id, selection, batch=batch_of_job)
+    wanted = _ATTEMPTS.where(ledger.c.batch_id == batch_id, AT_RISK, *chosen).order_by(attempts.c.started_at)
+    return [_attempt(row) for row in connection.execute(wanted)]
 
 
 def attempts_to_settle(connection: Connection, job_id: int) -> list[RiskyAttempt]:

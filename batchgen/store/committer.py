@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -26,14 +28,18 @@ T = TypeVar("T")
 
 #: The largest group, so that its first command does not wait for a flood of others.
 LARGEST = 500
+#: Seconds that patient commands wait for one that starts a commit.
+PATIENCE = 0.003
 
 
 @dataclass(slots=True)
 class _Command:
-    """Work to do inside a transaction, and the future for its result."""
+    """Work to do inside a transaction, and the future for its result, which belongs to the caller's event loop."""
 
     work: Callable[[Connection], object]
-    answer: Future[Any] = field(default_factory=Future)
+    answer: asyncio.Future[Any]
+    patient: bool  #: can wait for others that start a commit
+    result: object = None  #: a BaseException is raised for the caller
 
 
 class Committer:
@@ -43,10 +49,13 @@ class Committer:
     is kept, and its caller receives the error.
     """
 
-    def __init__(self, path: Path, *, patience: float = 120.0, guest: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, patience: float = 120.0, guest: bool = False, pause: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self._path = path
         self._guest = guest  #: writes while another process holds the run lock and checkpoints the log
         self._patience = patience  #: seconds to keep trying while another process holds the database
+        self._pause = pause  #: returns the seconds that a group waits for more commands
         self._inbox: SimpleQueue[_Command | None] = SimpleQueue()
         self._gate = Lock()  #: guards ``_ended``, after which nothing enters the inbox
         self._ended: StoreError | None = None
@@ -61,17 +70,14 @@ class Committer:
         """Return the result of *work* once it is durable; the work is done even if the caller is cancelled."""
         return await self.post(work)
 
-    def post(self, work: Callable[[Connection], T | BatchgenError]) -> asyncio.Future[T]:
+    def post(self, work: Callable[[Connection], T | BatchgenError], *, patient: bool = False) -> asyncio.Future[T]:
         """Queue *work* and return a future for its result, which is set once it is durable."""
-        command = _Command(work)
-        command.answer.set_running_or_notify_cancel()  # from here on a cancelled caller cannot cancel it
+        command = _Command(work, asyncio.get_running_loop().create_future(), patient)
         with self._gate:
             if self._ended is not None:
                 raise self._ended
             self._inbox.put(command)
-        answer: asyncio.Future[T] = asyncio.wrap_future(command.answer)
-        answer.add_done_callback(_retrieve_error)
-        return answer
+        return command.answer
 
     def close(self) -> None:
         """Execute what still waits, shrink the log, and end the thread."""
@@ -103,19 +109,36 @@ class Committer:
 
     def _take(self) -> bool:
         """Fill the group with everything that waits; return False at the end."""
-        self._group = []
         command = self._inbox.get()
-        while command is not None:
-            self._group.append(command)
-            if len(self._group) == LARGEST:
-                return True
-            try:
-                command = self._inbox.get_nowait()
-            except Empty:
-                return True
-        if self._group:
+        if command is None:
+            return False
+        self._group = [command]
+        if pause := self._pause():
+            time.sleep(pause)  # a sleeping thread is not woken by each command
+        else:
+            self._await_company()
+        while len(self._group) < LARGEST and self._receive(0):
+            pass
+        return True
+
+    def _await_company(self) -> None:
+        """Wait for a command that starts the commit, as long as all commands of the group can wait."""
+        deadline = time.monotonic() + PATIENCE
+        while all(command.patient for command in self._group):
+            if not self._receive(deadline - time.monotonic()):
+                return
+
+    def _receive(self, seconds: float) -> bool:
+        """Add the next command to the group; return False if none comes within *seconds*, or at the end."""
+        try:
+            command = self._inbox.get(timeout=seconds) if seconds > 0 else self._inbox.get_nowait()
+        except Empty:
+            return False
+        if command is None:
             self._inbox.put(None)  # the group comes first; read the end again next time
-        return bool(self._group)
+            return False
+        self._group.append(command)
+        return True
 
     def _execute(self, connection: Connection) -> None:
         try:
@@ -134,16 +157,18 @@ class Committer:
             if _is_fatal(error):
                 raise
             from_database = isinstance(error, DBAPIError | sqlite3.Error)
-            command.answer.set_exception(explain(error, self._path) if from_database else error)
+            command.result = explain(error, self._path) if from_database else error
+            _deliver([command])
 
     def _commit(self, connection: Connection, group: list[_Command]) -> None:
-        answers = patiently(self._patience)(_transact, connection, group)
+        try:
+            _transact(connection, group)
+        except Exception as error:
+            if not is_busy(error):
+                raise
+            patiently(self._patience)(_transact, connection, group)
         self.commits += 1
-        for command, answer in zip(group, answers, strict=True):
-            if isinstance(answer, BatchgenError):
-                command.answer.set_exception(answer)
-            else:
-                command.answer.set_result(answer)
+        _deliver(group)
 
     def _give_up(self, reason: StoreError) -> None:
         with self._gate:
@@ -157,26 +182,43 @@ class Committer:
             if command is not None:
                 waiting.append(command)
         for command in waiting:
-            if not command.answer.done():
-                command.answer.set_exception(reason)
+            command.result = reason
+        _deliver(waiting)
 
 
-def _retrieve_error(answer: asyncio.Future[Any]) -> None:
-    """Retrieve an error whose caller is gone, so that asyncio does not log it as never retrieved."""
-    if not answer.cancelled():
-        answer.exception()
-
-
-def _transact(connection: Connection, group: list[_Command]) -> list[object]:
+def _transact(connection: Connection, group: list[_Command]) -> None:
     with connection.begin():
-        return [_answer(connection, command.work) for command in group]
+        for command in group:
+            command.result = _result(connection, command.work)
 
 
-def _answer(connection: Connection, work: Callable[[Connection], object]) -> object:
+def _result(connection: Connection, work: Callable[[Connection], object]) -> object:
     try:
         return work(connection)
     except BatchgenError as refusal:  # raised before it wrote anything: the other commands are not affected
         return refusal
+
+
+def _deliver(commands: list[_Command]) -> None:
+    """Give the results to their callers; each event loop wakes up once for all of its commands."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Command]] = {}
+    for command in commands:
+        by_loop.setdefault(command.answer.get_loop(), []).append(command)
+    for loop, answered in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed: its callers are gone
+            loop.call_soon_threadsafe(_set_results, answered)
+
+
+def _set_results(commands: list[_Command]) -> None:
+    for command in commands:
+        answer, result = command.answer, command.result
+        if answer.done():  # its caller was cancelled, or the writer gave up after it had answered
+            continue
+        if isinstance(result, BaseException):
+            answer.set_exception(result)
+            answer.exception()  # the caller may be gone, and asyncio must not log the error as never retrieved
+        else:
+            answer.set_result(result)
 
 
 def _is_fatal(error: BaseException) -> bool:

@@ -9,19 +9,27 @@ from sqlalchemy import Connection, bindparam, select, update
 
 from ..errors import StaleClaim
 from ..job import Job
+from .fixed import FixedChange
 from .rows import listed, progress_columns
 from .tables import artifacts, jobs
 
 #: State and claim identify a version of a job. The other columns distinguish two pending versions at one claim: a job
 #: that was requeued or revised, and not claimed since, must not be sent or updated as it was before.
 _FENCE = ("id", "state", "claim", "fingerprint", "tries", "delivered")
-_SWAP = update(jobs).where(*(jobs.c[name] == bindparam(f"known_{name}") for name in _FENCE))
+_SWAP = FixedChange(update(jobs).where(*(jobs.c[name] == bindparam(f"known_{name}") for name in _FENCE)))
 
 
 def swap(connection: Connection, before: Job, after: Job, now: datetime) -> None:
     """Update a job from *before* to *after*; raise StaleClaim if it has changed meanwhile."""
-    expected = {f"known_{name}": getattr(before, name) for name in _FENCE}
-    if connection.execute(_SWAP, expected | progress_columns(after) | {"updated_at": now}).rowcount == 0:
+    expected = {
+        "known_id": before.id,
+        "known_state": before.state.value,
+        "known_claim": before.claim,
+        "known_fingerprint": before.fingerprint,
+        "known_tries": before.tries,
+        "known_delivered": before.delivered,
+    }
+    if _SWAP.execute(connection, expected | progress_columns(after) | {"updated_at": now}) == 0:
         raise StaleClaim(f"job {before.key} is no longer {before.state} at claim {before.claim}")
 
 

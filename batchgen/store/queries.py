@@ -10,19 +10,22 @@ from datetime import datetime
 from threading import Lock
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, exists, false, func, or_, select, text, true
+from sqlalchemy import ColumnElement, Connection, Row, and_, exists, false, func, or_, select, text, true
 
 from ..errors import NotFound, nearest
 from ..job import State
-from ..planning.selection import ORPHANED, Selection, absent_ids
+from ..planning.selection import ORPHANED, Selection, absent_ids, is_literal, literal_start
 from .connection import driver
 from .records import DeliveredFile, DueFilter, StoredArtifact
 from .repair import RECOVERED
 from .rows import listed, to_artifact
-from .tables import artifacts, attempts, batches, jobs, ledger
+from .tables import artifacts, attempts, batch_of_job, batches, jobs, ledger
+from .totals import bookings
 
 #: Jobs of a scope that are looked up together.
 PAGE = 500
+#: Characters without one that follows: the last before the surrogates, and the last of all.
+_LAST_CHARACTERS = {0xD7FF, 0x10FFFF}
 #: Jobs whose ids are compared with a misspelt one.
 _SEARCHED = 5_000
 
@@ -34,9 +37,14 @@ _SENDING_ORDER = (jobs.c.priority.desc(), jobs.c.position)
 # --- selected jobs ------------------------------------------------------------
 
 
-def selected(batch_id: int, selection: Selection, *more: ColumnElement[bool]) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions for the selected jobs of a batch, and *more*; a limit is left to the caller."""
-    conditions = (jobs.c.batch_id == batch_id, *_conditions(selection), *more)
+def selected(
+    batch_id: int, selection: Selection, *more: ColumnElement[bool], batch: ColumnElement[int] = jobs.c.batch_id
+) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for the selected jobs of a batch, and *more*; a limit is left to the caller.
+
+    *batch* is ``batch_of_job`` in a query that begins with another table.
+    """
+    conditions = (batch == batch_id, *_conditions(selection), *more)
     if selection.sample is None:
         return conditions
     # The seed is bound as text because it may be an integer of any length.
@@ -47,7 +55,7 @@ def selected(batch_id: int, selection: Selection, *more: ColumnElement[bool]) ->
 
 def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     if selection.ids:
-        yield or_(*(func.named(jobs.c.key, pattern) for pattern in selection.ids))
+        yield or_(*map(_named, selection.ids))
     if selection.listed is not None:
         yield jobs.c.key.in_(listed(selection.listed.lines))
     if selection.tags:
@@ -67,9 +75,27 @@ def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     orphaned, states = jobs.c.orphaned_at.is_not(None), [state for state in selection.states if state != ORPHANED]
     if not selection.states:
         yield true() if selection.orphaned else ~orphaned
+    elif not states:
+        yield orphaned
+    elif selection.states == (State.FAILED.value,):
+        yield text("jobs.state = 'failed'")  # type: ignore[misc] # a literal, for the partial index of failed jobs
+        yield true() if selection.orphaned else ~orphaned
     else:
         in_state = jobs.c.state.in_(states) if selection.orphaned else jobs.c.state.in_(states) & ~orphaned
         yield in_state | orphaned if ORPHANED in selection.states else in_state
+
+
+def _named(pattern: str) -> ColumnElement[bool]:
+    """Return the condition for keys that a glob matches; the index on keys finds those that begin like the glob."""
+    if is_literal(pattern):
+        return jobs.c.key == pattern
+    start = literal_start(pattern)
+    conditions: list[ColumnElement[bool]] = []
+    if start:
+        conditions.append(jobs.c.key >= start)
+    if start and ord(start[-1]) not in _LAST_CHARACTERS:
+        conditions.append(jobs.c.key < start[:-1] + chr(ord(start[-1]) + 1))
+    return and_(*conditions, func.named(jobs.c.key, pattern))
 
 
 def known_keys(connection: Connection, batch_id: int, keys: Iterable[str]) -> frozenset[str]:
@@ -128,23 +154,26 @@ def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:
 
 def newest_file(connection: Connection, batch_id: int) -> StoredArtifact | None:
     """Return the current file of a batch that was delivered last; None if there is none."""
-    current = select(artifacts).join(jobs).where(jobs.c.batch_id == batch_id, artifacts.c.superseded_at.is_(None))
+    current = select(artifacts).join(jobs).where(batch_of_job == batch_id, artifacts.c.superseded_at.is_(None))
     row = connection.execute(current.order_by(artifacts.c.id.desc()).limit(1)).one_or_none()
     return None if row is None else to_artifact(row)
 
 
-def current_paths(connection: Connection, batch_id: int, most: int) -> tuple[Iterator[str], int]:
-    """Return the paths of the current files of a batch's jobs; of more than *most*, only every n-th, and n."""
-    current = (
-        "FROM artifacts JOIN jobs ON jobs.id = artifacts.job_id "
-        "WHERE jobs.batch_id = ? AND jobs.orphaned_at IS NULL AND artifacts.superseded_at IS NULL"
-    )
-    raw = driver(connection)
-    delivered = "SELECT sum(delivered) FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL"
-    [(number,)] = raw.execute(delivered, (batch_id,))
-    step = max(1, -(-(number or 0) // most))
-    rows = raw.execute(f"SELECT artifacts.path {current} AND artifacts.id % ? = 0", (batch_id, step))
-    return (path for (path,) in rows), step
+def current_paths(connection: Connection, batch_id: int, step: int) -> Iterator[str]:
+    """Yield the paths of the current files of a batch's jobs; with *step*, only those of every n-th file."""
+    query, values = (_ALL_PATHS, (batch_id,)) if step == 1 else (_EVERY_NTH_PATH, (batch_id, step))
+    return (path for (path,) in driver(connection).execute(query, values))
+
+
+_CURRENT = "jobs.batch_id = ?1 AND jobs.orphaned_at IS NULL AND artifacts.superseded_at IS NULL"
+_ALL_PATHS = f"SELECT artifacts.path FROM jobs JOIN artifacts ON artifacts.job_id = jobs.id WHERE {_CURRENT}"  # noqa: S608
+#: By their numbers, so that the other files are not read.
+_EVERY_NTH_PATH = (
+    "WITH RECURSIVE numbers(id) AS (SELECT ?2 UNION ALL SELECT id + ?2 FROM numbers "  # noqa: S608
+    "WHERE id + ?2 <= (SELECT max(id) FROM artifacts)) "
+    "SELECT artifacts.path FROM numbers CROSS JOIN artifacts ON artifacts.id = numbers.id "
+    f"CROSS JOIN jobs ON jobs.id = artifacts.job_id WHERE {_CURRENT}"
+)
 
 
 def attempt_states(connection: Connection, ids: Sequence[str]) -> dict[str, tuple[str, str | None]]:
@@ -162,9 +191,11 @@ def attempt_states(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
 
 def newest_attempt(connection: Connection, batch_id: int) -> datetime | None:
     """Return when the last request of a batch was sent."""
-    newest = select(func.max(attempts.c.started_at)).select_from(attempts.join(jobs)).where(jobs.c.batch_id == batch_id)
-    moment: datetime | None = connection.execute(newest).scalar()
-    return moment
+    source = bookings()
+    booked = select(func.max(source.c.last_sent_at)).where(source.c.batch_id == batch_id)
+    going = select(func.max(attempts.c.started_at)).select_from(attempts.join(jobs))
+    going = going.where(text("attempts.state = 'open'"), batch_of_job == batch_id)
+    return max(filter(None, (connection.scalar(booked), connection.scalar(going))), default=None)
 
 
 # --- due jobs -----------------------------------------------------------------

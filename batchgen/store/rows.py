@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
+from json.encoder import encode_basestring
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Row, RowMapping, Select, func, literal, select, text
@@ -59,17 +61,59 @@ class PlanRow(NamedTuple):
     @classmethod
     def of(cls, planned: PlannedJob, position: int) -> PlanRow:
         """Return the row of *planned*; *position* is its place in the manifest."""
-        columns, document = _of_recipe(planned.recipe)
-        task = _encode(document | {"prompt": planned.prompt})
+        columns, start, end = _of_recipe(planned.recipe)
+        task = f"{start}{encode_basestring(planned.prompt)}{end}"
         return cls._make((planned.key, planned.fingerprint, planned.output, position, *columns, task))
 
 
+class JobRow(NamedTuple):
+    """The columns of a job that make a ``Job``, and its batch."""
+
+    id: int
+    batch_id: int
+    key: str
+    task: str
+    fingerprint: str
+    output: str
+    sidecar: bool
+    tags: str
+    priority: int
+    position: int
+    state: str
+    cause: str | None
+    message: str | None
+    wanted: int
+    delivered: int
+    claim: int
+    tries: int
+    doubts: int
+    not_before: datetime | None
+    route: str | None
+
+
+class AttemptRow(NamedTuple):
+    """The columns of an attempt that its settlement needs."""
+
+    id: str
+    run_id: str
+    provider: str
+    model: str
+    state: str
+    estimate_usd: int | None
+    estimate_credits: int | None
+    started_at: datetime
+
+
 @lru_cache(1_000)
-def _of_recipe(recipe: Recipe) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return what rows of one recipe share: the columns from ``sidecar`` to ``wanted``, and the task's document."""
+def _of_recipe(recipe: Recipe) -> tuple[tuple[Any, ...], str, str]:
+    """Return what rows of one recipe share: the columns from ``sidecar`` to ``wanted``, and the task around its prompt.
+
+    Only the prompt is encoded for each row, which takes 2 us less than the whole task.
+    """
     task = recipe.task
     looks = (recipe.sidecar, encode_tags(recipe.tags), recipe.priority, encode_route(recipe.route))
-    return (*looks, task.kind.value, task.provider, task.model, recipe.wanted), _document(task)
+    start, name, end = encode_task(replace(task, prompt="")).partition('"prompt":')
+    return (*looks, task.kind.value, task.provider, task.model, recipe.wanted), start + name, end.removeprefix('""')
 
 
 def encode_task(task: Task) -> str:
@@ -108,6 +152,7 @@ def encode_tags(tags: tuple[str, ...]) -> str:
     return _encode(tags) if tags else "[]"
 
 
+@lru_cache(1_000)
 def decode_tags(text: str) -> tuple[str, ...]:
     """Read what ``encode_tags`` wrote."""
     return tuple(json.loads(text))
@@ -124,7 +169,7 @@ def decode_route(text: str) -> Route:
     return Route.of_json(json.loads(text))
 
 
-def to_job(row: Row[Any], batch: str) -> Job:
+def to_job(row: Row[Any] | JobRow, batch: str) -> Job:
     """Return the Job in a row of jobs; *batch* is its batch's name."""
     return Job(
         id=row.id,

@@ -5,16 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row
-
 from ..fault import Cause, Charged, Fault
 from ..job import Deferred, Delivery, Exhausted, Incomplete, PartialDelivery, Released, Settlement, Unknown
 from ..learned_prices import larger
 from ..task import UNPRICED
-from .rows import artifact_row
+from .rows import AttemptRow, artifact_row
 
 
-def closed_attempt(attempt_row: Row[Any], settlement: Settlement, now: datetime) -> dict[str, Any]:
+def closed_attempt(attempt_row: AttemptRow, settlement: Settlement, now: datetime) -> dict[str, Any]:
     """Return the columns of the attempt's row at its end."""
     fault = _fault_of(settlement)
     return {
@@ -40,7 +38,7 @@ def artifact_rows(settlement: Settlement, now: datetime, *, stale: bool) -> list
     ]
 
 
-def ledger_row(attempt_row: Row[Any], batch_id: int, settlement: Settlement, now: datetime) -> dict[str, Any]:
+def ledger_row(attempt_row: AttemptRow, batch_id: int, settlement: Settlement, now: datetime) -> dict[str, Any]:
     """Return the ledger row: what the attempt cost, or may have cost, in nano-USD and milli-credits."""
     fault, charge, usage = _fault_of(settlement), settlement.charge, settlement.usage
     charged = fault.charged if fault else Charged.YES
@@ -77,7 +75,7 @@ def _note(settlement: Settlement) -> str | None:
             return None
 
 
-def _reserved(attempt_row: Row[Any], settlement: Settlement) -> tuple[int | None, int | None]:
+def _reserved(attempt_row: AttemptRow, settlement: Settlement) -> tuple[int | None, int | None]:
     """Return the reservation of an attempt, which may have been raised after it was opened."""
     last = settlement.reserved or UNPRICED
     return larger(attempt_row.estimate_usd, last.usd), larger(attempt_row.estimate_credits, last.credits)

@@ -126,6 +126,8 @@ Index(
 )
 #: Failures are few: finding them must not read a million delivered jobs.
 Index("jobs_cause", jobs.c.batch_id, jobs.c.cause, sqlite_where=text("state = 'failed'"))
+#: Jobs with overrides of an earlier retry; see ``fingerprint.OVERRIDDEN``.
+Index("jobs_overridden", jobs.c.batch_id, sqlite_where=text("instr(fingerprint, '+')"))
 #: Orphaned jobs are missing from ``jobs_lane``.
 Index("jobs_orphaned", jobs.c.batch_id, sqlite_where=text("orphaned_at IS NOT NULL"))
 

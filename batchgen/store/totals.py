@@ -170,9 +170,9 @@ def bookings(period: Period = ALWAYS) -> Subquery:
     return union_all(*parts).subquery("bookings")
 
 
-def bookings_by_tags(period: Period) -> Subquery:
-    """Return everything booked in a period, with the tags of the jobs as they are now; this reads all its rows."""
-    return _added_up(*_within(period), tags=jobs.c.tags).subquery("bookings")
+def bookings_by(period: Period, **columns: ColumnElement[Any]) -> Subquery:
+    """Return everything booked in a period, grouped by *columns* too; this reads all its rows."""
+    return _added_up(*_within(period), **columns).subquery("bookings")
 
 
 def _in_closed_blocks(quarters: set[datetime], period: Period) -> Select[Any]:

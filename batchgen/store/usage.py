@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -9,12 +10,16 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, Row, Subquery, case, func, select, text, type_coerce
 
+from ..job import State
 from .ledger import Calls, Spent, UsageLine
 from .records import Bill, StoredArtifact
 from .rows import decode_tags, listed, to_artifact
 from .tables import EPOCH, artifacts, attempts, batch_of_job, batches, jobs, ledger, micros
-from .totals import AT_RISK, bookings, bookings_by_tags
+from .totals import AT_RISK, bookings, bookings_by
 from .usage_groups import ALWAYS, GroupBy, Period, UsageSum, totals
+
+#: Seconds in a quarter of an hour.
+_QUARTER = 900
 
 
 def usage(connection: Connection, batch_id: int) -> list[UsageLine]:
@@ -29,7 +34,12 @@ def booked(
 
     Without a batch, the sums are over all batches.
     """
-    source = bookings_by_tags(period) if GroupBy.TAG in by else bookings(period)
+    more: dict[str, ColumnElement[Any]] = {}
+    if GroupBy.TAG in by:
+        more["tags"] = jobs.c.tags
+    if GroupBy.DAY in by and (time.timezone % _QUARTER or time.altzone % _QUARTER):
+        more["quarter"] = ledger.c.at  # no zone of today has such days, but a user may define one
+    source = bookings_by(period, **more) if more else bookings(period)
     kinds = (source.c.provider, source.c.model, source.c.basis)
     groups = [column.label(key) for key, column in _groups(source).items() if key in by]
     sums = [func.sum(source.c[name]).label(name) for name in _SUMS]
@@ -72,12 +82,15 @@ def _booked(row: Row[Any]) -> UsageSum:
 
 
 def of_run(connection: Connection, batch_id: int, run_id: str) -> dict[str, dict[str, int]]:
-    """Return what a run did so far, by provider: its jobs by state, images, nano-USD and milli-credits."""
+    """Return what a run did so far, by provider: its jobs by state, images, nano-USD and milli-credits.
+
+    This reads every attempt of the batch.
+    """
     newest = select(attempts.c.provider, jobs.c.state, func.count()).select_from(attempts.join(jobs))
     newest = newest.where(attempts.c.run_id == run_id, jobs.c.batch_id == batch_id, attempts.c.claim == jobs.c.claim)
     sums: dict[str, dict[str, int]] = {}
     for provider, state, count in connection.execute(newest.group_by(attempts.c.provider, jobs.c.state)):
-        sums.setdefault(provider, {})[state] = count
+        sums.setdefault(provider, {})["in_flight" if state == State.RUNNING.value else state] = count
     source = bookings()
     money = select(source.c.provider, *(func.sum(source.c[name]) for name in ("images", "usd", "credits")))
     money = money.where(source.c.batch_id == batch_id, source.c.run_id == run_id).group_by(source.c.provider)

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import to_thread
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from ..errors import BatchgenError, NotFound, StaleClaim
@@ -28,11 +28,12 @@ from . import at_risk, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
 from .committer import Committer
 from .compare_and_set import require_current, supersede, swap
+from .fixed import FixedChange, FixedLookup
 from .history import learn
 from .load_record import LoadRecord
 from .loading import Loading
 from .records import Loaded, RecoveredAttempt, RecoveryCounts
-from .rows import to_job
+from .rows import AttemptRow, JobRow, to_job
 from .settlement import artifact_rows, closed_attempt, ledger_row
 from .tables import artifacts, attempts, batches, jobs, ledger, runs
 from .totals import close_block_of, close_full_blocks
@@ -42,6 +43,11 @@ if TYPE_CHECKING:
 
 CHUNK = 5_000  #: jobs loaded in one transaction: bounds the log, and what an interruption repeats
 
+#: Calls in flight up to which no write waits.
+FEW = 8
+#: Seconds that a transaction waits for more writes, and at most.
+PAUSE_PER_CALL, LONGEST_PAUSE = 1e-4, 0.01
+
 
 class Writer:
     """Changes the job database. The caller holds its lock (``files.lock``) and has called ``migrate.ensure``.
@@ -50,7 +56,8 @@ class Writer:
     """
 
     def __init__(self, path: Path, *, patience: float = 120.0, guest: bool = False) -> None:
-        self._committer = Committer(path, patience=patience, guest=guest)
+        self._in_flight: set[str] = set()  #: attempts that were claimed and are not settled
+        self._committer = Committer(path, patience=patience, guest=guest, pause=self._pause)
 
     def __enter__(self) -> Self:
         return self
@@ -68,6 +75,11 @@ class Writer:
     def close(self) -> None:
         """Write what still waits and stop; later calls raise StoreError."""
         self._committer.close()
+
+    def _pause(self) -> float:
+        """Return the seconds that a transaction waits for more writes: none while few calls are in flight."""
+        calls = len(self._in_flight)
+        return 0.0 if calls <= FEW else min(PAUSE_PER_CALL * calls, LONGEST_PAUSE)
 
     async def open_batch(self, name: str, manifest: str, folder: str, now: datetime) -> int:
         """Create or update the batch *name*, and return its id."""
@@ -152,7 +164,9 @@ class Writer:
             "estimate_credits": estimate_credits,
             "started_at": now,
         }
-        return await self._committer.submit(partial(_claim, before=job, after=after, row=row, now=now))
+        claimed = await self._committer.post(partial(_claim, before=job, after=after, row=row, now=now))
+        self._in_flight.add(attempt.id)
+        return claimed
 
     async def settle(self, settlement: Settlement, now: datetime) -> Job:
         """Write the results of an ended attempt in one transaction, and return the job after it.
@@ -161,7 +175,9 @@ class Writer:
         ledger row are durable, because the money was spent. A deleted job raises NotFound, after attempt and ledger
         row are durable if the attempt still exists.
         """
-        return await self._committer.submit(partial(_settle, settlement=settlement, now=now))
+        self._in_flight.discard(settlement.attempt.id)
+        # The answer is sealed in its slot, so that its settlement can wait for a claim to share a commit with.
+        return await self._committer.post(partial(_settle, settlement=settlement, now=now), patient=True)
 
     async def move(self, job: Job, event: Requeued | Cancelled | Revised) -> Job:
         """Apply a decision of the user; raise StaleClaim if *job* has changed, IllegalEvent if that is impossible."""
@@ -232,7 +248,7 @@ def _end_run(connection: Connection, *, run_id: str, exit_code: int, now: dateti
 
 def _claim(connection: Connection, *, before: Job, after: Job, row: dict[str, Any], now: datetime) -> Job:
     swap(connection, before, after, now)
-    connection.execute(insert(attempts), row)
+    _OPEN.execute(connection, row)
     return after
 
 
@@ -256,8 +272,8 @@ def _requeue(connection: Connection, *, wanted: Sequence[Job], now: datetime) ->
 
 def _settle(connection: Connection, *, settlement: Settlement, now: datetime) -> Job | BatchgenError:
     attempt, event = settlement.attempt, settlement.event
-    row = connection.execute(_JOB, {"wanted_job": attempt.job_id}).one_or_none()
-    attempt_row = connection.execute(_ATTEMPT, {"wanted_attempt": attempt.id}).one_or_none()
+    row = _JOB.row(connection, {"wanted_job": attempt.job_id})
+    attempt_row = _ATTEMPT.row(connection, {"wanted_attempt": attempt.id})
     if row is None or attempt_row is None:
         return _book_without_job(connection, attempt_row, settlement, now)
     before = to_job(row, attempt.batch)
@@ -265,9 +281,9 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
         return before
     current = before.state is State.RUNNING and before.claim == attempt.claim
     after = advance(before, event) if current else before
-    connection.execute(_CLOSE, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
-    if files := artifact_rows(settlement, now, stale=not current):
-        connection.execute(insert(artifacts), files)
+    _CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
+    for file in artifact_rows(settlement, now, stale=not current):
+        _ADD_FILE.execute(connection, file)
     _book(connection, ledger_row(attempt_row, row.batch_id, settlement, now))
     if not current:
         return StaleClaim(
@@ -278,11 +294,11 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
 
 
 def _book(connection: Connection, row: dict[str, Any]) -> None:
-    close_block_of(connection, connection.execute(insert(ledger), row).lastrowid)
+    close_block_of(connection, _BOOK.insert(connection, row))
 
 
 def _book_without_job(
-    connection: Connection, attempt_row: Row[Any] | None, settlement: Settlement, now: datetime
+    connection: Connection, attempt_row: AttemptRow | None, settlement: Settlement, now: datetime
 ) -> BatchgenError:
     """Book the cost of an attempt that was deleted, or whose job was; return the error for its caller."""
     gone = f"The job database no longer has job {settlement.attempt.key}: it was deleted while it was in flight."
@@ -290,12 +306,17 @@ def _book_without_job(
     if attempt_row is None or batch_id is None:
         return NotFound(f"{gone} Its cost could not be booked")
     if attempt_row.state == "open":
-        connection.execute(_CLOSE, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
+        _CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
         _book(connection, ledger_row(attempt_row, batch_id, settlement, now))
     return NotFound(f"{gone} Its cost is in the ledger")
 
 
 _BATCH = select(runs.c.batch_id).where(runs.c.id == bindparam("wanted_run"))
-_JOB = select(jobs).where(jobs.c.id == bindparam("wanted_job"))
-_ATTEMPT = select(attempts).where(attempts.c.id == bindparam("wanted_attempt"))
-_CLOSE = update(attempts).where(attempts.c.id == bindparam("known_id"), attempts.c.state == "open")
+_JOB = FixedLookup(JobRow, jobs, jobs.c.id == bindparam("wanted_job"))
+_ATTEMPT = FixedLookup(AttemptRow, attempts, attempts.c.id == bindparam("wanted_attempt"))
+_OPEN = FixedChange(insert(attempts))
+_CLOSE = FixedChange(
+    update(attempts).where(attempts.c.id == bindparam("known_id"), attempts.c.state == literal_column("'open'"))
+)
+_ADD_FILE = FixedChange(insert(artifacts))
+_BOOK = FixedChange(insert(ledger))

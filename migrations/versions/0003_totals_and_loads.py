@@ -31,6 +31,7 @@ GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9
 
 def upgrade() -> None:
     op.create_index("jobs_orphaned", "jobs", ["batch_id"], sqlite_where=sa.text("orphaned_at IS NOT NULL"))
+    op.create_index("jobs_overridden", "jobs", ["batch_id"], sqlite_where=sa.text("instr(fingerprint, '+')"))
     op.drop_index("ledger_lane", "ledger")  # ``ledger_totals`` answers what it was for
     at_risk = "charged = 'maybe' AND usd IS NULL"
     op.create_index("ledger_at_risk", "ledger", ["batch_id"], sqlite_where=sa.text(at_risk))

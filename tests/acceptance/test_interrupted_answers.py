@@ -26,12 +26,12 @@ async def refuse(*_):
     raise RuntimeError("can't start new thread")
 batchgen.engine.readers.Readers.run = refuse
 """
-#: Decoding a good image runs out of memory.
+#: Checking a good image runs out of memory.
 NO_MEMORY = """
-import PIL.ImageFile
-def load(*_):
+import batchgen.engine.executor as perform
+def examine(_):
     raise MemoryError
-PIL.ImageFile.ImageFile.load = load
+perform.examine = examine
 """
 MAIN = "\nimport sys\nfrom batchgen.cli import main\nsys.exit(main())\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.app.presence import look
+from batchgen.app.presence import Bounds, look
 from batchgen.app.project import Project, open_reader
 
 from .kit import Workspace
@@ -62,10 +62,10 @@ def test_a_look_is_bounded(project, bought):
     place = Project.of(project.folder, None)
     with open_reader(place) as reader:
         [batch] = reader.batches()
-        sample = look(place, reader, batch, most=4)
+        sample = look(place, reader, batch, 8, Bounds(most=4, sample=4, seconds=60))
         assert (sample.looked_for, sample.complete) == (4, False)
         assert str(sample) == "at least 4 files are gone"
-        assert look(place, reader, batch).gone == 8
+        assert look(place, reader, batch, 8).gone == 8
 
 
 def test_from_another_folder_no_file_is_missed(project, bought, tmp_path):

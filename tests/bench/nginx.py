@@ -1,7 +1,7 @@
 """nginx as the far side: canned answers from a process that takes next to no CPU, and a log of when each call came.
 
-``/small/...`` answers with an image of 320 bytes in base64, ``/large/...`` with one of 2.6 MB, and ``/url/...`` with a
-link to that image, which nginx serves as well.
+``/small/...`` answers with an image of 320 bytes in base64, also as the text of a chat; ``/large/...`` with one of
+2.6 MB, and ``/url/...`` with a link to that image, which nginx serves as well.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ http {{
         location /files/ {{ types {{ image/png png; }} }}
         location /beat {{ return 204; }}
         location /small/ {{ error_page 405 =200 /files/small.json; return 405; }}
+        location /small/v1/chat/ {{ error_page 405 =200 /files/chat.json; return 405; }}
         location /large/ {{ error_page 405 =200 /files/large.json; return 405; }}
         location /url/ {{ error_page 405 =200 /files/url.json; return 405; }}
     }}
@@ -108,13 +109,23 @@ def _files(folder: Path, url: str, side: int) -> int:
         "url": {"url": f"{url}/files/large.png"},
     }
     for name, item in documents.items():
-        document = {
-            "created": 1_760_000_000,
-            "data": [item],
-            "usage": {"input_tokens": 20, "output_tokens": 1056, "total_tokens": 1076},
-        }
+        usage = {"input_tokens": 20, "output_tokens": 1056, "total_tokens": 1076}
+        document = {"created": 1_760_000_000, "data": [item], "usage": usage}
         (folder / f"{name}.json").write_text(json.dumps(document), encoding="utf-8")
+    (folder / "chat.json").write_text(json.dumps(_chat(documents["small"]["b64_json"])), encoding="utf-8")
     return len(image)
+
+
+def _chat(text: str) -> dict[str, object]:
+    """Return the small image as the text of a chat, for programs that know no images."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1_760_000_000,
+        "model": "gpt-4o-mini",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 20, "completion_tokens": 1056, "total_tokens": 1076},
+    }
 
 
 def _free_port() -> int:

@@ -12,6 +12,7 @@ from .flight import burst, flight
 from .images import images
 from .limits import limits
 from .million import million
+from .peers import peers
 from .plots import plots
 from .settings import Settings
 from .start import start
@@ -27,6 +28,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "limits": limits,
     "million": million,
     "plots": plots,
+    "peers": peers,
     "clients": clients,
     "answers": answers,
     "images": images,
@@ -34,4 +36,4 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "start": start,
 }
 #: Left out where no names are given: long, and not figures of batchgen alone.
-ON_REQUEST = frozenset({"plots"})
+ON_REQUEST = frozenset({"plots", "peers"})

@@ -19,7 +19,9 @@ pytestmark = pytest.mark.slow
 
 
 # the others take what these take, only longer
-@pytest.mark.parametrize("name", ["answers", "images", "start", "table", "small", "syncs", "limits", "plots"])
+@pytest.mark.parametrize(
+    "name", ["answers", "clients", "images", "start", "table", "small", "syncs", "limits", "plots"]
+)
 def test_short_benchmark_yields_figures(name):
     try:
         found = BENCHMARKS[name](Settings(short=True, pairs=1))

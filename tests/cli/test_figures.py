@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from batchgen.app.figures import ProviderFigures, Rates, RunFigures
 from batchgen.app.live_state import LiveState, read, write
 from batchgen.app.project import Project
@@ -77,10 +79,14 @@ def test_rates_are_those_of_the_last_minute():
 def test_live_state_comes_back_as_it_was_written(tmp_path):
     project = Project.of(tmp_path, None)
     state = LiveState(jobs=20, budgets=BUDGETS, widths={"openai": 8}, waits={"openai": "pace"}, stopping="soon")
+    state = replace(state, sums={"openai": {"done": 7, "in_flight": 2}})
     write(project, "run-1", state.as_text())
     back = read(project, "run-1")
     assert back == state or (list(back.budgets), back.jobs) == (list(BUDGETS), 20)
     assert back.waits == {"openai": "pace"}
+    assert back.sums == state.sums
+    write(project, "run-1", LiveState(stopping="now").as_text())
+    assert (read(project, "run-1").stopping, read(project, "run-1").sums) == ("now", {})
     assert read(project, "run-2") == LiveState()
     (tmp_path / ".batchgen" / "runs" / "run-1" / "live.json").write_text("{")
     assert read(project, "run-1") == LiveState()

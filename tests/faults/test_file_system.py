@@ -135,7 +135,7 @@ EIO = {
     "image": ("w", ".part", 1),
     "image synced": ("f", ".part", 1),
     "name": ("l", "a.png", 1),
-    "sidecar": ("f", ".part", 2),
+    "sidecar": ("w", ".part", 2),
     "folder": ("f", "output/shop", 3),
 }
 

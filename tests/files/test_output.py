@@ -437,3 +437,22 @@ def test_a_link_in_the_place_of_the_temporary_name_is_not_followed(tmp_path):
     with pytest.raises(OSError, match="symbolic links"):
         write_atomic(tmp_path / "note", b"new")
     assert tree(tmp_path) == {"victim": b"mine"}
+
+
+@pytest.mark.parametrize("left", [b"", b"\0" * 40, b'{\n  "schema', b'{\n  "schema_version": 1,\n  "batch": "x"\0\0'])
+def test_a_sidecar_that_was_cut_off_is_replaced_and_not_kept(tmp_path, left):
+    (tmp_path / "a.png.json").write_bytes(left)
+    publish(tmp_path, "a.png", b"image", sidecar=b'{"schema_version": 1}')
+    assert tree(tmp_path) == {"a.png": b"image", "a.png.json": b'{"schema_version": 1}'}
+
+
+@pytest.mark.parametrize(
+    "mine", [b"notes", b"{}", b'{"schema_version": 1}', b'{\n  "schema_version": 1,\n  "a": 2\n}\n']
+)
+def test_another_file_with_the_name_of_a_sidecar_is_kept(tmp_path, mine):
+    (tmp_path / "a.png.json").write_bytes(mine)
+    publish(tmp_path, "a.png", b"image", sidecar=b"{}\n")
+    found = tree(tmp_path)
+    assert found.pop("a.png") == b"image"
+    assert found.pop("a.png.json") == b"{}\n"
+    assert list(found.values()) == [mine]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from functools import reduce
+
+import pytest
 
 from batchgen.files.sidecar import describe
 from batchgen.job import Attempt
@@ -95,3 +98,32 @@ def test_the_shares_of_the_images_of_a_call_add_up_to_its_cost():
     assert found[0] == {"usd": "0.000000034", "credits": "0.003"}
     assert told(attempt(), cost)["cost_share"] == {"usd": "0.0000001", "credits": "0.007"}
     assert told(attempt(), UNPRICED)["cost_share"] == {"usd": None, "credits": None}
+
+
+ODD = {
+    "every character": {"prompt": "".join(map(chr, range(0x3000))) + "\U0001f9c0\u2028\ufeff"},
+    "half a pair": {"prompt": "a\ud800b"},
+    "floats": {"extra": {"a": 0.1, "b": 1.0, "c": -2.5e-3, "d": [1e3, 123456789.125]}},
+    "exponents": {"extra": {"a": 1e-7, "b": [1e22, {"c": -3e300}]}},
+    "no numbers": {"extra": {"a": float("nan"), "b": float("inf")}},
+    "a huge number": {"extra": {"a": 2**70, "b": -(2**63)}},
+    "the largest that orjson takes": {"seed": 2**64 - 1},
+    "keys that are no texts": {"extra": {"a": {1: "x", None: 2, False: 3}}},
+    "empty": {"extra": {"a": [], "b": {}, "c": ""}},
+    "nested": {"extra": {"a": [[1, [2, ()]], {"b": (None, True)}]}},
+    "deep": {"extra": {"a": reduce(lambda inner, _: [inner], range(300), 1)}},
+}
+
+
+@pytest.mark.parametrize("task", ODD.values(), ids=ODD)
+def test_the_bytes_are_those_of_json(task):
+    order = attempt(**task)
+    written = describe(order, FILE, Picture(data=b"", revised_prompt="Zoë \ud800"), Usage(images=1, usd=5), UNPRICED)
+    without = describe(order, FILE, Picture(data=b""), Usage(images=1, usd=5), UNPRICED)
+    for data in (written, without):
+        document = json.loads(data)
+        extra = {"extra": order.task.extra} if order.task.extra else {}
+        document["asked"] |= extra | {"prompt": order.task.prompt}
+        if document["revised_prompt"]:
+            document["revised_prompt"] = "Zoë \ud800"
+        assert data == json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"

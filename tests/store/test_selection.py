@@ -47,6 +47,23 @@ async def test_shards_are_the_same_everywhere_and_lack_nothing(writer: Writer, r
     assert all(shards)
 
 
+ODD_KEYS = ["a", "ab", "aB", "a\ud7ff", "a\ud7ffb", "a\ue000", "a\U0010ffff", "a\U0010ffffb", "b", "é", "[a]", "a]"]
+
+
+@pytest.mark.parametrize(
+    "pattern", ["a", "a*", "A*", "*", "?", "a?", "a\ud7ff*", "a\U0010ffff*", "[ab]", "[^a]*", "[[]a]", "a]", "é*", ""]
+)
+async def test_ids_are_selected_by_the_same_globs_as_in_a_manifest(
+    pattern: str, writer: Writer, reader: Reader
+) -> None:
+    batch_id = await loaded(writer, [plan(key, output=str(number)) for number, key in enumerate(ODD_KEYS)])
+    other = await loaded(writer, map(plan, ["a", "ab"]), "other")
+    chosen = Selection(ids=(pattern, "b"))
+    wanted = [key for key in ODD_KEYS if chosen.matches(key, (), "", "", "")]
+    assert keys(list(reader.jobs(batch_id, chosen))) == wanted
+    assert all(job.batch == "other" for job in reader.jobs(other, chosen))
+
+
 @pytest.mark.parametrize("seed", [0, 7, -3, 10**30])
 async def test_a_sample_is_drawn_then_limited(writer: Writer, reader: Reader, seed: int) -> None:
     batch_id = await loaded(writer, map(plan, KEYS))

@@ -64,6 +64,7 @@ class Progress:
             widths={each.provider: each.width for each in figures.providers if each.width is not None},
             waits={each.provider: each.waits for each in figures.providers if each.waits},
             stopping=figures.stopping,
+            sums={each.provider: {name: getattr(each, name) for name in _SUMS} for each in figures.providers},
         )
 
     def _counts(self) -> Counts:
