@@ -33,7 +33,7 @@ FRESH = (sys.executable, "-m", "batchgen")
 #: Modules to import before forking; of the environment they read only what AT_START names.
 MODULES = (
     "alembic.command", "anyio._backends._asyncio", "anyio.to_thread", "certifi", "encodings.idna",
-    "encodings.utf_8_sig", "encodings.unicode_escape", "httpx_aiohttp", "sqlalchemy.dialects.sqlite.pysqlite",
+    "encodings.utf_8_sig", "encodings.unicode_escape", "sqlalchemy.dialects.sqlite.pysqlite",
     "batchgen.app.provider_check", "batchgen.app.monitoring.events", "batchgen.app.monitoring.metrics",
     "batchgen.app.monitoring.notify", "batchgen.app.run", "batchgen.cli.commands.init", "batchgen.cli.render.result",
     "batchgen.cli.render.live", "batchgen.cli.commands.status", "batchgen.cli.commands.unknown",

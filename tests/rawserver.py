@@ -96,8 +96,11 @@ class RawServer:
             self._tasks.discard(task)
             self.hung_up.set()
             writer.close()
+            # A handshake that was cancelled never reports its end.
             with suppress(*_GONE, TimeoutError):
-                await writer.wait_closed()
+                async with asyncio.timeout(1):
+                    await writer.wait_closed()
+            writer.transport.abort()
 
 
 @asynccontextmanager

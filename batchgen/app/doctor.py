@@ -31,12 +31,12 @@ from .project import Project
 from .provider_check import CheckCandidate, ProviderCheck, keys_of
 
 PACKAGES = (
+    "aiohappyeyeballs",
     "aiohttp",
     "alembic",
     "anyio",
     "click",
     "httpx",
-    "httpx-aiohttp",
     "pillow",
     "pydantic",
     "pyyaml",

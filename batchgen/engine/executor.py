@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -143,13 +142,11 @@ class Executor:
         """Make an answer durable at once, then read it: in one hop to a thread if a reader is idle."""
 
         def work() -> Call | Delivered:
-            slot.sync()
-            return self._read(exchange, head, slot)
+            with slot:  # its end waits for the disk as well
+                slot.sync()
+                return self._read(exchange, head, slot)
 
-        if self.readers.idle <= 0:
-            with CancelScope(shield=True), suppress(RuntimeError, MemoryError):  # no thread: the reader syncs it
-                await to_thread.run_sync(slot.sync)
-        return await self.readers.run(work)
+        return await self.readers.run(work, first=slot.sync)
 
     async def _slot(self, exchange: Exchange) -> Slot:
         attempt = exchange.attempt
@@ -204,8 +201,7 @@ class Executor:
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
 
     def _read(self, exchange: Exchange, head: ResponseHead, sink: Slot | Scratch) -> Call | Delivered:
-        body = decompressed(sink.body(), head.headers)
-        return self._feed(exchange, Reply(status=head.status, headers=head.headers, body=body, broken=head.broken))
+        return self._feed(exchange, _reply(head, sink))
 
     def _read_stored(self, exchange: Exchange, stored: StoredAnswer | None) -> Call | Delivered:
         """Feed the dialect the answer that an earlier run stored."""
@@ -219,6 +215,7 @@ class Executor:
             return exchange.conversation.send(news) if isinstance(news, Reply) else exchange.conversation.throw(news)
         except StopIteration as end:
             generation: Generation = end.value
+        del news  # its megabytes are not needed while the images are synced
         return self._deliver(exchange, generation)
 
     def _deliver(self, exchange: Exchange, generation: Generation) -> Delivered:
@@ -292,6 +289,11 @@ class _Dump:
     profile: Profile
     model: Model
     content: Mapping[str, Any]
+
+
+def _reply(head: ResponseHead, sink: Slot | Scratch) -> Reply:
+    body = decompressed(sink.body(), head.headers)
+    return Reply(status=head.status, headers=head.headers, body=body, broken=head.broken)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,9 @@ A slot describes itself, so that its answer can be delivered even if the job dat
     {"attempt": ..., "batch": ..., ...}\n      the order, written before anything is sent
     {"status": 200, "headers": {...}}\n        the head of the answer
     <body>                                     as it arrives
-    \nsealed <length> <sha256>\n               the seal: the answer is complete
+    \nsealed <length> crc32:<checksum>\n       the seal: the answer is complete
+
+Seals of earlier versions hold a SHA-256 in place of the CRC, which takes 2 ms of an answer of 3.5 MB, and the CRC 0.8.
 
 The space is allocated before the call is sent, so that a full disk shows before money is spent. Unused space reads as
 NUL, which JSON cannot contain, so that the end of an unsealed body is known too.
@@ -16,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import zlib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -27,7 +30,7 @@ import orjson
 #: Longest head of an answer (bytes).
 _HEAD_MAX = 1024 * 1024
 _SEAL = b"\nsealed "
-_SEAL_LENGTH = len(_SEAL) + 20 + 1 + 64 + 1
+_LENGTH = 20
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +51,7 @@ class Slot:
     def __init__(self, path: Path, order: Mapping[str, Any], space: int) -> None:
         self.path = path
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        self._hash = hashlib.sha256()
+        self._checksum = 0
         self._length = 0
         self._rest = bytearray()
         self._synced = False
@@ -71,7 +74,7 @@ class Slot:
 
     def write(self, chunk: bytes) -> None:
         """Add a piece of the body; after a disk error it stays in memory, and ``error`` holds the reason."""
-        self._hash.update(chunk)
+        self._checksum = zlib.crc32(chunk, self._checksum)
         if self.error is not None:
             self._rest += chunk
             return
@@ -90,7 +93,7 @@ class Slot:
         if self.error is not None or not whole:
             return
         try:
-            self._end = self._put(_seal(self._length, self._hash.hexdigest()), self._end)
+            self._end = self._put(_seal(self._length, self._checksum), self._end)
         except OSError as error:
             self.error = error
 
@@ -119,7 +122,7 @@ class Slot:
         os.ftruncate(self._descriptor, self._order_end)
         os.posix_fallocate(self._descriptor, 0, self._order_end + max(0, space))
         self._end = self._start = self._order_end
-        self._length, self._hash, self.status, self._synced = 0, hashlib.sha256(), None, False
+        self._length, self._checksum, self.status, self._synced = 0, 0, None, False
         self._rest.clear()
         self.error = None
 
@@ -158,8 +161,18 @@ def holds_success(path: Path) -> bool:
     return isinstance(status, int) and 200 <= status < 300
 
 
-def _seal(length: int, digest: str) -> bytes:
-    return b"%s%020d %s\n" % (_SEAL, length, digest.encode())
+def _seal(length: int, checksum: int) -> bytes:
+    return b"%s%0*d crc32:%08x\n" % (_SEAL, _LENGTH, length, checksum)
+
+
+def _unsealed(data: bytes) -> bytes | None:
+    """Return the body of a sealed answer; None if its seal is missing or does not fit."""
+    start = data.rfind(_SEAL)
+    if start < 0:
+        return None
+    body = memoryview(data)[:start]
+    old = b"%s%0*d %s\n" % (_SEAL, _LENGTH, start, hashlib.sha256(body).hexdigest().encode())
+    return bytes(body) if data[start:] in (_seal(start, zlib.crc32(body)), old) else None
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
@@ -180,15 +193,14 @@ def read_slot(path: Path) -> StoredAnswer:
         case _:
             return StoredAnswer(path=path, order=order or {}, status=None, headers={}, body=b"", sealed=False)
     body = body.rstrip(b"\0")  # unused space remains if the process was killed between the seal and the cut
-    seal, whole = body[-_SEAL_LENGTH:], body[:-_SEAL_LENGTH]
-    sealed = seal.startswith(_SEAL) and seal == _seal(len(whole), hashlib.sha256(whole).hexdigest())
+    whole = _unsealed(body)
     return StoredAnswer(
         path=path,
         order=order or {},
         status=status,
         headers=headers,
-        body=whole if sealed else body,
-        sealed=sealed,
+        body=body if whole is None else whole,
+        sealed=whole is not None,
     )
 
 

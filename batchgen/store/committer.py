@@ -1,7 +1,8 @@
-"""Committer: the one thread and connection that write, with group commit and without a timer.
+"""Committer: the one thread and connection that write, with group commit.
 
-Everything that waits when the thread is free becomes one transaction: a single write is durable at once, and a
-thousand concurrent ones share an fsync. Results are returned only after a commit with synchronous=FULL.
+Everything that waits when the thread is free becomes one transaction, so that a thousand concurrent writes share a
+sync. A single write is durable at once; it waits for company only while the caller has it *pause*, or if it is
+*patient*. Results are returned only after a commit with synchronous=FULL.
 """
 
 from __future__ import annotations
@@ -40,6 +41,10 @@ class _Command:
     answer: asyncio.Future[Any]
     patient: bool  #: can wait for others that start a commit
     result: object = None  #: a BaseException is raised for the caller
+
+
+#: A future and its result.
+_Answer = tuple[asyncio.Future[Any], object]
 
 
 class Committer:
@@ -201,17 +206,16 @@ def _result(connection: Connection, work: Callable[[Connection], object]) -> obj
 
 def _deliver(commands: list[_Command]) -> None:
     """Give the results to their callers; each event loop wakes up once for all of its commands."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Command]] = {}
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Answer]] = {}
     for command in commands:
-        by_loop.setdefault(command.answer.get_loop(), []).append(command)
-    for loop, answered in by_loop.items():
+        by_loop.setdefault(command.answer.get_loop(), []).append((command.answer, command.result))
+    for loop, answers in by_loop.items():
         with suppress(RuntimeError):  # the loop is closed: its callers are gone
-            loop.call_soon_threadsafe(_set_results, answered)
+            loop.call_soon_threadsafe(_set_results, answers)
 
 
-def _set_results(commands: list[_Command]) -> None:
-    for command in commands:
-        answer, result = command.answer, command.result
+def _set_results(answers: list[_Answer]) -> None:
+    for answer, result in answers:
         if answer.done():  # its caller was cancelled, or the writer gave up after it had answered
             continue
         if isinstance(result, BaseException):

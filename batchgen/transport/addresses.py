@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from typing import Any
 
-import aiohttp
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
+
+#: An address as ``getaddrinfo`` returns it: family, type, protocol, name, and what ``connect`` takes.
+AddressInfo = tuple[int, int, int, str, tuple[Any, ...]]
+
+#: Seconds for which the addresses of a host are reused.
+_REMEMBERED = 10.0
 
 #: Address ranges that wrap IPv4 addresses, including private ones, and old private ranges; some versions of Python
 #: report them as ``is_global``.
@@ -49,21 +55,38 @@ class NotPublicError(OSError):
     """A name resolves to an address that is not on the open internet."""
 
 
-class PublicResolver(AbstractResolver):
-    """Resolves names to public addresses only. The client connects to the address that was checked."""
+class Resolver:
+    """Looks up the addresses of hosts, once for all calls of ten seconds; *public*: only those on the open internet."""
 
-    def __init__(self) -> None:
-        self._inner = aiohttp.ThreadedResolver()
+    def __init__(self, *, public: bool = False) -> None:
+        """Know no address yet."""
+        self._public = public
+        self._lookups: dict[tuple[str, int], tuple[float, asyncio.Task[list[AddressInfo]]]] = {}
 
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """Return the addresses of *host*; raise NotPublicError if one of them is not public."""
-        addresses = await self._inner.resolve(host, port, family)
-        for address in addresses:
-            if not is_public(address["host"]):
-                raise NotPublicError(f"{host} resolves to {address['host']}, which is not a public address")
-        return addresses
+    async def resolve(self, host: str, port: int) -> list[AddressInfo]:
+        """Return the addresses of *host*; raise OSError, or NotPublicError if one of them is not public."""
+        now = asyncio.get_running_loop().time()
+        expires, lookup = self._lookups.get((host, port), (0.0, None))
+        if lookup is None or now >= expires:
+            lookup = asyncio.ensure_future(self._look_up(host, port))
+            self._lookups[host, port] = now + _REMEMBERED, lookup
+        try:
+            # Other calls may wait for the same lookup, so it outlives the cancellation of this one.
+            return await asyncio.shield(lookup)
+        except OSError:
+            self.forget(host, port)
+            raise
 
-    async def close(self) -> None:
-        """Do nothing: the threads belong to the event loop."""
+    def forget(self, host: str, port: int) -> None:
+        """Look *host* up again next time: its address does not answer."""
+        self._lookups.pop((host, port), None)
+
+    async def _look_up(self, host: str, port: int) -> list[AddressInfo]:
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except UnicodeError as error:
+            raise OSError(f"{host!r} is not the name of a host") from error
+        for *_, address in found:
+            if self._public and not is_public(str(address[0])):
+                raise NotPublicError(f"{host} resolves to {address[0]}, which is not a public address")
+        return list(found)

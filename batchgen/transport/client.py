@@ -1,33 +1,28 @@
 """Provider clients: send paid calls, free questions and downloads to one provider.
 
-Every paid call has a connection of its own (``force_close``): the server may close a kept-alive connection at the
+Every paid call has a connection of its own: the server may close a kept-alive connection at the
 moment of sending, and then it is unknown whether the call arrived.
 """
 
 from __future__ import annotations
 
+import random
 import ssl
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Self
 from urllib.parse import urlsplit
 
-import aiohttp
 import httpx
-from aiohttp.abc import AbstractResolver
-from anyio import CancelScope, current_time, get_cancelled_exc_class
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from anyio import CancelScope, current_time, get_cancelled_exc_class, sleep
 
 from .. import redaction
 from ..errors import SettingsError
 from ..fault import Cause, Fault, ProviderError
 from ..providers.base import Call, Reply
 from ..providers.profile import Profile, origin_of
-from .addresses import PublicResolver, private_literal
-from .connection import READY, Ready, connector
+from .addresses import private_literal
 from .deadline import Deadline, until
 from .download import Download, Hop, keeps_tls
 from .errors import (
@@ -38,14 +33,13 @@ from .errors import (
     lost_result,
     never_sent,
     no_answer,
-    own_fault,
     unknown_outcome,
     unreached,
     why_unsent,
 )
 from .payload import Payload, pack
-from .proxies import Proxied
 from .response import MAX_ANSWER, BufferSink, ResponseHead, Sink, decompressed, hang_up, receive
+from .wire import Ready, Wire
 
 CONNECT_TRIES = 3
 #: Seconds for which the download of a source image is tried.
@@ -61,8 +55,8 @@ class ProviderClient:
 
     profile: Profile
     key: str = field(repr=False)
-    http: httpx.AsyncClient
-    public_http: httpx.AsyncClient  #: for results on other hosts: reaches public addresses only
+    http: httpx.AsyncBaseTransport
+    public_http: httpx.AsyncBaseTransport  #: for results on other hosts: reaches public addresses only
 
     async def send(self, call: Call, sink: Sink, deadline: float, ready: Ready | None = None) -> ResponseHead:
         """Send a paid call once; return when the whole answer is sealed in *sink*.
@@ -76,13 +70,10 @@ class ProviderClient:
         payload = pack(call)
         try:
             with until(current_time() + deadline) as timer:
-                if ready is not None:
-                    READY.set(partial(_wait, ready, timer))
-                response = await self._connected(call, payload)
+                gate = None if ready is None else partial(_wait, ready, timer)
+                response = await self._connected(call, payload, gate)
         except TimeoutError as error:
             raise no_answer(f"no answer within {deadline:g} s", payload) from error
-        finally:
-            READY.set(None)
         with CancelScope(shield=True):
             try:
                 head = await receive(response, sink, timer.ends, self.key)
@@ -106,7 +97,7 @@ class ProviderClient:
             raise ProviderError(Fault(cause=Cause.UNKNOWN, message=f"no answer within {deadline:g} s")) from error
         buffer = BufferSink()
         try:
-            head = await receive(response, buffer, ends, self.key, MAX_ANSWER)
+            head = await receive(response, buffer, ends, self.key, most=MAX_ANSWER)
         finally:
             with CancelScope(shield=True):
                 await hang_up(response)
@@ -142,39 +133,40 @@ class ProviderClient:
         login = {"Authorization": f"Bearer {self.key}"} if own and self.key else {}
         return Hop(client=self.http if own else self.public_http, login=login)
 
-    async def _connected(self, call: Call, payload: Payload | None) -> httpx.Response:
+    async def _connected(self, call: Call, payload: Payload | None, ready: Ready | None = None) -> httpx.Response:
+        """Send a request and return the head of the answer; a connection that cannot be made is tried again."""
+        tries = 0
+        while True:
+            try:
+                return await self._once(call, payload, ready)
+            except UnreachedError as error:
+                tries += 1
+                if error.final or tries == CONNECT_TRIES:
+                    raise unreached(str(error), error.hint, final=error.final) from error
+            await sleep(random.uniform(0, 0.2 * tries))  # noqa: S311 - no secret
+
+    async def _once(self, call: Call, payload: Payload | None, ready: Ready | None) -> httpx.Response:
+        try:
+            return await self.http.handle_async_request(self._request(call, payload, ready))
+        except (ProviderError, get_cancelled_exc_class()):
+            raise
+        except Exception as error:  # noqa: BLE001 - after any error the outcome is unknown unless nothing was sent
+            if never_sent(error):
+                failure: Exception = why_unsent(error, urlsplit(call.url).hostname or "")
+            else:
+                failure = no_answer(redaction.hidden(describe(error), [self.key]), payload)
+        # Raised outside the handler: the error's own traceback holds the request's headers, and with them the key.
+        raise failure
+
+    def _request(self, call: Call, payload: Payload | None, ready: Ready | None) -> httpx.Request:
         headers = {**HEADERS, **call.headers}
         if payload is not None:
             headers |= {"Content-Type": payload.content_type, "Content-Length": str(payload.length)}
         if call.signed and self.key:
             headers["Authorization"] = f"Bearer {self.key}"
-        retrying = AsyncRetrying(
-            retry=retry_if_exception(lambda error: isinstance(error, UnreachedError) and not error.final),
-            stop=stop_after_attempt(CONNECT_TRIES),
-            wait=wait_random_exponential(multiplier=0.2, max=2),
-            reraise=True,
-        )
-        try:
-            response: httpx.Response = await retrying(self._once, call, payload, headers)
-        except UnreachedError as error:
-            raise unreached(str(error), error.hint, final=error.final) from error
-        return response
-
-    async def _once(self, call: Call, payload: Payload | None, headers: Mapping[str, str]) -> httpx.Response:
-        content = payload.stream() if payload is not None else None
-        try:
-            request = self.http.build_request(call.method, call.url, content=content, headers=dict(headers))
-            return await self.http.send(request, stream=True)
-        except (ProviderError, UnreachedError, get_cancelled_exc_class()):
-            raise
-        except Exception as error:  # noqa: BLE001 - after any error the outcome is unknown unless nothing was sent
-            failure: Exception | None = own_fault(error)
-            if failure is None and never_sent(error):
-                failure = why_unsent(error, urlsplit(call.url).hostname or "")
-            elif failure is None:
-                failure = no_answer(redaction.hidden(describe(error), [self.key]), payload)
-        # Raised outside the handler: the client's own error holds the request's headers, and with them the key.
-        raise failure
+        extensions = {"timeout": {"connect": self.profile.timeout.connect}, "ready": ready}
+        body = payload or httpx.ByteStream(b"")
+        return httpx.Request(call.method, call.url, headers=headers, stream=body, extensions=extensions)
 
 
 async def _wait(ready: Ready, timer: Deadline) -> None:
@@ -215,22 +207,19 @@ class Transport:
         self._profiles = profiles
         self._keys = keys
         self._accounts = accounts or {}
-        self._stack = AsyncExitStack()
         self._clients: dict[str, ProviderClient] = {}
 
     async def __aenter__(self) -> Self:
-        self._tls = tls_context()
-        self._public_http = await self._open(PublicResolver())
+        tls = tls_context()
+        http, self._public_http = Wire(tls), Wire(tls, public=True)
         for name, profile in self._profiles.items():
-            http = await self._open(connect=profile.timeout.connect)
             self._clients[name] = ProviderClient(
                 profile=profile, key=self._keys.get(name, ""), http=http, public_http=self._public_http
             )
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        with CancelScope(shield=True):
-            await self._stack.aclose()
+        pass
 
     def client(self, provider: str, account: str | None = None, profile: Profile | None = None) -> ProviderClient:
         """Return the client of *provider*, with the key of *account* if the provider has several.
@@ -262,19 +251,3 @@ class Transport:
         if private_literal(url):
             raise LostError("its address is not public")
         return Hop(client=self._public_http)
-
-    async def _open(self, resolver: AbstractResolver | None = None, connect: float = 10) -> httpx.AsyncClient:
-        # The second session is for proxies, which resolve names themselves and may have private addresses.
-        sessions = [
-            # trust_env would read netrc.
-            aiohttp.ClientSession(connector=tcp, trust_env=False, cookie_jar=aiohttp.DummyCookieJar())
-            for tcp in (connector(self._tls, resolver), connector(self._tls))
-        ]
-        client = httpx.AsyncClient(
-            transport=Proxied(self._tls, *sessions),
-            timeout=httpx.Timeout(None, connect=connect),
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            follow_redirects=False,
-            trust_env=False,
-        )
-        return await self._stack.enter_async_context(client)

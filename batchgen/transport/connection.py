@@ -1,119 +1,201 @@
-"""TCP connections: kept alive through NAT devices, and readable even if the server frames HTTP badly."""
+"""HTTP/1.1 connections: one request out, one answer in, on the event loop's own sockets.
+
+A client library in between (aiohttp, httpx-aiohttp) costs 0.3 ms of CPU a call and 2 ms for 3.5 MB of answer: it parses
+the answer a second time, queues its body, and wakes a task for every piece. Here the bytes of a body go from the socket
+straight to their receiver, so that no memory fills up either.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
-from collections.abc import Awaitable, Callable
-from contextvars import ContextVar
-from typing import Any
+from asyncio import sslproto
+from collections.abc import AsyncIterator, Callable
+from typing import cast
 
-import aiohttp
-from aiohttp.abc import AbstractResolver
-from aiohttp.client_proto import ResponseHandler
+import httpx
 
-from .errors import UnreachedError
-from .framing import MAX_HEAD, Framing, NotHttpError
-
-#: Awaited after a connection is made and before the first byte of the request is written.
-Ready = Callable[[], Awaitable[None]]
-
-#: The gate of the call that this task makes; the HTTP clients pass no argument of their own through.
-READY: ContextVar[Ready | None] = ContextVar("READY", default=None)
+from .framing import Framing, Head, NotHttpError
 
 #: Seconds to wait for the rest of a document that is longer than announced.
 SURPLUS = 1.0
+#: Bytes of a body that may wait for a receiver.
+_WAITING = 64 * 1024
 
-#: NAT devices drop a silent connection after five minutes or less; a render may take as long.
-_KEEPALIVE = {"TCP_KEEPIDLE": 45, "TCP_KEEPALIVE": 45, "TCP_KEEPINTVL": 15, "TCP_KEEPCNT": 8}
-_LIMITS = ("max_line_size", "max_field_size", "max_headers")
-
-
-def connector(tls: ssl.SSLContext, resolver: AbstractResolver | None = None) -> aiohttp.TCPConnector:
-    """Return a connector whose connections serve one request each."""
-    tcp = _Connector(ssl=tls, limit=0, force_close=True, resolver=resolver, socket_factory=_keepalive_socket)
-    loop = asyncio.get_running_loop()
-    tcp._factory = lambda: Handler(loop)  # type: ignore[assignment]  # noqa: SLF001 - there is no public way
-    return tcp
+# asyncio gives each TLS connection a buffer of 256 KB, which is 1.3 GB for 5,000 calls. A TLS record has 16 KB at most.
+sslproto.SSLProtocol.max_size = 32 * 1024
 
 
-class _Connector(aiohttp.TCPConnector):
-    """Makes connections, proxy and TLS included, and then waits until the call may be sent."""
+class Connection(asyncio.Protocol, httpx.AsyncByteStream):
+    """A connection to a server, and the body of the answer that arrives over it."""
 
-    async def connect(self, *args: Any, **options: Any) -> aiohttp.connector.Connection:  # noqa: ANN401 - the library's
-        """Return a connection over which the request may be written at once."""
-        connection = await super().connect(*args, **options)
-        ready = READY.get()
-        if ready is not None:
-            try:
-                await ready()
-            except BaseException:
-                connection.close()
-                raise
-            if connection.protocol is None or not connection.protocol.is_connected():
-                connection.close()
-                raise UnreachedError("the server closed the connection before the request was sent")
-        return connection
+    def __init__(self) -> None:
+        """Wait for a connection."""
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._framing: Framing | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._consume: Callable[[bytes], None] | None = None
+        self._pieces: list[bytes] = []
+        self._error: Exception | None = None
+        self._full = self._ended = False
 
+    @property
+    def is_open(self) -> bool:
+        """Return whether a request can be sent, or an answer can still arrive."""
+        return not (self._ended or self._transport is None or self._transport.is_closing())
 
-def _keepalive_socket(address: Any) -> socket.socket:  # noqa: ANN401 - what getaddrinfo returns
-    family, kind, protocol, _, _ = address
-    result = socket.socket(family, kind, protocol)
-    result.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, value in _KEEPALIVE.items():
-        option = getattr(socket, name, None)
-        if option is not None:
-            result.setsockopt(socket.IPPROTO_TCP, option, value)
-    return result
+    async def start_tls(self, tls: ssl.SSLContext, host: str) -> None:
+        """Begin TLS with *host* over what is a tunnel now; raise OSError if that fails."""
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionResetError("the proxy closed the connection")
+        # The proxy's answer may have announced an empty body, which would be the end of an ordinary one.
+        self._framing, self._ended = None, False
+        self._transport = await self._loop.start_tls(self._transport, self, tls, server_hostname=host)
 
+    # --- the request ----------------------------------------------------------------------------------------------
 
-class Handler(ResponseHandler):
-    """Reframes an answer before the client's parser sees it (see ``framing``)."""
+    def begin(self) -> None:
+        """Expect the answer to a request, which is written next."""
+        self._framing = Framing()
 
-    _framing: Framing | None = None
-    _surplus_timer: asyncio.TimerHandle | None = None
+    async def write(self, data: bytes) -> bool:
+        """Send a part of the request; return whether the server still wants the next one."""
+        if not self.is_open or self._transport is None:
+            return False
+        self._transport.write(data)
+        if self._full:
+            await self._wait()
+        return self.is_open and (self._head is None or self._head.status < 300)
 
-    def set_response_params(self, **params: Any) -> None:  # noqa: ANN401 - the library's
-        """Start an answer. A proxy's answer to CONNECT (that call has no timer) is not reframed."""
-        self._framing = Framing() if "timer" in params else None
-        if self._framing is not None:
-            params |= {name: 2 * MAX_HEAD for name in _LIMITS if name in params}
-        super().set_response_params(**params)
+    async def head(self) -> Head:
+        """Wait for the head of the answer; raise httpx.TransportError if none comes."""
+        while self._head is None:
+            if self._ended:
+                raise self._error or httpx.ReadError("the connection was closed without an answer")
+            await self._wait()
+        return self._head
+
+    @property
+    def _head(self) -> Head | None:
+        return self._framing.head if self._framing is not None else None
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    # --- the body -------------------------------------------------------------------------------------------------
+
+    async def pump(self, consume: Callable[[bytes], None]) -> None:
+        """Pass the body to *consume*, piece by piece as it arrives, until it ends.
+
+        Raises what *consume* raises, what ``stop`` was given, or httpx.TransportError if the body breaks off.
+        """
+        pieces, self._pieces = self._pieces, []
+        for piece in pieces:
+            consume(piece)
+        self._consume = consume
+        if self._transport is not None and not self._ended:
+            self._transport.resume_reading()
+        while not self._ended:
+            await self._wait()
+        if self._error is not None:
+            raise self._error
+
+    def stop(self, error: Exception | None = None) -> None:
+        """End the answer here: it is complete, or *error* is why it is not."""
+        if not self._ended:
+            self._ended, self._error = True, error
+            self._cancel_timer()
+            self._wake()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield the body once it has ended; ``pump`` is faster."""
+        pieces: list[bytes] = []
+        await self.pump(pieces.append)
+        for piece in pieces:
+            yield piece
+
+    def close(self) -> None:
+        """Hang up."""
+        self.stop(httpx.ReadError("the connection was closed"))
+        self._consume = None
+        if self._transport is not None:
+            if self._transport.get_extra_info("ssl_object") is None:
+                self._transport.close()
+            else:
+                self._transport.abort()  # a close would wait for the server's farewell
+
+    async def aclose(self) -> None:
+        """Hang up."""
+        self.close()
+
+    # --- what the event loop calls --------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
-        """Reframe what arrived and pass it to the parser."""
-        if self._framing is None or not data:
-            super().data_received(data)
+        """Pass the body in *data* on."""
+        self._cancel_timer()
+        if self._framing is None or self._ended:  # not part of any answer
+            self.close()
             return
         try:
-            reframed = self._framing.feed(data)
+            for piece in self._framing.feed(data):
+                self._pass_on(piece)
         except NotHttpError as error:
-            self._framing = None
-            if self.transport is not None:
-                self.transport.close()
-            self.set_exception(aiohttp.ClientPayloadError(str(error)))
+            self.stop(httpx.RemoteProtocolError(str(error)))
+        except Exception as error:  # noqa: BLE001 - of the receiver, which gets it back from ``pump``
+            self.stop(error)
+        if self._framing.ended:
+            self.stop()
+        elif self._framing.surplus:
+            self._timer = self._loop.call_later(SURPLUS, self.stop)
+        if self._head is not None:
+            self._wake()
+
+    def _pass_on(self, piece: bytes) -> None:
+        if self._consume is not None:
+            self._consume(piece)
             return
-        if reframed:
-            super().data_received(reframed)
-        self._cancel_timer()
-        if self._framing is not None and self._framing.surplus:
-            self._surplus_timer = asyncio.get_running_loop().call_later(SURPLUS, self._give_up)
+        self._pieces.append(piece)
+        if self._transport is not None and sum(map(len, self._pieces)) > _WAITING:
+            self._transport.pause_reading()
 
-    def connection_lost(self, exc: BaseException | None) -> None:
-        """End the answer if the closed connection is its end."""
-        self._cancel_timer()
-        framing, self._framing = self._framing, None
-        rest = framing.close() if framing is not None and exc is None else b""
-        if rest:
-            super().data_received(rest)
-        super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the answer; a body that ends with its connection is complete unless that was reset."""
+        if self._framing is not None and not self._ended and exc is None:
+            try:
+                for piece in self._framing.close():
+                    self._pass_on(piece)
+            except Exception as error:  # noqa: BLE001 - as above
+                self.stop(error)
+            if self._framing.ended:
+                self.stop()
+        event = "closed" if exc is None else "reset"
+        when = "before the end of the answer" if self._head is not None else "without an answer"
+        self.stop(httpx.ReadError(f"the connection was {event} {when}"))
 
-    def _give_up(self) -> None:
-        if self._framing is not None:
-            super().data_received(self._framing.give_up())
+    def pause_writing(self) -> None:
+        """Stop writing."""
+        self._full = True
+
+    def resume_writing(self) -> None:
+        """Continue writing."""
+        self._full = False
+        self._wake()
 
     def _cancel_timer(self) -> None:
-        if self._surplus_timer is not None:
-            self._surplus_timer.cancel()
-            self._surplus_timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

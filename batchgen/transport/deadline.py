@@ -20,13 +20,10 @@ _STOPPED = (1.0, 30.0)
 
 
 @contextmanager
-def until(ends: float, progress: Callable[[], int] = lambda: 0) -> Iterator[Deadline]:
-    """Raise TimeoutError if the block has not finished by *ends*, on the loop's clock.
-
-    While *progress* grows after that, data is still being read, and the deadline is extended.
-    """
+def until(ends: float) -> Iterator[Deadline]:
+    """Raise TimeoutError if the block has not finished by *ends*, on the loop's clock."""
     with CancelScope() as scope:
-        deadline = Deadline(scope, ends, progress)
+        deadline = Deadline(ends, scope.cancel)
         try:
             yield deadline
         finally:
@@ -38,10 +35,10 @@ def until(ends: float, progress: Callable[[], int] = lambda: 0) -> Iterator[Dead
 class Deadline:
     """A running deadline, which can be suspended."""
 
-    def __init__(self, scope: CancelScope, ends: float, progress: Callable[[], int]) -> None:
-        """Start it."""
+    def __init__(self, ends: float, expire: Callable[[], object], progress: Callable[[], int] = lambda: 0) -> None:
+        """Call *expire* at *ends*; while *progress* grows after that, data is still being read, and it is extended."""
         self.ends = ends
-        self._scope, self._progress = scope, progress
+        self._expire, self._progress = expire, progress
         self._last_progress = -1
         self._quiet, self._latest = _ON_TIME[0], 0.0
         self._loop = asyncio.get_running_loop()
@@ -68,7 +65,7 @@ class Deadline:
             self._quiet, most = _STOPPED if now - self.ends > LATE else _ON_TIME
             self._latest = now + most
         elif progress == self._last_progress or now >= self._latest:
-            self._scope.cancel()
+            self._expire()
             return
         self._last_progress = progress
         self._timer = self._loop.call_later(self._quiet, self._fire)

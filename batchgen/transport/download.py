@@ -39,7 +39,7 @@ _ENDS = (b"IEND\xaeB`\x82", b"\xff\xd9", b"\x00;")
 class Hop:
     """How to request a URL: by which client, and with which login if the server asks for one."""
 
-    client: httpx.AsyncClient
+    client: httpx.AsyncBaseTransport
     login: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -97,7 +97,7 @@ class Download:
                     login = True
                     continue
                 self._require_success(response)
-                return await receive(response, sink, current_time() + TIMEOUT, self.key)
+                return await receive(response, sink, current_time() + TIMEOUT, self.key, silence=self._silence)
             except ProviderError as error:
                 raise FlakyError(error.fault.message) from error
             finally:
@@ -105,14 +105,18 @@ class Download:
                     await hang_up(response)
         raise FlakyError(f"it was redirected more than {HOPS} times")
 
+    @property
+    def _silence(self) -> float:
+        return min(SILENCE, TIMEOUT, max(1.0, self.patience))
+
     async def _request(self, hop: Hop, url: str, *, login: bool) -> httpx.Response:
         headers = {**_HEADERS, **(hop.login if login else {})}
-        silence = min(SILENCE, TIMEOUT, max(1.0, self.patience))
-        timeout = httpx.Timeout(None, connect=min(10.0, silence), read=silence)
+        timeout = {"timeout": {"connect": min(10.0, self._silence)}}
         try:
-            request = hop.client.build_request("GET", url, headers=headers, timeout=timeout)
-            with fail_after(silence):
-                return await hop.client.send(request, stream=True)
+            with fail_after(self._silence):
+                return await hop.client.handle_async_request(
+                    httpx.Request("GET", url, headers=headers, extensions=timeout)
+                )
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, ProxyError) as error:
             raise LostError(describe(error), final=True) from error
         except TROUBLE as error:  # TimeoutError is an OSError

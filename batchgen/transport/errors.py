@@ -5,23 +5,33 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 
-import aiohttp
 import httpx
 
 from ..fault import Cause, Charged, Fault, ProviderError
 from .payload import Payload
 from .proxies import ProxyError
 
-#: Errors of the network, of any library.
-TROUBLE = (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError)
 
-#: aiohttp's errors for a connection that was never made. Its other connection errors occur after sending.
+class ProxyRefusedError(Exception):
+    """A proxy answered that it does not connect."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"the proxy refused the connection: HTTP {status}")
+        self.status = status
+
+
+#: Errors of the network.
+TROUBLE = (httpx.HTTPError, httpx.InvalidURL, ProxyRefusedError, OSError)
+
+#: Errors that ``wire`` raises only before the first byte of a request.
 _UNSENT = (
-    aiohttp.ClientConnectorError,
-    aiohttp.ConnectionTimeoutError,
-    aiohttp.ClientHttpProxyError,
-    aiohttp.InvalidURL,
-    ssl.SSLCertVerificationError,
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.LocalProtocolError,
+    httpx.UnsupportedProtocol,
+    httpx.InvalidURL,
+    ProxyError,
+    ProxyRefusedError,
 )
 
 
@@ -59,13 +69,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def never_sent(error: BaseException) -> bool:
-    """Return whether no connection was made.
-
-    httpx-aiohttp 0.2 reports a connection lost after sending as a connect timeout, so aiohttp's own error decides.
-    """
-    if any(isinstance(cause, _UNSENT) for cause in causes(error)):
-        return True
-    return isinstance(error, httpx.UnsupportedProtocol | httpx.InvalidURL | ProxyError)
+    """Return whether no byte of the request was written."""
+    return isinstance(error, _UNSENT)
 
 
 def why_unsent(error: BaseException, host: str) -> UnreachedError:
@@ -73,13 +78,11 @@ def why_unsent(error: BaseException, host: str) -> UnreachedError:
     for cause in causes(error):
         if isinstance(cause, ProxyError):
             return UnreachedError(str(cause), "nothing was sent; correct or unset that variable", final=True)
-        if isinstance(cause, aiohttp.ClientHttpProxyError):
+        if isinstance(cause, ProxyRefusedError):
             final = 400 <= cause.status < 500 and cause.status not in (408, 425, 429)
-            message = f"the proxy refused the connection to {host}: HTTP {cause.status} {cause.message[:100]}".rstrip()
+            message = f"the proxy refused the connection to {host}: HTTP {cause.status}"
             hint = "nothing was sent; check HTTPS_PROXY and its login" if final else ""
             return UnreachedError(message, hint, final=final)
-        if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-            return _untrusted(cause.certificate_error, host)
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _untrusted(cause, host)
     return UnreachedError(describe(error))
@@ -93,11 +96,6 @@ def _untrusted(error: BaseException, host: str) -> UnreachedError:
         "otherwise check base_url, the proxy and the clock of this machine",
         final=True,
     )
-
-
-def own_fault(error: BaseException) -> ProviderError | None:
-    """Return the fault that reading the payload raised, which the client wraps in an error of its own."""
-    return next((cause for cause in causes(error) if isinstance(cause, ProviderError)), None)
 
 
 def unreached(message: str, hint: str = "", *, final: bool = False) -> ProviderError:
@@ -136,15 +134,6 @@ def lost_result(url: str, reason: str, *, final: bool = False) -> ProviderError:
     """Return the fault of a result that was made but cannot be fetched; if *final*, no other one there can be."""
     message = f"the image was made, but its URL could not be fetched: {reason} ({url})"
     return ProviderError(Fault(cause=Cause.SPOILED, message=message, charged=Charged.YES, final=final))
-
-
-def why_broken(error: BaseException) -> str:
-    """Return why an answer broke off."""
-    text = describe(error)
-    if any(isinstance(cause, aiohttp.ClientPayloadError) for cause in causes(error)):
-        event = "reset" if "reset" in text.lower() else "closed"
-        return f"the connection was {event} before the end of the answer"
-    return text
 
 
 def describe(error: BaseException) -> str:

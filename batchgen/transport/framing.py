@@ -1,35 +1,40 @@
-"""HTTP framing: sloppy bytes in, strict HTTP/1.1 out.
+"""HTTP framing: the head and the body of an answer, from the bytes of a connection.
 
-A client's parser rejects a whole answer for one odd header. This module accepts whatever a browser would show, and
-emits a clean head and a chunked body, which every parser accepts. If the body breaks off, so does what it emits:
-there is no last chunk.
+A client's usual parser rejects a whole answer for one odd header. This one accepts whatever a browser would show. It
+copies no body: a piece that lies within one read is passed on as it is.
 """
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from enum import Enum, auto
 
 #: Bytes of a head. Some providers send 64 KB, even in one field.
 MAX_HEAD = 128 * 1024
 #: Bytes of the line before a chunk.
 _MAX_SIZE_LINE = 4096
-#: Bytes examined at once while chunks are small.
-_WINDOW = 8192
 
 _STATUS_LINE = re.compile(rb"\s*HTTP/[\d.]+[ \t]+(\d{3})(?:[ \t]+([^\n]*))?", re.IGNORECASE)
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNPRINTABLE = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]+")
 _HEAD_END = re.compile(rb"\n\r?\n")
 _CHUNK_SIZE = re.compile(rb"[ \t]*(?:0[xX])?([0-9a-fA-F]{1,15})[ \t]*(?:;.*)?")
-#: Headers that the new framing replaces, or that would affect it.
+#: Headers that describe this connection, and not the answer.
 _OF_FRAMING = frozenset({b"transfer-encoding", b"content-length", b"connection", b"keep-alive", b"upgrade", b"trailer"})
 _EMPTY = (204, 304)
-_LAST = b"0\r\n\r\n"
 
 
 class NotHttpError(Exception):
     """The bytes are not the head of an HTTP answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The status of an answer, and its header fields except those of the framing."""
+
+    status: int
+    fields: list[tuple[bytes, bytes]]
 
 
 class _Stage(Enum):
@@ -43,9 +48,13 @@ class _Stage(Enum):
 
 
 class Framing:
-    """One answer. ``feed`` takes bytes as they arrive and returns them reframed; ``close`` ends the answer."""
+    """One answer. ``feed`` takes bytes as they arrive and returns those of the body; ``close`` ends the answer."""
+
+    __slots__ = ("_begun", "_broken", "_buffered", "_chunks", "_ends", "_left", "_length", "_stage", "head")
 
     def __init__(self) -> None:
+        """Begin with the head."""
+        self.head: Head | None = None
         self._stage = _Stage.HEAD
         self._buffered = b""
         self._left = 0
@@ -64,81 +73,73 @@ class Framing:
         """Whether the announced length has arrived, but plainly not the whole document."""
         return self._stage is _Stage.SURPLUS
 
-    def feed(self, data: bytes) -> bytes:
-        """Return *data* reframed; raise NotHttpError if it cannot be an answer."""
-        out: list[bytes] = []
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the pieces of the body in *data*; raise NotHttpError if it cannot be an answer."""
+        pieces: list[bytes] = []
         data, at = self._buffered + data, 0
         self._buffered = b""
         while at < len(data) and not self.ended:
             stage = self._stage
-            small = stage is _Stage.SIZE or (stage is _Stage.CHUNK and self._left < _WINDOW)
-            taken, reframed = self._step(data[at : at + _WINDOW] if small else data[at:])
-            out.append(reframed)
+            if stage in (_Stage.HEAD, _Stage.SIZE):
+                taken = self._line(data[at : at + _MAX_SIZE_LINE + 8] if stage is _Stage.SIZE else data[at:])
+                if not taken and stage is self._stage:
+                    self._buffered = data[at:]
+                    break
+            else:
+                counted = stage in (_Stage.CHUNK, _Stage.LENGTH)
+                piece = data[at : at + self._left] if counted else data[at:]
+                self._body(piece, counted=counted)
+                pieces.append(piece)
+                taken = len(piece)
             at += taken
-            if not taken and stage is self._stage:
-                self._buffered = data[at:]
-                break
-        return b"".join(out)
+        return pieces
 
-    def close(self) -> bytes:
-        """Return the end of the answer, now that the connection is closed; nothing if its end is missing."""
-        body = b""
+    def close(self) -> list[bytes]:
+        """End the answer, now that the connection is closed; return the rest of the body.
+
+        It has ``ended`` after that unless its end is missing.
+        """
+        pieces: list[bytes] = []
         if self._stage is _Stage.SIZE and self._buffered.strip():
             rest, self._buffered = self._buffered, b""
             if self._chunks:
-                return self._end() if rest.strip() == b"0" else b""
+                if rest.strip() == b"0":
+                    self.give_up()
+                return []
             self._plain_after_all()
-            body = self.feed(rest)
-        whole = self._stage in (_Stage.REST, _Stage.SURPLUS) and not self._broken
-        return body + (self._end() if whole else b"")
+            pieces = self.feed(rest)
+        if self._stage in (_Stage.REST, _Stage.SURPLUS) and not self._broken:
+            self.give_up()
+        return pieces
 
-    def give_up(self) -> bytes:
-        """Return the end of an answer whose rest is not waited for any longer."""
-        return b"" if self.ended else self._end()
+    def give_up(self) -> None:
+        """End an answer whose rest is not waited for any longer."""
+        self._stage = _Stage.ENDED
 
-    def _step(self, data: bytes) -> tuple[int, bytes]:
-        """Return how many bytes of *data* were consumed, and their reframed form."""
-        match self._stage:
-            case _Stage.HEAD:
-                return self._head(data)
-            case _Stage.SIZE:
-                return self._size(data)
-            case _Stage.CHUNK | _Stage.LENGTH:
-                piece = data[: self._left]
-                self._left -= len(piece)
-                reframed = self._body(piece)
-                if not self._left:
-                    reframed += self._end_piece()
-                return len(piece), reframed
-            case _:
-                return len(data), self._body(data)
+    def _line(self, data: bytes) -> int:
+        """Read a head or the size of a chunk; return how many bytes of *data* that took, 0 if they are too few."""
+        return self._head(data) if self._stage is _Stage.HEAD else self._size(data)
 
-    def _end_piece(self) -> bytes:
+    def _body(self, piece: bytes, *, counted: bool) -> None:
+        if not self._begun:
+            self._begun = piece.lstrip()[:1]
+        self._ends = piece.rstrip()[-1:] or self._ends
+        if counted:
+            self._left -= len(piece)
+        if not counted or self._left:
+            return
         if self._stage is _Stage.CHUNK:
             self._stage = _Stage.SIZE
-            return b""
-        if self._unfinished():
-            self._stage = _Stage.SURPLUS
-            return b""
-        return self._end()
+        else:
+            self._stage = _Stage.SURPLUS if self._unfinished() else _Stage.ENDED
 
     def _unfinished(self) -> bool:
         """Return whether the body is a JSON document that continues beyond the announced length."""
         return self._begun.startswith((b"{", b"[")) and not self._ends.endswith((b"}", b"]"))
 
-    def _body(self, piece: bytes) -> bytes:
-        if not self._begun:
-            self._begun = piece.lstrip()[:1]
-        self._ends = piece.rstrip()[-1:] or self._ends
-        return b"%x\r\n%s\r\n" % (len(piece), piece) if piece else b""
-
-    def _end(self) -> bytes:
-        self._stage = _Stage.ENDED
-        return _LAST
-
     # --- the head -------------------------------------------------------------------------------------------------
 
-    def _head(self, data: bytes) -> tuple[int, bytes]:
+    def _head(self, data: bytes) -> int:
         lead = len(data) - len(data.lstrip(b"\r\n"))
         if not b"HTTP/".startswith(data[lead : lead + 5].upper()):
             raise _not_http(data[lead:])
@@ -146,30 +147,30 @@ class Framing:
         if (end.end() if end else len(data)) > MAX_HEAD:
             raise NotHttpError(f"the head of the answer is larger than {MAX_HEAD} bytes")
         if end is None:
-            return 0, b""
+            return 0
         first, *lines = (line.rstrip(b"\r") for line in data[lead : end.start()].split(b"\n"))
         line = _STATUS_LINE.fullmatch(first)
         if line is None:
             raise _not_http(first)
         status = int(line[1])
         if 100 <= status < 200 and status != 101:  # the answer itself follows
-            return end.end(), b""
-        return end.end(), self._reframed(status, line[2] or b"", _fields(lines))
+            return end.end()
+        self._begin(status, _fields(lines))
+        return end.end()
 
-    def _reframed(self, status: int, reason: bytes, fields: list[tuple[bytes, bytes]]) -> bytes:
-        codings = [value.lower() for name, value in fields if name.lower() == b"transfer-encoding"]
+    def _begin(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
+        chunked = any(b"chunked" in value.lower() for name, value in fields if name.lower() == b"transfer-encoding")
         self._length = _length([value for name, value in fields if name.lower() == b"content-length"])
-        head = b"HTTP/1.1 %d %s\r\n" % (status, _UNPRINTABLE.sub(b" ", reason))
-        head += b"".join(b"%s: %s\r\n" % field for field in fields if field[0].lower() not in _OF_FRAMING)
+        own = [field for field in fields if field[0].lower() not in _OF_FRAMING]
+        self.head = Head(status, own)
         if status in _EMPTY:
-            self._stage = _Stage.ENDED
-            return head + b"Connection: close\r\n\r\n"
-        head += b"Transfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
-        if any(b"chunked" in coding for coding in codings):
+            self.give_up()
+        elif chunked:
             self._stage = _Stage.SIZE
-            return head
-        self._unchunked()
-        return head + (self._end() if self._stage is _Stage.LENGTH and not self._left else b"")
+        else:
+            self._unchunked()
+            if self._stage is _Stage.LENGTH and not self._left:
+                self.give_up()
 
     def _plain_after_all(self) -> None:
         """Take the body as it is, although chunks were announced."""
@@ -182,26 +183,27 @@ class Framing:
 
     # --- chunks ---------------------------------------------------------------------------------------------------
 
-    def _size(self, data: bytes) -> tuple[int, bytes]:
+    def _size(self, data: bytes) -> int:
         """Read the line before a chunk, and the line end that may precede it."""
         skipped = len(data) - len(data.lstrip(b"\r\n"))
         line, newline, _ = data[skipped:].partition(b"\n")
         size = _CHUNK_SIZE.fullmatch(line.rstrip(b"\r"))
         impossible = line and not re.match(rb"[ \t]*[0-9a-fA-F]", line)
         if not newline and not impossible and len(line) <= _MAX_SIZE_LINE:
-            return 0 if line else skipped, b""
+            return 0 if line else skipped
         if size is None:
             if self._chunks:  # the rest is kept as it is
                 self._broken, self._stage = True, _Stage.REST
-                return skipped, b""
+                return skipped
             self._plain_after_all()
-            return 0, b""
+            return 0
         self._chunks += 1
         self._left = int(size[1], 16)
         if not self._left:
-            return skipped + len(line) + 1, self._end()
+            self.give_up()
+            return skipped + len(line) + 1
         self._stage = _Stage.CHUNK
-        return skipped + len(line) + 1, b""
+        return skipped + len(line) + 1
 
 
 def _not_http(data: bytes) -> NotHttpError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pybase64
 from anyio import to_thread
 
@@ -39,7 +40,7 @@ class _File:
 
 
 @dataclass(slots=True)
-class Payload:
+class Payload(httpx.AsyncByteStream):
     """A body ready to be sent. Until ``gone``, its end has not been passed on, so the provider cannot act on it."""
 
     content_type: str
@@ -51,7 +52,7 @@ class Payload:
         """Return the number of bytes on the wire."""
         return sum(len(piece) if isinstance(piece, bytes) else piece.length for piece in self.pieces)
 
-    async def stream(self) -> AsyncIterator[bytes]:
+    async def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield the body; raise ProviderError (invalid) if a source image has changed since it was measured."""
         self.gone = False
         *before, last = self.pieces

@@ -9,10 +9,6 @@ from base64 import b64encode
 from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
-import httpx
-from aiohttp import ClientSession
-from httpx_aiohttp import AiohttpTransport
-
 from ..providers.presets import is_loopback
 
 
@@ -39,22 +35,17 @@ def proxy_for(url: str) -> str | None:
 
 def without_login(proxy: str) -> str:
     """Return the URL of a proxy without user and password (the user may be a token), so that it may be shown."""
-    login, _, host = proxy.rpartition("@")
-    scheme, mark, _ = login.partition("://")
+    before, _, host = proxy.rpartition("@")
+    scheme, mark, _ = before.partition("://")
     return f"{scheme}{mark}{host}" if mark else host
 
 
-def _bare(proxy: str) -> str:
-    parts = urlsplit(proxy)
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-
-
-def _login(proxy: str) -> dict[str, str]:
+def login(proxy: str) -> dict[str, str]:
     """Return the header with a proxy's login, which only the proxy gets."""
-    login, at, _ = urlsplit(proxy).netloc.rpartition("@")
-    user, _, password = login.partition(":")
-    pair = f"{unquote(user)}:{unquote(password)}".encode()
-    return {"Proxy-Authorization": f"Basic {b64encode(pair).decode('ascii')}"} if at else {}
+    pair, at, _ = urlsplit(proxy).netloc.rpartition("@")
+    user, _, password = pair.partition(":")
+    encoded = b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode("ascii")
+    return {"Proxy-Authorization": f"Basic {encoded}"} if at else {}
 
 
 def proxy_problem(proxy: str) -> str | None:
@@ -69,33 +60,3 @@ def proxy_problem(proxy: str) -> str | None:
     if parts.scheme not in ("http", "https"):
         return f"{parts.scheme} proxies are not supported, only http:// and https:// ones"
     return None if has_host else "it has no host"
-
-
-class Proxied(httpx.AsyncBaseTransport):
-    """Sends each request directly, or through the proxy that the environment sets for its URL."""
-
-    def __init__(self, tls: object, direct: ClientSession, through: ClientSession) -> None:
-        self._tls = tls
-        self._sessions = (direct, through)
-        self._direct = AiohttpTransport(verify=tls, client=direct)  # type: ignore[arg-type]
-        self._through: dict[str, AiohttpTransport] = {}
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send *request*."""
-        return await self._transport(proxy_for(str(request.url))).handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Close every connection."""
-        for session in self._sessions:
-            await session.close()
-
-    def _transport(self, proxy: str | None) -> AiohttpTransport:
-        if proxy is None:
-            return self._direct
-        if proxy not in self._through:
-            self._through[proxy] = AiohttpTransport(
-                verify=self._tls,  # type: ignore[arg-type]
-                client=self._sessions[1],
-                proxy=httpx.Proxy(_bare(proxy), headers=_login(proxy)),
-            )
-        return self._through[proxy]

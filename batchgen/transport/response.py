@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import httpx
 import orjson
-from anyio import CancelScope, get_cancelled_exc_class
+from anyio import get_cancelled_exc_class
 
 from .. import redaction
 from ..errors import StoreError
 from ..fault import ProviderError
+from .connection import Connection
 from .content_coding import decompress
-from .deadline import until
-from .errors import too_large, why_broken
+from .deadline import Deadline
+from .errors import describe, too_large
 
 #: Bytes of one body, API answers and results alike. Ten 4K images in base64 stay below it.
 MAX_BODY = 256 * 1024 * 1024
@@ -29,6 +31,8 @@ PIECE = 64 * 1024
 #: Seconds of silence after which a body is examined: it may be complete though its connection is open.
 IDLE = 5.0
 
+#: Bytes at the end of a body that show whether it may be complete.
+_END = 40
 _LAST_EVENT = re.compile(rb"^data: ?\[DONE\]\s*\Z", re.MULTILINE)
 
 #: Bytes of an answer to a free question: the longest lists of models have a few million.
@@ -79,9 +83,17 @@ class ResponseHead:
 
 
 async def receive(
-    response: httpx.Response, sink: Sink, ends: float, key: str = "", most: int | None = None
+    response: httpx.Response,
+    sink: Sink,
+    ends: float,
+    key: str = "",
+    *,
+    most: int | None = None,
+    silence: float = math.inf,
 ) -> ResponseHead:
-    """Read *response* into *sink* and seal it there; *ends* is on the loop's clock, *most* in bytes (None: MAX_BODY).
+    """Read *response* into *sink* and seal it there.
+
+    *ends* is on the loop's clock, *most* in bytes (None: MAX_BODY), *silence* in seconds.
 
     If the server repeats *key*, it is blacked out: answers are stored, and errors are shown. A body that breaks off is
     kept as well, since the document in it may be complete; ``broken`` then states why.
@@ -90,15 +102,14 @@ async def receive(
     headers = {name.lower(): redaction.hidden(text, [key], None) for name, text in raw}
     head = ResponseHead(status=response.status_code, headers=headers)
     sink.keep_head(head.status, head.headers)
-    pieces = _Pieces(sink, redaction.Redactor(key))
-    cap = MAX_BODY if most is None else most
+    pieces = _Pieces(sink, redaction.Redactor(key), head.status, MAX_BODY if most is None else most)
     broken: str | None = None
     try:
-        await _read_body(response, pieces, ends, cap)
+        await _read_body(response, pieces, ends, silence)
     except (StoreError, ProviderError, get_cancelled_exc_class()):
         raise
     except Exception as error:  # noqa: BLE001 - even after a bug here, what arrived is kept
-        broken = redaction.hidden(why_broken(error), [key])
+        broken = redaction.hidden(describe(error), [key])
     finally:
         pieces.end()
     sink.seal(whole=broken is None)
@@ -107,18 +118,17 @@ async def receive(
     return replace(head, broken=broken)
 
 
-async def _read_body(response: httpx.Response, pieces: _Pieces, ends: float, cap: int) -> None:
+async def _read_body(response: httpx.Response, pieces: _Pieces, ends: float, silence: float) -> None:
     """Read the body to its end, or to the end of the document in it."""
-    idle = _IdleCheck(pieces)
+    body = cast("Connection", response.stream)
+    expired = TimeoutError("no more came until the deadline")
+    deadline = Deadline(ends, lambda: body.stop(expired), lambda: pieces.length)
+    idle = _IdleCheck(pieces, body, silence)
     try:
-        with until(ends, lambda: pieces.length), idle.scope:
-            async for chunk in response.aiter_raw():
-                if pieces.length + len(chunk) > cap:
-                    raise too_large(cap, response.status_code)
-                pieces.add(chunk)
+        await body.pump(pieces.add)
     finally:
+        deadline.stop()
         idle.stop()
-    # If the idle check cancelled its scope, the document is complete.
 
 
 @dataclass(slots=True)
@@ -127,12 +137,18 @@ class _Pieces:
 
     sink: Sink
     blackout: redaction.Redactor
+    status: int
+    most: int
     length: int = 0
     _gathered: list[bytes] = field(default_factory=list)
     _size: int = 0
+    _end: bytes = b""  #: the last bytes, written out or not
 
     def add(self, chunk: bytes) -> None:
+        if self.length + len(chunk) > self.most:
+            raise too_large(self.most, self.status)
         self._gathered.append(chunk)
+        self._end = (self._end + chunk[-_END:])[-_END:]
         self.length += len(chunk)
         self._size += len(chunk)
         if self._size >= PIECE:
@@ -144,11 +160,11 @@ class _Pieces:
 
     def document_ended(self) -> bool:
         """Return whether the body so far is a complete JSON document, or a stream of events with its last one."""
-        waiting = self.blackout.rest + b"".join(self._gathered)
-        if _LAST_EVENT.search(waiting[-40:]):
+        if _LAST_EVENT.search(self._end):
             return True
-        if not waiting.rstrip().endswith((b"}", b"]")):
+        if not self._end.rstrip().endswith((b"}", b"]")):
             return False
+        waiting = self.blackout.rest + b"".join(self._gathered)
         body = getattr(self.sink, "body", bytes)  # a sink that cannot be read takes images
         try:
             orjson.loads(body() + waiting)
@@ -168,26 +184,31 @@ class _Pieces:
 
 
 class _IdleCheck:
-    """Ends the reading of an answer that is complete though its connection stays open."""
+    """Ends the reading of an answer that is complete though its connection stays open, or that is silent too long."""
 
-    def __init__(self, pieces: _Pieces) -> None:
-        self.scope = CancelScope()
-        self._pieces = pieces
+    def __init__(self, pieces: _Pieces, body: Connection, silence: float) -> None:
+        self._pieces, self._body, self._silence = pieces, body, silence
         self._last_length = self._examined_length = 0
-        self._timer = asyncio.get_running_loop().call_later(IDLE, self._check)
+        self._loop = asyncio.get_running_loop()
+        self._since = self._loop.time()
+        self._timer = self._loop.call_later(min(IDLE, silence), self._check)
 
     def stop(self) -> None:
         self._timer.cancel()
 
     def _check(self) -> None:
-        length = self._pieces.length
-        if self._examined_length != length == self._last_length:
+        length, now = self._pieces.length, self._loop.time()
+        if length != self._last_length:
+            self._last_length, self._since = length, now
+        elif length != self._examined_length:
             self._examined_length = length
             if self._pieces.document_ended():
-                self.scope.cancel()
+                self._body.stop()
                 return
-        self._last_length = length
-        self._timer = asyncio.get_running_loop().call_later(IDLE, self._check)
+        if now - self._since >= self._silence:
+            self._body.stop(TimeoutError(f"nothing came for {self._silence:g} s"))
+            return
+        self._timer = self._loop.call_later(min(IDLE, self._silence), self._check)
 
 
 def _write(sink: Sink, piece: bytes) -> None:

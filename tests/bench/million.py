@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -52,7 +53,8 @@ def commands(checkout: Checkout, url: str, count: int) -> dict[str, Usage]:
         project.write_list(url, count)
         for stage in (_PENDING, _FINISHED):
             for name, words in stage.items():
-                found[name] = project.batchgen(*words)
+                took = found[name] = project.batchgen(*words)
+                print(f"  {checkout.name}, {name}: {took.cpu:.2f} s CPU, {took.peak / 1e6:.0f} MB", file=sys.stderr)
             if stage is _PENDING:
                 _finish(project)
     return found

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def _case(settings: Settings, kind: str, what: str, loop: Callable[..., Any], co
 
         ways: dict[str, Callable[[], Sample]] = {"a bare loop": bare}
         for checkout in settings.checkouts:
-            ways[checkout.name] = lambda checkout=checkout: run(checkout, url, count, width)  # type: ignore[misc]
+            ways[checkout.name] = partial(run, checkout, url, count, width)
         return pairs(f"{what}, {width} in flight, {count:,} images", ways, settings.pairs)
 
 

@@ -70,6 +70,37 @@ async def test_a_cancelled_caller_waits_until_its_work_is_done(readers):
     assert readers.idle == 2
 
 
+async def test_what_comes_first_does_not_wait_for_a_busy_reader(readers):
+    """An answer is made durable at once, however long the answers before it are read."""
+    go, synced, order = threading.Event(), threading.Event(), []
+
+    def sync() -> None:
+        order.append("first")
+        synced.set()
+
+    def read() -> None:
+        if not synced.is_set():
+            sync()
+        order.append("read")
+
+    def busy() -> None:
+        assert go.wait(patience(10))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(2):
+            tasks.start_soon(readers.run, busy)
+        while readers.idle:
+            await anyio.lowlevel.checkpoint()
+        tasks.start_soon(readers.run, read, sync)
+        assert await anyio.to_thread.run_sync(synced.wait, patience(10))
+        assert order == ["first"]
+        go.set()
+    assert order == ["first", "read"]
+    synced.clear()
+    await readers.run(read, sync)
+    assert order == ["first", "read"] * 2, "an idle reader does both"
+
+
 def test_readers_are_refused_before_anything_is_sent_where_threads_are_short(monkeypatch):
     real, left = threading.Thread.start, 2
 

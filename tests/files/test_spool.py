@@ -16,6 +16,7 @@ import sys
 import textwrap
 import threading
 import time
+import zlib
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,7 @@ BODIES = {
     "larger than the space": (random.Random(1).randbytes(60_000), random.Random(2).randbytes(60_000)),
     "newlines": (b"\n\n{}\n", b"\nsealed 1\n"),
     "looks like a seal": (b"\nsealed " + b"%020d %s\n" % (3, b"0" * 64),),
+    "looks like a right seal": (b"ab\nsealed " + b"%020d crc32:%08x\n" % (3, zlib.crc32(b"abc")),),
 }
 
 
@@ -167,26 +169,52 @@ def forged(body: bytes, length: bytes, digest: str) -> bytes:
     return b'{"id":"x"}\n{"status":200,"headers":{}}\n' + body + b"\nsealed " + length + b" " + digest.encode() + b"\n"
 
 
+@pytest.mark.parametrize("digest", [hashlib.sha256(b"12345").hexdigest(), f"crc32:{zlib.crc32(b'12345'):08x}"])
 @pytest.mark.parametrize(
     "length", [b"%020d" % 4, b"%020d" % 6, b"x" * 20, b" " * 20, b"-0000000000000000005", b"0_000000000000000005"[:20]]
 )
-def test_a_seal_with_another_length_is_no_seal(spool, length):
+def test_a_seal_with_another_length_is_no_seal(spool, length, digest):
     keep(spool, b"x")
-    path_of(spool).write_bytes(forged(b"12345", length, hashlib.sha256(b"12345").hexdigest()))
+    path_of(spool).write_bytes(forged(b"12345", length, digest))
     assert not spool.find(ID).sealed
 
 
-@pytest.mark.parametrize("digest", [hashlib.sha256(b"54321").hexdigest(), "0" * 64, "é" * 32])
-def test_a_seal_with_another_hash_is_no_seal(spool, digest):
+CHECKSUM = f"crc32:{zlib.crc32(b'12345'):08x}"
+
+
+@pytest.mark.parametrize(
+    "digest",
+    [
+        hashlib.sha256(b"54321").hexdigest(),
+        f"crc32:{zlib.crc32(b'54321'):08x}",
+        CHECKSUM.upper().replace("CRC", "crc"),
+        CHECKSUM[:-1],
+        CHECKSUM.removeprefix("crc32:"),
+        f"sha256:{CHECKSUM[6:]}",
+        "0" * 64,
+        "é" * 32,
+        "",
+    ],
+)
+def test_a_seal_with_another_checksum_is_no_seal(spool, digest):
     keep(spool, b"x")
     path_of(spool).write_bytes(forged(b"12345", b"%020d" % 5, digest))
     assert not spool.find(ID).sealed
 
 
-def test_a_right_seal_is_one(spool):
+@pytest.mark.parametrize("digest", [CHECKSUM, hashlib.sha256(b"12345").hexdigest()], ids=["this version", "older ones"])
+def test_a_right_seal_is_one(spool, digest):
     keep(spool, b"x")
-    path_of(spool).write_bytes(forged(b"12345", b"%020d" % 5, hashlib.sha256(b"12345").hexdigest()))
-    assert spool.find(ID).sealed
+    path_of(spool).write_bytes(forged(b"12345", b"%020d" % 5, digest))
+    assert (spool.find(ID).sealed, spool.find(ID).body) == (True, b"12345")
+
+
+@pytest.mark.parametrize("end", [b"", b"\n", b"x", b"\nsealed ", b"\nsealed 00000000000000000005 crc32:00000000\n"])
+def test_bytes_after_a_seal_break_it(spool, end):
+    keep(spool, b"x")
+    seal = forged(b"12345", b"%020d" % 5, CHECKSUM)
+    path_of(spool).write_bytes(seal + end)
+    assert spool.find(ID).sealed == (not end)
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o022, 0o077])

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from batchgen.errors import StaleClaim
+from batchgen.errors import StaleClaim, StoreError
 from batchgen.job import State
 from batchgen.store import committer
 from batchgen.store import writer as writer_module
@@ -118,3 +118,27 @@ def test_callers_whose_loop_is_closed_do_not_stop_the_writer(writer: Writer, rea
     go_on.set()
     assert asyncio.run(loaded(writer, [plan("a")])) == 1
     assert reader.counts(1).pending == 1
+
+
+async def test_a_committed_result_is_delivered_although_the_writer_dies_afterwards(writer: Writer) -> None:
+    def fail(_: object) -> None:
+        raise ValueError
+
+    def die(_: object) -> None:
+        raise SystemExit
+
+    started, go_on = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        started.set()
+        go_on.wait(patience(30))
+
+    post = writer._committer.post
+    held = post(hold)
+    assert started.wait(patience(30))
+    answers = [post(lambda _: "committed"), post(fail), post(die)]
+    go_on.set()
+    writer._committer._thread.join(patience(30))  # the loop delivers nothing before the thread is dead
+    _, first, second, third = await asyncio.gather(held, *answers, return_exceptions=True)
+    assert first == "committed"
+    assert [type(error) for error in (second, third)] == [ValueError, StoreError]

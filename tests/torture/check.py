@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import sqlite3
+import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import closing
@@ -70,7 +71,8 @@ def _sealed(data: bytes) -> bool:
     words = rest.split()
     if not seal or len(words) != 2:
         return False
-    return len(body) == int(words[0]) and hashlib.sha256(body).hexdigest().encode() == words[1]
+    checksum = b"crc32:%08x" % zlib.crc32(body)
+    return len(body) == int(words[0]) and words[1] in (checksum, hashlib.sha256(body).hexdigest().encode())
 
 
 def check(folder: Path, lines: Iterable[Line], terms: Terms, *, copies: bool = False) -> Found:

@@ -20,7 +20,7 @@ from batchgen.files.spool import Scratch, Spool
 from batchgen.providers.presets import profile
 from batchgen.transport import Transport, response
 from batchgen.transport import download as downloads
-from batchgen.transport.addresses import PublicResolver, is_public, private_literal
+from batchgen.transport.addresses import Resolver, is_public, private_literal
 from tests.rawserver import Behaviour, Connection, answer, head, hold, in_turn, reset, says, serve
 
 KEY = "sk-canary-4711-never-shown"
@@ -567,35 +567,52 @@ def test_a_name_is_no_private_literal(url):
     assert not private_literal(url)
 
 
-class Answers:
-    """A name server of our own making: what PublicResolver asks."""
+def answer_lookups(monkeypatch, *addresses: str) -> list[str]:
+    """Let every name have *addresses*; return the list to which each lookup is added."""
+    lookups = []
 
-    def __init__(self, *addresses: str) -> None:
-        self.addresses = addresses
+    def getaddrinfo(host, port, *_args, **_options):
+        lookups.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in addresses]
 
-    async def resolve(self, host, port, family):
-        return [
-            {"hostname": host, "host": address, "port": port, "family": family, "proto": 0, "flags": 0}
-            for address in self.addresses
-        ]
-
-
-async def test_the_resolver_hands_on_public_addresses_as_they_are():
-    resolver = PublicResolver()
-    resolver._inner = Answers("8.8.8.8", "2606:4700:4700::1111")
-    found = await resolver.resolve("cdn.example.com", 443)
-    assert [entry["host"] for entry in found] == ["8.8.8.8", "2606:4700:4700::1111"]
-    await resolver.close()
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    return lookups
 
 
-async def test_name_with_one_private_address_is_refused():
-    resolver = PublicResolver()
+async def test_the_resolver_hands_on_public_addresses_as_they_are(monkeypatch):
+    answer_lookups(monkeypatch, "8.8.8.8", "2606:4700:4700::1111")
+    found = await Resolver(public=True).resolve("cdn.example.com", 443)
+    assert [address for *_, (address, _) in found] == ["8.8.8.8", "2606:4700:4700::1111"]
+
+
+async def test_resolver_looks_a_name_up_once_for_many_calls(monkeypatch):
+    lookups = answer_lookups(monkeypatch, "8.8.8.8")
+    resolver = Resolver()
+    async with anyio.create_task_group() as tasks:
+        for _ in range(20):
+            tasks.start_soon(resolver.resolve, "cdn.example.com", 443)
+    assert lookups == ["cdn.example.com"]
+    resolver.forget("cdn.example.com", 443)
+    await resolver.resolve("cdn.example.com", 443)
+    assert len(lookups) == 2
+
+
+async def test_resolver_does_not_remember_a_failure(monkeypatch):
+    resolver = Resolver(public=True)
+    answer_lookups(monkeypatch, "127.0.0.1")
+    with pytest.raises(OSError, match="not a public address"):
+        await resolver.resolve("cdn.example.com", 443)
+    answer_lookups(monkeypatch, "8.8.8.8")
+    assert await resolver.resolve("cdn.example.com", 443)
+
+
+async def test_name_with_one_private_address_is_refused(monkeypatch):
     for address in PRIVATE:
-        resolver._inner = Answers("8.8.8.8", address)
+        answer_lookups(monkeypatch, "8.8.8.8", address)
         with pytest.raises(OSError, match="not a public address"):
-            await resolver.resolve("cdn.example.com", 443)
+            await Resolver(public=True).resolve("cdn.example.com", 443)
 
 
 async def test_the_name_of_this_machine_is_refused_by_the_real_resolver():
     with pytest.raises(OSError, match="localhost resolves to"):
-        await PublicResolver().resolve("localhost", 443)
+        await Resolver(public=True).resolve("localhost", 443)

@@ -49,7 +49,7 @@ def packed(call: Call) -> Payload:
 
 
 async def sent(payload: Payload) -> bytes:
-    return b"".join([chunk async for chunk in payload.stream()])
+    return b"".join([chunk async for chunk in payload])
 
 
 async def collect(body: AsyncIterator[bytes], chunks: list[bytes]) -> None:
@@ -231,7 +231,7 @@ async def test_file_changed_after_measuring_never_goes_out_whole(tmp_path, misha
     mishap(Path(source.path or ""))
     chunks: list[bytes] = []
     with pytest.raises(ProviderError) as caught:
-        await collect(payload.stream(), chunks)
+        await collect(aiter(payload), chunks)
     count = sum(map(len, chunks))
     assert caught.value.fault.cause is Cause.INVALID
     assert str(tmp_path / "a.png") in caught.value.fault.message
@@ -242,7 +242,7 @@ async def test_file_changed_after_measuring_never_goes_out_whole(tmp_path, misha
 async def test_a_file_that_grows_in_the_middle_of_sending_is_noticed(tmp_path):
     source = file(tmp_path, 3 * PIECE, hashed=False)
     payload = packed(json_call({"image": DataUrl(source=source)}))
-    body = payload.stream()
+    body = aiter(payload)
     chunks = [await anext(body)]
     grow(Path(source.path or ""))
     with pytest.raises(ProviderError, match="changed while"):
@@ -253,7 +253,7 @@ async def test_a_file_that_grows_in_the_middle_of_sending_is_noticed(tmp_path):
 async def test_a_body_is_gone_only_when_its_last_piece_is_handed_over(tmp_path):
     payload = packed(json_call({"image": DataUrl(source=file(tmp_path, 2 * PIECE)), "prompt": "x"}))
     assert not payload.gone
-    states = [payload.gone async for _ in payload.stream()]
+    states = [payload.gone async for _ in payload]
     assert states[-1]
     assert not any(states[:-1])
     assert len(states) > 3
@@ -263,7 +263,7 @@ async def test_a_second_stream_starts_over(tmp_path):
     payload = packed(json_call({"image": DataUrl(source=file(tmp_path, PIECE + 1)), "prompt": "x"}))
     first = await sent(payload)
     assert payload.gone
-    again = payload.stream()
+    again = aiter(payload)
     await anext(again)
     assert not payload.gone
     await again.aclose()
@@ -283,7 +283,7 @@ async def test_a_large_file_goes_out_in_flat_memory(tmp_path, shape):
     tracemalloc.start()
     try:
         payload, count = packed(call), 0
-        async for chunk in payload.stream():
+        async for chunk in payload:
             count += len(chunk)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
