@@ -231,6 +231,7 @@ class RunSession:
             readers = Readers(READERS)
             executor = self._executor(transport, spool, readers, runner)
             try:
+                executor.names.start()  # before anything is sent
                 runner.attempts.backend = executor
                 yield
             finally:

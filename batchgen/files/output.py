@@ -54,14 +54,16 @@ def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None,
 
 def sync_names(files: Sequence[Path]) -> list[StoreError | None]:
     """Make the names of published *files* durable, with one sync for all in a folder; return the error of each."""
-    errors: dict[Path, OSError | None] = {}
-    for folder in {file.parent for file in files}:
-        errors[folder] = None
-        try:
-            sync_folder(folder)
-        except OSError as error:
-            errors[folder] = error
-    return [None if (error := errors[file.parent]) is None else _unwritten(file, error) for file in files]
+    failures = {folder: _sync_failure(folder) for folder in {file.parent for file in files}}
+    return [_unwritten(file, failure) if (failure := failures[file.parent]) else None for file in files]
+
+
+def _sync_failure(folder: Path) -> OSError | None:
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        return error
+    return None
 
 
 def _unwritten(file: Path, error: OSError) -> StoreError:
