@@ -37,8 +37,6 @@ _MAX_VARIANTS = 5_000
 _SENT_AS_WRITTEN = (
     *("size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"),
 )
-
-
 #: A prompt in place of one that is wrong, for the check of the other parameters.
 _ANY_PROMPT = "a prompt"
 
@@ -103,7 +101,8 @@ class JobBuilder:
         self._warnings = warnings
         self._duplicates = duplicates
         self._today = today
-        self._variants: dict[tuple[int, bool, bool, frozenset[str], str], JobVariants] = {}
+        self._variants: dict[tuple[object, ...], JobVariants] = {}
+        self._usual: tuple[object, object, JobVariants | None] = (None, None, None)  #: template and list of the last
         self._models: set[tuple[str, str]] = set()  #: provider and model of those that were warned of
 
     def jobs(self, job: RenderedJob) -> Iterator[PlannedJob]:
@@ -125,7 +124,8 @@ class JobBuilder:
                 continue
             for stem in filenames.stems(output, recipe.wanted):
                 self._take("file", filenames.folded(stem), stem, job)
-                self._require_own_name(job, stem)
+                if self._naming.copies:
+                    self._require_own_name(job, stem)
             fingerprint = recipe.fingerprint(prompt)
             if first == 0 and job.row.repeat == 1:
                 self._take("request", fingerprint, fingerprint, job)
@@ -153,6 +153,17 @@ class JobBuilder:
     # --- what jobs have in common -------------------------------------------------------------------------------------
 
     def _variants_of(self, job: RenderedJob) -> JobVariants | None:
+        # The usual row of a list needs no look at its other parameters; this saves 3 microseconds of 20.
+        template, listing, variants = self._usual
+        is_same = job.is_usual and job.template is template and job.row.listing is listing and not job.unknown
+        if variants and is_same and variants.accepts(job):
+            return variants
+        variants = self._find_variants(job)
+        if job.is_usual and variants is not None and variants.choice.any_prompt:
+            self._usual = job.template, job.row.listing, variants
+        return variants
+
+    def _find_variants(self, job: RenderedJob) -> JobVariants | None:
         common = [(name, value) for name, value in sorted(job.values.items()) if name not in ("id", "prompt")]
         key = (id(job.template.entry.part), job.guessed_images, job.unclear_quotes, job.defaulted, repr(common))
         variants = self._variants.get(key)

@@ -86,7 +86,9 @@ def _kind(value: object) -> str:
 
 def joined(pieces: Sequence[str], separator: str = "") -> str:
     """Join *pieces*, or raise TemplateFault before a text is made that is too long."""
-    _check_length(sum(map(len, pieces)) + len(separator) * len(pieces))
+    length = sum(map(len, pieces)) + len(separator) * len(pieces)
+    if length > MAX_RENDERED:
+        _check_length(length)
     return separator.join(pieces)
 
 

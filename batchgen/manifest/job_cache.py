@@ -6,7 +6,6 @@ times (check, plan, load), so that a million jobs save half a minute.
 
 from __future__ import annotations
 
-import marshal
 import os
 import tempfile
 import weakref
@@ -14,6 +13,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Generic, TypeVar
+
+import orjson
 
 from ..fingerprint import Stamp
 from .batch import PlannedJob, Recipe
@@ -24,8 +25,6 @@ T = TypeVar("T")
 _IN_MEMORY, _CHUNK = 50_000, 5_000
 #: With more recipes, the jobs are made again instead: each of them may have its own.
 _MAX_RECIPES = 5_000
-#: Without references between equal objects, which take longer to look up than to write again.
-_MARSHAL = 2
 #: A folder on disk where there is one: /tmp is often in memory.
 _FOLDER = Path("/var/tmp")  # noqa: S108 - the file has no name there
 
@@ -56,7 +55,7 @@ class JobCache:
         try:
             self._file = self._file or _JobFile()
             self._file.write(self._jobs)
-        except (OSError, _TooManyRecipesError):
+        except (OSError, orjson.JSONEncodeError, _TooManyRecipesError):
             self.is_complete, self._file = False, None
         self._jobs = []
 
@@ -93,7 +92,7 @@ class _JobFile:
         if len(self._recipes.values) > _MAX_RECIPES:
             raise _TooManyRecipesError
         for start in range(0, len(rows), _CHUNK):
-            data = marshal.dumps(rows[start : start + _CHUNK], _MARSHAL)
+            data = orjson.dumps(rows[start : start + _CHUNK])
             self._file.write(data)
             self._chunks.append((self._size, len(data)))
             self._size += len(data)
@@ -102,7 +101,7 @@ class _JobFile:
     def __iter__(self) -> Iterator[PlannedJob]:
         recipes, stamps = self._recipes.values, self._stamps.values
         for offset, size in self._chunks:
-            rows: list[Any] = marshal.loads(_read(self._file.fileno(), offset, size))  # noqa: S302 - our own file
+            rows: list[Any] = orjson.loads(_read(self._file.fileno(), offset, size))
             for key, prompt, fingerprint, output, recipe, stamp in rows:
                 yield PlannedJob(
                     key, prompt, fingerprint, key if output is None else output, recipes[recipe], stamps[stamp]

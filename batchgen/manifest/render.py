@@ -24,6 +24,7 @@ from .templates import Template, TemplateFault, is_template, no_variable
 
 #: Parameters that a row adds to the defaults instead of replacing them.
 _ADDED = frozenset({"tags", "extra"})
+_TEXTS = frozenset({"id", "prompt"})
 _FILES = frozenset({"images", "mask"})
 _LISTS = frozenset({"provider", "tags"})
 NUMBERS = frozenset({"n", "per_request", "seed", "priority", "output_compression"})
@@ -44,6 +45,7 @@ class RenderedJob:
     id: str | None = None  #: as the job or its row gives it
     defaulted: frozenset[str] = frozenset()  #: parameters of the request that only the defaults set
     unknown: frozenset[str] = frozenset()  #: parameters whose values are wrong, which was reported: it cannot be made
+    is_usual: bool = False  #: only its id and its prompt differ from those of other usual rows of the same list
 
     def leave_out(self, *names: str) -> None:
         """Leave out parameters whose values are wrong, so that the others can be checked."""
@@ -184,6 +186,7 @@ class JobTemplate:
         self.settable = PARAMETERS - entry.own.keys()  #: parameters that a variable of the same name sets
         self._literals = {name: _value(name, value) for name, value in fields.literals.items() if value is not None}
         self._templates = fields.templates
+        self._varies_only_in_text = self._templates.keys() <= _TEXTS
         self._defaulted = DROPPABLE & (entry.part.defaults.keys() - entry.own.keys())
         self.unknown = entry.unknown | fields.wrong | self._without_variables(problems)
         sets_images = "images" in fields.literals or "images" in fields.templates or "images" in entry.axes
@@ -257,6 +260,7 @@ class JobTemplate:
             job.leave_out(*failed, *self.unknown)
         job.id = self._id(row, values.get("id"))
         job.defaulted = self._defaulted.difference(given)
+        job.is_usual = self._varies_only_in_text and given.keys() <= _TEXTS
         return job
 
     def _id(self, row: Row, written: object) -> str | None:
@@ -270,9 +274,12 @@ class JobTemplate:
 
     def _given(self, row: Row) -> dict[str, Any]:
         """Return the parameters that columns and variables of the same name set, except by empty cells."""
-        names = self.settable & row.values.keys()
+        # The intersection of sets would copy all parameters for every row.
+        names = [name for name in row.values if name in self.settable]
+        if not names:
+            return {}
         if row.listing is not None and row.listing.mapping.unset:
-            names = frozenset(name for name in names if not _unset(row, name))
+            names = [name for name in names if not _unset(row, name)]
         converted = {name: self._converted(name, row.values[name]) for name in names}
         return {name: value for name, value in converted.items() if value is not None}
 

@@ -47,7 +47,7 @@ def is_template(value: str) -> bool:
 class Template:
     """A text with ``{{ }}`` in it. Raises TemplateFault where its syntax is wrong."""
 
-    __slots__ = ("_compiled", "_plain", "names", "optional", "printed", "source")
+    __slots__ = ("_compiled", "_numbers", "_plain", "names", "optional", "printed", "source")
 
     names: frozenset[str]  #: variables that it needs
     optional: frozenset[str]  #: variables that it uses, but can do without
@@ -58,6 +58,7 @@ class Template:
         if not source.isascii():  # the names of columns are composed
             source = _BRACES.sub(lambda match: unicodedata.normalize("NFC", match[0]), source)
         self._plain = _plain_pieces(source)
+        self._numbers = range(1, len(self._plain or ()), 2)  #: of the names among its pieces
         self._compiled: jinja2.Template | None = None
         self.optional = frozenset()
         if self._plain is not None:
@@ -76,8 +77,10 @@ class Template:
         assert self._plain is not None  # noqa: S101
         # Literal text and names alternate; the names have odd numbers.
         pieces = self._plain.copy()
-        for number in range(1, len(pieces), 2):
-            pieces[number] = _value(pieces[number], values)
+        for number in self._numbers:
+            name = pieces[number]
+            value = values.get(name)
+            pieces[number] = value if type(value) is str else _value(name, values)
         return joined(pieces)
 
 

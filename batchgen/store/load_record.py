@@ -10,18 +10,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 from sqlalchemy import Connection
 
 from ..job import State
-from ..manifest.batch import PlannedJob, Recipe
-from ..planning.loaded import KindCount, LoadedJobs
-from ..planning.sampling import middle_numbers
 from .connection import driver
 from .rows import decode_route, decode_tags, decode_task, encode_list, encode_route, encode_task
 from .tables import micros
+
+if TYPE_CHECKING:
+    from ..manifest.batch import PlannedJob, Recipe
+    from ..planning.loaded import KindCount, LoadedJobs
 
 _DUE = (State.PENDING, State.RUNNING)
 #: Of one batch, its manifest's jobs only; the index ``jobs_lane`` answers it.
@@ -101,6 +102,8 @@ def recall(connection: Connection, *, name: str) -> tuple[str, dict[str, Any]] |
 
 def loaded_jobs(connection: Connection, *, batch_id: int, identity: str) -> LoadedJobs | None:
     """Return the jobs of a batch; None unless its last load was complete and loaded the inputs with this *identity*."""
+    from ..planning.loaded import LoadedJobs  # reports load this module, and need no manifest
+
     raw = driver(connection)
     row = raw.execute("SELECT facts FROM loads WHERE batch_id = ? AND digest = ?", (batch_id, identity)).fetchone()
     if row is None:
@@ -138,6 +141,8 @@ def _examples(
     connection: Connection, batch_id: int, due: Sequence[tuple[str, State]], number: int
 ) -> tuple[PlannedJob, ...]:
     """Return the examples that ``sampling.Examples`` chooses from the due jobs in the order of the manifest."""
+    from ..planning.sampling import middle_numbers
+
     raw = driver(connection)
     firsts = [raw.execute(_FIRST, (batch_id, *lane)).fetchone() for lane in due]
     lasts = [raw.execute(_LAST, (batch_id, *lane)).fetchone() for lane in due]
@@ -154,6 +159,8 @@ def _examples(
 
 
 def _planned(row: tuple[Any, ...]) -> PlannedJob:
+    from ..manifest.batch import PlannedJob, Recipe
+
     key, fingerprint, output, sidecar, tags, priority, route, wanted, text = row
     task = decode_task(text)
     recipe = Recipe(
@@ -168,6 +175,8 @@ def _planned(row: tuple[Any, ...]) -> PlannedJob:
 
 
 def _recipe(task: str, route: str | None) -> Recipe:
+    from ..manifest.batch import Recipe
+
     return Recipe(task=decode_task(task), route=None if route is None else decode_route(route))
 
 

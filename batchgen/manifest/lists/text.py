@@ -102,16 +102,13 @@ class ListFile:
 
 def _read_line(handle: BinaryIO) -> bytes | None:
     """Return the next line with its end, empty at the end of the file; None if it is longer than MAX_LINE."""
-    parts, size = [], 0
-    while part := handle.readline(_CHUNK):
+    line = part = handle.readline(_CHUNK)
+    size = len(line)
+    while part and not part.endswith(b"\n"):
+        part = handle.readline(_CHUNK)
         size += len(part)
-        if size <= MAX_LINE:
-            parts.append(part)
-        else:
-            parts.clear()
-        if part.endswith(b"\n"):
-            break
-    return None if size > MAX_LINE else b"".join(parts)
+        line = line + part if size <= MAX_LINE else b""
+    return line if size <= MAX_LINE else None
 
 
 class TextList:
