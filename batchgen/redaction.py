@@ -112,9 +112,17 @@ class Redactor:
         if not self._secret:
             return piece
         data = _asterisks(self.rest + piece, self._secret)
-        upto = max(0, len(data) - self._overlap)
+        upto = len(data) - self._unfinished(data)
         self.rest = data[upto:]
         return data[:upto]
+
+    def _unfinished(self, data: bytes) -> int:
+        """Return how many bytes at the end of *data* may begin a key; usually none, so that no piece is copied."""
+        end = data[-self._overlap :]
+        if any(sign in end for sign in _SIGNS):
+            return len(end)
+        sizes = range(min(len(self._secret) - 1, len(end)), 0, -1)
+        return next((size for size in sizes if end.endswith(self._secret[:size].encode())), 0)
 
     def end(self) -> bytes:
         """Return what was held back."""

@@ -46,15 +46,12 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         """Return whether a request can be sent, or an answer can still arrive."""
         return not (self._ended or self._transport is None or self._transport.is_closing())
 
-    @property
-    def reusable(self) -> bool:
-        """Return whether the connection may serve another request."""
-        return self._ended and self._error is None and self._framing is not None and self._framing.reusable
-
     async def start_tls(self, tls: ssl.SSLContext, host: str) -> None:
         """Begin TLS with *host* over what is a tunnel now; raise OSError if that fails."""
-        if not self.is_open or self._transport is None:
+        if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("the proxy closed the connection")
+        # The proxy's answer may have announced an empty body, which would be the end of an ordinary one.
+        self._framing, self._ended = None, False
         self._transport = await self._loop.start_tls(self._transport, self, tls, server_hostname=host)
 
     # --- the request ----------------------------------------------------------------------------------------------
@@ -62,7 +59,6 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
     def begin(self) -> None:
         """Expect the answer to a request, which is written next."""
         self._framing = Framing()
-        self._error, self._ended, self._consume = None, False, None
 
     async def write(self, data: bytes) -> bool:
         """Send a part of the request; return whether the server still wants the next one."""

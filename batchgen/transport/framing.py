@@ -50,12 +50,11 @@ class _Stage(Enum):
 class Framing:
     """One answer. ``feed`` takes bytes as they arrive and returns those of the body; ``close`` ends the answer."""
 
-    __slots__ = ("_begun", "_broken", "_buffered", "_chunks", "_ends", "_left", "_length", "_stage", "head", "reusable")
+    __slots__ = ("_begun", "_broken", "_buffered", "_chunks", "_ends", "_left", "_length", "_stage", "head")
 
     def __init__(self) -> None:
         """Begin with the head."""
         self.head: Head | None = None
-        self.reusable = False  #: after this answer the connection may serve another request
         self._stage = _Stage.HEAD
         self._buffered = b""
         self._left = 0
@@ -93,8 +92,6 @@ class Framing:
                 pieces.append(piece)
                 taken = len(piece)
             at += taken
-        if at < len(data) and self.ended:
-            self.reusable = False
         return pieces
 
     def close(self) -> list[bytes]:
@@ -158,16 +155,12 @@ class Framing:
         status = int(line[1])
         if 100 <= status < 200 and status != 101:  # the answer itself follows
             return end.end()
-        self._begin(status, first, _fields(lines))
+        self._begin(status, _fields(lines))
         return end.end()
 
-    def _begin(self, status: int, first: bytes, fields: list[tuple[bytes, bytes]]) -> None:
-        names = {name.lower(): value.lower() for name, value in fields}
+    def _begin(self, status: int, fields: list[tuple[bytes, bytes]]) -> None:
         chunked = any(b"chunked" in value.lower() for name, value in fields if name.lower() == b"transfer-encoding")
         self._length = _length([value for name, value in fields if name.lower() == b"content-length"])
-        kept = first.strip()[:8].upper() == b"HTTP/1.1" and b"close" not in names.get(b"connection", b"")
-        # A chunked body may be followed by trailers, which are not read.
-        self.reusable = kept and not chunked and (self._length is not None or status in _EMPTY)
         own = [field for field in fields if field[0].lower() not in _OF_FRAMING]
         self.head = Head(status, own)
         if status in _EMPTY:

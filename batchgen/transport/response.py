@@ -31,6 +31,8 @@ PIECE = 64 * 1024
 #: Seconds of silence after which a body is examined: it may be complete though its connection is open.
 IDLE = 5.0
 
+#: Bytes at the end of a body that show whether it may be complete.
+_END = 40
 _LAST_EVENT = re.compile(rb"^data: ?\[DONE\]\s*\Z", re.MULTILINE)
 
 #: Bytes of an answer to a free question: the longest lists of models have a few million.
@@ -140,11 +142,13 @@ class _Pieces:
     length: int = 0
     _gathered: list[bytes] = field(default_factory=list)
     _size: int = 0
+    _end: bytes = b""  #: the last bytes, written out or not
 
     def add(self, chunk: bytes) -> None:
         if self.length + len(chunk) > self.most:
             raise too_large(self.most, self.status)
         self._gathered.append(chunk)
+        self._end = (self._end + chunk[-_END:])[-_END:]
         self.length += len(chunk)
         self._size += len(chunk)
         if self._size >= PIECE:
@@ -156,11 +160,11 @@ class _Pieces:
 
     def document_ended(self) -> bool:
         """Return whether the body so far is a complete JSON document, or a stream of events with its last one."""
-        waiting = self.blackout.rest + b"".join(self._gathered)
-        if _LAST_EVENT.search(waiting[-40:]):
+        if _LAST_EVENT.search(self._end):
             return True
-        if not waiting.rstrip().endswith((b"}", b"]")):
+        if not self._end.rstrip().endswith((b"}", b"]")):
             return False
+        waiting = self.blackout.rest + b"".join(self._gathered)
         body = getattr(self.sink, "body", bytes)  # a sink that cannot be read takes images
         try:
             orjson.loads(body() + waiting)

@@ -130,7 +130,7 @@ def test_padding_between_the_members_of_a_gzip_file_is_skipped() -> None:
 
 @pytest.mark.parametrize("end", [b"data: [DONE]\n\n", b"data:[DONE]", b"data: [DONE]\r\n"])
 def test_the_last_event_ends_a_stream(end: bytes) -> None:
-    pieces = _Pieces(BufferSink(), Redactor(""))
+    pieces = _Pieces(BufferSink(), Redactor(""), 200, 1000)
     pieces.add(b'data: {"a": 1}\n\n' + end)
     assert pieces.document_ended()
 

@@ -379,14 +379,15 @@ async def test_unusable_proxy_is_final_and_hides_its_password(slot, monkeypatch,
     assert "s3cret" not in repr(fault)
 
 
-async def test_a_call_goes_through_a_proxy_that_is_itself_reached_over_tls(slot, certificate, monkeypatch):
+@pytest.mark.parametrize("headers", [{}, {"Content-Length": "0"}], ids=["bare", "empty body"])
+async def test_a_call_goes_through_a_proxy_that_is_itself_reached_over_tls(slot, certificate, monkeypatch, headers):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
 
     async def tunnel(connection: Connection) -> None:
         assert (await connection.request()).method == "CONNECT"
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         with closing(writer):
-            await connection.send(head())
+            await connection.send(head(headers=headers))
             back = asyncio.create_task(copied(reader, connection.writer))
             await copied(connection.reader, writer)
             await back
