@@ -169,6 +169,7 @@ class _Reservation:
     """What a call in flight has reserved, and what the price list estimates for it."""
 
     task: Task
+    kind: CallKind
     listed: Charge
     reserved: Charge
 
@@ -183,6 +184,7 @@ class Reservations:
     budgets: Budgets
     prices: PriceMemory
     _reservations: dict[str, _Reservation] = field(default_factory=dict)  #: by attempt
+    _of_kind: dict[CallKind, dict[str, _Reservation]] = field(default_factory=dict)  #: the same, by kind of call
     _being_read: set[str] = field(default_factory=set)  #: attempts whose answers are being read
     _answered: set[CallKind] = field(default_factory=set)  #: kinds of calls of which a cost or an image has been read
 
@@ -208,7 +210,7 @@ class Reservations:
             budget.renew(now, ((call.task.provider, call.reserved) for call in self._reservations.values()))
 
     def _first_is_read(self, kind: CallKind) -> bool:
-        being_read = (CallKind.of(self._reservations[attempt].task) for attempt in self._being_read)
+        being_read = (self._reservations[attempt].kind for attempt in self._being_read)
         return kind not in self._answered and kind in being_read
 
     def answer_arrived(self, attempt_id: str) -> None:
@@ -224,7 +226,9 @@ class Reservations:
         """Reserve the most that a call for *task* may cost, and return it."""
         reserved = self.prices.at_least(task, estimate)
         self.budgets.reserve(task.provider, reserved)
-        self._reservations[attempt_id] = _Reservation(task, estimate, reserved)
+        kind = CallKind.of(task)
+        reservation = _Reservation(task, kind, estimate, reserved)
+        self._reservations[attempt_id] = self._of_kind.setdefault(kind, {})[attempt_id] = reservation
         return reserved
 
     def reserved(self, attempt_id: str, default: Charge) -> Charge:
@@ -234,12 +238,16 @@ class Reservations:
 
     def learn(self, task: Task, actual: Charge, images: int) -> None:
         """Record what a call for *task* cost, and raise the reservations of calls in flight to that price."""
+        kind = CallKind.of(task)
         # A free answer, such as a throttled one, shows no price.
         if images or actual.usd or actual.credits:
-            self._answered.add(CallKind.of(task))
+            self._answered.add(kind)
         if not self.prices.observe(task, actual, images):
             return
-        for call in self._reservations.values():
+        # One answer in twenty sets a new highest price of late, and thousands of calls may be in flight.
+        for call in self._of_kind.get(kind, {}).values():
+            if self.prices.covers(kind, call.task.n, call.reserved):
+                continue
             raised = self.prices.at_least(call.task, call.listed)
             usd, credits_ = larger(raised.usd, call.reserved.usd), larger(raised.credits, call.reserved.credits)
             raised = replace(raised, usd=usd, credits=credits_)
@@ -252,4 +260,6 @@ class Reservations:
         """Replace a call's reservation by its actual cost; *earlier*: an earlier run reserved *estimate*."""
         self.budgets.settle(provider, self.reserved(attempt_id, estimate), actual, earlier=earlier)
         self.answer_read(attempt_id)
-        self._reservations.pop(attempt_id, None)
+        reservation = self._reservations.pop(attempt_id, None)
+        if reservation is not None:
+            del self._of_kind[reservation.kind][attempt_id]

@@ -119,6 +119,12 @@ class PriceMemory:
         )
         return not known
 
+    def covers(self, kind: CallKind, images: int, reserved: Charge) -> bool:
+        """Return whether *reserved* is as much as a call of *kind* for so many images recently cost."""
+        highest = self._highest.get(kind, UNPRICED)
+        usd, credits_ = (None if price is None else price * images for price in (highest.usd, highest.credits))
+        return _within(usd, reserved.usd) and _within(credits_, reserved.credits)
+
     def at_least(self, task: Task, estimate: Charge) -> Charge:
         """Return *estimate*, raised to what similar calls recently cost if that is more.
 

@@ -229,11 +229,14 @@ class RunSession:
         """Give *runner* its backend, and end the threads of that at the end of the run."""
         async with self._transport(profiles) as transport:
             readers = Readers(READERS)
+            executor = self._executor(transport, spool, readers, runner)
             try:
-                runner.attempts.backend = self._executor(transport, spool, readers, runner)
+                executor.names.start()  # before anything is sent
+                runner.attempts.backend = executor
                 yield
             finally:
                 readers.close()
+                executor.names.close()
                 spool.close()
 
     def _executor(self, transport: Transport, spool: Spool, readers: Readers, runner: Runner) -> Executor:

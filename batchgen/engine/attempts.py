@@ -78,6 +78,7 @@ class AttemptRunner:
     spread: Callable[[], float]  #: chance in [0, 1)
     listeners: list[Listener] = field(default_factory=list)
     on_failure: Callable[[Exception], None] = lambda _error: None  #: called if this machine cannot continue
+    on_outcome: Callable[[], None] = lambda: None  #: called as soon as a lane has room again, before the settlement
     show_message: Callable[[str], None] = lambda _text: None
     unreadable: UnreadableAnswer | None = None  #: the first answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
@@ -132,6 +133,7 @@ class AttemptRunner:
             else:
                 lane.record_outcome(opened.job, outcome, clearance.sent_at, self.spread())
             recorded = True
+            self.on_outcome()
             with CancelScope(shield=True):
                 return await self._settle(lane, opened, outcome)
         except UnreadableAnswer as error:

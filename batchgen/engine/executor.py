@@ -17,8 +17,9 @@ from anyio import CancelScope, to_thread
 
 from ..errors import StoreError, UnreadableAnswer
 from ..fault import Cause, Charged, Fault, ProviderError
+from ..files.group_thread import GroupThread
 from ..files.images import DamagedImageError, ImageInfo, UnknownFormatError, examine
-from ..files.output import publish
+from ..files.output import publish, sync_names
 from ..files.sidecar import describe
 from ..files.slot import Slot, StoredAnswer
 from ..files.source_cache import SourceCache
@@ -55,6 +56,8 @@ class Executor:
     alarm: Callable[[OSError], None]  #: called if this machine could not store an answer safely
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
     sandbox: bool = False  #: a sandbox run, as its sidecars state
+    #: Syncs the folders of published files: a call alone takes one sync, 64 in flight share each.
+    names: GroupThread[Path, None] = field(default_factory=lambda: GroupThread("batchgen-names", sync_names))
     _dumps: dict[tuple[int, int, str], _Dump] = field(default_factory=dict)
 
     async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
@@ -64,7 +67,8 @@ class Executor:
         """
         exchange = Exchange(attempt, ready)
         try:
-            return await self._converse(exchange)
+            delivered = await self._converse(exchange)
+            await self._sync_names(delivered)
         except ProviderError as error:
             fault = error.fault
             if exchange.unknown_before is not None and fault.charged is Charged.NO:
@@ -81,6 +85,13 @@ class Executor:
                     " the next run, or a fixed version of batchgen, delivers it without paying again"
                 ) from error
             return self._outcome(exchange, own_fault(exchange, what), exchange.usage)
+        return delivered
+
+    async def _sync_names(self, delivered: Delivered) -> None:
+        """Make the names of published files durable, together with those of other calls."""
+        files = (self.root / artifact.path for artifact in delivered.artifacts)
+        for file in {file.parent: file for file in files}.values():
+            await self.names.submit(file)
 
     def _outcome(self, exchange: Exchange, fault: Fault, usage: Usage | None) -> Missed:
         """Return the outcome of an attempt without an image, with the cost that the answer states."""
@@ -271,7 +282,7 @@ class Executor:
         if attempt.sidecar:
             share, note = cost.share(len(found), index), note_of(attempt.fingerprint)
             beside = describe(attempt, artifact, picture, usage, cost, share=share, sandbox=self.sandbox, note=note)
-        publish(folder, name, picture.data, sidecar=beside)
+        publish(folder, name, picture.data, sidecar=beside, durable=False)
         return artifact
 
     def _charge(self, exchange: Exchange, fault: Fault, usage: Usage | None) -> Charge:

@@ -24,11 +24,12 @@ from .attempts import AttemptRunner, Listener, OpenAttempt
 from .backlog import Backlog
 from .bug_report import as_batchgen_error
 from .clearance import Clearance
+from .failover import may_fail_over
 from .lane import Closure, Lane
 from .limits.windows import Window
 
-#: Due jobs looked up at once: at least so many of the lane's own provider, so many of each other provider.
-PAGE = 64
+#: Due jobs looked up at once: of each other provider so many, of the lane's own at least so many, and at most.
+PAGE, WIDEST_PAGE = 64, 1_000
 #: Seconds between two checks of a budget that is reserved by calls in flight.
 BUDGET_LOOK = 0.5
 #: Seconds between two checks whether a job of another provider may be failed over.
@@ -58,12 +59,14 @@ class Runner:
     _backlogs: dict[str, list[Backlog]] = field(default_factory=dict)  #: by lane
     _backlogs_of: dict[str, list[Backlog]] = field(default_factory=dict)  #: those of the jobs of one provider
     _in_flight: set[int] = field(default_factory=set)  #: ids of jobs that a lane has taken
+    _unclaimed: int = 0  #: so many of these are still pending in the job database
     _in_flight_of: Counter[str] = field(default_factory=Counter)  #: these jobs by their own provider
     _lane_tasks: TaskGroup | None = None
     _driven: set[str] = field(default_factory=set)  #: names of the lanes that a task sends for
 
     def __post_init__(self) -> None:
         self.attempts.on_failure = self.halt
+        self.attempts.on_outcome = self._notify_lanes  # So that the next claim shares a commit with the settlement.
 
     def subscribe(self, listener: Listener) -> None:
         """Call *listener* for every attempt, when it is opened and when it is settled."""
@@ -93,7 +96,7 @@ class Runner:
             raise failure
 
     def drain(self, why: str | None = None) -> None:
-        """Claim no more jobs; calls in flight end as usual. *why* is shown at the end."""
+        """Claim and send no more jobs; calls in flight end as usual. *why* is shown at the end."""
         self.draining = True
         self.drained = self.drained or why
         for lane in self.lanes:
@@ -148,11 +151,12 @@ class Runner:
 
     def _backlog(self, wanted: DueFilter) -> Backlog:
         # Jobs of other providers are looked through, often in vain, whenever a call ends: a small page suffices.
-        page = PAGE if wanted.by else max(PAGE, 2 * max(lane.width for lane in self.lanes))
+        width = max(lane.width for lane in self.lanes)
+        page = PAGE if wanted.by else max(PAGE, min(2 * width, WIDEST_PAGE))
 
         async def lookup(which: DueFilter, now: datetime) -> list[Job]:
             # Jobs that were taken but are not claimed yet are among those found.
-            many = page + len(self._in_flight)
+            many = page + self._unclaimed
             return await to_thread.run_sync(self.reader.due, self.batch_id, which, many, now, self.scope)
 
         async def next_retry(which: DueFilter) -> datetime | None:
@@ -209,6 +213,7 @@ class Runner:
             prepared = self.attempts.prepare(lane, job)
             backlog.take(job)
             self._in_flight.add(job.id)
+            self._unclaimed += 1
             self._in_flight_of[job.task.provider] += 1
             for other in self._backlogs_of[job.task.provider]:
                 other.forget(job.id)
@@ -266,20 +271,10 @@ class Runner:
                 return True
             key = (id(job.route), job.task.provider, job.task.model)
             if key not in cache:
-                cache[key] = self._may_fail_over(lane, job)
+                cache[key] = may_fail_over(self.lanes, lane, job)
             return cache[key]
 
         return may_send
-
-    def _may_fail_over(self, lane: Lane, job: Job) -> bool:
-        """Return whether all providers before the lane's in the route of *job* are out of order."""
-        ahead = job.route.before(job.task.provider, lane.provider) if job.route else None
-        return ahead is not None and all(self._out_of_order(name, job) for name in ahead)
-
-    def _out_of_order(self, provider: str, job: Job) -> bool:
-        after = job.route.failover_after if job.route else 0.0
-        lanes = (lane for lane in self.lanes if lane.provider == provider and lane.models.matches(job.task.model))
-        return all(lane.out_of_order(after) for lane in lanes)
 
     def _seconds_until(self, lane: Lane, job: Job) -> float | None:
         """Return the seconds until the lane may send *job*; None: until something changes."""
@@ -293,8 +288,8 @@ class Runner:
         why = self.attempts.why_refused(lane, job)
         if why is None:
             return 0.0
-        if any(other.in_flight for other in self.lanes):
-            # Calls in flight may cost less than was reserved for them.
+        if self._in_flight:
+            # Calls that are not settled yet may cost less than was reserved for them.
             return BUDGET_LOOK
         lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=why), self.attempts.refusing_limit(lane, job))
         self._notify_lanes()
@@ -318,7 +313,10 @@ class Runner:
         """Claim a job and execute it; return it to its backlogs if it is pending again."""
         job, after = prepared.job, None
         try:
-            opened = await self.attempts.claim(lane, prepared)
+            try:
+                opened = await self.attempts.claim(lane, prepared)
+            finally:
+                self._unclaimed -= 1
             if opened is None:
                 lane.withdrawn(clearance.sent_at)
             else:

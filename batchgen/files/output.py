@@ -12,15 +12,14 @@ import hashlib
 import os
 import shlex
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
 from ..errors import StoreError
-from .atomic import NO_LINKS, place, sync
+from .atomic import NO_LINKS, place, sync, sync_folder
 from .inside import NEW, PART, content, content_if_any, new_part, open_folder, part_name
-from .shared_sync import sync_shared
 from .sidecar import cut_off, parse
 
 #: The folder of replaced files, relative to the output folder.
@@ -33,12 +32,12 @@ _MAX_SUFFIX = len(".extra99.webp.json")
 _CHARACTERS = 48
 
 
-def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None) -> None:
+def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None, durable: bool = True) -> None:
     """Write *data* to *name* (relative to *root*) durably, and *sidecar*, if there is one, to ``<name>.json``.
 
     The sidecar is not synced: after a power cut the next run restores it (``app.recovery.sidecars``). A file with the
-    same bytes is left as it is; one with other bytes is moved to ``.superseded/``. Raises StoreError for an error of
-    the file system.
+    same bytes is left as it is; one with other bytes is moved to ``.superseded/``. Unless it is to be *durable* at
+    once, the caller makes its name so with ``sync_names``. Raises StoreError for an error of the file system.
     """
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
         raise StoreError(f"cannot write {name}: it leads out of the output folder {root}")
@@ -47,12 +46,31 @@ def publish(root: Path, name: str, data: bytes, *, sidecar: bytes | None = None)
             _put(folder, PurePosixPath(name), data, root)
             if sidecar is not None:
                 _put_sidecar(folder, PurePosixPath(f"{name}.json"), sidecar, root)
-            sync_shared(folder)
+            if durable:
+                sync(folder)
     except OSError as error:
-        raise StoreError(
-            f"cannot write {root / name}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
-            "free disk space or fix the folder, then run the same command again"
-        ) from error
+        raise _unwritten(root / name, error) from error
+
+
+def sync_names(files: Sequence[Path]) -> list[StoreError | None]:
+    """Make the names of published *files* durable, with one sync for all in a folder; return the error of each."""
+    failures = {folder: _sync_failure(folder) for folder in {file.parent for file in files}}
+    return [_unwritten(file, failure) if (failure := failures[file.parent]) else None for file in files]
+
+
+def _sync_failure(folder: Path) -> OSError | None:
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        return error
+    return None
+
+
+def _unwritten(file: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot write {file}: {error.strerror}. The answer is kept in the spool, nothing is lost: "
+        "free disk space or fix the folder, then run the same command again"
+    )
 
 
 def restore_sidecar(root: Path, name: str, data: bytes, at: datetime) -> None:

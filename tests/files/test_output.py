@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import StoreError
+from batchgen.files import output
 from batchgen.files.atomic import write_atomic
 from batchgen.files.output import SUPERSEDED, digest, make_private, publish, sweep
 
@@ -456,3 +458,28 @@ def test_another_file_with_the_name_of_a_sidecar_is_kept(tmp_path, mine):
     assert found.pop("a.png") == b"image"
     assert found.pop("a.png.json") == b"{}\n"
     assert list(found.values()) == [mine]
+
+
+def test_names_of_many_files_are_synced_once_a_folder_and_fail_for_those_in_it(tmp_path, monkeypatch):
+    synced: list[Path] = []
+
+    def sync(folder: Path) -> None:
+        synced.append(folder)
+        if folder.name == "bad":
+            raise OSError(errno.EIO, "Input/output error")
+
+    files = [tmp_path / name for name in ("a/1.png", "a/2.png", "bad/3.png", "a/4.png", "bad/5.png")]
+    monkeypatch.setattr(output, "sync_folder", sync)
+    errors = output.sync_names(files)
+    assert sorted(synced) == [tmp_path / "a", tmp_path / "bad"]
+    assert [error is not None for error in errors] == [False, False, True, False, True]
+    assert "bad/3.png: Input/output error. The answer is kept in the spool" in str(errors[2])
+
+
+def test_a_file_that_is_not_to_be_durable_yet_leaves_its_folder_unsynced(tmp_path, monkeypatch):
+    folders: list[int] = []
+    monkeypatch.setattr(output, "sync", folders.append)
+    publish(tmp_path, "a.png", b"a", durable=False)
+    assert folders == []
+    publish(tmp_path, "b.png", b"b")
+    assert len(folders) == 1

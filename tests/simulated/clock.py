@@ -6,9 +6,10 @@ Where nothing is ready the loop asks its selector to wait for the next timer. Th
 * No thread has: move the clock to the timer.
 * Neither thread nor timer: nothing can ever happen again, which is an error and not a hang.
 
-Work leaves the loop through two doors, ``anyio.to_thread.run_sync`` and ``asyncio.wrap_future`` (the writer's
-thread), and each is counted from before it is handed over until its answer has been put into the loop. A callback
-from a thread while the count is zero means a third door: the run ends with an error, because its times mean nothing.
+Work leaves the loop through three doors, ``anyio.to_thread.run_sync``, ``asyncio.wrap_future`` and ``Committer.post``
+(the writer's thread), and each is counted from before it is handed over until its answer has been put into the loop. A
+callback from a thread while the count is zero means one more: the run ends with an error, because its times mean
+nothing.
 """
 
 from __future__ import annotations
@@ -27,6 +28,9 @@ from typing import Any, TypeVar
 
 import anyio
 from anyio import to_thread
+
+from batchgen.store import committer
+from batchgen.store.committer import Committer
 
 T = TypeVar("T")
 
@@ -140,6 +144,7 @@ def live(clock: Clock, main: Callable[[], Awaitable[T]]) -> T:
 def _counted_doors() -> Iterator[None]:
     """Count what leaves a virtual loop for a thread."""
     run_sync, wrap_future = to_thread.run_sync, asyncio.wrap_future
+    post, set_results = Committer.post, committer._set_results
 
     async def counted_run_sync(work: Callable[..., Any], *args: Any, **options: Any) -> Any:
         loop = asyncio.get_running_loop()
@@ -162,11 +167,29 @@ def _counted_doors() -> Iterator[None]:
         future.add_done_callback(lambda _: _soon(home, home.restore))
         return answer
 
+    def counted_post(self: Committer, *arguments: Any, **options: Any) -> asyncio.Future[Any]:
+        answer = post(self, *arguments, **options)
+        home = answer.get_loop()
+        if isinstance(home, VirtualLoop):
+            home.lend()
+            lent.add(answer)
+        return answer
+
+    def counted_results(commands: list[Any]) -> None:
+        # Runs in the loop. It is the command's own end that counts, so a waiter who left changes nothing.
+        set_results(commands)
+        for answer in [command.answer for command in commands if command.answer in lent]:
+            lent.discard(answer)
+            answer.get_loop().restore()
+
+    lent: set[asyncio.Future[Any]] = set()
     to_thread.run_sync, asyncio.wrap_future = counted_run_sync, counted_wrap_future
+    Committer.post, committer._set_results = counted_post, counted_results
     try:
         yield
     finally:
         to_thread.run_sync, asyncio.wrap_future = run_sync, wrap_future
+        Committer.post, committer._set_results = post, set_results
 
 
 def _soon(loop: VirtualLoop, callback: Callable[[], None]) -> None:

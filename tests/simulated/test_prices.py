@@ -107,3 +107,16 @@ def test_the_ledger_and_the_budget_agree_at_the_end(tmp_path: Path, budget: int)
         spent = reader.spent()
     assert spent.usd == charged(one.log()) == runner.attempts.wallet.budgets[0].usd
     assert (spent.unpriced, spent.at_risk_usd, spent.open_usd) == (0, 0, 0)
+
+
+def test_lane_is_not_closed_while_a_cheaper_call_is_being_settled(tmp_path: Path) -> None:
+    """Its place is free before its settlement is committed, and only that gives back what was reserved too much."""
+    one = Night(
+        folder=tmp_path,
+        wishes=wishes(30, "openai"),
+        natures={"openai": Nature(price=TRUE // 100)},
+        settings={"openai": {"tariff": {"usd_per_image": LISTED * 5}, "limits": {"concurrency": 1}}},
+        terms=run.RunOptions(budget=TRUE * 3 // 2),
+    )
+    runner = one.play()
+    assert (one.counts().done, runner.lanes[0].closed) == (30, None)

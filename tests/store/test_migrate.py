@@ -15,15 +15,18 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from sqlalchemy import func, select
 
 from batchgen.errors import SchemaMismatch, StoreError
-from batchgen.store import migrate
+from batchgen.store import migrate, totals
 from batchgen.store.connection import writing
 from batchgen.store.reader import Reader
-from batchgen.store.tables import metadata
+from batchgen.store.tables import ledger_totals, metadata
 from batchgen.store.writer import Writer
 
 from .kit import integrity, loaded, plan
@@ -209,3 +212,43 @@ def test_a_place_where_nothing_can_be_made_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="cannot be created"):
         migrate.ensure(tmp_path / "file" / "batchgen.db")
+
+
+#: What an older program left of 2,500 calls: of two providers, in two days, with one in a hundred at risk.
+OLDER = """
+CREATE TEMP TABLE numbers AS
+  WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500) SELECT i, i % 100 = 0 AS odd FROM n;
+INSERT INTO batches VALUES (1, 'b', '/m.yaml', '/out', 0, 0);
+INSERT INTO jobs (id, batch_id, key, kind, provider, model, task, fingerprint, output, sidecar, tags, priority,
+  position, state, wanted, delivered, claim, tries, doubts, created_at, updated_at)
+  SELECT i, 1, i, 'generate', iif(i % 7, 'openai', 'aigate'), 'm', '{}', 'f', i, 1, '[]', 0, i, 'done', 1, 1, 1, 1, 0,
+  0, 0 FROM numbers;
+INSERT INTO attempts (id, job_id, claim, run_id, provider, model, state, cause, started_at)
+  SELECT i, i, 1, 'r', 'openai', 'm', iif(odd, 'missed', 'delivered'), iif(odd, 'unknown', NULL), i FROM numbers;
+INSERT INTO ledger (attempt_id, batch_id, run_id, provider, model, kind, at, usd, basis, charged, at_risk_usd, images)
+  SELECT i, 1, 'r', 'openai', 'm', 'generate', i * 60000000, iif(odd, NULL, i), 'priced', iif(odd, 'maybe', 'yes'),
+  iif(odd, i, NULL), 1 FROM numbers;
+"""
+
+
+def test_an_upgrade_adds_up_the_ledger_of_an_older_program(path: Path) -> None:
+    path.touch()
+    config = Config()
+    config.set_main_option("script_location", str(ROOT / "migrations"))
+    config.set_main_option("path_separator", "os")
+    engine = writing(path)
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+    engine.dispose()
+    with closing(sqlite3.connect(path)) as dbapi:
+        dbapi.executescript(OLDER)
+    migrate.ensure(path)
+    with Reader(path) as reader:
+        assert reader.ask(lambda connection: connection.scalar(select(func.max(ledger_totals.c.block)))) == 1
+        assert reader.ask(totals.differing) == 0
+        [line] = reader.usage(1)
+        assert (line.attempts, line.images, line.at_risk) == (2_500, 2_500, 25)
+        assert line.usd_by_basis == {"priced": sum(number for number in range(1, 2_501) if number % 100)}
+        calls = {(each.home, each.outcome): each.count for each in reader.calls(1)}
+    assert (calls["aigate", "delivered"], calls["openai", "unknown"]) == (354, 22)

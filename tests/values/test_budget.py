@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.budget import Budget, BudgetLimit, Budgets
+from batchgen.budget import Budget, BudgetLimit, Budgets, Reservations
 from batchgen.calendar_period import CalendarPeriod
-from batchgen.task import NOTHING, UNPRICED, Basis, Charge
+from batchgen.learned_prices import PriceMemory
+from batchgen.task import NOTHING, UNPRICED, Basis, Charge, Kind, Task
 from tests.zones import local
 
 DOLLAR = 1_000_000_000
@@ -206,3 +208,21 @@ def test_budget_without_a_period_never_starts_again():
     budget = Budget(limit=BudgetLimit(usd=100), usd=90)
     budget.renew(datetime(2100, 1, 1, tzinfo=UTC), [])
     assert budget.usd == 90
+
+
+def test_new_highest_price_raises_the_calls_of_its_kind_that_reserved_less():
+    def task(size: str) -> Task:
+        return Task(kind=Kind.GENERATE, prompt="a cat", provider="openai", model="gpt-image-2", size=size)
+
+    budget = Budget(limit=BudgetLimit(usd=10_000))
+    reservations = Reservations(Budgets((budget,)), PriceMemory())
+    for name, size, usd in (("first", "a", 10), ("low", "a", 10), ("high", "a", 90), ("other", "b", 10)):
+        reservations.reserve(name, task(size), cost(usd))
+    reservations.learn(task("a"), replace(cost(40), basis=Basis.REPORTED), 1)
+    reserved = {name: reservations.reserved(name, cost(0)).usd for name in ("low", "high", "other")}
+    assert reserved == {"low": 40, "high": 90, "other": 10}
+    assert budget.usd == 40 + 40 + 90 + 10
+    for name, size in (("first", "a"), ("low", "a"), ("high", "a"), ("other", "b")):
+        reservations.settle(name, "openai", cost(10), cost(40 if size == "a" else 10))
+    assert budget.usd == 40 + 40 + 40 + 10
+    assert not any(reservations._of_kind.values())

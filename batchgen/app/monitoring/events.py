@@ -47,7 +47,8 @@ async def log_events(runner: Runner, reader: Reader) -> AsyncIterator[None]:
         else:
             name, level, fields = settlement_fields(opened, settlement)
             log.event(name, level, **call_fields(lane, opened), **fields)
-            lane_logger.look()
+            if level > logging.INFO:
+                lane_logger.look()  # What it did to its lane is logged after it; the rest is looked for every second.
 
     runner.subscribe(log_call)
     with log.log_context(run=runner.attempts.run_id):

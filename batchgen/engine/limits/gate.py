@@ -102,16 +102,18 @@ class Gate:
 
     def wait(self, images: int) -> float:
         """Return the seconds until a request that counts as *images* may be sent; 0.0 is now."""
-        return max(self.pause_left, self.windows.wait(self.clock(), images), self._crowd_wait(images))
+        now = self.clock()
+        return max(self._pause_left(now), self.windows.wait(now, images), self._crowd_wait(now, images))
 
-    def _crowd_wait(self, images: int) -> float:
+    def _crowd_wait(self, now: float, images: int) -> float:
         """Return the seconds to wait because requests that were let go before cannot be written yet."""
-        at_wire = self.wire.windows.wait(self.clock(), images)
+        at_wire = self.wire.windows.wait(now, images)
         if at_wire >= PATIENCE:
             return at_wire
         # A few may wait: those that are late on their way would otherwise leave places in the windows unused.
-        is_crowded = self.wire.waiting > 1 + CROWD_SECONDS * (ceiling(self.limits) or math.inf)
-        return max(at_wire, CROWD_LOOK) if is_crowded else 0.0
+        if not self.wire.waiting or self.wire.waiting <= 1 + CROWD_SECONDS * (ceiling(self.limits) or math.inf):
+            return 0.0
+        return max(at_wire, CROWD_LOOK)
 
     def sent(self, images: int, now: float | None = None) -> float:
         """Count a request that is let go now; return the moment, which ``written`` and ``answered`` want back."""
@@ -213,7 +215,9 @@ class Gate:
     @property
     def pause_left(self) -> float:
         """Return the seconds until the pause ends that is in force; 0 if none is."""
-        now = self.clock()
+        return self._pause_left(self.clock())
+
+    def _pause_left(self, now: float) -> float:
         blocked = self.controller.blocked_until(now) if self.controller is not None else None
         return max(0.0, self.closed_until - now, 0.0 if blocked is None else blocked - now)
 

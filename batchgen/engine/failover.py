@@ -1,0 +1,20 @@
+"""Failover: decides whether a lane may take a job of another provider."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..job import Job
+from .lane import Lane
+
+
+def may_fail_over(lanes: Sequence[Lane], lane: Lane, job: Job) -> bool:
+    """Return whether all providers before *lane*'s in the route of *job* are out of order."""
+    ahead = job.route.before(job.task.provider, lane.provider) if job.route else None
+    return ahead is not None and all(_out_of_order(lanes, name, job) for name in ahead)
+
+
+def _out_of_order(lanes: Sequence[Lane], provider: str, job: Job) -> bool:
+    after = job.route.failover_after if job.route else 0.0
+    own = (lane for lane in lanes if lane.provider == provider and lane.models.matches(job.task.model))
+    return all(lane.out_of_order(after) for lane in own)
