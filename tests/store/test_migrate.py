@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -158,6 +159,25 @@ async def test_an_older_table_is_backed_up_and_upgraded(
     for file in (path, backup):
         with Reader(file) as reader:
             assert reader.job(1, "cat").task.prompt == "a cat"
+
+
+async def test_a_copy_of_a_killed_upgrade_is_removed_and_one_in_progress_is_not(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(path)
+    scripts = newer_scripts(tmp_path)
+    monkeypatch.setattr(migrate, "HEAD", "9999")
+    monkeypatch.setattr(migrate, "scripts", lambda: scripts)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead, living, other = (
+        path.with_name(f"batchgen.db.before-0003.{tag}.part") for tag in (ended.pid, os.getppid(), "mine")
+    )
+    for part in (dead, living, other):
+        part.touch()
+    migrate.ensure(path)
+    assert [part.exists() for part in (dead, living, other)] == [False, True, True]
+    assert migrate.revision(path.with_name("batchgen.db.before-0003")) == "0003"
 
 
 async def test_a_failed_upgrade_is_undone_and_names_the_backup(
