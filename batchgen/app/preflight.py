@@ -19,8 +19,9 @@ NETWORK = frozenset(
 )
 ALLOW = "BATCHGEN_ALLOW_NETWORK_STATE"
 
-#: Open files that a run needs, and that each call in flight needs in addition.
-BASE_FILES, FILES_PER_CALL = 64, 4
+#: Open files that a run needs, its threads' included, and that each call in flight needs in addition: its slot, its
+#: connection, and the source image that it sends (or the second address that is tried). A download takes two files.
+BASE_FILES, FILES_PER_CALL = 64, 3
 #: Free descriptors that a run with a single call in flight needs when it starts.
 START_FILES = 20
 #: Free descriptors that a run needs besides those of its calls, once its database and event loop are open.

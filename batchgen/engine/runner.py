@@ -155,8 +155,7 @@ class Runner:
         page = PAGE if wanted.by else max(PAGE, min(2 * width, WIDEST_PAGE))
 
         async def lookup(which: DueFilter, now: datetime) -> list[Job]:
-            # Jobs that were taken but are not claimed yet are among those found.
-            many = page + self._unclaimed
+            many = page + self._unclaimed  # The table still has those that were taken and are not claimed yet.
             return await to_thread.run_sync(self.reader.due, self.batch_id, which, many, now, self.scope)
 
         async def next_retry(which: DueFilter) -> datetime | None:
@@ -210,19 +209,21 @@ class Runner:
             if seconds is None or seconds > 0:
                 await lane.wait_for_change(seconds, since)
                 continue
-            prepared = self.attempts.prepare(lane, job)
-            backlog.take(job)
-            self._in_flight.add(job.id)
-            self._unclaimed += 1
-            self._in_flight_of[job.task.provider] += 1
-            for other in self._backlogs_of[job.task.provider]:
-                other.forget(job.id)
-            images, model = job.task.weight, prepared.attempt.task.model
-            clearance = Clearance(lane=lane, model=model, images=images, let_go_at=lane.sent(images))
-            attempts.start_soon(self._attempt, lane, prepared, clearance)
-            await (
-                checkpoint()
-            )  # Nothing above need wait: a wide lane would start all its calls in one turn of the loop.
+            self._send(lane, backlog, job, attempts)
+            # Nothing above need wait: a wide lane would start all its calls in one turn of the loop.
+            await checkpoint()
+
+    def _send(self, lane: Lane, backlog: Backlog, job: Job, attempts: TaskGroup) -> None:
+        prepared = self.attempts.prepare(lane, job)
+        backlog.take(job)
+        self._in_flight.add(job.id)
+        self._unclaimed += 1
+        self._in_flight_of[job.task.provider] += 1
+        for other in self._backlogs_of[job.task.provider]:
+            other.forget(job.id)
+        images, model = job.task.weight, prepared.attempt.task.model
+        clearance = Clearance(lane=lane, model=model, images=images, let_go_at=lane.sent(images))
+        attempts.start_soon(self._attempt, lane, prepared, clearance)
 
     async def _next(self, lane: Lane) -> tuple[Backlog, Job] | None:
         """Return the first due job that the lane may send now: its own provider's, or one to fail over."""
@@ -303,8 +304,7 @@ class Runner:
     def _until_due(self, lane: Lane) -> float | None:
         """Return the seconds until a job may be due for the lane; None: until something changes."""
         backlogs, now = self._backlogs[lane.name], self.attempts.now()
-        moments = [moment for backlog in backlogs if (moment := backlog.more_at) is not None]
-        waits = [max(0.0, (moment - now).total_seconds()) + 0.001 for moment in moments]
+        waits = [max(0.0, (at - now).total_seconds()) + 0.001 for each in backlogs if (at := each.more_at) is not None]
         if any(backlog.has_due for backlog in backlogs):
             waits.append(FAILOVER_LOOK)
         return min([*waits, CLOCK_LOOK]) if waits else None

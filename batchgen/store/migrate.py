@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from contextlib import closing, suppress
+from glob import escape
 from pathlib import Path
 
 from sqlalchemy import Engine
@@ -125,6 +126,7 @@ def _backup(path: Path, current: str | None) -> Path:
     """Copy the database to a file next to it, completely or not at all."""
     backup = path.with_name(f"{path.name}.before-{current}")
     part = path.with_name(f"{backup.name}.{os.getpid()}.part")
+    _remove_unfinished(backup)
     try:
         with closing(_look(path)) as dbapi:
             copy_to(dbapi, part)
@@ -137,3 +139,22 @@ def _backup(path: Path, current: str | None) -> Path:
             "Free some space or check permissions, and run again."
         ) from error
     return backup
+
+
+def _remove_unfinished(backup: Path) -> None:
+    """Remove copies, each as large as the database, that processes were killed in; those of living ones are left."""
+    for part in backup.parent.glob(f"{escape(backup.name)}.*.part"):
+        number = part.suffixes[-2][1:]
+        with suppress(OSError):
+            if number.isdecimal() and not _is_alive(int(number)):
+                part.unlink()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        pass
+    return True

@@ -5,6 +5,9 @@ from __future__ import annotations
 import sys
 
 import pytest
+from PIL import Image
+
+from batchgen.app.preflight import BASE_FILES, FILES_PER_CALL
 
 from .kit import check_books, check_files
 
@@ -27,6 +30,18 @@ def test_run_with_thirty_open_files_makes_all(project, witness):
     check_files(project)
 
 
+def test_calls_in_flight_need_no_more_open_files_than_reckoned(project, witness):
+    Image.effect_noise((64, 64), 90).save(project.folder / "cat.png")
+    width = 60
+    half = [{"id": f"g{number}", "prompt": f"G{number} [sandbox: slow=2]"} for number in range(width // 2)]
+    edits = [job | {"id": f"e{number}", "images": ["cat.png"]} for number, job in enumerate(half)]
+    manifest = project.manifest([*half, *edits], defaults={"provider": "openai", "quality": "low"})
+    done = limited(project, BASE_FILES + FILES_PER_CALL * width).run("run", manifest, "--yes", "-j", width)
+    assert done.code == 0, done.err
+    assert "concurrency" not in done.err  # it was not lowered
+    assert len(project.rows("select * from attempts")) == len(witness.charges()) == width
+
+
 @pytest.mark.parametrize("number", [20, 12])
 def test_run_with_too_few_open_files_ends_with_one_sentence(project, witness, number):
     manifest = project.manifest(JOBS)
@@ -37,7 +52,7 @@ def test_run_with_too_few_open_files_ends_with_one_sentence(project, witness, nu
     assert "Nothing was sent. To raise it: ulimit -n 256" in done.err
     assert limited(project, number).run("plan", manifest).code == 0
     doctor = limited(project, number).run("doctor")
-    assert "a run needs at least 24: ulimit -n 256" in doctor.out
+    assert "a run needs at least 23: ulimit -n 256" in doctor.out
     assert witness.arrivals() == []
     assert limited(project, 256).run("run", manifest, "--yes").code == 0
 

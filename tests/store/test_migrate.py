@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import signal
@@ -160,6 +161,25 @@ async def test_an_older_table_is_backed_up_and_upgraded(
             assert reader.job(1, "cat").task.prompt == "a cat"
 
 
+async def test_a_copy_of_a_killed_upgrade_is_removed_and_one_in_progress_is_not(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await filled(path)
+    scripts = newer_scripts(tmp_path)
+    monkeypatch.setattr(migrate, "HEAD", "9999")
+    monkeypatch.setattr(migrate, "scripts", lambda: scripts)
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    dead, living, other = (
+        path.with_name(f"batchgen.db.before-0003.{tag}.part") for tag in (ended.pid, os.getppid(), "mine")
+    )
+    for part in (dead, living, other):
+        part.touch()
+    migrate.ensure(path)
+    assert [part.exists() for part in (dead, living, other)] == [False, True, True]
+    assert migrate.revision(path.with_name("batchgen.db.before-0003")) == "0003"
+
+
 async def test_a_failed_upgrade_is_undone_and_names_the_backup(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -246,7 +266,7 @@ def test_an_upgrade_adds_up_the_ledger_of_an_older_program(path: Path) -> None:
     migrate.ensure(path)
     with Reader(path) as reader:
         assert reader.ask(lambda connection: connection.scalar(select(func.max(ledger_totals.c.block)))) == 1
-        assert reader.ask(totals.differing) == 0
+        assert reader.ask(totals.differing_blocks) == 0
         [line] = reader.usage(1)
         assert (line.attempts, line.images, line.at_risk) == (2_500, 2_500, 25)
         assert line.usd_by_basis == {"priced": sum(number for number in range(1, 2_501) if number % 100)}

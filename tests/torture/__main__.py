@@ -19,6 +19,7 @@ from pathlib import Path
 from batchgen.sandbox import launch
 
 from .drivers import Case, Compound, Driver, Errors, Kills, Points, Power, Worker
+from .former import Former
 from .power import PowerError, mounted
 from .redo import Redos, Settlements
 from .stand import Stand, build_shim
@@ -143,7 +144,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stack.callback(stand.close)
             own = folder / f"worker{number}"
             own.mkdir(exist_ok=True)
-            workers.append(Worker(stand=stand, folder=own, worlds=worlds))  # type: ignore[arg-type]
+            before = Stand(shim, fresh=given.fresh, root=given.before) if given.before else None
+            if before is not None:
+                stack.callback(before.close)
+            workers.append(Worker(stand=stand, folder=own, worlds=worlds, before=before))  # type: ignore[arg-type]
         _warm(workers)
         only = given.case and given.case.rpartition("-")[0]
         tallies = [session.drive(driver, workers) for driver in _drivers(given) if only in (None, driver.name)]
@@ -171,6 +175,8 @@ def _drivers(given: argparse.Namespace) -> Iterator[Driver]:
         yield Redos(name="redos", what="SIGKILL during a redo", wanted=given.redos)
     if given.settlements:
         yield Settlements(name="settlements", what="SIGKILL while a charge is settled", wanted=given.settlements)
+    if given.before:
+        yield Former(name="former", what="SIGKILL of the version before, then of this one", wanted=given.upgrades)
     if given.migration is not None:
         yield Points(
             name="migration", what="SIGKILL at calls on the job table", wanted=given.migration, part=".db", count=4
@@ -248,6 +254,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--compound", type=int, default=0, metavar="N", help="N kills while an earlier one is mended")
     add("--redos", type=int, default=0, metavar="N", help="N kills of redos that are given again")
     add("--settlements", type=int, default=0, metavar="N", help="N kills while what is at risk is settled")
+    add("--before", type=Path, metavar="DIR", help="a checkout of the version before, with its .venv, for --upgrades")
+    add("--upgrades", type=int, default=40, metavar="N", help="N kills of it, or of this one going on (with --before)")
     add("--migration", type=int, nargs="?", const=0, metavar="N", help="N kills while the job table is made, or all")
     add("--short", action="store_true", help="20 kills, 24 points, 12 errors, 4 redos, 2 settlements: a minute")
     add("--all", action="store_true", help="1000 kills, every point, every error, 100 power cuts (default)")
@@ -262,7 +270,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         given = original(arguments)
-        chosen = given.kills or given.power or given.compound or given.redos or given.settlements
+        chosen = given.kills or given.power or given.compound or given.redos or given.settlements or given.before
         chosen = chosen or any(value is not None for value in (given.syscalls, given.errors, given.migration))
         if given.short:
             given.kills, given.syscalls, given.errors = given.kills or 20, given.syscalls or 24, given.errors or 12

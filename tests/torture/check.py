@@ -18,6 +18,7 @@ from PIL import Image
 
 from .beside import check_copies, check_replaced
 from .stand import CANARY
+from .sums import differing_sums
 
 Line = dict[str, Any]
 IMAGES = {".png", ".jpg", ".jpeg", ".webp"}
@@ -89,6 +90,7 @@ def check(folder: Path, lines: Iterable[Line], terms: Terms, *, copies: bool = F
     _charges(book, charges, found, terms)
     _kept(book, terms.kept, found)
     _bill(book, charges, found)
+    found.problems += differing_sums(folder)
     others = check_replaced(folder, book.replaced, found.problems)
     if copies:
         others |= check_copies(folder, book.artifacts, found.problems)

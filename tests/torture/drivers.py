@@ -29,6 +29,7 @@ class Worker:
     worlds: tuple[World, World]  #: usual providers; providers that honour idempotency keys
     seconds: float = 0.5  #: an undisturbed run
     mount: Path | None = None
+    before: Stand | None = None  #: starts runs of the version before
 
     def trial(self, name: str, **terms: object) -> Trial:
         world = self.worlds[1] if terms.pop("honours", False) else self.worlds[0]
@@ -90,6 +91,7 @@ def _killed(worker: Worker, chance: random.Random, name: str) -> Result:
     for _ in range(KILLS_A_BATCH):
         ended = trial.run(kill_after=chance.uniform(0.0, worker.seconds))
         struck += ended.killed
+        trial.near_block(chance.randint(0, 12))
         if not ended.killed:
             worker.seconds = ended.seconds  # the first run of all lives longer, and most kills would come too late
             break

@@ -54,19 +54,21 @@ class Fault:
 class Stand:
     """One victim process (see victim.py) and the orders to it. Not for two threads at once."""
 
-    def __init__(self, shim: Path | None, *, fresh: bool = False) -> None:
+    def __init__(self, shim: Path | None, *, fresh: bool = False, root: Path = ROOT) -> None:
+        """*root* is another checkout, with its ``.venv``, if a version before is to run."""
         self._shim = shim
         self._fresh = fresh
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        self._root = root
+        environment = {**os.environ, "PYTHONPATH": str(root)}
         if shim is not None:
             environment["LD_PRELOAD"] = str(shim)
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.torture.victim"],
+            [sys.executable if root == ROOT else str(root / ".venv/bin/python"), "-m", "tests.torture.victim"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             env=environment,
-            cwd=ROOT,
+            cwd=root,
         )
         if self._read() != "ready\n":
             raise RuntimeError("the process under test did not come up")
@@ -87,7 +89,7 @@ class Stand:
             "argv": argv,
             "folder": str(folder),
             "output": str(output),
-            "env": _environment(),
+            "env": _environment(self._root),
             "fault": fault.text(folder) if fault else "",
             "shim": str(self._shim or ""),
             "exec": self._fresh,
@@ -133,6 +135,6 @@ def build_shim(folder: Path) -> Path | None:
     return shim if done.returncode == 0 else None
 
 
-def _environment() -> dict[str, str]:
+def _environment(root: Path) -> dict[str, str]:
     kept = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "LD_LIBRARY_PATH") if name in os.environ}
-    return kept | {"NO_COLOR": "1", "COLUMNS": "160", "PYTHONPATH": str(ROOT)} | dict.fromkeys(KEYS, CANARY)
+    return kept | {"NO_COLOR": "1", "COLUMNS": "160", "PYTHONPATH": str(root)} | dict.fromkeys(KEYS, CANARY)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ from PIL import Image
 
 from .check import Found, Terms, arrived, check
 from .stand import Ended, Fault, Stand
+from .sums import BLOCK
 
 #: The whole of what a user types; running it again is the resume.
 RUN = ("run", "m.yaml", "--yes", "--progress", "none")
@@ -119,6 +122,18 @@ class Trial:
         if not cut:
             self.look()
         return ended
+
+    def near_block(self, rest: int) -> None:
+        """Renumber the newest row of the ledger, so that *rest* more fill a block of its totals."""
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(self.folder / ".batchgen" / "batchgen.db")) as table,
+            table,
+        ):
+            [newest] = table.execute("select max(id) from ledger").fetchone()
+            target = ((newest or 1) - 1) // BLOCK * BLOCK + BLOCK - 1 - rest
+            if newest and newest < target:  # not the last row of a closed block
+                table.execute("update ledger set id = ? where id = ?", (target, newest))
 
     def look(self) -> None:
         """Note the answers that lie whole on disk: none of them may be bought again."""

@@ -24,7 +24,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Run": ("runs", "arguments", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),
     "Afterwards": ("usage", "causes", "unknown", "recovery"),
-    "How it works": ("design", "architecture", "decisions", "internals", "glossary", "contributing"),
+    "How it works": ("design", "architecture", "decisions", "internals", "durability", "glossary", "contributing"),
 }
 _FOLDER = files("batchgen") / "help"
 _MARKED = re.compile(r"<!-- batchgen:([a-z-]+) -->\n(?:(?:(?!<!-- batchgen:).)*?<!-- /batchgen:\1 -->\n)?", re.DOTALL)

@@ -49,12 +49,16 @@ class Peer:
         return _FOLDER / self.package
 
     def install(self) -> None:
-        """Install the newest version into the peer's own folder, unless one is there."""
-        python = self.folder / "bin/python"
-        if not python.exists():
-            _call([sys.executable, "-m", "venv", str(self.folder)])
-        if _call([str(python), "-m", "pip", "show", "-q", self.package], check=False):
-            _call([str(python), "-m", "pip", "install", "-q", self.package])
+        """Install the newest version into the peer's own folder, unless an earlier call has finished that."""
+        complete = self.folder / "complete"
+        if not complete.exists():
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.fetch()
+            complete.touch()
+
+    def fetch(self) -> None:
+        _call([sys.executable, "-m", "venv", str(self.folder)])
+        _call([str(self.folder / "bin/python"), "-m", "pip", "install", "-q", self.package])
 
     def command(self) -> list[str]:
         return [str(self.folder / "bin/python"), str(_SCRIPTS / self.script)]
@@ -67,14 +71,11 @@ class Peer:
 class NodePeer(Peer):
     """A program of npm; its script is run by this Python and calls it."""
 
-    def install(self) -> None:
-        """Install the newest version into the peer's own folder, unless one is there."""
+    def fetch(self) -> None:
         npm = shutil.which("npm")
         if npm is None:
             raise RuntimeError("npm is missing")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if not (self.folder / "node_modules/.bin" / self.package).exists():
-            _call([npm, "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(self.folder), self.package])
+        _call([npm, "install", "--no-audit", "--no-fund", "--silent", "--prefix", str(self.folder), self.package])
 
     def command(self) -> list[str]:
         return [sys.executable, str(_SCRIPTS / self.script), str(self.folder / "node_modules/.bin" / self.package)]
@@ -138,9 +139,8 @@ def _plain(home: Path) -> dict[str, str]:
     return own | _ENVIRONMENT | {"HOME": str(home), "PROMPTFOO_CONFIG_DIR": str(home / "promptfoo")}
 
 
-def _call(command: list[str], *, check: bool = True) -> int:
+def _call(command: list[str]) -> None:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     done = subprocess.run(command, capture_output=True, timeout=_INSTALL_SECONDS, check=False, env=environ)
-    if check and done.returncode:
+    if done.returncode:
         raise RuntimeError(f"{' '.join(command)}: {done.stderr.decode(errors='replace')[-500:]}")
-    return done.returncode
