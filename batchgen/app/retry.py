@@ -40,9 +40,9 @@ def as_stored(project: Project, reader: Reader, batch: Batch) -> Batch:
         return batch
     lookup = reader.lookup(batch_id)
     batch = replace(batch, jobs=JobsWithEarlierIds(jobs=batch.jobs, table=lookup))
-    # A load that was recorded as complete had no overrides.
+    # A load that was recorded as complete had no overrides; jobs that were orphaned then may return with theirs.
     is_recorded = reader.ask(partial(load_record.is_recorded, batch_id=batch_id))
-    fingerprints = {} if is_recorded else lookup.overridden()
+    fingerprints = lookup.overridden(only_orphaned=is_recorded)
     if not fingerprints:
         return batch
     before = lookup.tasks([key for key, fingerprint in fingerprints.items() if older_rule(fingerprint)])

@@ -22,6 +22,7 @@ _WANTED = "FROM json_each(?) AS wanted CROSS JOIN jobs ON jobs.batch_id = ? AND 
 _ROWS = f"SELECT jobs.key, jobs.id, jobs.state, jobs.fingerprint, jobs.cause {_WANTED}"
 _TASKS = f"SELECT jobs.key, jobs.task {_WANTED}"
 _OVERRIDDEN = f"SELECT key, fingerprint FROM jobs WHERE batch_id = ? AND instr(fingerprint, '{OVERRIDDEN}')"  # noqa: S608
+_OVERRIDDEN_ORPHANS = f"{_OVERRIDDEN} AND orphaned_at IS NOT NULL"
 _ORPHANED = "SELECT 1 FROM jobs WHERE batch_id = ? AND orphaned_at IS NOT NULL LIMIT 1"
 #: ASCII sorts hexadecimal digits from "0" to "f", which "g" follows.
 _HASHED = (
@@ -64,10 +65,11 @@ class BatchLookup:
         with self._connect() as connection:
             return driver(connection).execute(_ORPHANED, (self._batch_id,)).fetchone() is not None
 
-    def overridden(self) -> Mapping[str, str]:
-        """Return the fingerprints of jobs with overrides, by key."""
+    def overridden(self, *, only_orphaned: bool = False) -> Mapping[str, str]:
+        """Return the fingerprints of jobs with overrides, by key; with *only_orphaned*, of orphaned ones, at once."""
+        query = _OVERRIDDEN_ORPHANS if only_orphaned else _OVERRIDDEN
         with self._connect() as connection:
-            return dict(driver(connection).execute(_OVERRIDDEN, (self._batch_id,)).fetchall())
+            return dict(driver(connection).execute(query, (self._batch_id,)).fetchall())
 
     def last_id(self) -> int:
         """Return the highest id of a job, of any batch."""
