@@ -152,6 +152,8 @@ def _address(route: _Route) -> str:
 
 
 def _reason(error: Exception) -> str:
+    if isinstance(error, ConnectionResetError) and not error.args:  # of asyncio
+        return "the connection was closed during the TLS handshake"
     return getattr(error, "strerror", None) or str(error) or type(error).__name__
 
 
@@ -175,6 +177,8 @@ def _head(request: httpx.Request, route: _Route) -> bytes:
         fields = [*fields, *_encoded(login(route.proxy))]
     if "host" not in request.headers:
         fields = [(b"Host", url.netloc), *fields]
+    # The server hangs up first then, so that its side and not this machine keeps the port for a minute (TIME_WAIT).
+    fields = [*fields, (b"Connection", b"close")]
     return _lines(b"%s %s HTTP/1.1" % (request.method.encode("ascii"), target), fields)
 
 

@@ -399,15 +399,22 @@ async def test_unusable_proxy_is_final_and_hides_its_password(slot, monkeypatch,
     assert "s3cret" not in repr(fault)
 
 
-@pytest.mark.parametrize("headers", [{}, {"Content-Length": "0"}], ids=["bare", "empty body"])
-async def test_a_call_goes_through_a_proxy_that_is_itself_reached_over_tls(slot, certificate, monkeypatch, headers):
+TUNNELS = {
+    "bare": head(),
+    "empty body": head(headers={"Content-Length": "0"}),
+    "body": head(headers={"Content-Length": "5"}) + b"hello",
+}
+
+
+@pytest.mark.parametrize("opened", TUNNELS.values(), ids=TUNNELS)
+async def test_a_call_goes_through_a_proxy_that_is_itself_reached_over_tls(slot, certificate, monkeypatch, opened):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
 
     async def tunnel(connection: Connection) -> None:
         assert (await connection.request()).method == "CONNECT"
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         with closing(writer):
-            await connection.send(head(headers=headers))
+            await connection.send(opened)
             back = asyncio.create_task(copied(reader, connection.writer))
             await copied(connection.reader, writer)
             await back
