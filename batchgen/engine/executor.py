@@ -161,13 +161,14 @@ class Executor:
 
     async def _slot(self, exchange: Exchange) -> Slot:
         attempt = exchange.attempt
-        order = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS} | {slot_profile.KEY: self._dumped(exchange)}
+        order = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS}
+        order[slot_profile.KEY] = self._slot_profile(exchange)
         opening = self.spool.open_soon(attempt.id, order, call_bytes(attempt.task), replace=exchange.again)
         with CancelScope(shield=True):  # a slot without an owner would count as a call that was sent
             await opening
         return opening.result()
 
-    def _dumped(self, exchange: Exchange) -> Mapping[str, Any]:
+    def _slot_profile(self, exchange: Exchange) -> Mapping[str, Any]:
         """Return the profile as slots hold it; it is the same for all calls to a model."""
         profile, model, name = exchange.profile, exchange.model, exchange.attempt.task.model
         key = id(profile), id(model), name
