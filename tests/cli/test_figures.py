@@ -102,3 +102,12 @@ def test_live_state_comes_back_as_it_was_written(tmp_path):
     assert read(project, "run-2") == LiveState()
     (tmp_path / ".batchgen" / "runs" / "run-1" / "live.json").write_text("{")
     assert read(project, "run-1") == LiveState()
+
+
+def test_live_state_that_cannot_be_written_leaves_no_temporary_file(tmp_path):
+    project = Project.of(tmp_path, None)
+    folder = tmp_path / ".batchgen" / "runs" / "run-1"
+    (folder / "live.json").mkdir(parents=True)  # any other error of the disk does the same
+    write(project, "run-1", LiveState().as_text())
+    assert [path.name for path in folder.iterdir()] == ["live.json"]
+    assert read(project, "run-1") == LiveState()
