@@ -122,16 +122,14 @@ def plan(
 ) -> Plan:
     """Compare *batch* with the job database, if there is one; opens no connection and writes nothing.
 
-    See ``compare`` for *again*, *alone*, *on_job* and *changes_all*; *budget* is the run's, in nano-USD. Raises
-    NotFound if *selection* names an unknown id.
+    ``compare`` explains most options; *budget* is the run's, in nano-USD. Raises NotFound for an unknown selected id.
     """
     with ExitStack() as resources:
-        rows = reader = batch_id = None
+        reader = batch_id = None
         if migrate.revision(project.db) is not None:
             reader = resources.enter_context(open_reader(project))
             batch = as_stored(project, reader, batch)
             batch_id = reader.batch_id(batch.name)
-            rows = None if batch_id is None else reader.lookup(batch_id)
         budgets = budgets_of(batch, reader, batch_id, utc_now(), own=budget, unpriced=allow_unpriced)
         context = facts(project, batch, reader)
         # Nothing is selected, and nothing that the job database has as it is requeued: it needs no comparison.
@@ -142,7 +140,7 @@ def plan(
         else:
             result = compare(
                 batch,
-                rows,
+                reader.lookup(batch_id) if reader and batch_id is not None else None,
                 context=context,
                 selection=selection,
                 keep_changed=keep_changed,

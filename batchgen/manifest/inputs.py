@@ -87,7 +87,7 @@ class Inputs:
 Recall = Callable[[str], tuple[str, Mapping[str, Any]] | None]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class InputFiles:
     """The files and settings that a batch is made of."""
 

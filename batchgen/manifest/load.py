@@ -8,7 +8,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from ..errors import ManifestError
+from ..errors import ManifestError, Problem
 from ..money import nano_usd
 from ..providers.profile import Profile
 from . import budgets, filenames, include
@@ -36,36 +36,23 @@ def load(
 ) -> Batch:
     """Read, validate and expand the manifest at *path*; raise ManifestError with every problem in it.
 
-    *providers* are the settings of ``batchgen.yaml``, which the manifest's own override. Without *today*, there are no
-    warnings of old prices. *content* is read in place of the file, for a manifest from standard input; *on_jobs* gets
-    the number of jobs so far. Where *recall* knows the same inputs, the jobs are not checked again.
+    *providers* are the settings of ``batchgen.yaml``. Without *today*, there are no warnings of old prices. *content*
+    is read in place of the file; *on_jobs* gets the number of jobs so far. Jobs of inputs that *recall* knows are not
+    checked again.
     """
     problems, warnings = Problems(), Problems()
     parts = include.gather(path, problems, warnings, content)
-    root = parts[0]
-    manifest = root.checked.manifest
-    _check_vars(parts, problems)
+    _check_parts(parts, problems)
+    root, manifest = parts[0], parts[0].checked.manifest
     settings = providers or {}
     table = ProviderTable(parts, settings, problems, today)
     name = _name(root, path, problems)
     folder = _folder(root, name, problems)
     naming = _naming(root, name, problems)
-    skips = manifest.on_bad_source == "skip"
-    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=skips)
-    files = InputFiles(
-        name=name, parts=parts, entries=jobs.entries, settings=settings, today=today, warnings=warnings.listed()
-    )
-    digest = None if problems else files.digest()
-    findings = files.recalled(
-        recall, digest, lambda names: _profiles(ProviderTable(parts, settings, Problems()), names)
-    )
-    if findings is None:
-        jobs.check(problems, warnings, on_jobs)
-    else:
-        jobs.recall(findings.jobs)
-        _profiles(table, findings.providers)
+    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=manifest.on_bad_source == "skip")
+    files = InputFiles(name, parts, jobs.entries, settings, today, warnings.listed())
+    inputs, reported = _check(jobs, files, table, problems, warnings, recall=recall, on_jobs=on_jobs)
     budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)
-    _check_for_jobs(parts, problems)
     if problems:
         raise ManifestError(problems.listed(), warnings.listed())
     return Batch(
@@ -81,16 +68,37 @@ def load(
         skipped=jobs.skipped,
         confirm_above=nano_usd(manifest.confirm_above),
         copies=naming.copies,
-        warnings=warnings.listed() if findings is None else findings.warnings,
-        inputs=None
-        if digest is None or jobs.depends_on_images
-        else Inputs(
-            digest=digest,
-            findings=findings or files.findings(len(jobs), warnings.listed(), table.profiles),
-            is_recalled=findings is not None,
-            read_again=files.digest,
-        ),
+        warnings=reported,
+        inputs=inputs,
     )
+
+
+def _check(
+    jobs: Expansion,
+    files: InputFiles,
+    table: ProviderTable,
+    problems: Problems,
+    warnings: Problems,
+    *,
+    recall: Recall,
+    on_jobs: Callable[[int], None],
+) -> tuple[Inputs | None, tuple[Problem, ...]]:
+    """Check all jobs, or recall what an earlier check of the same inputs found; return the inputs and the warnings."""
+    digest = None if problems else files.digest()
+    findings = files.recalled(
+        recall, digest, lambda names: _profiles(ProviderTable(files.parts, files.settings, Problems()), names)
+    )
+    if findings is None:
+        jobs.check(problems, warnings, on_jobs)
+    else:
+        jobs.recall(findings.jobs)
+        _profiles(table, findings.providers)
+    reported = warnings.listed() if findings is None else findings.warnings
+    if digest is None or jobs.depends_on_images:
+        return None, reported
+    is_recalled = findings is not None
+    findings = findings or files.findings(len(jobs), reported, table.profiles)
+    return Inputs(digest=digest, findings=findings, is_recalled=is_recalled, read_again=files.digest), reported
 
 
 def _profiles(table: ProviderTable, names: Iterable[str]) -> Mapping[str, Profile]:
@@ -111,6 +119,12 @@ def _naming(root: ManifestPart, name: str, problems: Problems) -> Naming:
     )
 
 
+def _check_parts(parts: list[ManifestPart], problems: Problems) -> None:
+    for part in parts:
+        _check_vars(part, problems)
+    _check_for_jobs(parts, problems)
+
+
 def _check_for_jobs(parts: list[ManifestPart], problems: Problems) -> None:
     """Report that there are no jobs, unless the jobs themselves were reported."""
     if any(part.checked.manifest.jobs or part.checked.manifest.prompts for part in parts):
@@ -122,13 +136,8 @@ def _check_for_jobs(parts: list[ManifestPart], problems: Problems) -> None:
     problems.add(where.problem("no_jobs", "there are no jobs", 'add  jobs: [{prompt: "A red cube"}]'))
 
 
-def _check_vars(parts: Sequence[ManifestPart], problems: Problems) -> None:
+def _check_vars(part: ManifestPart, problems: Problems) -> None:
     """Report variables that look like a parameter or like a template."""
-    for part in parts:
-        _check_vars_of(part, problems)
-
-
-def _check_vars_of(part: ManifestPart, problems: Problems) -> None:
     blocks: list[tuple[Origin, Mapping[str, Any]]] = [(part.origin("vars"), part.checked.manifest.vars)]
     for number, job in enumerate(part.checked.manifest.jobs):
         if job.vars:
