@@ -240,6 +240,17 @@ def test_version_is_an_input(site, monkeypatch):
     assert not site.read().inputs.is_recalled
 
 
+def test_record_of_a_version_with_other_facts_does_not_count(site):
+    site.write(PLAIN)
+    site.load()
+    site.execute("UPDATE loads SET digest = 'of another version/x', facts = '{}'")
+    batch = site.read()
+    assert not batch.inputs.is_recalled
+    assert planning.plan(site.project, batch).pending == ROWS
+    site.load()
+    assert site.read().inputs.is_recalled
+
+
 def test_warnings_name_the_files_as_they_are_typed(site, monkeypatch):
     site.write(PLAIN, [{"sku": "s01", "what": ""}, {"sku": "s02", "what": "b"}])
     site.load()
