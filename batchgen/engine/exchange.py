@@ -60,7 +60,7 @@ def begin(exchange: Exchange, request: Request, *, after: Fault | None = None) -
     return next(exchange.conversation)
 
 
-def keyed(request: Request) -> bool:
+def is_keyed(request: Request) -> bool:
     """Return whether the provider charges all calls under one key once."""
     return request.profile.idempotency_header is not None
 
@@ -71,7 +71,7 @@ def stored_reply(stored: StoredAnswer | None) -> Reply:
         # The slot is made, and its folder synced, before the call is sent: without a slot nothing was sent.
         raise ProviderError(Fault(cause=Cause.UNREACHED, message="the run ended before the request was sent"))
     if stored.status is None:
-        raise lost()
+        raise lost_call()
     came = f"the run ended while the answer (HTTP {stored.status}) was arriving, after {len(stored.body)} bytes"
     broken = None if stored.sealed else came
     return Reply(
@@ -84,11 +84,11 @@ def own_fault(exchange: Exchange, what: str) -> Fault:
     if not exchange.sent:
         return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself, before anything was sent: {what}")
     if exchange.status is None:
-        return replace(lost().fault, message=f"an error in batchgen itself while the answer was awaited: {what}")
+        return replace(lost_call().fault, message=f"an error in batchgen itself while the answer was awaited: {what}")
     return Fault(cause=Cause.ERROR, message=f"an error in batchgen itself: {what}", charged=Charged.MAYBE)
 
 
-def spoiled(damages: Sequence[DamagedImageError]) -> Fault:
+def spoiled_fault(damages: Sequence[DamagedImageError]) -> Fault:
     """Return the fault of pictures that were paid for and are damaged, or in a format that cannot be read here."""
     return Fault(
         cause=Cause.SPOILED,
@@ -99,7 +99,7 @@ def spoiled(damages: Sequence[DamagedImageError]) -> Fault:
     )
 
 
-def lost() -> ProviderError:
+def lost_call() -> ProviderError:
     """Return the error of a call that was sent and not answered before its run ended."""
     return ProviderError(
         Fault(

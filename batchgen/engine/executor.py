@@ -36,7 +36,7 @@ from ..providers.validation import as_sent, deadline
 from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 from .attempts import Ready
-from .exchange import Exchange, begin, keyed, own_fault, spoiled, stored_reply
+from .exchange import Exchange, begin, is_keyed, own_fault, spoiled_fault, stored_reply
 from .readers import Readers
 
 #: How often a paid call is sent where the provider charges an idempotency key only once.
@@ -109,7 +109,7 @@ class Executor:
             try:
                 step = await self.readers.run(partial(self._read_stored, exchange, stored))
             except ProviderError as error:
-                if error.fault.cause is not Cause.UNKNOWN or not (keyed(request) and attempt.key_valid):
+                if error.fault.cause is not Cause.UNKNOWN or not (is_keyed(request) and attempt.key_valid):
                     raise
                 step = begin(exchange, request, after=error.fault)
         while isinstance(step, Call):
@@ -117,7 +117,7 @@ class Executor:
                 step = await self._turn(exchange, request, step)
             except ProviderError as error:
                 broke_off = exchange.head is not None and exchange.head.broken and error.fault.cause is Cause.UNKNOWN
-                if not broke_off or exchange.again or not keyed(request):
+                if not broke_off or exchange.again or not is_keyed(request):
                     raise
                 step = begin(exchange, request, after=error.fault)
         return step
@@ -161,13 +161,14 @@ class Executor:
 
     async def _slot(self, exchange: Exchange) -> Slot:
         attempt = exchange.attempt
-        order = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS} | {slot_profile.KEY: self._dumped(exchange)}
+        order = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS}
+        order[slot_profile.KEY] = self._slot_profile(exchange)
         opening = self.spool.open_soon(attempt.id, order, call_bytes(attempt.task), replace=exchange.again)
         with CancelScope(shield=True):  # a slot without an owner would count as a call that was sent
             await opening
         return opening.result()
 
-    def _dumped(self, exchange: Exchange) -> Mapping[str, Any]:
+    def _slot_profile(self, exchange: Exchange) -> Mapping[str, Any]:
         """Return the profile as slots hold it; it is the same for all calls to a model."""
         profile, model, name = exchange.profile, exchange.model, exchange.attempt.task.model
         key = id(profile), id(model), name
@@ -179,7 +180,7 @@ class Executor:
         self, exchange: Exchange, client: ProviderClient, call: Call, slot: Slot, request: Request
     ) -> ResponseHead:
         """Send a paid call: once, or again with the same key if the provider charges a key only once."""
-        tries = KEYED_TRIES if keyed(request) else 1
+        tries = KEYED_TRIES if is_keyed(request) else 1
         while True:
             tries -= 1
             try:
@@ -232,24 +233,24 @@ class Executor:
     def _deliver(self, exchange: Exchange, generation: Generation) -> Delivered:
         attempt, exchange.usage = exchange.attempt, generation.usage
         cost = charge(generation.usage, attempt.task, exchange.model)
-        found: list[_Found] = []
+        images: list[_CompleteImage] = []
         damages: list[DamagedImageError] = []
         for number, picture in enumerate(generation.pictures):
             try:
-                found.append(_Found(picture, examine(picture.data)))
+                images.append(_CompleteImage(picture, examine(picture.data)))
             except DamagedImageError as error:
                 damages.append(self._keep_beside(attempt, attempt.ordinal + number, picture, error))
         sent = replace(attempt, task=as_sent(attempt.task, exchange.model))
-        artifacts = [self._publish(sent, found, index, generation.usage, cost) for index in range(len(found))]
+        artifacts = [self._publish(sent, images, index, generation.usage, cost) for index in range(len(images))]
         if not artifacts:
-            raise ProviderError(spoiled(damages), generation.usage)
+            raise ProviderError(spoiled_fault(damages), generation.usage)
         return Delivered(
             artifacts=tuple(artifacts),
             usage=generation.usage,
             charge=cost,
             text=generation.text,
             note="; ".join(filter(None, [generation.note, *map(str, damages)])) or None,
-            shortfall=generation.shortfall or (spoiled(damages) if damages else None),
+            shortfall=generation.shortfall or (spoiled_fault(damages) if damages else None),
             request_id=exchange.request_id,
             limit=exchange.limit,
         )
@@ -263,8 +264,10 @@ class Executor:
         publish(Path(attempt.folder), name, picture.data)
         return UnknownFormatError(f"{error}; it is kept as {Path(attempt.folder, name)}", error.extension)
 
-    def _publish(self, attempt: Attempt, found: Sequence[_Found], index: int, usage: Usage, cost: Charge) -> Artifact:
-        picture, facts = found[index].picture, found[index].facts
+    def _publish(
+        self, attempt: Attempt, images: Sequence[_CompleteImage], index: int, usage: Usage, cost: Charge
+    ) -> Artifact:
+        picture, facts = images[index].picture, images[index].facts
         ordinal = attempt.ordinal + index
         name = attempt.file_name(ordinal, facts.extension)
         folder = Path(attempt.folder)
@@ -278,11 +281,11 @@ class Executor:
             height=facts.height,
             mime=facts.mime,
         )
-        beside = None
+        sidecar = None
         if attempt.sidecar:
-            share, note = cost.share(len(found), index), note_of(attempt.fingerprint)
-            beside = describe(attempt, artifact, picture, usage, cost, share=share, sandbox=self.sandbox, note=note)
-        publish(folder, name, picture.data, sidecar=beside, durable=False)
+            share, note = cost.share(len(images), index), note_of(attempt.fingerprint)
+            sidecar = describe(attempt, artifact, picture, usage, cost, share=share, sandbox=self.sandbox, note=note)
+        publish(folder, name, picture.data, sidecar=sidecar, durable=False)
         return artifact
 
     def _charge(self, exchange: Exchange, fault: Fault, usage: Usage | None) -> Charge:
@@ -308,7 +311,7 @@ def _reply(head: ResponseHead, sink: Slot | Scratch) -> Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _CompleteImage:
     """A complete image and what its file states."""
 
     picture: Picture

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from anyio import CancelScope
 
 from ..errors import StoreError
-from ..files.group_thread import started
+from ..files.group_thread import start_thread
 
 T = TypeVar("T")
 
@@ -35,7 +35,7 @@ class Readers:
         try:
             for number in range(count + helpers):
                 inbox = self._inbox if number < count else self._first
-                self._threads.append((started(f"batchgen-reader-{number}", partial(_live, inbox)), inbox))
+                self._threads.append((start_thread(f"batchgen-reader-{number}", partial(_live, inbox)), inbox))
         except StoreError:
             self.close()
             raise

@@ -21,7 +21,7 @@ R = TypeVar("R")
 LARGEST = 100
 
 
-def started(name: str, work: Callable[[], None]) -> Thread:
+def start_thread(name: str, work: Callable[[], None]) -> Thread:
     """Return a running thread; raise StoreError if this machine allows no more."""
     thread = Thread(target=work, name=name, daemon=True)
     try:
@@ -68,7 +68,7 @@ class GroupThread(Generic[T, R]):
         if self._thread is None:
             with self._starting:
                 if self._thread is None:
-                    self._thread = started(self._name, self._live)
+                    self._thread = start_thread(self._name, self._live)
 
     def _live(self) -> None:
         while True:

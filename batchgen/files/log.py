@@ -246,7 +246,9 @@ class _File(logging.Handler):
         self._descriptor = os.open(self._file, flags, 0o600)
         self._size = os.fstat(self._descriptor).st_size
         if not self._writer.is_alive():
-            self._writer.start()
+            # Where no thread can be started, lines wait for the next warning, for many others, or for the end.
+            with suppress(RuntimeError, MemoryError):
+                self._writer.start()
 
     def _write_out(self) -> None:
         data, self._lines = "".join(self._lines).encode("ascii", "backslashreplace"), []

@@ -81,10 +81,10 @@ def describe(
         "cost": {"usd": show_usd(cost.usd), "credits": show_credits(cost.credits), "basis": cost.basis.value},
         "cost_share": {"usd": show_usd((share or cost).usd), "credits": show_credits((share or cost).credits)},
     }
-    return _dumped(document)
+    return _encode(document)
 
 
-def _dumped(document: Mapping[str, object]) -> bytes:
+def _encode(document: Mapping[str, object]) -> bytes:
     """Return a document as ``json`` writes it.
 
     orjson writes the same, which saves 0.05 ms a file, but for numbers with an exponent. It refuses halves of surrogate

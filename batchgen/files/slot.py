@@ -165,14 +165,18 @@ def _seal(length: int, checksum: int) -> bytes:
     return b"%s%0*d crc32:%08x\n" % (_SEAL, _LENGTH, length, checksum)
 
 
-def _unsealed(data: bytes) -> bytes | None:
+def _old_seal(body: memoryview) -> bytes:
+    return b"%s%0*d %s\n" % (_SEAL, _LENGTH, len(body), hashlib.sha256(body).hexdigest().encode())
+
+
+def _sealed_body(data: bytes) -> bytes | None:
     """Return the body of a sealed answer; None if its seal is missing or does not fit."""
     start = data.rfind(_SEAL)
     if start < 0:
         return None
     body = memoryview(data)[:start]
-    old = b"%s%0*d %s\n" % (_SEAL, _LENGTH, start, hashlib.sha256(body).hexdigest().encode())
-    return bytes(body) if data[start:] in (_seal(start, zlib.crc32(body)), old) else None
+    fits = data[start:] == _seal(start, zlib.crc32(body)) or data[start:] == _old_seal(body)
+    return bytes(body) if fits else None
 
 
 def _line(value: Mapping[str, Any]) -> bytes:
@@ -193,7 +197,7 @@ def read_slot(path: Path) -> StoredAnswer:
         case _:
             return StoredAnswer(path=path, order=order or {}, status=None, headers={}, body=b"", sealed=False)
     body = body.rstrip(b"\0")  # unused space remains if the process was killed between the seal and the cut
-    whole = _unsealed(body)
+    whole = _sealed_body(body)
     return StoredAnswer(
         path=path,
         order=order or {},

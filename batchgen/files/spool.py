@@ -183,6 +183,8 @@ class Spool:
                 raise
         except OSError as error:
             return self._no_room(error)
+        except Exception as error:  # noqa: BLE001 - an order that cannot be written must not fail the whole group
+            return error
         return slot
 
     def _undo(self, order: _Order, slot: Slot | Exception, error: OSError) -> Exception:
@@ -191,7 +193,8 @@ class Spool:
             return slot
         slot.close()
         if not order.replace:  # a slot means that its call may have been sent, and this one was not
-            slot.discard()
+            with suppress(OSError):  # a disk that fails may refuse this as well
+                slot.discard()
         return self._no_room(error)
 
     def _no_room(self, error: OSError) -> StoreError:

@@ -197,4 +197,5 @@ def _files(folder: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _hash(document: object) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True, default=repr).encode()).hexdigest()
+    # Keys are not sorted: of two models with one alias, the first counts.
+    return hashlib.sha256(json.dumps(document, default=repr).encode()).hexdigest()

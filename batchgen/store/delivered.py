@@ -31,7 +31,7 @@ def latest_files(connection: Connection, batch_id: int, within: timedelta) -> li
     return files
 
 
-def booked(connection: Connection, attempt_id: str) -> tuple[Usage, Charge]:
+def booking(connection: Connection, attempt_id: str) -> tuple[Usage, Charge]:
     """Return what an attempt used and cost, as far as the ledger knows."""
     row = connection.execute(select(ledger).where(ledger.c.attempt_id == attempt_id)).one_or_none()
     if row is None:

@@ -98,8 +98,8 @@ def recall(connection: Connection, *, name: str) -> tuple[str, dict[str, Any]] |
 
     Another version of this program may have stored them, with other facts and another identity.
     """
-    found = "SELECT digest, facts FROM loads JOIN batches ON batches.id = batch_id WHERE name = ?"
-    row = driver(connection).execute(found, (name,)).fetchone()
+    query = "SELECT digest, facts FROM loads JOIN batches ON batches.id = batch_id WHERE name = ?"
+    row = driver(connection).execute(query, (name,)).fetchone()
     return None if row is None else (row[0], orjson.loads(row[1]))
 
 

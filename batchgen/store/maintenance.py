@@ -55,7 +55,7 @@ def _differing_blocks(path: Path) -> int:
     engine = reading(path)
     try:
         with engine.connect() as connection:
-            return totals.differing(connection)
+            return totals.differing_blocks(connection)
     finally:
         engine.dispose()
 

@@ -30,6 +30,7 @@ from ..job import Adopted, Cancelled, Claimed, Job, State, Supplied, advance
 from ..route import askable
 from ..task import Artifact, Basis
 from .compare_and_set import swap
+from .load_record import forget
 from .records import RecoveredAttempt, RecoveryCounts, UnknownAttempt
 from .rows import artifact_row, encode_task, to_job
 from .tables import EPOCH, artifacts, attempts, jobs, ledger, micros
@@ -192,8 +193,6 @@ def _job(connection: Connection, batch_id: int, trace: RecoveredAttempt, now: da
         dates = {"orphaned_at": now, "created_at": now, "updated_at": now}
         whole = facts | zeros | dates | {"batch_id": batch_id, "key": trace.key, "sidecar": True, "tags": "[]"}
         connection.execute(insert(jobs).values(**whole))
-        from .load_record import forget  # it needs the manifest's classes, which `status` must not load
-
         forget(connection, batch_id)
         row = connection.execute(named).one()
     return to_job(row, "")

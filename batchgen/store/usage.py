@@ -116,8 +116,8 @@ def calls(
     rows = list(connection.execute(counts.group_by(source.c.provider, source.c.home, source.c.outcome)))
     if in_flight:
         rows += connection.execute(going.group_by(attempts.c.provider, jobs.c.provider, attempts.c.state))
-    found = [Calls(provider=who, home=home, outcome=how, count=count) for who, home, how, count in rows]
-    return sorted(found, key=lambda group: (group.provider, -group.count, group.home, group.outcome))
+    calls = [Calls(provider=who, home=home, outcome=how, count=count) for who, home, how, count in rows]
+    return sorted(calls, key=lambda group: (group.provider, -group.count, group.home, group.outcome))
 
 
 def spent(

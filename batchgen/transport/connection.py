@@ -50,8 +50,8 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         """Begin TLS with *host* over what is a tunnel now; raise OSError if that fails."""
         if self._transport is None or self._transport.is_closing():
             raise ConnectionResetError("the proxy closed the connection")
-        # The proxy's answer may have announced an empty body, which would be the end of an ordinary one.
-        self._framing, self._ended = None, False
+        # The proxy's answer may have announced a body, even an empty one; a tunnel has none.
+        self._framing, self._ended, self._pieces = None, False, []
         self._transport = await self._loop.start_tls(self._transport, self, tls, server_hostname=host)
 
     # --- the request ----------------------------------------------------------------------------------------------
@@ -65,8 +65,12 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         if not self.is_open or self._transport is None:
             return False
         self._transport.write(data)
-        if self._full:
+        while self._full and self._is_wanted:
             await self._wait()
+        return self._is_wanted
+
+    @property
+    def _is_wanted(self) -> bool:
         return self.is_open and (self._head is None or self._head.status < 300)
 
     async def head(self) -> Head:
@@ -129,10 +133,8 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         self.stop(httpx.ReadError("the connection was closed"))
         self._consume = None
         if self._transport is not None:
-            if self._transport.get_extra_info("ssl_object") is None:
-                self._transport.close()
-            else:
-                self._transport.abort()  # a close would wait for the server's farewell
+            # A close would first send the rest of a request that was given up, and wait for the end of TLS.
+            self._transport.abort()
 
     async def aclose(self) -> None:
         """Hang up."""
@@ -161,7 +163,7 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
             self.stop()
         elif self._framing.surplus:
             self._timer = self._loop.call_later(SURPLUS, self.stop)
-        if self._head is not None:
+        if self._head is not None and self._consume is None:
             self._wake()
 
     def _pass_on(self, piece: bytes) -> None:
@@ -172,9 +174,12 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
         if self._transport is not None and sum(map(len, self._pieces)) > _WAITING:
             self._transport.pause_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End the answer; a body that ends with its connection is complete unless that was reset."""
-        if self._framing is not None and not self._ended and exc is None:
+    def eof_received(self) -> None:
+        """End the answer; a body that ends with its connection is complete.
+
+        Where the server does not read the request, ``connection_lost`` would wait until all of that is sent.
+        """
+        if self._framing is not None and not self._ended:
             try:
                 for piece in self._framing.close():
                     self._pass_on(piece)
@@ -182,9 +187,20 @@ class Connection(asyncio.Protocol, httpx.AsyncByteStream):
                 self.stop(error)
             if self._framing.ended:
                 self.stop()
-        event = "closed" if exc is None else "reset"
+        self._break_off("was closed")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """End the answer, which is incomplete if the connection failed."""
+        if exc is None:
+            self.eof_received()
+        elif isinstance(exc, ConnectionResetError | BrokenPipeError):
+            self._break_off("was reset")
+        else:
+            self._break_off(f"failed ({getattr(exc, 'strerror', None) or exc})")
+
+    def _break_off(self, event: str) -> None:
         when = "before the end of the answer" if self._head is not None else "without an answer"
-        self.stop(httpx.ReadError(f"the connection was {event} {when}"))
+        self.stop(httpx.ReadError(f"the connection {event} {when}"))
 
     def pause_writing(self) -> None:
         """Stop writing."""

@@ -206,6 +206,20 @@ def changed_settings(site: Site) -> None:
     (site.root / "batchgen.yaml").write_text("providers: {openai: {limits: {concurrency: 3}}}")
 
 
+def test_order_of_models_in_the_settings_is_an_input(site):
+    model = "{aliases: [painter], tariff: {usd: {per_image: %s}}}"
+    models = ["one: " + model % 0.01, "two: " + model % 0.5]
+    file = site.root / "batchgen.yaml"
+    site.write(f"{PLAIN}\n  model: painter\n  quality: null")
+    file.write_text(f"providers: {{openai: {{models: {{{', '.join(models)}}}}}}}")
+    site.load()
+    assert site.read().inputs.is_recalled
+    file.write_text(f"providers: {{openai: {{models: {{{', '.join(models[::-1])}}}}}}}")
+    batch = site.read()
+    assert not batch.inputs.is_recalled
+    assert planning.plan(site.project, batch).changed == ROWS
+
+
 @pytest.mark.parametrize("change", [changed_prompt, changed_manifest, changed_settings])
 def test_change_of_an_input_is_seen(site, change):
     site.write(PLAIN)

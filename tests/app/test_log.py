@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import stat
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -116,14 +117,27 @@ def test_the_size_counts_what_an_earlier_log_left(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("broken", ["folder", "full"])
-def test_a_log_that_cannot_be_written_is_told_once_and_ends_nothing(tmp_path, broken):
-    told: list[str] = []
+def test_a_log_that_cannot_be_written_is_reported_once_and_ends_nothing(tmp_path, broken):
+    messages: list[str] = []
     file = Path("/dev/full") if broken == "full" else tmp_path / "file" / "logs" / "x.jsonl"
     (tmp_path / "file").write_text("no folder")
-    with log.logging_to(log.LogOptions(file=file, show=told.append)):
+    with log.logging_to(log.LogOptions(file=file, show=messages.append)):
         log.event("one")
         log.event("two")
-    assert told == [f"the log {file} cannot be written; the run continues"]
+    assert messages == [f"the log {file} cannot be written; the run continues"]
+
+
+def test_a_log_needs_no_thread_of_its_own(tmp_path, monkeypatch):
+    def refuse(_thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    with log.logging_to(wanted(tmp_path)):
+        log.event("one")
+        log.event("two", logging.WARNING)
+        assert [line["event"] for line in lines(tmp_path)] == ["one", "two"], "a warning writes all before it"
+        log.event("three")
+    assert [line["event"] for line in lines(tmp_path)] == ["one", "two", "three"]
 
 
 def test_the_terminal_shows_what_was_asked_for(tmp_path):

@@ -1,4 +1,4 @@
-"""What a provider says of its limits, from its socket to the outcome of an attempt."""
+"""Limits that a provider states, from its socket to the outcome of an attempt."""
 
 from __future__ import annotations
 
@@ -77,23 +77,23 @@ async def test_a_limit_reaches_the_outcome_of_an_attempt(sandbox, tmp_path):
         for name, hint in REFUSED.items():
             first = await workshop.run(order(name, tmp_path, 1), at_once)
             assert isinstance(first, Delivered), first
-            told = RateLimitInfo(limit=20, remaining=19, reset_seconds=3, window_seconds=60)
-            assert first.limit == (told if name == "openai" else None)
-            kept = await workshop.run(replace(order(name, tmp_path, 1), resumed=True), at_once)
-            assert isinstance(kept, Delivered), "an answer in the spool is finished"
-            assert kept.limit is None, "and says nothing of how the limit stands today"
+            stated = RateLimitInfo(limit=20, remaining=19, reset_seconds=3, window_seconds=60)
+            assert first.limit == (stated if name == "openai" else None)
+            again = await workshop.run(replace(order(name, tmp_path, 1), resumed=True), at_once)
+            assert isinstance(again, Delivered), "an answer in the spool is finished"
+            assert again.limit is None, "the limit of an earlier run is not that of today"
             exhaust(sandbox.base_url(name), name)
             late = await workshop.run(order(name, tmp_path, 2), at_once)
             assert isinstance(late, Missed)
             assert late.fault.cause is Cause.THROTTLED
             assert (late.fault.retry_after is None) == (name == "aimlapi")
-            found = late.fault.limit
+            limit = late.fault.limit
             if name == "openrouter":
-                assert found is not None
-                assert found.reset_seconds is not None
-                assert 0 < found.reset_seconds <= 61
-                found = RateLimitInfo(limit=found.limit, remaining=found.remaining)
-            assert found == hint
+                assert limit is not None
+                assert limit.reset_seconds is not None
+                assert 0 < limit.reset_seconds <= 61
+                limit = RateLimitInfo(limit=limit.limit, remaining=limit.remaining)
+            assert limit == hint
 
 
 async def at_once() -> None:

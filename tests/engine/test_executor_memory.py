@@ -30,11 +30,11 @@ async def test_answer_is_freed_before_its_images_are_synced(sandbox, tmp_path, m
     def refuse(error: OSError) -> None:
         raise error
 
-    def watched(*given: object, **more: object) -> None:
+    def observe(*arguments: object, **options: object) -> None:
         freed.append(Body.freed)
-        publish(*given, **more)
+        publish(*arguments, **options)
 
-    monkeypatch.setattr(executor, "publish", watched)
+    monkeypatch.setattr(executor, "publish", observe)
     monkeypatch.setattr(executor, "decompressed", lambda body, headers: Body(decompressed(body, headers)))
     spool, profiles = Spool(tmp_path / "spool"), {"openai": profile("openai", {"base_url": sandbox.base_url("openai")})}
     async with Transport(profiles, {"openai": "sk-test-1234"}) as transport:

@@ -16,9 +16,9 @@ from ..timing import patience
 
 @pytest.fixture
 def readers():
-    made = Readers(2)
-    yield made
-    made.close()
+    threads = Readers(2)
+    yield threads
+    threads.close()
 
 
 async def test_readers_work_beside_the_loop_and_never_more_than_there_are(readers):
@@ -53,16 +53,16 @@ async def test_an_error_reaches_the_caller_and_the_thread_continues(readers, err
 
 
 async def test_a_cancelled_caller_waits_until_its_work_is_done(readers):
-    begun, go, done = threading.Event(), threading.Event(), threading.Event()
+    running, go, done = threading.Event(), threading.Event(), threading.Event()
 
     def work() -> None:
-        begun.set()
+        running.set()
         assert go.wait(patience(10))
         done.set()
 
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(readers.run, work)
-        assert await anyio.to_thread.run_sync(begun.wait, patience(10))
+        assert await anyio.to_thread.run_sync(running.wait, patience(10))
         assert readers.idle == 1
         tasks.cancel_scope.cancel()
         go.set()

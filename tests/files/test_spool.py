@@ -457,6 +457,25 @@ async def test_a_slot_that_cannot_be_made_fails_alone(spool):
     other.close()
 
 
+async def test_an_order_that_cannot_be_written_fails_alone(spool, monkeypatch):
+    syncing, go = threading.Event(), threading.Event()
+
+    def sync(_folder: Path) -> None:
+        syncing.set()
+        assert go.wait(patience(10))
+
+    monkeypatch.setattr("batchgen.files.spool.sync_folder", sync)
+    first = spool.open_soon("first", {}, 10)
+    assert await asyncio.to_thread(syncing.wait, patience(10))
+    group = [spool.open_soon(name, content, 10) for name, content in (("one", {}), ("odd", {"x": {1j}}), ("other", {}))]
+    go.set()
+    opened = [await first, *await asyncio.gather(*group, return_exceptions=True)]
+    assert [type(slot) for slot in opened] == [Slot, Slot, TypeError, Slot]
+    assert sorted(spool.leftover_ids()) == ["first", "one", "other"]
+    for slot in (opened[0], opened[1], opened[3]):
+        slot.close()
+
+
 async def test_a_group_whose_names_are_not_durable_leaves_no_slot(spool, monkeypatch):
     spool.open("again", {"id": "again"}, 10).close()
 
@@ -464,13 +483,13 @@ async def test_a_group_whose_names_are_not_durable_leaves_no_slot(spool, monkeyp
         raise OSError(errno.EIO, "Input/output error")
 
     monkeypatch.setattr("batchgen.files.spool.sync_folder", broken)
-    found = await asyncio.gather(
+    errors = await asyncio.gather(
         spool.open_soon("a", {}, 10),
         spool.open_soon("b", {}, 10),
         spool.open_soon("again", {"id": "again"}, 10, replace=True),
         return_exceptions=True,
     )
-    assert all(isinstance(error, StoreError) and "Input/output error" in str(error) for error in found)
+    assert all(isinstance(error, StoreError) and "Input/output error" in str(error) for error in errors)
     assert list(spool.leftover_ids()) == ["again"], "its first call may have been sent"
 
 

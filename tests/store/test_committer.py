@@ -134,11 +134,11 @@ async def test_a_committed_result_is_delivered_although_the_writer_dies_afterwar
         go_on.wait(patience(30))
 
     post = writer._committer.post
-    held = post(hold)
+    holding = post(hold)
     assert started.wait(patience(30))
     answers = [post(lambda _: "committed"), post(fail), post(die)]
     go_on.set()
     writer._committer._thread.join(patience(30))  # the loop delivers nothing before the thread is dead
-    _, first, second, third = await asyncio.gather(held, *answers, return_exceptions=True)
+    _, first, second, third = await asyncio.gather(holding, *answers, return_exceptions=True)
     assert first == "committed"
     assert [type(error) for error in (second, third)] == [ValueError, StoreError]

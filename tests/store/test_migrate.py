@@ -266,7 +266,7 @@ def test_an_upgrade_adds_up_the_ledger_of_an_older_program(path: Path) -> None:
     migrate.ensure(path)
     with Reader(path) as reader:
         assert reader.ask(lambda connection: connection.scalar(select(func.max(ledger_totals.c.block)))) == 1
-        assert reader.ask(totals.differing) == 0
+        assert reader.ask(totals.differing_blocks) == 0
         [line] = reader.usage(1)
         assert (line.attempts, line.images, line.at_risk) == (2_500, 2_500, 25)
         assert line.usd_by_basis == {"priced": sum(number for number in range(1, 2_501) if number % 100)}

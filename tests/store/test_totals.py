@@ -108,7 +108,7 @@ def check(path: Path, reader: Reader, *periods: Period) -> None:
         spent = reader.spent(batch_id=1, since=period.since, until=period.until)
         settled = (spent.usd, spent.credits, spent.at_risk_usd, spent.at_risk_credits, spent.unpriced)
         assert settled == plain_spent(path, period), period
-    assert reader.ask(totals.differing) == 0
+    assert reader.ask(totals.differing_blocks) == 0
 
 
 def plans(provider: str) -> list[Any]:
@@ -158,9 +158,9 @@ class History:
             await self.writer.drop(job, Cancelled(at=self.now), free=self.random.random() < 0.7)
 
     async def book(self) -> None:
-        found = self.reader.ask(partial(at_risk.attempts_at_risk, batch_id=1, selection=Selection()))
+        risky = self.reader.ask(partial(at_risk.attempts_at_risk, batch_id=1, selection=Selection()))
         charge = self.random.choice([NOTHING, Charge(usd=4_000, credits=None, basis=Basis.REPORTED)])
-        await self.writer.book([(attempt, charge) for attempt in found[:2]])
+        await self.writer.book([(attempt, charge) for attempt in risky[:2]])
 
     async def adopt(self) -> None:
         if (job := self.job(State.UNKNOWN)) is not None:

@@ -131,8 +131,8 @@ class Trial:
             table,
         ):
             [newest] = table.execute("select max(id) from ledger").fetchone()
-            target = ((newest or 0) // BLOCK + 1) * BLOCK - 1 - rest
-            if newest and newest < target:
+            target = ((newest or 1) - 1) // BLOCK * BLOCK + BLOCK - 1 - rest
+            if newest and newest < target:  # not the last row of a closed block
                 table.execute("update ledger set id = ? where id = ?", (target, newest))
 
     def look(self) -> None:

@@ -20,7 +20,7 @@ from ...job import Attempt, Job
 from ...manifest import Batch
 from ...planning.override_marks import note_of
 from ...providers.validation import as_sent, translate
-from ...store.delivered import booked, latest_files
+from ...store.delivered import booking, latest_files
 from ...store.reader import Reader
 from ...store.records import AttemptRecord, DeliveredFile
 from ...task import Artifact, Picture, Task
@@ -69,7 +69,7 @@ def _sidecar(project: Project, reader: Reader, batch: Batch, job: Job, delivered
     file = delivered.file
     record = next(record for record in reader.attempts(job) if record.id == file.attempt_id)
     beside = [other for other in reader.artifacts(job) if other.attempt_id == file.attempt_id]
-    usage, cost = reader.ask(partial(booked, attempt_id=record.id))
+    usage, cost = reader.ask(partial(booking, attempt_id=record.id))
     attempt = Attempt(
         id=record.id,
         job_id=job.id,
