@@ -199,7 +199,7 @@ def _power(session: Session, worker: Worker, wanted: int) -> list[Tally]:
 def _world(stack: ExitStack, folder: Path, honours: bool) -> World:
     own = folder / ("honours" if honours else "usual")
     extra = (*WEATHER, "--honour-idempotency") if honours else WEATHER
-    sandbox = stack.enter_context(launch.start(own, latency="lognormal:0.08", idle_exit=300, extra=extra))
+    sandbox = stack.enter_context(launch.start(own, latency="lognormal:0.08", idle_exit=3600, extra=extra))
     return World(url=sandbox.url, log=sandbox.log, honours=honours)
 
 

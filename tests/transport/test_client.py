@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import resource
@@ -16,6 +17,7 @@ from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
 from batchgen.fault import Cause, Charged, Fault, ProviderError
@@ -117,6 +119,24 @@ async def test_no_compression_is_asked_for(slot):
     async with serve(answer()) as server, line_to(server.url) as line:
         await line.send(order(line), slot, 5)
     assert server.requests[0].headers["accept-encoding"] == "identity"
+
+
+async def test_a_waiting_call_keeps_no_request_in_memory(slot):
+    arrived, seen = asyncio.Event(), asyncio.Event()
+
+    async def late(connection: Connection) -> None:
+        await connection.request()
+        arrived.set()
+        await seen.wait()
+        await connection.send(head("200 OK", {"Content-Length": str(len(IMAGE))}) + IMAGE)
+
+    async with serve(late) as server, line_to(server.url) as line, anyio.create_task_group() as calls:
+        calls.start_soon(line.send, order(line), slot, 10.0)
+        await arrived.wait()
+        gc.collect()  # what earlier tests left
+        assert not [one for one in gc.get_objects() if isinstance(one, httpx.Request)]
+        seen.set()
+    assert kept(slot).sealed
 
 
 async def test_every_paid_call_has_a_connection_of_its_own(tmp_path):
