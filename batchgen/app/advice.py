@@ -134,8 +134,8 @@ def _looks(status: BatchStatus, flags: CommandFlags) -> Iterator[NextStep]:
 
 
 def _requests(count: int) -> str:
-    return f"{count} request{'' if count == 1 else 's'}"
+    return f"{count:,} request{'' if count == 1 else 's'}"
 
 
 def _jobs(count: int, state: str) -> str:
-    return f"{count} {state} job{'' if count == 1 else 's'}"
+    return f"{count:,} {state} job{'' if count == 1 else 's'}"

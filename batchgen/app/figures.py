@@ -90,9 +90,9 @@ class RunFigures:
 
     @property
     def seconds_left(self) -> float | None:
-        """Return how long the rest takes at this pace; None without a rest, or a pace."""
+        """Return how long the rest takes at this pace; None without a rest or a pace, and while the run stops."""
         images = sum(each.images for each in self.providers)
-        if not self.left or not self.ended or not images or self.per_minute < 0.1:
+        if self.stopping or not self.left or not self.ended or not images or self.per_minute < 0.1:
             return None
         return self.left * images / self.ended / self.per_minute * 60
 

@@ -148,22 +148,24 @@ class RunResult:
         }
 
     def _skipped_text(self) -> str:
-        return "one job was skipped" if self.skipped.count == 1 else f"{self.skipped.count} jobs were skipped"
+        return "one job was skipped" if self.skipped.count == 1 else f"{self.skipped.count:,} jobs were skipped"
 
     def _success(self) -> str:
         plan, counts, changed = self.plan, self.status.counts, self.loaded.left
         pending = counts.pending + counts.running
-        rest = [f"{pending} pending"] if pending else []
-        rest += [f"{changed} changed but not redone yet"] if changed else []
+        rest = [f"{pending:,} pending"] if pending else []
+        rest += [f"{changed:,} changed but not redone yet"] if changed else []
         rest += [f"{self._skipped_text()}, ignored by --fail-on {self.fail_on}"] if self.skipped else []
         if self.has_failures:
             summary = f"some jobs failed or are unknown, ignored by --fail-on {self.fail_on}"
         elif plan.selected and not plan.matched:
             summary = f"nothing matched {self.selected_by}"
         elif not rest:
-            summary = f"all done except {counts.cancelled} cancelled" if counts.cancelled else "all done"
+            summary = f"all done except {counts.cancelled:,} cancelled" if counts.cancelled else "all done"
         else:
-            summary = f"done with the {plan.requests} selected" if plan.requests else "no selected job needs to be sent"
+            summary = (
+                f"done with the {plan.requests:,} selected" if plan.requests else "no selected job needs to be sent"
+            )
         rest += [str(self.status.presence)] if self.status.presence.gone else []
         return "; ".join([summary, ", ".join(rest)] if rest else [summary])
 

@@ -63,10 +63,10 @@ class StopConditions:
     def too_many(self, failed: int, ended: int) -> str | None:
         """Return which failure limit *failed* of *ended* jobs exceed, as text."""
         if self.max_failures is not None and failed > self.max_failures:
-            return f"{failed} jobs failed, more than --max-failures {self.max_failures}"
+            return f"{failed:,} jobs failed, more than --max-failures {self.max_failures}"
         share = self.max_failures_percent
         if share is not None and ended >= 20 and failed * 100 > share * ended:
-            return f"{failed} of {ended} jobs failed, more than --max-failures {share:g}%"
+            return f"{failed:,} of {ended:,} jobs failed, more than --max-failures {share:g}%"
         return None
 
 

@@ -6,9 +6,11 @@ The machine is shared and noisy: trust ratios and CPU, not times. Nothing here f
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 import time
+import traceback
 from pathlib import Path
 
 from .apart import MissingToolError
@@ -21,8 +23,13 @@ from .suite import BENCHMARKS, ON_REQUEST
 
 def main() -> None:
     """Run the benchmarks that were asked for, or all but the longest."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(BENCHMARKS))
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        epilog=_listing(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="benchmarks, see below; default: all but (*)")
     parser.add_argument("--short", action="store_true", help="seconds instead of minutes; the figures mean nothing")
     parser.add_argument("--against", type=Path, metavar="DIR", help="another source tree of batchgen to measure, too")
     parser.add_argument("--pairs", type=int, default=3, metavar="N", help="repetitions, in turn; default: 3")
@@ -34,19 +41,33 @@ def main() -> None:
     given = parser.parse_args()
     if unknown := set(given.names) - set(BENCHMARKS):
         parser.error(f"unknown benchmark {', '.join(sorted(unknown))}; there are: {', '.join(BENCHMARKS)}")
-    where, found = _earlier(given.files) if given.files else (machine(), _measure(given))
+    where, found, failed = (*_earlier(given.files), []) if given.files else (machine(), *_measure(given))
     if given.json:
         print(json.dumps({"where": where, "rows": [row.as_json() for row in found]}, indent=1))
     elif given.markdown:
         print(page(found, where), end="")
     else:
+        if given.short:
+            print("--short: these figures mean nothing; they show only that every benchmark runs")
         print(
             f"{where}; in square brackets: lowest and highest;\nin round ones: the ratio to the first row of a case\n"
         )
         print(table(found))
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
 
 
-def _measure(given: argparse.Namespace) -> list[Row]:
+def _listing() -> str:
+    """Return the benchmarks with what they measure."""
+    lines = ["benchmarks:"]
+    for name, benchmark in BENCHMARKS.items():
+        first = inspect.cleandoc(benchmark.__doc__ or "").partition("\n")[0]
+        lines.append(f"  {name:<9}{'*' if name in ON_REQUEST else ' '} {first}")
+    return "\n".join([*lines, "(*) only where it is named"])
+
+
+def _measure(given: argparse.Namespace) -> tuple[list[Row], list[str]]:
+    """Return the figures, and the names of the benchmarks that failed."""
     settings = Settings(
         short=given.short,
         pairs=given.pairs,
@@ -55,14 +76,18 @@ def _measure(given: argparse.Namespace) -> list[Row]:
         rows=given.rows,
     )
     found: list[Row] = []
+    failed: list[str] = []
     for name in given.names or [name for name in BENCHMARKS if name not in ON_REQUEST]:
         began = time.monotonic()
         try:
             found += BENCHMARKS[name](settings)
         except MissingToolError as error:
             print(f"{name}: skipped: {error}", file=sys.stderr)
+        except Exception:  # noqa: BLE001 - half an hour of other figures must not be lost with it
+            failed.append(name)
+            print(f"{name}: failed:\n{traceback.format_exc()}", file=sys.stderr)
         print(f"{name}: {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
-    return found
+    return found, failed
 
 
 def _earlier(files: list[Path]) -> tuple[str, list[Row]]:

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
+from . import __main__ as command
 from . import svg
 from .apart import MissingToolError
 from .figures import Row, rows, table
@@ -88,3 +89,29 @@ def test_svg_shows_every_line_within_its_panel(tmp_path):
     points = [element for element in root.iter("{http://www.w3.org/2000/svg}circle") if element.get("r") == "3"]
     assert len(points) == 5
     assert all(0 < float(point.get("cx")) < 460 and 0 < float(point.get("cy")) < 330 for point in points)
+
+
+def test_failure_of_one_benchmark_keeps_the_figures_of_others(monkeypatch, capsys):
+    def broken(_settings):
+        raise RuntimeError("nginx went away")
+
+    good = rows("case", {"bare": {"cpu": (1.0, "ms")}})
+    monkeypatch.setattr(command, "BENCHMARKS", {"broken": broken, "good": lambda _settings: good})
+    monkeypatch.setattr("sys.argv", ["bench", "--short"])
+    with pytest.raises(SystemExit) as ended:
+        command.main()
+    assert ended.value.code == "failed: broken"
+    printed = capsys.readouterr()
+    assert "nginx went away" in printed.err
+    assert "1 ms" in printed.out
+    assert "mean nothing" in printed.out
+
+
+def test_help_shows_what_each_benchmark_measures(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["bench", "--help"])
+    with pytest.raises(SystemExit):
+        command.main()
+    text = capsys.readouterr().out
+    for name, benchmark in BENCHMARKS.items():
+        assert name in text
+        assert benchmark.__doc__.partition("\n")[0] in text

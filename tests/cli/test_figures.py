@@ -44,6 +44,18 @@ def test_time_left_is_that_of_this_run_not_of_the_batch():
     assert 12 < PART.seconds_left < 14
 
 
+def test_time_left_is_not_estimated_while_the_run_stops():
+    assert replace(PART, stopping="waiting").seconds_left is None
+
+
+def test_figures_of_a_large_run_separate_thousands():
+    lane = replace(OPENAI, done=12_345, per_minute=1234.0)
+    large = replace(PART, jobs=20_000, counts=Counts(done=12_345, pending=7_000), providers=[lane])
+    assert sums(large, 120)[0].startswith("this run  12,345 of 19,346 jobs done")
+    assert "1,234 images/min" in sums(large, 120)[0]
+    assert rows(large, 120)[-1].split()[1] == "12,345"
+
+
 def test_whole_batch_is_not_repeated():
     whole = RunFigures(batch="autumn", jobs=20, counts=Counts(done=12, failed=1, pending=7), providers=[OPENAI])
     assert not any(line.startswith("batch") for line in sums(whole, 120))
@@ -89,4 +101,13 @@ def test_live_state_comes_back_as_it_was_written(tmp_path):
     assert (read(project, "run-1").stopping, read(project, "run-1").sums) == ("now", {})
     assert read(project, "run-2") == LiveState()
     (tmp_path / ".batchgen" / "runs" / "run-1" / "live.json").write_text("{")
+    assert read(project, "run-1") == LiveState()
+
+
+def test_live_state_that_cannot_be_written_leaves_no_temporary_file(tmp_path):
+    project = Project.of(tmp_path, None)
+    folder = tmp_path / ".batchgen" / "runs" / "run-1"
+    (folder / "live.json").mkdir(parents=True)  # any other error of the disk does the same
+    write(project, "run-1", LiveState().as_text())
+    assert [path.name for path in folder.iterdir()] == ["live.json"]
     assert read(project, "run-1") == LiveState()

@@ -173,7 +173,7 @@ def forged(body: bytes, length: bytes, digest: str) -> bytes:
 @pytest.mark.parametrize(
     "length", [b"%020d" % 4, b"%020d" % 6, b"x" * 20, b" " * 20, b"-0000000000000000005", b"0_000000000000000005"[:20]]
 )
-def test_a_seal_with_another_length_is_no_seal(spool, length, digest):
+def test_a_seal_with_another_length_is_refused(spool, length, digest):
     keep(spool, b"x")
     path_of(spool).write_bytes(forged(b"12345", length, digest))
     assert not spool.find(ID).sealed
@@ -196,14 +196,14 @@ CHECKSUM = f"crc32:{zlib.crc32(b'12345'):08x}"
         "",
     ],
 )
-def test_a_seal_with_another_checksum_is_no_seal(spool, digest):
+def test_a_seal_with_another_checksum_is_refused(spool, digest):
     keep(spool, b"x")
     path_of(spool).write_bytes(forged(b"12345", b"%020d" % 5, digest))
     assert not spool.find(ID).sealed
 
 
 @pytest.mark.parametrize("digest", [CHECKSUM, hashlib.sha256(b"12345").hexdigest()], ids=["this version", "older ones"])
-def test_a_right_seal_is_one(spool, digest):
+def test_a_right_seal_is_accepted(spool, digest):
     keep(spool, b"x")
     path_of(spool).write_bytes(forged(b"12345", b"%020d" % 5, digest))
     assert (spool.find(ID).sealed, spool.find(ID).body) == (True, b"12345")

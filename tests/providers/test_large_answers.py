@@ -78,7 +78,7 @@ def test_text_around_a_large_image_is_kept():
 
 
 @pytest.mark.parametrize("size", [len(IMAGE), None])
-def test_source_image_that_comes_back_is_no_result(size):
+def test_source_image_that_comes_back_does_not_count(size):
     source = Source(path="/a.png", sha256=hashlib.sha256(IMAGE).hexdigest(), mime="image/png", size_bytes=size)
     task = replace(TASK, kind=Kind.EDIT, images=(source,))
     with pytest.raises(ProviderError):

@@ -168,17 +168,22 @@ def _counted_doors() -> Iterator[None]:
         return answer
 
     def counted_post(self: Committer, *arguments: Any, **options: Any) -> asyncio.Future[Any]:
-        answer = post(self, *arguments, **options)
-        home = answer.get_loop()
-        if isinstance(home, VirtualLoop):
-            home.lend()
-            lent.add(answer)
+        home = asyncio.get_running_loop()
+        if not isinstance(home, VirtualLoop):
+            return post(self, *arguments, **options)
+        home.lend()  # The writer may answer before ``post`` returns.
+        try:
+            answer = post(self, *arguments, **options)
+        except BaseException:
+            home.restore()
+            raise
+        lent.add(answer)
         return answer
 
-    def counted_results(commands: list[Any]) -> None:
+    def counted_results(results: list[tuple[asyncio.Future[Any], object]]) -> None:
         # Runs in the loop. It is the command's own end that counts, so a waiter who left changes nothing.
-        set_results(commands)
-        for answer in [command.answer for command in commands if command.answer in lent]:
+        set_results(results)
+        for answer in [answer for answer, _ in results if answer in lent]:
             lent.discard(answer)
             answer.get_loop().restore()
 

@@ -12,6 +12,7 @@ from typing import Any
 from .check import Book
 from .drivers import Case, Driver, Result, Worker
 from .stand import Fault
+from .sums import differing_sums
 from .trial import RUN, Trial
 
 REDO = ("redo", "m.yaml", "--ids-from", "ids.txt", "--yes", "--progress", "none")
@@ -89,6 +90,7 @@ def _settled(worker: Worker, chance: random.Random, name: str) -> Result:
     trial = worker.trial(name, count=16, hold=chance.random() < 0.5)
     for _ in range(3):
         trial.run(kill_after=worker.seconds * chance.uniform(0.3, 0.8))
+        trial.near_block(chance.randint(0, 4))  # what is settled is in a closed block
     found = trial.finish()
     struck = 0
     charges = {line["attempt"]: line for line in trial.lines() if line["event"] == "charge"}
@@ -99,7 +101,7 @@ def _settled(worker: Worker, chance: random.Random, name: str) -> Result:
         if ended.code != 0:
             found.problems.append(f"settling ended with {ended.code}: {ended.text[-300:]}")
     trial.run(words=RUN)
-    found.problems += _differences(trial)
+    found.problems += [*_differences(trial), *differing_sums(trial.folder)]
     return Result(found=found, faults=struck, trial=trial)
 
 

@@ -30,7 +30,7 @@ def _row(each: ProviderFigures) -> tuple[str, ...]:
     spent = usd(each.usd) + (f" {credits_(each.credits)} cr" if each.credits else "")
     in_flight = str(each.in_flight) if each.width is None else f"{each.in_flight}/{each.width}"
     failed = str(each.failed + each.unknown or "")
-    return (each.provider, str(each.done), in_flight, failed, f"{each.per_minute:.0f}", spent, each.waits)
+    return (each.provider, f"{each.done:,}", in_flight, failed, f"{each.per_minute:,.0f}", spent, each.waits)
 
 
 def bar(figures: RunFigures, width: int) -> tuple[str, str, str, str]:
@@ -97,7 +97,7 @@ def _of_run(figures: RunFigures) -> Iterator[str]:
         if number := getattr(figures, state):
             yield f"{number:,} {state}"
     yield f"{figures.in_flight} in flight"
-    yield f"{figures.per_minute:.0f} images/min"
+    yield f"{figures.per_minute:,.0f} images/min"
     yield f"spent {usd(figures.usd)}"
 
 

@@ -67,12 +67,12 @@ def files_line(status: BatchStatus) -> str:
 
 def _headline(result: RunResult) -> str:
     name, counts = result.status.batch.name, result.status.counts
-    done = f"{counts.done} of {count(counts.total, 'job')} done"
+    done = f"{counts.done:,} of {count(counts.total, 'job')} done"
     if result.plan.selected and not result.plan.matched:
         return f"{name}: nothing matched {result.selected_by}; {done}"
     if not result.sent and result.signal is None and result.drained is None:
         return f"{name}: nothing to send; {done}"
-    rate = f", {result.images / result.seconds * 60:.0f} per minute" if result.images and result.seconds > 0 else ""
+    rate = f", {result.images / result.seconds * 60:,.0f} per minute" if result.images and result.seconds > 0 else ""
     return f"{name}: {done}; this run made {count(result.images, 'image')} in {duration(result.seconds)}{rate}"
 
 
@@ -91,7 +91,7 @@ def _problems(result: RunResult) -> list[str]:
 
 def _not_rebought_line(lane: LaneResult) -> str:
     limit = "a run buys no more unknown jobs again than the provider's concurrency"
-    return f"{'':<10}{lane.rebuys_refused} of {lane.name} not bought again: {limit}"
+    return f"{'':<10}{lane.rebuys_refused:,} of {lane.name} not bought again: {limit}"
 
 
 def _resumed(result: RunResult) -> list[str]:
@@ -208,12 +208,12 @@ def _lane_line(lane: LaneResult) -> str:
     text = f"{why}: {message}" if message else why
     if message and lane.closed in _WHOLE_SENTENCE:
         text = message
-    left = f" ({lane.left} pending)" if lane.left else ""
+    left = f" ({lane.left:,} pending)" if lane.left else ""
     return f"stopped   {lane.name}: {text}{left}"
 
 
 def _denied_lines(lane: LaneResult) -> Iterator[str]:
     for number, (model, message) in enumerate(lane.denied.items(), 1):
         last = number == len(lane.denied) and lane.denied_left
-        left = f" ({lane.denied_left} pending{' in all' if number > 1 else ''})" if last else ""
+        left = f" ({lane.denied_left:,} pending{' in all' if number > 1 else ''})" if last else ""
         yield f"stopped   {lane.name}: model {model} is denied to this account: {short(message, 160)}{left}"

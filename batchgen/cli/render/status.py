@@ -23,13 +23,13 @@ def status_lines(
 ) -> list[str]:
     """Return the screen of ``status``; *cut_off*: running jobs are those that a run was cut off with."""
     states = [
-        f"{number} {'in flight when a run was cut off' if state == 'running' and cut_off else state}"
+        f"{number:,} {'in flight when a run was cut off' if state == 'running' and cut_off else state}"
         for state in ("done", "running", "pending", "failed", "unknown", "cancelled")
         if (number := getattr(counts, state))
     ]
     lines = [
         f"{batch}: {count(counts.total, 'job')}: {', '.join(states) or 'none'}",
-        f"images    {counts.images}",
+        f"images    {counts.images:,}",
         *money_lines(usage),
     ]
     if counts.orphaned:
@@ -68,7 +68,7 @@ def failure_lines(failures: Sequence[Failure]) -> list[str]:
     for number, failure in enumerate(failures):
         head = "failed    " if number == 0 else "          "
         example = f"{'such as ' if failure.count > 1 else 'job '}{short(failure.key, 40)}"
-        lines.append(f"{head}{failure.count} {failure.cause}, {example}: {short(failure.message, 100)}")
+        lines.append(f"{head}{failure.count:,} {failure.cause}, {example}: {short(failure.message, 100)}")
     return lines
 
 
@@ -77,7 +77,7 @@ def call_lines(calls: Sequence[Calls]) -> list[str]:
     ends: dict[str, list[str]] = {}
     for call in calls:
         home = f" for {call.home}" if call.home != call.provider else ""
-        ends.setdefault(call.provider, []).append(f"{call.count} {call.outcome}{home}")
+        ends.setdefault(call.provider, []).append(f"{call.count:,} {call.outcome}{home}")
     return [
         f"{'' if number else 'calls':<10}{provider}: {', '.join(texts)}"
         for number, (provider, texts) in enumerate(ends.items())

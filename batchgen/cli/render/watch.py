@@ -24,7 +24,7 @@ def ending(snapshot: Snapshot, way: CommandFlags) -> list[str]:
     else:
         ended = f"{run.ended_at.astimezone():%Y-%m-%d %H:%M:%S}"
         state = f"no run is in progress; the last one ended at {ended} with {run.exit_code}"
-    done = f"{counts.done} of {count(counts.total, 'job')} done"
+    done = f"{counts.done:,} of {count(counts.total, 'job')} done"
     return [f"{snapshot.batch.name}: {state}; {done}", f"next      batchgen status{way.of_batch}"]
 
 
