@@ -167,7 +167,9 @@ def _within(amount: int | None, limit: int | None) -> bool:
 
 def larger(first: int | None, second: int | None) -> int | None:
     """Return the larger of two amounts; either may be unknown."""
-    return max((amount for amount in (first, second) if amount is not None), default=None)
+    if first is None or second is None:
+        return second if first is None else first
+    return max(first, second)
 
 
 def _exceeds(found: int | None, listed: int | None) -> bool:

@@ -83,7 +83,7 @@ class Inputs:
         return f"{self.digest}{_BEFORE_PROFILES}{self.findings.profiles}"
 
 
-#: Returns the identity and the findings of the last complete load of a batch, by its name; None if there is none.
+#: Returns the identity and the facts of the last complete load of a batch, by its name; None if there is none.
 Recall = Callable[[str], tuple[str, Mapping[str, Any]] | None]
 
 
@@ -139,7 +139,7 @@ class InputFiles:
         record = None if digest is None else recall(self.name)
         if record is None or record[0].partition(_BEFORE_PROFILES)[0] != digest:
             return None
-        findings = Findings.of_json(record[1])
+        findings = Findings.of_json(record[1]["findings"])
         profiles = build(findings.providers)
         is_same = (*profiles,) == findings.providers
         is_same = is_same and _profiles_digest(profiles.values(), self.today) == findings.profiles
@@ -197,4 +197,5 @@ def _files(folder: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _hash(document: object) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True, default=repr).encode()).hexdigest()
+    # Keys are not sorted: of two models with one alias, the first counts.
+    return hashlib.sha256(json.dumps(document, default=repr).encode()).hexdigest()

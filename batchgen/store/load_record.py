@@ -94,10 +94,13 @@ def file_names(connection: Connection, *, batch_id: int) -> list[str]:
 
 
 def recall(connection: Connection, *, name: str) -> tuple[str, dict[str, Any]] | None:
-    """Return the identity and the findings of the last complete load of the batch *name*; None if there is none."""
+    """Return the identity and the facts of the last complete load of the batch *name*; None if there is none.
+
+    Another version of this program may have stored them, with other facts and another identity.
+    """
     query = "SELECT digest, facts FROM loads JOIN batches ON batches.id = batch_id WHERE name = ?"
     row = driver(connection).execute(query, (name,)).fetchone()
-    return None if row is None else (row[0], orjson.loads(row[1])["findings"])
+    return None if row is None else (row[0], orjson.loads(row[1]))
 
 
 def loaded_jobs(connection: Connection, *, batch_id: int, identity: str) -> LoadedJobs | None:

@@ -83,10 +83,10 @@ class Resolver:
 
     async def _look_up(self, host: str, port: int) -> list[AddressInfo]:
         try:
-            found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except UnicodeError as error:
             raise OSError(f"{host!r} is not the name of a host") from error
-        for *_, address in found:
+        for *_, address in addresses:
             if self._public and not is_public(str(address[0])):
                 raise NotPublicError(f"{host} resolves to {address[0]}, which is not a public address")
-        return list(found)
+        return list(addresses)

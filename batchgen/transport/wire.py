@@ -195,13 +195,16 @@ def _lines(first: bytes, fields: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 async def _write(connection: Connection, head: bytes, body: httpx.AsyncByteStream) -> None:
     """Send a request, until its end or until the server refuses it."""
-    waiting = head
+    waiting, begun = head, False
     async for chunk in body:
-        if len(waiting) + len(chunk) <= _TOGETHER:
+        fits = len(waiting) + len(chunk) <= _TOGETHER
+        if fits:
             waiting += chunk
+        # The first piece goes at once: the limits count the request as written, and the next one may be read from disk.
+        if fits and begun:
             continue
-        if not (await connection.write(waiting) and await connection.write(chunk)):
+        if not await connection.write(waiting) or not (fits or await connection.write(chunk)):
             return
-        waiting = b""
+        waiting, begun = b"", True
     if waiting:
         await connection.write(waiting)

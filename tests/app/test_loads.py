@@ -206,6 +206,19 @@ def changed_settings(site: Site) -> None:
     (site.root / "batchgen.yaml").write_text("providers: {openai: {limits: {concurrency: 3}}}")
 
 
+def test_order_of_models_in_the_settings_is_an_input(site):
+    models = ["one: {aliases: [painter]}", "two: {aliases: [painter]}"]
+    file = site.root / "batchgen.yaml"
+    site.write(f"{PLAIN}\n  model: painter\n  quality: null")
+    file.write_text(f"providers: {{openai: {{models: {{{', '.join(models)}}}}}}}")
+    site.load()
+    assert site.read().inputs.is_recalled
+    file.write_text(f"providers: {{openai: {{models: {{{', '.join(models[::-1])}}}}}}}")
+    batch = site.read()
+    assert not batch.inputs.is_recalled
+    assert planning.plan(site.project, batch).changed == ROWS
+
+
 @pytest.mark.parametrize("change", [changed_prompt, changed_manifest, changed_settings])
 def test_change_of_an_input_is_seen(site, change):
     site.write(PLAIN)
@@ -238,6 +251,17 @@ def test_version_is_an_input(site, monkeypatch):
     site.load()
     monkeypatch.setattr(inputs, "_program", lambda: ["another"])
     assert not site.read().inputs.is_recalled
+
+
+def test_record_of_a_version_with_other_facts_does_not_count(site):
+    site.write(PLAIN)
+    site.load()
+    site.execute("UPDATE loads SET digest = 'of another version/x', facts = '{}'")
+    batch = site.read()
+    assert not batch.inputs.is_recalled
+    assert planning.plan(site.project, batch).pending == ROWS
+    site.load()
+    assert site.read().inputs.is_recalled
 
 
 def test_warnings_name_the_files_as_they_are_typed(site, monkeypatch):

@@ -50,7 +50,7 @@ def _panel(panel: Panel) -> str:
     points = [point for line in panel.lines.values() for point in line]
     across = _Axis.around((x for x, _ in points), _LEFT, _WIDTH - _RIGHT)
     up = _Axis.around((y for _, y in points), _HEIGHT - _BOTTOM, _TOP)
-    parts = [_text(_LEFT, 20, panel.title, "title"), _text(_LEFT, _TOP - 10, panel.up)]
+    parts = [_text(_LEFT, 20, panel.title, "title"), _text(_LEFT, _TOP - 10, f"{panel.up}; both axes are logarithmic")]
     parts.append(_text((_LEFT + _WIDTH - _RIGHT) / 2, _HEIGHT - 10, panel.across, anchor="middle"))
     for value in across.ticks():
         x = across.place(value)

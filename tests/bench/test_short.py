@@ -85,7 +85,7 @@ def test_svg_shows_every_line_within_its_panel(tmp_path):
     svg.write(tmp_path / "x.svg", [svg.Panel("CPU", "calls", "ms", lines)])
     root = ET.parse(tmp_path / "x.svg").getroot()
     texts = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"CPU", "calls", "ms", "a loop", "batchgen", "1", "1 k"} <= texts
+    assert {"CPU", "calls", "ms; both axes are logarithmic", "a loop", "batchgen", "1", "1 k"} <= texts
     points = [element for element in root.iter("{http://www.w3.org/2000/svg}circle") if element.get("r") == "3"]
     assert len(points) == 5
     assert all(0 < float(point.get("cx")) < 460 and 0 < float(point.get("cy")) < 330 for point in points)

@@ -9,6 +9,7 @@ import pytest
 
 from batchgen.fault import Cause, ProviderError
 from batchgen.providers.base import Call
+from batchgen.transport import payload
 from tests.rawserver import Connection, answer, drop, head, serve
 from tests.timing import patience
 from tests.transport.test_client import fault_of, kept, line_to, order, picture
@@ -26,6 +27,27 @@ async def test_request_without_keep_alive_states_so(slot):
         await line.send(order(line), slot, 5)
         await line.ask(Call(method="GET", url=line.profile.url("generate"), billed=False), 5)
     assert [request.headers["connection"] for request in server.requests] == ["close", "close"]
+
+
+async def test_head_of_a_request_does_not_wait_for_its_files(slot, tmp_path, monkeypatch):
+    """The limits count it as written when ``ready`` returns."""
+    begun, run_sync = asyncio.Event(), payload.to_thread.run_sync
+
+    async def behave(connection: Connection) -> None:
+        first = await connection.reader.readuntil(b"\r\n\r\n")
+        begun.set()
+        length = int(first.lower().partition(b"content-length: ")[2].split()[0])
+        await connection.reader.readexactly(length)
+        await connection.send(head("200 OK", {"Content-Length": "2"}) + b"{}")
+
+    async def run(*arguments: object) -> object:
+        await begun.wait()
+        return await run_sync(*arguments)
+
+    async with serve(behave) as server, line_to(server.url) as line:
+        monkeypatch.setattr(payload.to_thread, "run_sync", run)
+        found = await line.send(order(line, json={"image": picture(tmp_path, 1000)}), slot, patience(5))
+    assert (found.status, found.broken) == (200, None)
 
 
 @pytest.mark.parametrize("refusal", [b"", head("413 Too Large", {"Content-Length": "17"}) + REFUSAL])
