@@ -185,6 +185,12 @@ def test_an_error_of_a_callback_stops_the_run_and_is_raised(shop, witness, kind)
     assert len(witness.charges()) == 8
 
 
+def sent_outcomes(project):
+    """Return how calls ended; one that was claimed when the run stopped, and never sent, does not count."""
+    rows = project.rows("select state, cause from attempts")
+    return {row["state"] for row in rows if row["cause"] != "unreached"}
+
+
 def test_cancelled_run_async_lets_requests_in_flight_end(project, shop, witness):
     async def service():
         task = asyncio.create_task(batchgen.run_async(shop, keys=KEYS, yes=True))
@@ -194,7 +200,7 @@ def test_cancelled_run_async_lets_requests_in_flight_end(project, shop, witness)
 
     with pytest.raises(asyncio.CancelledError):
         asyncio.run(service())
-    assert {row["state"] for row in project.rows("select state from attempts")} == {"delivered"}
+    assert sent_outcomes(project) == {"delivered"}
     assert batchgen.run(shop, keys=KEYS, yes=True).ok
     assert len(witness.charges()) == 8
 
@@ -210,7 +216,7 @@ def test_interrupted_run_lets_requests_in_flight_end(project, shop, witness):
     _, err = process.communicate(timeout=60)
     assert b"KeyboardInterrupt" in err
     assert process.returncode == -signal.SIGINT
-    assert {row["state"] for row in project.rows("select state from attempts")} == {"delivered"}
+    assert sent_outcomes(project) == {"delivered"}
     assert batchgen.run(shop, keys=KEYS, yes=True).ok
     assert len(witness.charges()) == 8
 
