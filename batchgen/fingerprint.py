@@ -101,7 +101,7 @@ def unchanged(stored: str, task: Task, current: str, before: Task | None = None)
 
 
 def _wordings(task: Task, before: Task | None) -> Iterator[Task]:
-    """Yield *task* in the wordings that an older rule may have hashed, which the present rule does not tell apart."""
+    """Yield *task* in the wordings that an older rule may have hashed, which are equal by the present rule."""
     yield task
     if before is not None:
         same_extra = canonical_value(dict(before.extra)) == canonical_value(dict(task.extra))

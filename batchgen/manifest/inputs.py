@@ -173,12 +173,11 @@ def _mapping(mapping: Any) -> list[Any]:  # noqa: ANN401 - a ColumnMap
 @cache
 def _program() -> list[Any]:
     """Return what identifies this program: its version and source files, and the libraries that read and render."""
-    from .. import __version__
-
+    release = (_PACKAGE / "__init__.py").read_text(encoding="utf-8")  # installers may give all files one date
     files = sorted(_files(str(_PACKAGE)))
     plugins = sorted((point.name, point.value, str(point.dist and point.dist.version)) for point in _plugins())
     libraries = [jinja2.__version__, yaml.__version__, orjson.__version__, pydantic.VERSION, platform.python_version()]
-    return [__version__, CURRENT, files, plugins, libraries, sys.version]
+    return [release, CURRENT, files, plugins, libraries, sys.version]
 
 
 def _plugins() -> Any:  # noqa: ANN401 - entry points

@@ -44,13 +44,12 @@ def load(
     parts = include.gather(path, problems, warnings, content)
     _check_parts(parts, problems)
     root, manifest = parts[0], parts[0].checked.manifest
-    settings = providers or {}
-    table = ProviderTable(parts, settings, problems, today)
+    table = ProviderTable(parts, providers or {}, problems, today)
     name = _name(root, path, problems)
     folder = _folder(root, name, problems)
     naming = _naming(root, name, problems)
     jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=manifest.on_bad_source == "skip")
-    files = InputFiles(name, parts, jobs.entries, settings, today, warnings.listed())
+    files = InputFiles(name, parts, jobs.entries, providers or {}, today, warnings.listed())
     inputs, reported = _check(jobs, files, table, problems, warnings, recall=recall, on_jobs=on_jobs)
     budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)
     if problems:

@@ -1,4 +1,4 @@
-"""Names of columns in templates: how a column is written between braces, and which one tells rows apart. Pure."""
+"""Names of columns in templates: how a column is written between braces, and which one identifies a row. Pure."""
 
 from __future__ import annotations
 
