@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,6 +22,8 @@ from .project import Project, open_locked, open_reader
 
 #: Threads that read files: disks serve several reads at once.
 _THREADS = 4
+#: Gets the number of files checked so far.
+OnFiles = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,18 +48,22 @@ class VerifyReport:
     copies: Sequence[FileProblem] = ()  #: derived copies that are missing or were changed; a run writes missing ones
 
 
-def verify(project: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
+def verify(
+    project: Project, name: str | None, selection: Selection, *, deep: bool, on_files: OnFiles = lambda _files: None
+) -> VerifyReport:
     """Check size and hash of every file of the selected jobs; *deep*: decode it too."""
     with open_reader(project) as reader:
         batch = reader.batch(name)
-        return _verified(project, reader, batch, selection, deep=deep)
+        return _verified(project, reader, batch, selection, deep=deep, on_files=on_files)
 
 
-def requeue(project: Project, name: str | None, selection: Selection, *, deep: bool) -> VerifyReport:
+def requeue(
+    project: Project, name: str | None, selection: Selection, *, deep: bool, on_files: OnFiles = lambda _files: None
+) -> VerifyReport:
     """Verify, and requeue the jobs with missing or damaged files."""
     with open_locked(project) as (reader, writer):
         batch = reader.batch(name)
-        report = _verified(project, reader, batch, selection, deep=deep)
+        report = _verified(project, reader, batch, selection, deep=deep, on_files=on_files)
         affected = [
             reader.job(batch.id, key)
             for key in dict.fromkeys(problem.key for problem in report.problems if not problem.orphaned)
@@ -72,14 +78,19 @@ def requeue(project: Project, name: str | None, selection: Selection, *, deep: b
         return replace(report, requeued=[job.key for job in jobs])
 
 
-def _verified(project: Project, reader: Reader, batch: Batch, selection: Selection, *, deep: bool) -> VerifyReport:
+def _verified(
+    project: Project, reader: Reader, batch: Batch, selection: Selection, *, deep: bool, on_files: OnFiles
+) -> VerifyReport:
     checked, problems, copies = 0, list[FileProblem](), list[FileProblem]()
     records = CopyRecords(project.state)
     check, check_copy = partial(_problem, project.root, deep=deep), partial(_copy_problem, project.root)
     with ThreadPoolExecutor(_THREADS) as threads:
         for page in reader.files(batch.id, replace(selection, orphaned=True)):
-            checked += len(page)
-            problems += [problem for problem in threads.map(check, page) if problem is not None]
+            for problem in threads.map(check, page):
+                checked += 1
+                on_files(checked)
+                if problem is not None:
+                    problems.append(problem)
             stored = records.of_jobs(batch.name, {delivered.key for delivered in page})
             derived = [copy for copies_ in stored.values() for copy in copies_ if copy.recipe]
             copies += [problem for problem in threads.map(check_copy, derived) if problem is not None]

@@ -1,4 +1,4 @@
-"""The line that a terminal shows while a manifest is read."""
+"""The line that a terminal shows while a manifest is read or files are checked."""
 
 from __future__ import annotations
 
@@ -18,33 +18,40 @@ _UPDATE, _SLOW = 0.25, 5.0
 
 @contextmanager
 def reading(session: Session, path: Path, *, plain: bool = False) -> Iterator[Callable[[int], None]]:
-    """Show on a terminal that *path* is being read; the line is erased at the end unless *plain*.
-
-    The value is a function that takes the number of jobs so far.
-    """
+    """Show on a terminal that *path* is being read, like ``counting``; the function takes the number of jobs so far."""
     from .render.format import display_path
 
-    jobs = 0
     name = "standard input" if path.name == "-" else display_path(path)
+    with counting(session, f"reading {name}", "rows", plain=plain) as on_jobs:
+        yield on_jobs
+
+
+@contextmanager
+def counting(session: Session, action: str, unit: str, *, plain: bool = False) -> Iterator[Callable[[int], None]]:
+    """Show on a terminal what is being done; the line is erased at the end unless *plain*.
+
+    The value is a function that takes the number of *unit* so far.
+    """
+    total = 0
 
     def text() -> str:
-        return f"reading {name}" + (f", {jobs:,} rows" if jobs else "")
+        return action + (f", {total:,} {unit}" if total else "")
 
-    def on_jobs(number: int) -> None:
-        nonlocal jobs
-        jobs = number
+    def on_count(number: int) -> None:
+        nonlocal total
+        total = number
 
     if session.quiet or session.as_json or not sys.stderr.isatty():
-        yield on_jobs
+        yield on_count
     elif plain or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
         output.say(text())
         with _every(_SLOW, lambda: output.say(text())):
-            yield on_jobs
+            yield on_count
     else:
         output.overwrite(text())
         try:
             with _every(_UPDATE, lambda: output.overwrite(text())):
-                yield on_jobs
+                yield on_count
             output.overwrite(text())
         finally:
             output.overwrite("")

@@ -92,6 +92,15 @@ def test_a_terminal_shows_at_once_that_a_manifest_is_read(bare, words):
     assert "reading" not in "\n".join(Screen().feed(text).shown)
 
 
+def test_a_terminal_shows_how_many_files_are_verified(bare):
+    (bare.folder / "m.yaml").write_text(JOBS)
+    bare.run("run", "m.yaml", "--sandbox", "--latency", "none", "--yes")
+    text, code = on_terminal(bare, ["verify", "--deep", "--sandbox"], "xterm")
+    assert code == 0
+    assert "checking, 2 files\r\x1b[K" in text
+    assert "checking" not in "\n".join(Screen().feed(text).shown)
+
+
 def test_the_reading_line_is_for_terminals(bare):
     (bare.folder / "m.yaml").write_text(JOBS)
     assert "reading" not in bare.run("plan", "m.yaml").err

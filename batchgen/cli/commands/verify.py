@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import output
 from ..options import Session, batch, batch_argument, command, option, sandbox, selecting, selection
+from ..reading import counting
 from ..render.format import command_lines, count
 from ..render.table import Fit, table
 
@@ -32,7 +33,8 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **opt
 
     check = use_case.requeue if requeue else use_case.verify
     project = session.project()
-    report = check(project, batch, selection(options), deep=deep)
+    with counting(session, "checking", "files") as on_files:
+        report = check(project, batch, selection(options), deep=deep, on_files=on_files)
     code = 3 if report.problems else 0
     rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in (*report.problems, *report.copies)]
     session.print(_document(report), _table(rows))
