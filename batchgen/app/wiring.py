@@ -226,7 +226,7 @@ class RunSession:
 
     @asynccontextmanager
     async def _backend(self, profiles: Mapping[str, Profile], spool: Spool, runner: Runner) -> AsyncIterator[None]:
-        """Give *runner* its backend, and end the threads of that at the end of the run."""
+        """Give *runner* its backend, whose threads end with the run."""
         async with self._transport(profiles) as transport:
             readers = Readers(READERS)
             executor = self._executor(transport, spool, readers, runner)
