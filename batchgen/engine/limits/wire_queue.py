@@ -1,8 +1,8 @@
 """Wire queue of a gate: requests whose connection is made wait here for the moment at which they may be written.
 
 The gate counts a request when it lets it go; claim, spool slot and connection come after that, and after a stall in
-between many would be written at once. Hence the windows are passed again, by the times of the writes themselves. The gate decides which
-jobs are claimed, this queue holds the promise.
+between many would be written at once. Hence the windows are passed again, by the times of the writes themselves. The
+gate decides which jobs are claimed, this queue holds the promise.
 """
 
 from __future__ import annotations
