@@ -214,6 +214,11 @@ class Workspace:
         return [path for path in found if ".superseded" not in path.parts]
 
 
+def is_withdrawn(attempt: Line) -> bool:
+    """Tell whether the lane closed or paused while the request waited for its turn on the wire: nothing was sent."""
+    return attempt["cause"] == "unreached" and attempt["message"].startswith("nothing was sent: ")
+
+
 def finish(process: Popen, seconds: float = 30) -> Done:
     """Wait for a process of ``Workspace.start``."""
     began = time.monotonic()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.forkserver import FRESH
 
-from .kit import IMAGES, PROVIDERS, ROOT, Witness, Workspace, claimed, opened, sums
+from .kit import IMAGES, PROVIDERS, ROOT, Witness, Workspace, claimed, is_withdrawn, opened, sums
 
 JOBS = {"total", "pending", "running", "done", "failed", "unknown", "cancelled"}
 LINE = {"provider", "model", "attempts", "images", "input_tokens", "output_tokens", "credits", "usd", "usd_by_source"}
@@ -60,7 +60,8 @@ def agree(project: Workspace, witness: Witness) -> None:
         repr({"cause": cause, "count": 1}) for cause in ("empty", "invalid", "refused")
     ]
     assert status["images"] == sum(line["images"] for line in charges) == 30
-    assert status["attempts"] == len(witness.arrivals())
+    withdrawn = [*filter(is_withdrawn, project.rows("select cause, message from attempts"))]
+    assert status["attempts"] == len(witness.arrivals()) + len(withdrawn)
     spend = status["spend"]
     assert Decimal(spend["usd"]) == sum(sums(charges, "usd").values())
     assert {name: Decimal(text) for name, text in spend["credits"].items()} == sums(charges, "credits")

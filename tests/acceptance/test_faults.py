@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from decimal import Decimal
 
-from .kit import CANARY, PROVIDERS, check_books, check_files, opened
+from .kit import CANARY, PROVIDERS, check_books, check_files, is_withdrawn, opened
 
 #: directive -> state, cause, and the attempts' causes in order (None: delivered)
 TABLE = {
@@ -65,7 +65,7 @@ def test_every_fault_ends_where_the_table_says(project, witness):
         ends = {}
         for number, fault in enumerate(TABLE):
             job = found[f"{provider}-{number}"]
-            causes = [attempt["cause"] for attempt in job["attempts"]]
+            causes = [attempt["cause"] for attempt in job["attempts"] if not is_withdrawn(attempt)]
             useless += causes.count("spoiled") + causes.count("empty") + (fault == "half-body x1")
             ends[fault] = (job["state"], job["cause"], causes)
         assert ends == TABLE, provider
@@ -81,12 +81,18 @@ def test_every_fault_ends_where_the_table_says(project, witness):
 def check_ledger(project, witness) -> None:
     """What is booked and what is at risk cover what was charged; a row per attempt; ``status`` says the same."""
     charges = witness.charges()
-    rows = project.ledger().values()
+    ledger = project.ledger()
+    rows = ledger.values()
     known = Decimal(sum(row["usd"] or 0 for row in rows)) / 10**9
     sure = Decimal(sum(row["usd"] or 0 for row in rows if row["basis"] in ("reported", "priced"))) / 10**9
     at_risk = Decimal(sum(row["at_risk_usd"] or 0 for row in rows)) / 10**9
     assert sure <= sum(Decimal(line["usd"] or 0) for line in charges) <= known + at_risk
-    assert len(rows) == len(project.rows("select id from attempts")) == len(witness.arrivals())
+    attempts = project.rows("select id, cause, message from attempts")
+    withdrawn = [attempt["id"] for attempt in attempts if is_withdrawn(attempt)]
+    assert len(rows) == len(attempts) == len(witness.arrivals()) + len(withdrawn)
+    for row in map(ledger.get, withdrawn):
+        assert (row["charged"], row["usd"], row["at_risk_usd"]) == ("no", 0, None), row
+    assert not {line["attempt"] for line in witness.arrivals()} & set(withdrawn)
     status = project.run("status", "--json").json
     assert Decimal(status["spend"]["usd"]) == known
     assert Decimal(status["spend"]["at_risk_usd"]) == at_risk
