@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from decimal import Decimal
 
 import pytest
@@ -12,6 +14,7 @@ from tests.forkserver import FRESH
 
 from .kit import IMAGES, PROVIDERS, ROOT, Witness, Workspace, claimed, is_withdrawn, opened, sums
 
+QUERY = "select cause, message from attempts"
 JOBS = {"total", "pending", "running", "done", "failed", "unknown", "cancelled"}
 LINE = {"provider", "model", "attempts", "images", "input_tokens", "output_tokens", "credits", "usd", "usd_by_source"}
 OWN_CODE = re.compile(r"exit code\D{0,40}\b3\b")
@@ -60,8 +63,9 @@ def agree(project: Workspace, witness: Witness) -> None:
         repr({"cause": cause, "count": 1}) for cause in ("empty", "invalid", "refused")
     ]
     assert status["images"] == sum(line["images"] for line in charges) == 30
-    withdrawn = [*filter(is_withdrawn, project.rows("select cause, message from attempts"))]
-    assert status["attempts"] == len(witness.arrivals()) + len(withdrawn)
+    with closing(sqlite3.connect(project.state / "sandbox" / "batchgen.db")) as connection:
+        attempts = [dict(zip(("cause", "message"), row, strict=True)) for row in connection.execute(QUERY)]
+    assert status["attempts"] == len(attempts) == len(witness.arrivals()) + sum(map(is_withdrawn, attempts))
     spend = status["spend"]
     assert Decimal(spend["usd"]) == sum(sums(charges, "usd").values())
     assert {name: Decimal(text) for name, text in spend["credits"].items()} == sums(charges, "credits")
