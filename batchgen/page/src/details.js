@@ -11,8 +11,9 @@ const KEPT = 12;
 /** @param {PageDocument} page @returns {(row: number) => Promise<Detail>} */
 export function detailReader(page) {
   if (page.live) return liveReader(page, page.live.details);
-  if (page.details) return async (row) => (/** @type {Detail[]} */ (page.details))[page.tiles.job[row]];
-  const size = page.chunk ?? 500, chunk = chunkLoader();
+  if (page.details) return async (row) => /** @type {Detail[]} */ (page.details)[page.tiles.job[row]];
+  const size = page.chunk ?? 500,
+    chunk = chunkLoader();
   return async (row) => {
     const job = page.tiles.job[row];
     return (await chunk(Math.floor(job / size)))[job % size];
@@ -28,7 +29,8 @@ function liveReader(page, url) {
   };
 }
 
-/** Loads chunks as classic scripts, which pages opened from disk may load. @returns {(number: number) => Promise<Detail[]>} */
+/** Loads chunks as classic scripts, which pages opened from disk may load.
+ * @returns {(number: number) => Promise<Detail[]>} */
 function chunkLoader() {
   /** @type {Map<number, Promise<Detail[]>>} */
   const chunks = new Map();

@@ -66,7 +66,9 @@ export function setText(element, text) {
 
 /** Whether keys typed into the element belong to it. @param {EventTarget | null} target */
 export function isField(target) {
-  return target instanceof Element && target.matches('input:not([type="range"], [type="checkbox"]), textarea, select');
+  return (
+    target instanceof Element && target.matches('input:not([type="range"], [type="checkbox"]), textarea, select')
+  );
 }
 
 /** Saves text as a file of the user. @param {string} name @param {string} text @param {string} type */

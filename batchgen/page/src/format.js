@@ -17,7 +17,8 @@ export function money(usd) {
   if (usd === null || usd === "") return "no price";
   const value = Number(usd);
   if (value === 0) return "$0";
-  if (Math.abs(value) >= 1) return `$${value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
+  if (Math.abs(value) >= 1)
+    return `$${value.toLocaleString("en-US", { minimumFractionDigits: 2, maximumFractionDigits: 2 })}`;
   const digits = Math.min(9, Math.max(2, 2 - Math.floor(Math.log10(Math.abs(value)))));
   return `$${value.toFixed(digits).replace(/(\.\d\d+?)0+$/, "$1")}`;
 }
@@ -26,8 +27,12 @@ export function money(usd) {
 export function bytes(bytes) {
   if (bytes < 1000) return `${bytes} B`;
   const units = ["kB", "MB", "GB", "TB"];
-  let value = bytes / 1000, unit = 0;
-  while (value >= 999.5 && unit < units.length - 1) { value /= 1000; unit += 1; }
+  let value = bytes / 1000,
+    unit = 0;
+  while (value >= 999.5 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }
 

@@ -21,9 +21,14 @@ const EMPTY = { mark: null, stars: 0, note: "" };
 /** @param {Mark | undefined} mark */
 const isEmpty = (mark) => !mark || (!mark.mark && !mark.stars && !mark.note);
 
-/** @implements {import("./types").MarkStore} */
+/** @typedef {import("./types").MarkStore} MarkStore */
+
+/** @implements {MarkStore} */
 export class PageMarks {
-  /** Marks by key and ordinal; empty ones stay, as they outdate older marks of the database. @type {Map<string, Mark>} */
+  /**
+   * Marks by key and ordinal; empty ones stay, as they outdate older marks of the database.
+   * @type {Map<string, Mark>}
+   */
   #marks = new Map();
   /** @type {{title: string, before: Map<string, Mark | undefined>}[]} */
   #undo = [];
@@ -67,7 +72,8 @@ export class PageMarks {
 
   /** @param {Iterable<number>} rows @param {MarkChange} change @param {string} title */
   change(rows, change, title) {
-    const at = new Date().toISOString(), list = [...rows];
+    const at = new Date().toISOString(),
+      list = [...rows];
     /** @type {Map<string, Mark | undefined>} */
     const before = new Map();
     for (const row of list) {
@@ -141,7 +147,9 @@ export class PageMarks {
 
   /** @returns {MarkEntry[]} */
   entries() {
-    return this.#all().filter((row) => this.get(row)).map((row) => this.#entry(row));
+    return this.#all()
+      .filter((row) => this.get(row))
+      .map((row) => this.#entry(row));
   }
 
   /** @param {number} row @returns {MarkEntry} the mark as in marks.json, an empty one for a row without mark */
@@ -164,7 +172,12 @@ export class PageMarks {
       marks.set(`${picture} ${id}`, { mark, stars, note, at, sha: sha256 });
     }
     const changed = this.#take(marks);
-    if (whole) for (const [id, mark] of this.#marks) if (!marks.has(id) && !isEmpty(mark)) { this.#marks.delete(id); changed.add(id); }
+    if (whole)
+      for (const [id, mark] of this.#marks)
+        if (!marks.has(id) && !isEmpty(mark)) {
+          this.#marks.delete(id);
+          changed.add(id);
+        }
     if (changed.size) this.#schedule();
     this.#announce(changed);
     return changed.size;
@@ -208,8 +221,11 @@ export class PageMarks {
     } catch {
       if (this.#full) return;
       this.#full = true; // once; every further mark would repeat it
-      this.toast("The browser does not keep the marks: its storage is full or off. Save marks.json before you leave.",
-        "Save", () => this.write("json"));
+      this.toast(
+        "The browser does not keep the marks: its storage is full or off. Save marks.json before you leave.",
+        "Save",
+        () => this.write("json"),
+      );
     }
   }
 
@@ -224,8 +240,10 @@ export class PageMarks {
     const { entries, problem } = importMarks(this.page, file.name, await file.text());
     if (problem) return this.toast(problem);
     const changed = this.merge(entries);
-    this.toast(`${count(changed, "mark")} taken from ${file.name}` + (changed < entries.length
-      ? `; ${entries.length - changed} were already here, as late or later` : ""));
+    this.toast(
+      `${count(changed, "mark")} taken from ${file.name}` +
+        (changed < entries.length ? `; ${entries.length - changed} were already here, as late or later` : ""),
+    );
   }
 
   /** @param {(rows: number[]) => void} listener after changes made here */

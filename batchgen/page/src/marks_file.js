@@ -9,7 +9,8 @@ const COLUMNS = ["id", "picture", "mark", "stars", "note", "sha256", "at"];
 
 /** @param {PageDocument} page @param {MarkEntry[]} marks */
 export function marksJson({ database, batch, sandbox }, marks) {
-  return `${JSON.stringify({ schema_version: 1, database, batch, sandbox, exported_at: new Date().toISOString(), marks }, null, 1)}\n`;
+  const exported_at = new Date().toISOString();
+  return `${JSON.stringify({ schema_version: 1, database, batch, sandbox, exported_at, marks }, null, 1)}\n`;
 }
 
 /** @param {MarkEntry[]} marks */
@@ -35,7 +36,8 @@ export function importMarks(page, name, text) {
       const other = file.sandbox ? "a sandbox's job database" : "another job database";
       return refuse(`${name} was saved from a page of ${other} (batch ${file.batch}). Open the page it came from.`);
     }
-    if (isJson && file.batch !== page.batch) return refuse(`${name} holds marks of batch ${file.batch}, this page shows ${page.batch}.`);
+    if (isJson && file.batch !== page.batch)
+      return refuse(`${name} holds marks of batch ${file.batch}, this page shows ${page.batch}.`);
     return { entries: file.marks.map(entry), problem: null };
   } catch (error) {
     return refuse(`${name} is not a file of marks: ${error instanceof Error ? error.message : error}`);
@@ -44,23 +46,37 @@ export function importMarks(page, name, text) {
 
 /** @param {any} mark @returns {MarkEntry} */
 function entry(mark) {
-  const stars = Number(mark.stars ?? 0), picture = Number(mark.picture ?? 1);
+  const stars = Number(mark.stars ?? 0),
+    picture = Number(mark.picture ?? 1);
   if (typeof mark.id !== "string" || !mark.id) throw new Error("a mark has no id");
-  if (!["pick", "reject", null].includes(mark.mark ?? null)) throw new Error(`mark of ${mark.id} is neither pick nor reject`);
-  if (!Number.isInteger(stars) || stars < 0 || stars > 5) throw new Error(`stars of ${mark.id} are not a number from 0 to 5`);
+  if (!["pick", "reject", null].includes(mark.mark ?? null))
+    throw new Error(`mark of ${mark.id} is neither pick nor reject`);
+  if (!Number.isInteger(stars) || stars < 0 || stars > 5)
+    throw new Error(`stars of ${mark.id} are not a number from 0 to 5`);
   if (!Number.isInteger(picture) || picture < 0) throw new Error(`picture of ${mark.id} is not a number from 0`);
   if (Number.isNaN(Date.parse(mark.at))) throw new Error(`time of the mark of ${mark.id} is missing`);
-  return { id: mark.id, picture, sha256: String(mark.sha256 ?? ""), mark: mark.mark ?? null, stars, note: String(mark.note ?? ""), at: mark.at };
+  return {
+    id: mark.id,
+    picture,
+    sha256: String(mark.sha256 ?? ""),
+    mark: mark.mark ?? null,
+    stars,
+    note: String(mark.note ?? ""),
+    at: mark.at,
+  };
 }
 
 /** The rows of a CSV as objects. @param {string} text @returns {any[]} */
 function parseTable(text) {
   const [head, ...rows] = parseCsv(text.replace(/^\uFEFF/, ""));
-  if (!head?.includes("id") || !head.includes("mark")) throw new Error("its first line does not name the columns id and mark");
-  return rows.filter((row) => row.some(Boolean)).map((row) => {
-    const mark = Object.fromEntries(head.map((name, index) => [name, unquote(row[index] ?? "")]));
-    return { ...mark, mark: mark.mark || null, at: mark.at || new Date().toISOString() };
-  });
+  if (!head?.includes("id") || !head.includes("mark"))
+    throw new Error("its first line does not name the columns id and mark");
+  return rows
+    .filter((row) => row.some(Boolean))
+    .map((row) => {
+      const mark = Object.fromEntries(head.map((name, index) => [name, unquote(row[index] ?? "")]));
+      return { ...mark, mark: mark.mark || null, at: mark.at || new Date().toISOString() };
+    });
 }
 
 /** Takes the quote off that protects a cell from spreadsheets. @param {string} cell */

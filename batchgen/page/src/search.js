@@ -30,10 +30,12 @@ export class SearchIndex {
   prepare() {
     const { words, tiles } = this.page;
     if (this.prompts.length >= words.prompt.length && this.keys.length >= tiles.key.length) return;
-    const idle = window.requestIdleCallback ?? ((/** @type {(deadline: IdleDeadline) => void} */ run) => setTimeout(run, 16));
+    const idle =
+      window.requestIdleCallback ?? ((/** @type {(deadline: IdleDeadline) => void} */ run) => setTimeout(run, 16));
     idle(() => {
       const until = performance.now() + 6;
-      while (this.prompts.length < words.prompt.length && performance.now() < until) this.#foldNext(this.prompts, words.prompt);
+      while (this.prompts.length < words.prompt.length && performance.now() < until)
+        this.#foldNext(this.prompts, words.prompt);
       while (this.keys.length < tiles.key.length && performance.now() < until) this.#foldNext(this.keys, tiles.key);
       this.prepare();
     });
@@ -41,7 +43,8 @@ export class SearchIndex {
 
   /** @param {string[]} folded @param {string[]} texts */
   #foldNext(folded, texts) {
-    for (let left = Math.min(64, texts.length - folded.length); left > 0; left--) folded.push(fold(texts[folded.length]));
+    for (let left = Math.min(64, texts.length - folded.length); left > 0; left--)
+      folded.push(fold(texts[folded.length]));
   }
 
   /** @param {string} query @returns {Uint8Array | null} 1: the row is found; null: nothing is asked for */

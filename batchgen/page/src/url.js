@@ -17,9 +17,12 @@ function name(page, row) {
 
 /** @param {PageDocument} page @param {string} name @returns {number} -1: the page has no such picture */
 function rowOf({ tiles }, name) {
-  const [encoded, number] = name.split(":"), key = decodeURIComponent(encoded);
+  const [encoded, number] = name.split(":"),
+    key = decodeURIComponent(encoded);
   const wanted = Number(number ?? 1) - 1;
-  return tiles.key.findIndex((each, row) => each === key && (tiles.ordinal[row] === wanted || (wanted === 0 && tiles.ordinal[row] < 0)));
+  return tiles.key.findIndex(
+    (each, row) => each === key && (tiles.ordinal[row] === wanted || (wanted === 0 && tiles.ordinal[row] < 0)),
+  );
 }
 
 /** @param {PageView} view @returns {string} */
@@ -28,11 +31,13 @@ export function hash(view) {
   /** @type {string[]} */
   const parts = [];
   const add = (/** @type {string} */ name, /** @type {string} */ value) => parts.push(`${name}=${value}`);
-  const initial = view.defaults().get("state"), state = view.filters.get("state");
+  const initial = view.defaults().get("state"),
+    state = view.filters.get("state");
   for (const facet of FACETS) {
     const values = [...(view.filters.get(facet) ?? [])].map(encodeURIComponent).join(",");
-    if (facet !== "state") { if (values) add(facet, values); }
-    else if (!state && initial) add("state", "all");
+    if (facet !== "state") {
+      if (values) add(facet, values);
+    } else if (!state && initial) add("state", "all");
     else if (state && !(initial && state.size === 1 && state.has("done"))) add("state", values);
   }
   if (view.query) add("q", encodeURIComponent(view.query));
@@ -47,10 +52,16 @@ export function hash(view) {
 
 /** @param {PageView} view @param {string} text a hash */
 export function restore(view, text) {
-  const parts = new Map(text.replace(/^#/, "").split("&").filter(Boolean).map((part) => {
-    const [name, ...value] = part.split("=");
-    return [name, value.join("=")];
-  }));
+  const parts = new Map(
+    text
+      .replace(/^#/, "")
+      .split("&")
+      .filter(Boolean)
+      .map((part) => {
+        const [name, ...value] = part.split("=");
+        return [name, value.join("=")];
+      }),
+  );
   const list = (/** @type {string} */ name) => (parts.get(name) ?? "").split(",").filter(Boolean);
   view.filters = new Map();
   for (const facet of FACETS) {
@@ -62,10 +73,14 @@ export function restore(view, text) {
   view.sort = parts.get("sort") ?? "manifest";
   view.group = parts.get("group") ?? "none";
   if (parts.has("tile")) view.tile = Number(parts.get("tile"));
-  view.mode = /** @type {PageView["mode"]} */ (MODES.includes(parts.get("mode") ?? "") ? parts.get("mode") : "result");
+  view.mode = /** @type {PageView["mode"]} */ (
+    MODES.includes(parts.get("mode") ?? "") ? parts.get("mode") : "result"
+  );
   view.invalidate();
   const open = parts.has("open") ? rowOf(view.page, parts.get("open") ?? "") : -1;
-  const compared = list("compare").map((each) => rowOf(view.page, each)).filter((row) => row >= 0);
+  const compared = list("compare")
+    .map((each) => rowOf(view.page, each))
+    .filter((row) => row >= 0);
   if (open >= 0) view.open(open);
   else if (compared.length > 1) view.compare(compared);
   else if (view.full >= 0 || view.comparison.length) view.close();
@@ -77,16 +92,26 @@ export function restore(view, text) {
  * @param {PageView} view
  */
 export function connectUrl(view) {
-  let before = snapshot(view), restoring = false;
+  let before = snapshot(view),
+    restoring = false;
   const read = () => {
     restoring = true;
-    try { restore(view, location.hash); } catch { restore(view, ""); }
-    queueMicrotask(() => { before = snapshot(view); restoring = false; });
+    try {
+      restore(view, location.hash);
+    } catch {
+      restore(view, "");
+    }
+    queueMicrotask(() => {
+      before = snapshot(view);
+      restoring = false;
+    });
   };
   const write = () => {
     if (restoring) return;
-    const now = snapshot(view), url = hash(view) || location.pathname + location.search;
-    const opened = now.open && !before.open, closed = !now.open && before.open;
+    const now = snapshot(view),
+      url = hash(view) || location.pathname + location.search;
+    const opened = now.open && !before.open,
+      closed = !now.open && before.open;
     const last = before;
     before = now;
     if (url === (location.hash || location.pathname + location.search)) return;
@@ -102,5 +127,9 @@ export function connectUrl(view) {
 /** @param {PageView} view */
 function snapshot(view) {
   const filters = FACETS.map((/** @type {Facet} */ facet) => [...(view.filters.get(facet) ?? [])].join()).join("|");
-  return { open: view.full >= 0 || view.comparison.length > 0, filters, rest: filters + view.query + view.sort + view.group + view.tile };
+  return {
+    open: view.full >= 0 || view.comparison.length > 0,
+    filters,
+    rest: filters + view.query + view.sort + view.group + view.tile,
+  };
 }

@@ -62,23 +62,68 @@ export class PageView {
     return this.page.tiles.state.includes(done) && done >= 0 ? new Map([["state", new Set(["done"])]]) : new Map();
   }
 
-  get rows() { this.refresh(); return this.shown.rows; }
-  get groups() { this.refresh(); return this.shown.groups; }
-  get counts() { this.refresh(); return this.outcome.counts; }
-  get totals() { this.refresh(); return this.outcome.totals; }
+  get rows() {
+    this.refresh();
+    return this.shown.rows;
+  }
+  get groups() {
+    this.refresh();
+    return this.shown.groups;
+  }
+  get counts() {
+    this.refresh();
+    return this.outcome.counts;
+  }
+  get totals() {
+    this.refresh();
+    return this.outcome.totals;
+  }
 
-  get query() { return this.#query; }
-  set query(query) { if (query !== this.#query) { this.#query = query; this.invalidate(); } }
-  get sort() { return this.#sort; }
-  set sort(sort) { this.#sort = sort in SORTS ? sort : "manifest"; this.#order = null; this.invalidate(); }
-  get group() { return this.#group; }
-  set group(group) { this.#group = group in GROUPS ? group : "none"; this.invalidate(); }
-  get tile() { return this.#tile; }
-  set tile(tile) { this.#tile = Math.min(420, Math.max(84, Math.round(tile) || TILE)); this.emit("size"); }
-  get auto() { return this.#auto; }
-  set auto(auto) { this.#auto = auto; this.emit("auto"); }
-  get mode() { return this.#mode; }
-  set mode(mode) { this.#mode = mode; this.emit("open"); }
+  get query() {
+    return this.#query;
+  }
+  set query(query) {
+    if (query !== this.#query) {
+      this.#query = query;
+      this.invalidate();
+    }
+  }
+  get sort() {
+    return this.#sort;
+  }
+  set sort(sort) {
+    this.#sort = sort in SORTS ? sort : "manifest";
+    this.#order = null;
+    this.invalidate();
+  }
+  get group() {
+    return this.#group;
+  }
+  set group(group) {
+    this.#group = group in GROUPS ? group : "none";
+    this.invalidate();
+  }
+  get tile() {
+    return this.#tile;
+  }
+  set tile(tile) {
+    this.#tile = Math.min(420, Math.max(84, Math.round(tile) || TILE));
+    this.emit("size");
+  }
+  get auto() {
+    return this.#auto;
+  }
+  set auto(auto) {
+    this.#auto = auto;
+    this.emit("auto");
+  }
+  get mode() {
+    return this.#mode;
+  }
+  set mode(mode) {
+    this.#mode = mode;
+    this.emit("open");
+  }
 
   /** @param {Facet} facet @param {string} value @param {boolean} [on] */
   filter(facet, value, on) {
@@ -146,7 +191,9 @@ export class PageView {
     this.shown = groupedRows(this.page, rows, this.#group);
     const old = this.positions;
     this.positions = new Int32Array(this.page.tiles.count).fill(-1);
-    this.shown.rows.forEach((row, index) => { this.positions[row] = index; });
+    this.shown.rows.forEach((row, index) => {
+      this.positions[row] = index;
+    });
     this.#settle(before, old);
     if (this.full >= 0 && this.positions[this.full] >= 0) this.#place = this.positions[this.full];
   }
@@ -158,8 +205,10 @@ export class PageView {
     if (this.cursor >= 0 && this.positions[this.cursor] >= 0) return;
     const start = this.cursor >= 0 ? old[this.cursor] : -1;
     let next = -1;
-    for (let index = start; index >= 0 && index < before.length && next < 0; index++) if (this.positions[before[index]] >= 0) next = before[index];
-    for (let index = start; index >= 0 && next < 0; index--) if (this.positions[before[index]] >= 0) next = before[index];
+    for (let index = start; index >= 0 && index < before.length && next < 0; index++)
+      if (this.positions[before[index]] >= 0) next = before[index];
+    for (let index = start; index >= 0 && next < 0; index--)
+      if (this.positions[before[index]] >= 0) next = before[index];
     this.cursor = next >= 0 ? next : (this.shown.rows[0] ?? -1);
     this.emit("cursor");
   }
