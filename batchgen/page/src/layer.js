@@ -26,9 +26,10 @@ export class Layer {
   /**
    * @param {Originals} originals
    * @param {Picture} picture
-   * @param {string} name class of the layer: after, before, mask, pane
+   * @param {string} name class of the layer: after, before, mask, other
+   * @param {boolean} [lazy] the original is loaded only when `load` is called
    */
-  constructor(originals, picture, name) {
+  constructor(originals, picture, name, lazy = false) {
     this.originals = originals;
     this.picture = picture;
     this.thumb = picture.thumb
@@ -39,8 +40,9 @@ export class Layer {
     if (this.thumb?.complete && this.thumb.naturalWidth) this.shows = true;
     else this.thumb?.addEventListener("load", () => this.#shown(), { once: true });
     if (this.thumb) this.thumb.addEventListener("error", () => this.thumb?.remove(), { once: true });
-    if (originals.ready(picture.url)) this.#load();
-    else this.#timer = setTimeout(() => this.#load(), PATIENCE);
+    if (lazy || !picture.url) this.shows ||= !picture.thumb;
+    else if (originals.ready(picture.url)) this.load();
+    else this.#timer = setTimeout(() => this.load(), PATIENCE);
   }
 
   /** Lay the picture into a pane of this ratio. @param {number} ratio width by height @param {Shape} shape */
@@ -63,7 +65,10 @@ export class Layer {
     this.element.remove();
   }
 
-  async #load() {
+  /** Load the original, if that has not begun. */
+  async load() {
+    clearTimeout(this.#timer);
+    if (this.#original || this.#gone || !this.picture.url) return;
     const original = this.#original = this.originals.take(this.picture.url);
     if (original.state === "ready") this.#put(original);
     const state = await original.fresh();

@@ -54,11 +54,13 @@ export class Stage {
    * @param {Record<string, Picture>} pictures by the name of the layer
    * @param {{ width: number, height: number }} size
    * @param {Shape} [shape]
+   * @param {string[]} [lazy] layers whose originals are not loaded yet
    */
-  show(pictures, size, shape = "fit") {
+  show(pictures, size, shape = "fit", lazy = []) {
     this.#retire();
     this.#pane = h("div", { class: `pane ${shape}` });
-    this.layers = Object.entries(pictures).map(([name, picture]) => new Layer(this.originals, picture, name));
+    this.layers = Object.entries(pictures).map(([name, picture]) =>
+      new Layer(this.originals, picture, name, lazy.includes(name)));
     this.pictureWidth = size.width || 1;
     this.pictureHeight = size.height || 1;
     for (const layer of this.layers) {
@@ -70,7 +72,7 @@ export class Stage {
     this.#notice.hidden = true;
     this.element.prepend(this.#pane);
     if (this.layers.every((layer) => layer.shows)) this.#takeOver();
-    else this.#timer = setTimeout(() => this.#handOver(), HANDOVER);
+    else this.#timer = setTimeout(() => this.settle(), HANDOVER);
     this.measure();
   }
 
@@ -100,23 +102,24 @@ export class Stage {
     this.observer.disconnect();
     this.#zoom.frames.delete(this);
     this.#retire();
-    this.#handOver();
+    this.settle();
     this.element.remove();
   }
 
   #takeOver() {
-    if (this.layers.every((layer) => layer.shows)) this.#handOver();
+    if (this.layers.every((layer) => layer.shows)) this.settle();
   }
 
   /** The layers so far stay below until those that follow can be seen. */
   #retire() {
-    this.#handOver();
+    this.settle();
     this.#old = this.#pane;
     this.#oldLayers = this.layers;
     this.layers = [];
   }
 
-  #handOver() {
+  /** Take away what was shown before. */
+  settle() {
     clearTimeout(this.#timer);
     for (const layer of this.#oldLayers) layer.drop();
     this.#old?.remove();
@@ -130,6 +133,6 @@ export class Stage {
       ? `The original cannot be shown, so this is its thumbnail: ${picture.path} is missing or damaged.`
       : `The picture cannot be shown: ${picture.path} is missing or damaged.`;
     this.#notice.hidden = false;
-    this.#handOver();
+    this.settle();
   }
 }
