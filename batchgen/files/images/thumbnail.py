@@ -16,7 +16,7 @@ from ...picture import PictureFacts
 from . import heif
 from .decoding import MAX_PIXELS, bytes_per_pixel, decoder_errors, memory, open_image
 from .formats import DamagedImageError, TooLargeError, refusal, sniff
-from .pixels import in_rgb, upright
+from .pixels import in_rgb, upright, upright_size
 from .provenance import carries_c2pa
 
 #: Pixels of the longest side of a thumbnail.
@@ -79,16 +79,14 @@ def is_transparent(image: Image.Image) -> bool:
 def measure(
     small: Image.Image, data: bytes, *, sha256: str, mime: str, size: tuple[int, int], alpha: bool
 ) -> PictureFacts:
-    """Return the facts of a picture from its thumbnail; *size* is that of the picture."""
+    """Return the facts of a picture from its thumbnail; *size* is that of the upright picture."""
     opaque = _on_grey(small)
-    turned = (small.width < small.height) != (size[0] < size[1]) and size[0] != size[1]
-    width, height = size[::-1] if turned else size
     return PictureFacts(
         sha256=sha256,
         size_bytes=len(data),
         mime=mime,
-        width=width,
-        height=height,
+        width=size[0],
+        height=size[1],
         dhash=_difference_hash(opaque),
         colour=opaque.resize((_GRID, _GRID), Image.Resampling.BOX).tobytes().hex(),
         uniform=all(high - low <= _NOISE for low, high in _ranges(small)),
@@ -100,13 +98,13 @@ def measure(
 
 
 def _decoded(data: bytes) -> tuple[str, Image.Image, tuple[int, int], bool]:
-    """Return the kind of a file, its pixels, their number, and whether some are transparent."""
+    """Return the kind of a file, its pixels, its upright size, and whether some pixels are transparent."""
     mime = sniff(data)
     if mime is None:
         return _decoded_heif(data)
     with decoder_errors():
         image = open_image(mime, data)
-        size = image.size
+        size = upright_size(image)
         with memory.reserve(bytes_per_pixel(mime, image) * size[0] * size[1]):
             image.draft(None, (SIDE, SIDE))  # only JPEG can decode at a fraction of its size; others ignore it
             image.load()
