@@ -30,9 +30,26 @@ export function absence(page, row) {
     h("b", { text: need ? `${headline}: ${need.title.toLowerCase()}` : headline }),
     h("p", { text: need?.meaning ?? meaning }),
     ...(need?.example ? [h("p", { class: "text message", text: need.example })] : []),
-    ...(actionable ? [h("div", { class: "cmd" }, h("pre", { text: command }), h("button", {
-      class: "copy", type: "button", "aria-label": "Copy the command", title: "Copy the command",
-      onclick: async () => page.toast((await copy(command)) ? "Command copied" : "The browser does not allow copying"),
-    }, icon("copy")))] : []),
+    ...(actionable
+      ? [
+          h(
+            "div",
+            { class: "cmd" },
+            h("pre", { text: command }),
+            h(
+              "button",
+              {
+                class: "copy",
+                type: "button",
+                "aria-label": "Copy the command",
+                title: "Copy the command",
+                onclick: async () =>
+                  page.toast((await copy(command)) ? "Command copied" : "The browser does not allow copying"),
+              },
+              icon("copy"),
+            ),
+          ),
+        ]
+      : []),
   ];
 }

@@ -54,8 +54,14 @@ export class BeforeAfter {
     this.swipe = swipe;
     /** @type {Stage | null} */
     this.side = null;
-    this.element = h("div", { class: "stages" }, this.main.element, this.#labels.before, this.#labels.after,
-      h("div", { class: "stage-foot" }, this.#inputs, this.#controls));
+    this.element = h(
+      "div",
+      { class: "stages" },
+      this.main.element,
+      this.#labels.before,
+      this.#labels.after,
+      h("div", { class: "stage-foot" }, this.#inputs, this.#controls),
+    );
   }
 
   /** @returns {Partner | undefined} */
@@ -180,11 +186,21 @@ export class BeforeAfter {
 
   #drawInputs() {
     this.#inputs.hidden = this.partners.length < 2;
-    this.#inputs.replaceChildren(...(this.partners.length < 2 ? [] : this.partners).map((partner, index) =>
-      h("button", {
-        type: "button", title: `${partner.label}: ${partner.title}`, "aria-label": `${partner.label}: ${partner.title}`,
-        "aria-pressed": String(index === this.#partner), onclick: () => this.onChoose(index),
-      }, partner.picture.thumb ? h("img", { src: partner.picture.thumb, alt: "" }) : partner.label)));
+    this.#inputs.replaceChildren(
+      ...(this.partners.length < 2 ? [] : this.partners).map((partner, index) =>
+        h(
+          "button",
+          {
+            type: "button",
+            title: `${partner.label}: ${partner.title}`,
+            "aria-label": `${partner.label}: ${partner.title}`,
+            "aria-pressed": String(index === this.#partner),
+            onclick: () => this.onChoose(index),
+          },
+          partner.picture.thumb ? h("img", { src: partner.picture.thumb, alt: "" }) : partner.label,
+        ),
+      ),
+    );
   }
 
   /** A partner was chosen by its button; the full view may change the mode. @param {number} index */
@@ -197,21 +213,49 @@ export class BeforeAfter {
     const slides = this.mode === "slider" && partner && this.picture;
     this.#controls.hidden = !slides;
     if (!slides || !this.picture) return this.#controls.replaceChildren();
-    const shapes = unlike(this.picture, partner.picture) && h("div", {
-      class: "seg small", role: "group", "aria-label": "Before and after have different shapes",
-    }, this.#shapeButton("fit", "Fit", "All of the picture before"),
-    this.#shapeButton("fill", "Fill", "The picture before, cut at its edges"));
-    this.#controls.replaceChildren(...[shapes, h("div", { class: "seg small", role: "group", "aria-label": "Blend" },
-      BLENDS.map(([blend, text, title]) => h("button", {
-        type: "button", text, title, "aria-pressed": String(blend === this.#blend), onclick: () => this.setBlend(blend),
-      })))].filter((element) => element !== false));
+    const shapes =
+      unlike(this.picture, partner.picture) &&
+      h(
+        "div",
+        {
+          class: "seg small",
+          role: "group",
+          "aria-label": "Before and after have different shapes",
+        },
+        this.#shapeButton("fit", "Fit", "All of the picture before"),
+        this.#shapeButton("fill", "Fill", "The picture before, cut at its edges"),
+      );
+    this.#controls.replaceChildren(
+      ...[
+        shapes,
+        h(
+          "div",
+          { class: "seg small", role: "group", "aria-label": "Blend" },
+          BLENDS.map(([blend, text, title]) =>
+            h("button", {
+              type: "button",
+              text,
+              title,
+              "aria-pressed": String(blend === this.#blend),
+              onclick: () => this.setBlend(blend),
+            }),
+          ),
+        ),
+      ].filter((element) => element !== false),
+    );
   }
 
   /** @param {Shape} shape @param {string} text @param {string} title */
   #shapeButton(shape, text, title) {
     return h("button", {
-      type: "button", text, title, "aria-pressed": String(shape === this.#shape),
-      onclick: () => { this.#shape = shape; this.#draw(); },
+      type: "button",
+      text,
+      title,
+      "aria-pressed": String(shape === this.#shape),
+      onclick: () => {
+        this.#shape = shape;
+        this.#draw();
+      },
     });
   }
 

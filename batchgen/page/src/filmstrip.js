@@ -49,7 +49,8 @@ export class Filmstrip {
 
   /** Bring the signs of marks up to date. */
   marks() {
-    for (const [row, button] of this.#buttons) setAttribute(button, "data-mark", this.page.marks.get(row)?.mark ?? "");
+    for (const [row, button] of this.#buttons)
+      setAttribute(button, "data-mark", this.page.marks.get(row)?.mark ?? "");
   }
 
   clear() {
@@ -71,11 +72,19 @@ export class Filmstrip {
     if (button) return button;
     const { tiles, words } = this.page.document;
     const pictured = tiles.ordinal[row] >= 0 && !holds(tiles.no_thumb, row);
-    button = h("button", {
-      type: "button", tabindex: "-1", "aria-label": tiles.key[row], title: tiles.key[row], onclick: () => this.open(row),
-    }, pictured
-      ? h("img", { src: this.page.thumb(row), alt: "", decoding: "sync", draggable: "false" })
-      : h("span", { class: `dot ${words.state[tiles.state[row]]}` }));
+    button = h(
+      "button",
+      {
+        type: "button",
+        tabindex: "-1",
+        "aria-label": tiles.key[row],
+        title: tiles.key[row],
+        onclick: () => this.open(row),
+      },
+      pictured
+        ? h("img", { src: this.page.thumb(row), alt: "", decoding: "sync", draggable: "false" })
+        : h("span", { class: `dot ${words.state[tiles.state[row]]}` }),
+    );
     this.#buttons.set(row, button);
     return button;
   }

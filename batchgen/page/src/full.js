@@ -2,7 +2,7 @@
 
 import { BeforeAfter } from "./before_after.js";
 import { h, setAttribute, setText } from "./dom.js";
-import { pictureOf } from "./edits.js";
+import { MODES, pictureOf } from "./edits.js";
 import { Filmstrip } from "./filmstrip.js";
 import { number } from "./format.js";
 import { icon } from "./icons.js";
@@ -18,8 +18,6 @@ import { Panel } from "./panel.js";
 /** @typedef {import("./types").View} View */
 /** @typedef {import("./types").MarkChange} MarkChange */
 
-/** @type {[View["mode"], string][]} */
-export const MODES = [["result", "Result"], ["slider", "Slider"], ["sides", "Side by side"], ["before", "Before"]];
 /** Pixels that are decoded ahead of need, at most. */
 const AHEAD = 48e6;
 /** Neighbours are loaded once the picture itself had its chance. */
@@ -39,36 +37,110 @@ export class FullView {
   /** @param {Page} page */
   constructor(page) {
     this.page = page;
-    const button = (/** @type {import("./icons.js").IconName} */ name, /** @type {string} */ label, /** @type {() => void} */ press, more = "") =>
-      h("button", { class: `btn quiet icon ${more}`, type: "button", "aria-label": label, title: label, onclick: press }, icon(name));
+    const button = (
+      /** @type {import("./icons.js").IconName} */ name,
+      /** @type {string} */ label,
+      /** @type {() => void} */ press,
+      more = "",
+    ) =>
+      h(
+        "button",
+        { class: `btn quiet icon ${more}`, type: "button", "aria-label": label, title: label, onclick: press },
+        icon(name),
+      );
     this.stages = new BeforeAfter(page, this.#originals, (by) => this.go(by));
     this.stages.changed = () => this.#dress();
     this.stages.onChoose = (index) => this.choose(index);
     this.stages.zoom.changed = () => this.#percent();
-    this.panel = new Panel(page, (index) => this.choose(index), () => this.focus());
+    this.panel = new Panel(
+      page,
+      (index) => this.choose(index),
+      () => this.focus(),
+    );
     this.film = new Filmstrip(page, (row) => page.view.open(row));
     this.marker = new Marker((change) => this.mark(change));
-    this.mask = h("button", { class: "btn quiet mask", type: "button", title: "Mask over the picture (M)", onclick: () => this.toggleMask() },
-      icon("mask"), h("span", { text: "Mask" }));
-    this.percent = h("button", { class: "btn quiet percent", type: "button", title: "Fit or 100 % (Z)", onclick: () => this.zoom("toggle") });
+    this.mask = h(
+      "button",
+      {
+        class: "btn quiet mask",
+        type: "button",
+        title: "Mask over the picture (M)",
+        onclick: () => this.toggleMask(),
+      },
+      icon("mask"),
+      h("span", { text: "Mask" }),
+    );
+    this.percent = h("button", {
+      class: "btn quiet percent",
+      type: "button",
+      title: "Fit or 100 % (Z)",
+      onclick: () => this.zoom("toggle"),
+    });
     this.info = button("panel", "Details (I)", () => this.toggleDetails());
-    this.auto = h("button", { class: "switch", type: "button", role: "switch", title: "Go on after a mark (A)",
-      onclick: () => { page.view.auto = !page.view.auto; } }, "Auto-advance", h("i"));
-    this.element = h("div", { class: "full", role: "dialog", "aria-modal": "true", "aria-labelledby": "full-title", hidden: true },
-      h("header", { class: "full-head" },
-        h("div", { class: "who" }, button("left", "Back to all pictures (Esc)", () => page.view.close()), this.#title, this.#place),
+    this.auto = h(
+      "button",
+      {
+        class: "switch",
+        type: "button",
+        role: "switch",
+        title: "Go on after a mark (A)",
+        onclick: () => {
+          page.view.auto = !page.view.auto;
+        },
+      },
+      "Auto-advance",
+      h("i"),
+    );
+    this.element = h(
+      "div",
+      { class: "full", role: "dialog", "aria-modal": "true", "aria-labelledby": "full-title", hidden: true },
+      h(
+        "header",
+        { class: "full-head" },
+        h(
+          "div",
+          { class: "who" },
+          button("left", "Back to all pictures (Esc)", () => page.view.close()),
+          this.#title,
+          this.#place,
+        ),
         this.#modes,
-        h("div", { class: "tools" }, this.mask,
+        h(
+          "div",
+          { class: "tools" },
+          this.mask,
           button("compare", "Compare (C)", () => page.view.compare([this.row]), "compare-button"),
-          button("zoom-out", "Smaller (-)", () => this.zoom(-1), "not-narrow"), this.percent,
+          button("zoom-out", "Smaller (-)", () => this.zoom(-1), "not-narrow"),
+          this.percent,
           button("zoom-in", "Larger (+)", () => this.zoom(1), "not-narrow"),
           button("left", "The picture before", () => this.go(-1), "not-narrow"),
-          button("right", "The next picture", () => this.go(1), "not-narrow"), this.info)),
-      h("div", { class: "full-main", tabindex: "-1" }, this.stages.element, this.#absence), this.panel.element,
-      h("footer", { class: "full-foot" }, this.marker.element,
-        h("button", { class: "btn quiet note-button", type: "button", title: "Note (N)", "aria-label": "Note", onclick: () => this.note() },
-          icon("note"), h("span", { text: "Note" })),
-        this.film.element, this.auto), this.#live);
+          button("right", "The next picture", () => this.go(1), "not-narrow"),
+          this.info,
+        ),
+      ),
+      h("div", { class: "full-main", tabindex: "-1" }, this.stages.element, this.#absence),
+      this.panel.element,
+      h(
+        "footer",
+        { class: "full-foot" },
+        this.marker.element,
+        h(
+          "button",
+          {
+            class: "btn quiet note-button",
+            type: "button",
+            title: "Note (N)",
+            "aria-label": "Note",
+            onclick: () => this.note(),
+          },
+          icon("note"),
+          h("span", { text: "Note" }),
+        ),
+        this.film.element,
+        this.auto,
+      ),
+      this.#live,
+    );
     this.main = /** @type {HTMLElement} */ (this.element.querySelector(".full-main"));
     this.details = !matchMedia("(max-width: 860px)").matches;
     document.body.append(this.element);
@@ -194,8 +266,10 @@ export class FullView {
     const { tiles } = this.page.document;
     setText(this.#title, this.#name());
     this.#title.title = tiles.path[this.row] || tiles.key[this.row];
-    setText(this.#place, position < 0 ? "not among those shown"
-      : `${number(position + 1)} of ${number(this.page.view.rows.length)}`);
+    setText(
+      this.#place,
+      position < 0 ? "not among those shown" : `${number(position + 1)} of ${number(this.page.view.rows.length)}`,
+    );
     this.film.show(this.row, Math.max(0, position < 0 ? this.#position : position));
   }
 
@@ -215,9 +289,18 @@ export class FullView {
   #dress() {
     const { stages } = this;
     this.#modes.hidden = !stages.partners.length;
-    this.#modes.replaceChildren(...(stages.partners.length ? MODES : []).map(([mode, text]) => h("button", {
-      type: "button", text, "aria-pressed": String(mode === stages.mode), onclick: () => { this.page.view.mode = mode; },
-    })));
+    this.#modes.replaceChildren(
+      ...(stages.partners.length ? MODES : []).map(([mode, text]) =>
+        h("button", {
+          type: "button",
+          text,
+          "aria-pressed": String(mode === stages.mode),
+          onclick: () => {
+            this.page.view.mode = mode;
+          },
+        }),
+      ),
+    );
     this.mask.hidden = !stages.mask;
     this.mask.classList.toggle("on", stages.masked);
     setAttribute(this.mask, "aria-pressed", String(stages.masked));
@@ -229,7 +312,10 @@ export class FullView {
   #percent() {
     const { zoom, main } = this.stages;
     setText(this.percent, this.stages.picture ? `${zoom.percent(main)} %` : "");
-    this.percent.setAttribute("aria-label", `${zoom.percent(main)} %, ${zoom.fitted ? "show at 100 %" : "fit into the window"}`);
+    this.percent.setAttribute(
+      "aria-label",
+      `${zoom.percent(main)} %, ${zoom.fitted ? "show at 100 %" : "fit into the window"}`,
+    );
   }
 
   /** Load the neighbours, the next one first, as long as they fit into memory. */

@@ -1,7 +1,7 @@
 /** Keys of the full view. */
 
+import { MODES } from "./edits.js";
 import { keyName } from "./keys.js";
-import { MODES } from "./full.js";
 
 /** @typedef {import("./types").KeyLayer} KeyLayer */
 /** @typedef {import("./full.js").FullView} FullView */
@@ -12,7 +12,16 @@ const PAN = 80; // px
 const ARROWS = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
 /** @type {Record<string, number>} */
 const STEPS = {
-  ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1, h: -1, k: -1, l: 1, j: 1, PageUp: -1, PageDown: 1,
+  ArrowLeft: -1,
+  ArrowUp: -1,
+  ArrowRight: 1,
+  ArrowDown: 1,
+  h: -1,
+  k: -1,
+  l: 1,
+  j: 1,
+  PageUp: -1,
+  PageDown: 1,
 };
 /** Keys of the page, which are in use in the full view too: undo, help, send back, auto-advance. */
 const SHARED = new Set(["?", "s", "a"]);
@@ -33,15 +42,30 @@ export function fullKeys(full) {
   };
   /** @type {Record<string, (event: KeyboardEvent) => void>} */
   const keys = {
-    Escape: () => page.view.close(), Enter: () => page.view.close(), e: () => page.view.close(), g: () => page.view.close(),
-    Home: () => full.goTo(0), End: () => full.goTo(-1),
-    p: (event) => full.mark({ mark: "pick" }, event.shiftKey), x: (event) => full.mark({ mark: "reject" }, event.shiftKey),
+    Escape: () => page.view.close(),
+    Enter: () => page.view.close(),
+    e: () => page.view.close(),
+    g: () => page.view.close(),
+    Home: () => full.goTo(0),
+    End: () => full.goTo(-1),
+    p: (event) => full.mark({ mark: "pick" }, event.shiftKey),
+    x: (event) => full.mark({ mark: "reject" }, event.shiftKey),
     u: () => full.mark({ mark: null, stars: 0 }),
-    n: () => full.note(), i: () => full.toggleDetails(), m: () => full.toggleMask(), c: () => page.view.compare([full.row]),
-    z: () => full.zoom("toggle"), "+": () => full.zoom(1), "=": () => full.zoom(1), "-": () => full.zoom(-1),
-    v: (event) => mode(event.shiftKey ? -1 : 1), d: difference,
-    "[": () => stages.slider.move(-5), "]": () => stages.slider.move(5),
-    " ": (event) => { if (!event.repeat) stages.flicker(true); },
+    n: () => full.note(),
+    i: () => full.toggleDetails(),
+    m: () => full.toggleMask(),
+    c: () => page.view.compare([full.row]),
+    z: () => full.zoom("toggle"),
+    "+": () => full.zoom(1),
+    "=": () => full.zoom(1),
+    "-": () => full.zoom(-1),
+    v: (event) => mode(event.shiftKey ? -1 : 1),
+    d: difference,
+    "[": () => stages.slider.move(-5),
+    "]": () => stages.slider.move(5),
+    " ": (event) => {
+      if (!event.repeat) stages.flicker(true);
+    },
   };
   for (let stars = 0; stars <= 5; stars++) keys[stars] = () => full.mark({ stars });
   addEventListener("blur", () => stages.flicker(false));

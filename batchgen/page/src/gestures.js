@@ -2,6 +2,10 @@
 
 /** @typedef {import("./zoom").Zoom} Zoom */
 /** @typedef {import("./zoom").Frame} Frame */
+/**
+ * What a stage does on a swipe; `drag` gets the way of the finger so far, and 0 at the end.
+ * @typedef {{ swipe?: (by: 1 | -1) => void, drag?: (left: number) => void }} Hooks
+ */
 
 const SWIPE = 56; // px
 const DOUBLE_TAP = 300; // ms
@@ -10,15 +14,19 @@ const DOUBLE_TAP = 300; // ms
  * @param {HTMLElement} element of the stage
  * @param {() => Zoom} zoom
  * @param {Frame} frame
- * @param {{ swipe?: (by: 1 | -1) => void, drag?: (left: number) => void }} hooks drag: the way of a swipe so far, 0 at its end
+ * @param {Hooks} hooks
  */
 export function addGestures(element, zoom, frame, hooks = {}) {
   const pointers = new Pointers(element, zoom, frame, hooks);
-  element.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const speed = event.ctrlKey ? 0.01 : event.deltaMode ? 0.05 : 0.0022;
-    zoom().to(zoom().scale * Math.exp(-event.deltaY * speed), frame, ...pointers.at(event));
-  }, { passive: false });
+  element.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      const speed = event.ctrlKey ? 0.01 : event.deltaMode ? 0.05 : 0.0022;
+      zoom().to(zoom().scale * Math.exp(-event.deltaY * speed), frame, ...pointers.at(event));
+    },
+    { passive: false },
+  );
   element.addEventListener("dblclick", (event) => {
     if (!onControl(event)) zoom().toggle(frame, ...pointers.at(event));
   });
@@ -29,7 +37,8 @@ export function addGestures(element, zoom, frame, hooks = {}) {
 }
 
 /** @param {Event} event */
-const onControl = (event) => event.target instanceof Element && !!event.target.closest("button, a, [role=slider], .seg");
+const onControl = (event) =>
+  event.target instanceof Element && !!event.target.closest("button, a, [role=slider], .seg");
 
 class Pointers {
   /** @type {Map<number, { x: number, y: number }>} */
@@ -40,7 +49,7 @@ class Pointers {
   #tap = { time: 0, x: 0, y: 0 };
 
   /** @param {HTMLElement} element @param {() => Zoom} zoom @param {Frame} frame
-   *  @param {{ swipe?: (by: 1 | -1) => void, drag?: (left: number) => void }} hooks */
+   *  @param {Hooks} hooks */
   constructor(element, zoom, frame, hooks) {
     this.element = element;
     this.zoom = zoom;
@@ -48,7 +57,7 @@ class Pointers {
     this.hooks = hooks;
   }
 
-  /** Position within the stage. @param {MouseEvent | { clientX: number, clientY: number }} event @returns {[number, number]} */
+  /** Position within the stage. @param {{ clientX: number, clientY: number }} event @returns {[number, number]} */
   at(event) {
     const bounds = this.element.getBoundingClientRect();
     return [event.clientX - bounds.left, event.clientY - bounds.top];
@@ -93,7 +102,8 @@ class Pointers {
     if (!complete || event.pointerType === "mouse") return;
     const left = event.clientX - this.#start.x;
     const top = event.clientY - this.#start.y;
-    if (swipes && Math.abs(left) > SWIPE && Math.abs(left) > 1.5 * Math.abs(top)) this.hooks.swipe?.(left < 0 ? 1 : -1);
+    if (swipes && Math.abs(left) > SWIPE && Math.abs(left) > 1.5 * Math.abs(top))
+      this.hooks.swipe?.(left < 0 ? 1 : -1);
     else if (!this.#many && Math.hypot(left, top) < 10) this.#tapped(event);
   }
 

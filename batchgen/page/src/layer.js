@@ -5,8 +5,10 @@ import { h } from "./dom.js";
 /** @typedef {import("./originals.js").Original} Original */
 /** @typedef {import("./originals.js").Originals} Originals */
 /**
- * A picture to show; `thumb` is "" where there is none.
- * @typedef {{ url: string, thumb: string, width: number, height: number, alpha: boolean, title: string, path: string }} Picture
+ * A picture to show; `url` and `thumb` are "" where there is none.
+ * @typedef {{
+ *   url: string, thumb: string, width: number, height: number, alpha: boolean, title: string, path: string,
+ * }} Picture
  */
 /** How a picture lies in a pane of another shape. @typedef {"fit" | "fill"} Shape */
 
@@ -53,7 +55,10 @@ export class Layer {
     const height = wider ? ratio / own : 1;
     const percent = (/** @type {number} */ part) => `${(part * 100).toFixed(4)}%`;
     Object.assign(this.frame.style, {
-      left: percent((1 - width) / 2), top: percent((1 - height) / 2), width: percent(width), height: percent(height),
+      left: percent((1 - width) / 2),
+      top: percent((1 - height) / 2),
+      width: percent(width),
+      height: percent(height),
     });
   }
 
@@ -69,7 +74,7 @@ export class Layer {
   async load() {
     clearTimeout(this.#timer);
     if (this.#original || this.#gone || !this.picture.url) return;
-    const original = this.#original = this.originals.take(this.picture.url);
+    const original = (this.#original = this.originals.take(this.picture.url));
     if (original.state === "ready") this.#put(original);
     const state = await original.fresh();
     if (this.#gone) return;

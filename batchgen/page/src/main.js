@@ -2,6 +2,7 @@
 
 import { readDocument } from "./data.js";
 import { h } from "./dom.js";
+import { mountFull } from "./full.js";
 import { connectKeys } from "./keys.js";
 import { createPage } from "./page.js";
 import { topBar } from "./top.js";
@@ -19,6 +20,7 @@ function start() {
   );
   connectUrl(page.view);
   connectKeys();
+  mountFull(page);
 }
 
 /** The URL's hash holds the state of the page, so the link moves the focus itself. @param {Event} event */

@@ -34,17 +34,29 @@ export class Marker {
   constructor(change, { words = true, of = "" } = {}) {
     const suffix = of && ` ${of}`;
     this.pick = this.#button("pick", "check", `Pick${suffix}`, words && "Pick", () =>
-      change({ mark: this.pick.ariaPressed === "true" ? null : "pick" }));
+      change({ mark: this.pick.ariaPressed === "true" ? null : "pick" }),
+    );
     this.reject = this.#button("reject", "x", `Reject${suffix}`, words && "Reject", () =>
-      change({ mark: this.reject.ariaPressed === "true" ? null : "reject" }));
-    const rate = h("div", { class: "rate", role: "group", "aria-label": `Stars${suffix}` }, [1, 2, 3, 4, 5].map((stars) => {
-      const star = h("button", {
-        type: "button", "aria-label": stars === 1 ? "1 star" : `${stars} stars`, title: `${stars}`,
-        onclick: () => change({ stars: this.#current === stars ? 0 : stars }),
-      }, icon("star"));
-      this.#stars.push(star);
-      return star;
-    }));
+      change({ mark: this.reject.ariaPressed === "true" ? null : "reject" }),
+    );
+    const rate = h(
+      "div",
+      { class: "rate", role: "group", "aria-label": `Stars${suffix}` },
+      [1, 2, 3, 4, 5].map((stars) => {
+        const star = h(
+          "button",
+          {
+            type: "button",
+            "aria-label": stars === 1 ? "1 star" : `${stars} stars`,
+            title: `${stars}`,
+            onclick: () => change({ stars: this.#current === stars ? 0 : stars }),
+          },
+          icon("star"),
+        );
+        this.#stars.push(star);
+        return star;
+      }),
+    );
     this.element = h("div", { class: "marker" }, this.pick, this.reject, rate);
   }
 
@@ -64,9 +76,18 @@ export class Marker {
    * @param {string | false} text @param {() => void} press
    */
   #button(name, sign, label, text, press) {
-    return h("button", {
-      class: text ? `btn ${name}` : `btn icon ${name}`, type: "button", "aria-label": label, "aria-pressed": "false",
-      title: `${label} (${name === "pick" ? "P" : "X"})`, onclick: press,
-    }, icon(sign), text && h("span", { text }));
+    return h(
+      "button",
+      {
+        class: text ? `btn ${name}` : `btn icon ${name}`,
+        type: "button",
+        "aria-label": label,
+        "aria-pressed": "false",
+        title: `${label} (${name === "pick" ? "P" : "X"})`,
+        onclick: press,
+      },
+      icon(sign),
+      text && h("span", { text }),
+    );
   }
 }

@@ -20,13 +20,22 @@ export class Slider {
   /** @param {Stage} stage */
   constructor(stage) {
     this.stage = stage;
-    this.knob = h("div", {
-      class: "knob", role: "slider", tabindex: "0", hidden: true,
-      "aria-valuemin": "0", "aria-valuemax": "100", "aria-orientation": "horizontal",
-      onpointerdown: (/** @type {PointerEvent} */ event) => this.#down(event),
-      onpointermove: (/** @type {PointerEvent} */ event) => this.#move(event),
-      onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
-    }, icon("drag"));
+    this.knob = h(
+      "div",
+      {
+        class: "knob",
+        role: "slider",
+        tabindex: "0",
+        hidden: true,
+        "aria-valuemin": "0",
+        "aria-valuemax": "100",
+        "aria-orientation": "horizontal",
+        onpointerdown: (/** @type {PointerEvent} */ event) => this.#down(event),
+        onpointermove: (/** @type {PointerEvent} */ event) => this.#move(event),
+        onkeydown: (/** @type {KeyboardEvent} */ event) => this.#key(event),
+      },
+      icon("drag"),
+    );
     stage.element.append(this.knob);
     stage.onPlace = (box) => {
       this.#box = box;
@@ -84,7 +93,14 @@ export class Slider {
   /** @param {KeyboardEvent} event */
   #key(event) {
     const steps = /** @type {Record<string, number>} */ ({
-      ArrowLeft: -2, ArrowDown: -2, ArrowRight: 2, ArrowUp: 2, PageDown: -10, PageUp: 10, Home: -100, End: 100,
+      ArrowLeft: -2,
+      ArrowDown: -2,
+      ArrowRight: 2,
+      ArrowUp: 2,
+      PageDown: -10,
+      PageUp: 10,
+      Home: -100,
+      End: 100,
     });
     const by = steps[event.key];
     if (by === undefined || event.ctrlKey || event.metaKey || event.altKey) return;

@@ -39,7 +39,9 @@ export class Stage {
     this.element = h("div", { class: "stage" }, this.#pane, this.#notice);
     this.#zoom = zoom;
     zoom.frames.add(this);
-    const drag = (/** @type {number} */ left) => { this.element.style.setProperty("--drag", `${left}px`); };
+    const drag = (/** @type {number} */ left) => {
+      this.element.style.setProperty("--drag", `${left}px`);
+    };
     addGestures(this.element, () => this.#zoom, this, swipe ? { swipe, drag } : {});
     this.observer = new ResizeObserver(() => this.measure());
     this.observer.observe(this.element);
@@ -59,8 +61,9 @@ export class Stage {
   show(pictures, size, shape = "fit", lazy = []) {
     this.#retire();
     this.#pane = h("div", { class: `pane ${shape}` });
-    this.layers = Object.entries(pictures).map(([name, picture]) =>
-      new Layer(this.originals, picture, name, lazy.includes(name)));
+    this.layers = Object.entries(pictures).map(
+      ([name, picture]) => new Layer(this.originals, picture, name, lazy.includes(name)),
+    );
     this.pictureWidth = size.width || 1;
     this.pictureHeight = size.height || 1;
     for (const layer of this.layers) {
@@ -84,7 +87,9 @@ export class Stage {
   /** @param {Box} box */
   draw(box) {
     Object.assign(this.#pane.style, {
-      width: `${box.width}px`, height: `${box.height}px`, transform: `translate(${box.left}px, ${box.top}px)`,
+      width: `${box.width}px`,
+      height: `${box.height}px`,
+      transform: `translate(${box.left}px, ${box.top}px)`,
     });
     this.element.classList.toggle("pixels", this.#zoom.percent(this) >= PIXELS);
     this.element.classList.toggle("large", box.width > this.width + 1 || box.height > this.height + 1);

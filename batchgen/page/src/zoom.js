@@ -2,7 +2,9 @@
 
 /**
  * The view of one picture through one stage; lengths in CSS pixels.
- * @typedef {{ width: number, height: number, pictureWidth: number, pictureHeight: number, draw: (box: Box) => void }} Frame
+ * @typedef {{
+ *   width: number, height: number, pictureWidth: number, pictureHeight: number, draw: (box: Box) => void,
+ * }} Frame
  * @typedef {{ left: number, top: number, width: number, height: number }} Box
  */
 
@@ -33,7 +35,7 @@ export function scales(frame) {
   return [Math.min(1, actual), Math.max(8, 8 * actual)];
 }
 
-/** Start of a picture of `length` in a room of `room` with the point `centre` (0 to 1) in the middle, no gap at its edges. */
+/** Start of a picture of `length` in a `room`: its point `centre` (0 to 1) in the middle, no gap at its edges. */
 const start = (/** @type {number} */ length, /** @type {number} */ room, /** @type {number} */ centre) =>
   length <= room ? (room - length) / 2 : clamp(room / 2 - centre * length, room - length, 0);
 
@@ -70,14 +72,15 @@ export class Zoom {
 
   /**
    * Scale so that the point of the picture under the pointer keeps its place.
-   * @param {number} scale @param {Frame} frame @param {number} [left] of the pointer; without it the middle of the stage
+   * @param {number} scale @param {Frame} frame
+   * @param {number} [left] of the pointer; without it the middle of the stage
    * @param {number} [top]
    */
   to(scale, frame, left = frame.width / 2, top = frame.height / 2) {
     const before = this.box(frame);
     const [least, most] = scales(frame);
     this.scale = clamp(scale, least, most);
-    const growth = this.scale * fitOf(frame) * frame.pictureWidth / before.width;
+    const growth = (this.scale * fitOf(frame) * frame.pictureWidth) / before.width;
     const width = before.width * growth;
     const height = before.height * growth;
     const across = (left - before.left) / before.width;
@@ -101,7 +104,8 @@ export class Zoom {
     else this.to(Math.abs(actual - 1) < 0.02 ? 2 : actual, frame, left, top);
   }
 
-  /** Move the picture; false where it is at its edge already. @param {number} left @param {number} top @param {Frame} frame */
+  /** Move the picture; false where it is at its edge already.
+   * @param {number} left @param {number} top @param {Frame} frame */
   pan(left, top, frame) {
     const { width, height } = this.box(frame);
     const x = centred(width, frame.width, this.x - left / width);
