@@ -133,7 +133,8 @@ function budgetMeter(head, budget) {
   );
 }
 
-/** A bar of parts; what is left of 1 is its ground. @param {{kind: string, share: number}[]} parts @param {string} label */
+/** A bar of parts; what is left of 1 is its ground.
+ * @param {{kind: string, share: number}[]} parts @param {string} label */
 function meter(parts, label) {
   const present = parts.filter((part) => part.share > 0);
   const widths = present.map((part) => Math.max(LEAST, part.share * 100));

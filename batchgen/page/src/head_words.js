@@ -51,7 +51,8 @@ function ran({ head, night, zone }) {
     runs = head.run.of > 1 ? `${count(head.run.of, "run")} from ` : "Ran from ";
   const several = day(from, zone) !== day(to, zone);
   const last = several && to - from > 86400 ? moment(to, from, zone) : clock(to, zone);
-  return `${runs}${moment(from, to, zone, several)} to ${last}, ${duration(head.seconds)}${head.run.of > 1 ? " in progress" : ""}`;
+  const length = `${duration(head.seconds)}${head.run.of > 1 ? " in progress" : ""}`;
+  return `${runs}${moment(from, to, zone, several)} to ${last}, ${length}`;
 }
 
 /** The time, with its day where that is not the other time's. @param {number} at @param {number} other

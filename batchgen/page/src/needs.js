@@ -70,7 +70,7 @@ function row(page, need) {
       "div",
       { class: "why" },
       h("p", { text: need.meaning }),
-      need.example ? h("p", { class: "example" }, "“", h("span", { class: "text", text: need.example }), "”") : null,
+      need.example && h("p", { class: "example" }, "“", h("span", { class: "text", text: need.example }), "”"),
       ids(page, need),
     ),
     h(

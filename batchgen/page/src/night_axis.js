@@ -87,7 +87,7 @@ export function countScale(greatest) {
 }
 
 /**
- * Times to write under the axis: full minutes, hours or days of the reader's clock, at least `apart` px from each other.
+ * Times to write under the axis: full minutes, hours or days of the clock, at least `apart` px from each other.
  * @param {ReturnType<typeof timeAxis>} axis @param {number} start Unix seconds @param {number} zone minutes
  * @param {number} apart
  * @returns {{x: number, at: number, day: boolean}[]}

@@ -6,7 +6,8 @@ import { countScale, joinBars, timeAxis, timeTicks } from "./night_axis.js";
 
 /** @typedef {import("./types").Night} Night */
 /** @typedef {{from: number, to: number, images: number, usd: number | null}} Bar */
-/** @typedef {ReturnType<typeof drawNight>} Drawing */
+/** @typedef {{root: SVGSVGElement, bars: Bar[], axis: Axis, start: number, height: number}} Drawing */
+/** @typedef {ReturnType<typeof import("./night_axis.js").timeAxis>} Axis */
 
 const TOP = 10,
   BARS = 112,
@@ -15,13 +16,14 @@ const TOP = 10,
   TRACK = 10; // px
 const LEAST = 4; // px of a bar
 
-/** @param {Night} night @param {number} zone @param {number} width px @param {number} font px of the root's text */
+/** @param {Night} night @param {number} zone minutes @param {number} width px @param {number} font px of a rem
+ * @returns {Drawing} */
 export function drawNight(night, zone, width, font) {
   const unit = font / 16,
     lane = LANE * Math.max(1, unit),
     axisHeight = AXIS * Math.max(1, unit);
   const start = Date.parse(night.from) / 1000,
-    seconds = Math.max(night.step, Date.parse(night.to) / 1000 - start);
+    seconds = Math.max(1, night.bars.length * night.step, Date.parse(night.to) / 1000 - start);
   const longest = night.lanes.reduce((most, each) => Math.max(most, each.name.length), 3);
   const label = Math.round(Math.min(longest * 6.4 * unit + 4, width * (width < 480 ? 0.26 : 0.2)));
   const axis = timeAxis(seconds, night.gaps, label + 8, width - 2);
@@ -39,7 +41,7 @@ export function drawNight(night, zone, width, font) {
     timeTicks(axis, start, zone, 58 * unit).map((tick) => tickLabel(tick, zone, base, unit, width)),
     night.lanes.map((each, index) => laneShape(each, axis, first + index * lane, lane, label, unit)),
   );
-  return { root, bars, axis, start, height, base, left: label + 8 };
+  return { root, bars, axis, start, height };
 }
 
 function patterns() {
@@ -80,7 +82,7 @@ function grid(bars, label, width, base) {
   return lines;
 }
 
-/** @param {Bar} bar @param {Drawing["axis"]} axis @param {Bar[]} bars @param {number} base */
+/** @param {Bar} bar @param {Axis} axis @param {Bar[]} bars @param {number} base */
 function barShape(bar, axis, bars, base) {
   const x = axis.x(bar.from),
     width = axis.x(bar.to) - x;
@@ -96,7 +98,7 @@ function barShape(bar, axis, bars, base) {
   });
 }
 
-/** @param {Drawing["axis"]} axis @param {number} base @param {number} height */
+/** @param {Axis} axis @param {number} base @param {number} height */
 function breaks(axis, base, height) {
   return axis.breaks.map(({ left, right }) =>
     svg("rect", {
@@ -125,7 +127,7 @@ function tickLabel(tick, zone, base, unit, width) {
   });
 }
 
-/** @param {Night["lanes"][number]} lane @param {Drawing["axis"]} axis @param {number} y @param {number} height
+/** @param {Night["lanes"][number]} lane @param {Axis} axis @param {number} y @param {number} height
  * @param {number} label @param {number} unit */
 function laneShape(lane, axis, y, height, label, unit) {
   const most = Math.max(3, Math.floor((label + 4) / (6.3 * unit)));
