@@ -94,7 +94,11 @@ def _words(group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str
         meaning = f"{Cause.UNKNOWN.meaning}. To do: {Cause.UNKNOWN.cure}"
         return "Unknown", _sentence(meaning), f"batchgen unknown list{flags.of_batch}"
     if group.state == "pending":
-        return "Waiting", next(iter(waits), "These jobs are sent by the next run"), f"batchgen run {manifest}{flags.flags}"
+        return (
+            "Waiting",
+            next(iter(waits), "These jobs are sent by the next run"),
+            f"batchgen run {manifest}{flags.flags}",
+        )
     causes = {str(cause): cause for cause in Cause}
     command = cause_step(group.cause, manifest, flags).command or f"batchgen run {manifest}{flags.flags}"
     if group.cause not in causes:

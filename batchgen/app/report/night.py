@@ -53,7 +53,9 @@ class Night:
         for file in (*job.files, *job.earlier):
             self._images[file.attempt_id] += 1
 
-    def document(self, runs: Sequence[tuple[datetime, datetime]], logged: Mapping[str, Sequence[Span]]) -> dict[str, Any]:
+    def document(
+        self, runs: Sequence[tuple[datetime, datetime]], logged: Mapping[str, Sequence[Span]]
+    ) -> dict[str, Any]:
         """Return the night; *runs*: start and end of each; *logged*: spans of the log by provider."""
         for calls in self._calls.values():
             calls.sort(key=lambda each: each[0])
