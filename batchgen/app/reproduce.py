@@ -68,11 +68,16 @@ class Entry(Protocol):
     """What a manifest states of a job besides its task."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Return the id of the job."""
+
     @property
-    def wanted(self) -> int: ...
+    def wanted(self) -> int:
+        """Return the number of images."""
+
     @property
-    def priority(self) -> int: ...
+    def priority(self) -> int:
+        """Return its rank in the order of sending."""
 
 
 def manifest_entry(task: Task, job: Entry, tags: Sequence[str] = ()) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from ..planning.selection import Selection
 from .connection import driver
 from .queries import require_listed, selected
 from .rows import encode_list
-from .tables import jobs
+from .tables import jobs, properties
 
 Row = TypeVar("Row", "Call", "FileRow")
 
@@ -80,6 +80,7 @@ class Call(NamedTuple):
 class FileRow(NamedTuple):
     """A delivered file, current or superseded."""
 
+    id: int
     job_id: int
     attempt_id: str
     ordinal: int
@@ -93,17 +94,26 @@ class FileRow(NamedTuple):
     superseded_at: int | None
 
 
-_JOBS = f"SELECT {', '.join(ReportRow._fields)} FROM jobs JOIN json_each(?) AS wanted ON jobs.id = wanted.value"  # noqa: S608
+_JOBS = (
+    f"SELECT {', '.join(f'jobs.{name}' for name in ReportRow._fields)} FROM jobs "  # noqa: S608
+    "JOIN json_each(?) AS wanted ON jobs.id = wanted.value"
+)
 _CALLS = (
     f"SELECT {', '.join(f'attempts.{name}' for name in Call._fields[:14])}, "  # noqa: S608
     f"{', '.join(f'ledger.{name}' for name in Call._fields[14:])} FROM json_each(?) AS wanted "
     "CROSS JOIN attempts ON attempts.job_id = wanted.value LEFT JOIN ledger ON ledger.attempt_id = attempts.id "
     "ORDER BY attempts.job_id, attempts.claim"
 )
+_FILE_COLUMNS = ", ".join(f"artifacts.{name}" for name in FileRow._fields).replace("size_bytes", "bytes")
 _FILES = (
-    f"SELECT {', '.join(FileRow._fields).replace('size_bytes', 'bytes')} FROM json_each(?) AS wanted "  # noqa: S608
+    f"SELECT {_FILE_COLUMNS} FROM json_each(?) AS wanted "  # noqa: S608
     "CROSS JOIN artifacts ON artifacts.job_id = wanted.value ORDER BY job_id, ordinal, artifacts.id"
 )
+
+
+def database_id(connection: Connection) -> str:
+    """Return the id of the job database, under which a browser keeps its marks."""
+    return str(connection.scalar(select(properties.c.value).where(properties.c.name == "id")))
 
 
 def selected_ids(connection: Connection, *, batch_id: int, selection: Selection) -> array[int]:

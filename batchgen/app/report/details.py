@@ -1,5 +1,6 @@
-"""Details of a report: one entry for each job, with everything that the full view shows. Pure but for one look at the
-disk, which is a function that the caller gives.
+"""Details of a report: one entry for each job, with everything that the full view shows.
+
+Pure but for one look at the disk, which is a function that the caller gives.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def detail(job: ReportJob, present: Callable[[str], bool]) -> dict[str, Any]:
     return {
         "parameters": _parameters(job.task, job.row.wanted),
         "attempts": [_attempt(call) for call in job.every_call],
-        "files": [_file(file, present, sidecar=job.row.sidecar) for file in job.files],
+        "files": [_file(file, present, sidecar=bool(job.row.sidecar)) for file in job.files],
         "copies": [{"path": copy.path, "name": copy.name} for copy in job.copies],
         "message": None if job.row.message is None else visible(job.row.message),
         "note": note_of(job.row.fingerprint),
@@ -45,7 +46,7 @@ def _parameters(task: Task, wanted: int) -> dict[str, Any]:
         parameters["images"] = [_source(source) for source in task.images]
     if task.mask is not None:
         parameters["mask"] = _source(task.mask)
-    return parameters | _visible_values(task.extra)
+    return parameters | {key: _visible_values(value) for key, value in task.extra.items()}
 
 
 def _visible_values(extra: Any) -> Any:  # noqa: ANN401 - any JSON value

@@ -1,5 +1,6 @@
-"""Tiles of a report: columns of equal length, with a row for each picture and each job without one. Pure but for looks
-at the disk, which are functions that the caller gives.
+"""Tiles of a report: columns of equal length, with a row for each picture and each job without one.
+
+Pure but for looks at the disk, which are functions that the caller gives.
 """
 
 from __future__ import annotations
@@ -55,10 +56,11 @@ class Tiles:
     def add(self, job: ReportJob) -> None:
         """Add the tiles of *job*."""
         earlier: dict[int, list[dict[str, Any]]] = defaultdict(list)
-        for file in job.earlier:
-            if (place := self.looks.earlier(file)) is not None:
-                earlier[file.ordinal].append(_earlier(file, place, job.task.prompt))
-        for file in job.pictures or [None]:
+        for old in job.earlier:
+            if (place := self.looks.earlier(old)) is not None:
+                earlier[old.ordinal].append(_earlier(old, place, job.task.prompt))
+        pictures: list[FileRow | None] = [*job.pictures]
+        for file in pictures or [None]:
             row = len(self)
             ordinal = -1 if file is None else file.ordinal
             self._rows[job.row.id, ordinal] = row
