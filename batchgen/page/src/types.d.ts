@@ -280,6 +280,7 @@ export interface View {
   auto: boolean; // auto-advance
   filter(facet: Facet, value: string, on?: boolean): void;
   only(facet: Facet, value: string): void; // clears all others but the state
+  values(facet: Facet): string[]; // that are chosen
   clear(): void;
   query: string;
   sort: string;
