@@ -77,8 +77,8 @@ class Tab:
         for key in keys:
             self.page.keyboard.press(key)
 
-    def find(self, selector: str) -> Any:
-        return self.page.locator(selector)
+    def find(self, selector: str, **options: Any) -> Any:
+        return self.page.locator(selector, **options)
 
     def role(self, role: str, name: str | re.Pattern[str] | None = None, **options: Any) -> Any:
         """Return the element of that role and accessible name, as a screen reader finds it."""
@@ -93,7 +93,24 @@ class Tab:
 
     @property
     def hash(self) -> str:
-        return urlsplit(self.page.url).fragment
+        """The state of the page in its URL."""
+        return str(self.evaluate("() => location.hash.slice(1)"))
+
+    def wait_hash(self, pattern: str | re.Pattern[str]) -> None:
+        """Wait until the URL holds this part of the state."""
+        source = pattern.pattern if isinstance(pattern, re.Pattern) else re.escape(pattern)
+        self.wait("(source) => new RegExp(source).test(location.hash)", source)
+
+    def toast(self, text: str) -> None:
+        """Wait for a message at the edge of the page."""
+        self.page.get_by_text(text).first.wait_for()
+
+    def pasted(self) -> str:
+        """Return what the clipboard holds, by pasting it into the search field."""
+        self.press("/", "Control+a", "Control+v")
+        text = str(self.find("#search").input_value())
+        self.press("Control+a", "Delete", "Escape")
+        return text
 
     def screenshot(self, name: str) -> Path:
         """Write a picture to look at; nothing compares it."""
