@@ -34,7 +34,7 @@ class Disk:
 
     def looks(self) -> Looks:
         """Return the looks that tiles need."""
-        return Looks(present=self.is_present, earlier=self.earlier, source=self.source)
+        return Looks(present=self.is_present, earlier=self.earlier, source=self.source, typed=self.typed)
 
     def is_present(self, path: str) -> bool:
         """Return whether a file is where its stored path says."""
@@ -75,6 +75,11 @@ class Disk:
         copy = self.project.state / "inputs" / copy_name(source) if source.copy else None
         path = copy if copy is not None and copy.exists() else found.path
         return shown, self.places.url(path), found.sha256
+
+    def typed(self, path: str) -> str:
+        """Return the path of a source image as the manifest states it: relative to its folder, within the project."""
+        folder = Path(self.batch.manifest).parent
+        return os.path.relpath(path, folder) if Path(path).is_relative_to(self.places.root) else path
 
     def thumbnails(self) -> frozenset[str]:
         """Return the names of the thumbnails that are there, without their suffix."""

@@ -89,7 +89,8 @@ def build(
     """
     places = _places(project, batch, folder)
     disk, sums = Disk(project=project, batch=batch, places=places), Sums()
-    tiles = Tiles(looks=disk.looks())
+    looks = disk.looks()
+    tiles = Tiles(looks=looks)
     pages = JobPages(project=project, reader=reader, batch=batch, selection=selection, scope=scope)
     many = reader.ask(partial(count_tiles, batch_id=batch.id, selection=selection)) > INLINE
     sink = on_details if many else None
@@ -99,7 +100,7 @@ def build(
         for job in page:
             tiles.add(job)
             sums.add(job)
-        (inline or chunks).add([detail(job, disk.is_present) for job in page])
+        (inline or chunks).add([detail(job, looks) for job in page])
     document = _frame(project, batch, places) | sums.document(project, reader, batch, scope)
     document |= _tiles(tiles, reader, disk.thumbnails())
     if inline is not None:
@@ -129,9 +130,9 @@ def changes(project: Project, reader: Reader, batch: Batch, ids: Sequence[int]) 
 
 def details(project: Project, reader: Reader, batch: Batch, ids: Sequence[int]) -> list[Mapping[str, Any]]:
     """Return the details of these jobs."""
-    disk = Disk(project=project, batch=batch, places=_places(project, batch, None))
+    looks = Disk(project=project, batch=batch, places=_places(project, batch, None)).looks()
     pages = JobPages(project=project, reader=reader, batch=batch, only=ids)
-    return [detail(job, disk.is_present) for page in pages for job in page]
+    return [detail(job, looks) for page in pages for job in page]
 
 
 def _places(project: Project, batch: Batch, folder: Path | None) -> Places:

@@ -31,7 +31,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Looks:
-    """Looks at the disk."""
+    """Looks at the disk, and at how it is laid out."""
 
     #: Whether a delivered file is where its stored path says.
     present: Callable[[str], bool] = lambda _path: True
@@ -39,6 +39,8 @@ class Looks:
     earlier: Callable[[FileRow], tuple[str, str | None] | None] = lambda row: (row.path, None)
     #: Path, URL and hash of a source image.
     source: Callable[[Source], tuple[str, str | None, str]] = lambda each: (each.path or each.url or "", None, "")
+    #: The path of a local source image as a manifest states it.
+    typed: Callable[[str], str] = lambda path: path
 
 
 @dataclass(kw_only=True, slots=True)
@@ -116,7 +118,7 @@ class Tiles:
             for name in ("alpha", "c2pa"):
                 if getattr(facts, name):
                     self._lists[name].append(row)
-        self._suspects += [(row, each) for each in job.suspects if each.artifact_id == file.id]
+        self._suspects += [(row, each) for each in job.suspects if each.ordinal == file.ordinal]
 
     def _add_suspects(self) -> None:
         """Add the suspects, once the rows of the pictures are known that they resemble."""
