@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tests.timing import patience
 
@@ -27,6 +29,14 @@ _WATCH = """
 addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
 """
+#: The marks that the browser keeps for a page, by id and number of the picture.
+_MARKS = """(key) => {
+  const words = ({mark, stars, note}) => [mark, stars || "", note && `'${note}'`].filter(Boolean).join(" ");
+  const name = (id) => id.replace(/^(\\d+) (.*)$/, (_, number, key) => number < 2 ? key : `${key}:${number}`);
+  const kept = Object.entries(JSON.parse(localStorage.getItem(key) ?? "{}"));
+  return Object.fromEntries(kept.map(([id, mark]) => [name(id), words(mark)]).filter(([, text]) => text).sort());
+}"""
+_DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
 
 @contextmanager
@@ -100,6 +110,26 @@ class Tab:
         """Wait until the URL holds this part of the state."""
         source = pattern.pattern if isinstance(pattern, re.Pattern) else re.escape(pattern)
         self.wait("(source) => new RegExp(source).test(location.hash)", source)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The data of the page, as it lies in the file."""
+        path = Path(unquote(urlsplit(self.page.url).path))
+        found = _DATA.search(path.read_text(encoding="utf-8"))
+        assert found, "the page has no data"
+        return dict(json.loads(found[1]))
+
+    def marks(self) -> dict[str, str]:
+        """Return the marks that the browser keeps, by id: "pick 4 'a note'"; of a second picture by id:2."""
+        document = self.document
+        return dict(self.evaluate(_MARKS, f"batchgen:{document['database']}:{document['batch']}"))
+
+    def wait_marks(self, marks: dict[str, str]) -> None:
+        """Wait until the browser keeps these marks and no others."""
+        end = time.monotonic() + patience(5)
+        while (found := self.marks()) != marks:
+            assert time.monotonic() < end, f"{found} instead of {marks}"
+            self.page.wait_for_timeout(30)
 
     def toast(self, text: str) -> None:
         """Wait for a message at the edge of the page."""
