@@ -63,6 +63,7 @@ class Tab:
     folder: Path
     problems: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    _data: dict[str, Any] | None = None
     allowed: list[str] = field(default_factory=list)  #: regular expressions of problems that the test provokes
 
     def watch(self) -> None:
@@ -115,9 +116,43 @@ class Tab:
     def document(self) -> dict[str, Any]:
         """The data of the page, as it lies in the file."""
         path = Path(unquote(urlsplit(self.page.url).path))
-        found = _DATA.search(path.read_text(encoding="utf-8"))
-        assert found, "the page has no data"
-        return dict(json.loads(found[1]))
+        if self._data is None:
+            found = _DATA.search(path.read_text(encoding="utf-8"))
+            assert found, "the page has no data"
+            self._data = dict(json.loads(found[1]))
+        return self._data
+
+    def tiles(self) -> list[str]:
+        """Return the tiles in the document, in the order of the grid: ids, and id:2 for a second picture."""
+        rows = self.evaluate("""() => [...document.querySelectorAll(".line:not([hidden]) [data-row]")]
+          .map((tile) => [Number(tile.closest("[aria-rowindex]").ariaRowIndex), tile.ariaColIndex, tile.dataset.row])
+          .sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(([,, row]) => Number(row))""")
+        return [self.name(row) for row in rows]
+
+    def name(self, row: int) -> str:
+        """Return the id of a row, with the number of the picture from the second of its job on."""
+        tiles = self.document["tiles"]
+        return tiles["key"][row] + (f":{tiles['ordinal'][row] + 1}" if tiles["ordinal"][row] > 0 else "")
+
+    def row(self, name: str) -> int:
+        return next(row for row in range(self.document["tiles"]["count"]) if self.name(row) == name)
+
+    def tile(self, name: str) -> Any:
+        return self.find(f'.line:not([hidden]) [data-row="{self.row(name)}"]')
+
+    @property
+    def cursor(self) -> str:
+        """The tile that has the focus of the keyboard."""
+        row = self.evaluate("() => document.querySelector('.line:not([hidden]) [tabindex=\"0\"]')?.dataset.row ?? -1")
+        return self.name(int(row)) if int(row) >= 0 else ""
+
+    def wait_cursor(self, name: str) -> None:
+        """Wait until the cursor is on this tile, in sight."""
+        self.find(f'.line:not([hidden]) [data-row="{self.row(name)}"][tabindex="0"]').wait_for()
+
+    def wait_count(self, text: str) -> None:
+        """Wait until the bar over the grid counts so many pictures."""
+        self.wait("(text) => document.querySelector('.bar .count').textContent === text", text)
 
     def marks(self) -> dict[str, str]:
         """Return the marks that the browser keeps, by id: "pick 4 'a note'"; of a second picture by id:2."""

@@ -104,7 +104,15 @@ def test_details_name_everything(visitor, night_page):
     panel = tab.role("complementary", "Details")
     panel.get_by_text("1 attempt").wait_for()
     text = panel.text_content()
-    for part in ("A night sky above the mug", "photos/mug.jpg", "photos/top.png", "gpt-image-2", "sha256", "mug-night.png", "quality"):
+    for part in (
+        "A night sky above the mug",
+        "photos/mug.jpg",
+        "photos/top.png",
+        "gpt-image-2",
+        "sha256",
+        "mug-night.png",
+        "quality",
+    ):
         assert part in text, part
     assert panel.get_by_role("link", name="sidecar").get_attribute("href").endswith("mug-night.png.json")
     tab.press("i")

@@ -31,7 +31,9 @@ def test_figures_are_filters(tab, figure, state):
 def test_needs_name_cause_money_and_command(tab):
     needs = tab.find("article.need")
     texts = needs.all_text_contents()
-    assert [any(word in text for text in texts) for word in ("Refused", "Empty", "Error", "Unknown", "Insufficient credits")]
+    assert [
+        any(word in text for text in texts) for word in ("Refused", "Empty", "Error", "Unknown", "Insufficient credits")
+    ]
     refused = tab.find("article.need", has_text="Refused")
     assert "wolf-refused" in refused.text_content()
     assert "safety system" in refused.text_content()
