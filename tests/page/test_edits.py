@@ -20,8 +20,8 @@ def pressed(tab):
 
 def visible(tab, layer):
     """Tell whether a layer can be seen at all."""
-    return tab.evaluate("""(name) => { const layer = document.querySelector(`.layer.${name}`);
-      return !!layer && layer.checkVisibility({opacityProperty: true, visibilityProperty: true}); }""", layer)  # fmt: skip
+    look = "checkVisibility({opacityProperty: true, visibilityProperty: true})"
+    return tab.evaluate(f"() => document.querySelector('.layer.{layer}')?.{look} ?? false")
 
 
 def test_modes_by_key_and_by_button(tab):
