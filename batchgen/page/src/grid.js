@@ -26,11 +26,23 @@ export class Grid {
   /** @param {BuiltPage} page */
   constructor(page) {
     this.page = page;
-    this.probe = h("div", { class: "probe", "aria-hidden": "true" },
-      h("div", { class: "group-title", text: "x" }), h("div", { class: "cap" }, h("div", { class: "l1", text: "x" }), h("div", { class: "l2", text: "x" })));
+    this.probe = h(
+      "div",
+      { class: "probe", "aria-hidden": "true" },
+      h("div", { class: "group-title", text: "x" }),
+      h("div", { class: "cap" }, h("div", { class: "l1", text: "x" }), h("div", { class: "l2", text: "x" })),
+    );
     this.lines = h("div", { class: "lines" });
-    this.title = h("div", { class: "group-top", "aria-hidden": "true", hidden: true }, h("div", { class: "group-title" }));
-    this.element = h("div", { class: "grid", id: "grid", role: "grid", "aria-multiselectable": "true", "aria-label": "Pictures" }, this.lines);
+    this.title = h(
+      "div",
+      { class: "group-top", "aria-hidden": "true", hidden: true },
+      h("div", { class: "group-title" }),
+    );
+    this.element = h(
+      "div",
+      { class: "grid", id: "grid", role: "grid", "aria-multiselectable": "true", "aria-label": "Pictures" },
+      this.lines,
+    );
     this.root = h("div", { class: "grid-root" }, this.probe, this.title, this.element);
     this.layout = new GridLayout(0, [], { columns: 1, line: 1, heading: 1 });
     /** @type {Virtualizer<Window, HTMLElement>} */
@@ -69,7 +81,8 @@ export class Grid {
   }
 
   #resized() {
-    if (this.element.clientWidth !== this.#width || this.probe.offsetHeight !== this.#caption + this.#heading) this.arrange(true);
+    if (this.element.clientWidth !== this.#width || this.probe.offsetHeight !== this.#caption + this.#heading)
+      this.arrange(true);
     else if (this.#top() !== this.virtualizer.options.scrollMargin) this.#update();
   }
 
@@ -85,7 +98,9 @@ export class Grid {
     this.#width = this.element.clientWidth;
     this.#heading = /** @type {HTMLElement} */ (this.probe.firstElementChild).offsetHeight;
     this.#caption = this.probe.offsetHeight - this.#heading;
-    const narrow = innerWidth <= NARROW, gap = narrow ? 6 : 10, below = narrow ? 8 : 12;
+    const narrow = innerWidth <= NARROW,
+      gap = narrow ? 6 : 10,
+      below = narrow ? 8 : 12;
     const wanted = narrow ? Math.max(96, view.tile * 0.58) : view.tile;
     const columns = Math.max(1, Math.floor((this.#width + gap) / (wanted + gap)));
     const side = Math.floor((this.#width - gap * (columns - 1)) / columns);
@@ -122,7 +137,7 @@ export class Grid {
     this.element.hidden = !this.layout.lines || !this.page.view.rows.length;
     for (const line of this.#lines.keys()) if (line >= this.layout.lines) this.#release(line);
     for (const [line, { element }] of this.#lines) {
-      if ((this.layout.at(line).heading >= 0) !== element.classList.contains("heading")) this.#release(line);
+      if (this.layout.at(line).heading >= 0 !== element.classList.contains("heading")) this.#release(line);
     }
     for (const entry of this.#lines.values()) this.#fill(entry);
     this.draw();
@@ -130,7 +145,8 @@ export class Grid {
 
   /** Draws the lines in sight, and the line of the cursor, so that the focus is not lost. */
   draw() {
-    const { view } = this.page, lines = new Set(this.virtualizer.getVirtualItems().map(({ index }) => index));
+    const { view } = this.page,
+      lines = new Set(this.virtualizer.getVirtualItems().map(({ index }) => index));
     const position = view.position(view.cursor);
     if (position >= 0) lines.add(this.layout.place(position).line);
     for (const line of this.#lines.keys()) if (!lines.has(line)) this.#release(line);
@@ -173,10 +189,12 @@ export class Grid {
 
   /** @param {LineElement} entry */
   #fill({ element, tiles, line }) {
-    const { heading, start, end } = this.layout.at(line), { rows } = this.page.view;
+    const { heading, start, end } = this.layout.at(line),
+      { rows } = this.page.view;
     element.style.transform = `translateY(${this.layout.offset(line)}px)`;
     setAttribute(element, "aria-rowindex", String(line + 1));
-    if (heading >= 0) return groupTitle(/** @type {HTMLElement} */ (element.firstElementChild), this.layout.groups[heading]);
+    if (heading >= 0)
+      return groupTitle(/** @type {HTMLElement} */ (element.firstElementChild), this.layout.groups[heading]);
     while (tiles.length > end - start) /** @type {Tile} */ (tiles.pop()).element.remove();
     for (let index = 0; index < end - start; index++) {
       if (!tiles[index]) {
@@ -193,7 +211,9 @@ export class Grid {
     const inside = this.#overlay() - this.element.getBoundingClientRect().top;
     this.title.hidden = !this.layout.headings || inside <= 0 || !this.layout.lines;
     if (this.title.hidden) return;
-    const item = this.virtualizer.getVirtualItems().find(({ end }) => end - this.virtualizer.options.scrollMargin > inside);
+    const item = this.virtualizer
+      .getVirtualItems()
+      .find(({ end }) => end - this.virtualizer.options.scrollMargin > inside);
     const group = this.layout.groups[this.layout.groupOf(item?.index ?? 0)];
     groupTitle(/** @type {HTMLElement} */ (this.title.firstElementChild), group);
   }
@@ -211,8 +231,10 @@ export class Grid {
     const { line } = this.layout.place(position);
     const bar = this.root.parentElement?.querySelector(".bar");
     const over = Number.parseFloat(bar ? getComputedStyle(bar).top : "0") + (bar?.clientHeight ?? 0);
-    const top = this.#top() + this.layout.offset(line), title = this.layout.headings * this.#heading;
-    const highest = top + this.layout.lineHeight - innerHeight + 8, lowest = top - over - title - 4;
+    const top = this.#top() + this.layout.offset(line),
+      title = this.layout.headings * this.#heading;
+    const highest = top + this.layout.lineHeight - innerHeight + 8,
+      lowest = top - over - title - 4;
     if (scrollY > lowest) scrollTo(0, Math.max(0, lowest));
     else if (scrollY < highest) scrollTo(0, highest);
     this.draw();

@@ -10,8 +10,14 @@ import { openSendBack } from "./send_back.js";
 const LONG_PRESS = 420; // ms
 /** @type {Record<string, [number, number]>} */
 const DIRECTIONS = {
-  ArrowLeft: [-1, 0], h: [-1, 0], ArrowRight: [1, 0], l: [1, 0],
-  ArrowUp: [0, -1], k: [0, -1], ArrowDown: [0, 1], j: [0, 1],
+  ArrowLeft: [-1, 0],
+  h: [-1, 0],
+  ArrowRight: [1, 0],
+  l: [1, 0],
+  ArrowUp: [0, -1],
+  k: [0, -1],
+  ArrowDown: [0, 1],
+  j: [0, 1],
 };
 
 /** @param {BuiltPage} page @param {Grid} grid */
@@ -29,7 +35,8 @@ export function connectGrid(page, grid) {
 
 /** @param {BuiltPage} page @param {KeyboardEvent} event */
 function everywhere(page, event) {
-  const key = keyName(event), control = event.ctrlKey || event.metaKey;
+  const key = keyName(event),
+    control = event.ctrlKey || event.metaKey;
   if (control && key === "z" && !event.shiftKey) page.marks.undo();
   else if (control || event.altKey) return false;
   else if (key === "?") openHelp(page);
@@ -49,7 +56,8 @@ function everywhere(page, event) {
 /** @param {BuiltPage} page @param {Grid} grid @param {KeyboardEvent} event */
 function move({ view }, grid, event) {
   if (event.ctrlKey || event.metaKey || event.altKey) return false;
-  const direction = DIRECTIONS[keyName(event)], last = view.rows.length - 1;
+  const direction = DIRECTIONS[keyName(event)],
+    last = view.rows.length - 1;
   if (last < 0 || (!direction && event.key !== "Home" && event.key !== "End")) return false;
   const from = view.position(view.cursor);
   let to = event.key === "End" ? last : 0;
@@ -61,7 +69,9 @@ function move({ view }, grid, event) {
 
 /** @param {BuiltPage} page @param {Grid} grid @param {KeyboardEvent} event */
 function act(page, grid, event) {
-  const { view } = page, key = keyName(event), control = event.ctrlKey || event.metaKey;
+  const { view } = page,
+    key = keyName(event),
+    control = event.ctrlKey || event.metaKey;
   if (control && key === "a") {
     view.select(view.rows);
     return true;
@@ -77,7 +87,7 @@ function act(page, grid, event) {
   else if (key === "Enter" || key === "e") view.open(view.cursor);
   else if (key === " ") flicker(page, grid, true);
   else if (key === "c") compare(page);
-  else if (key === "n") note(page);
+  else if (key === "n") view.open(view.cursor, "note");
   else return mark(page, grid, key, event.shiftKey);
   return true;
 }
@@ -87,7 +97,8 @@ function mark({ view }, grid, key, stay) {
   if (key === "p") view.mark({ mark: "pick" }, "Picked", stay);
   else if (key === "x") view.mark({ mark: "reject" }, "Rejected", stay);
   else if (key === "u") view.mark({ mark: null, stars: 0 }, "Cleared", true);
-  else if (/^[0-5]$/.test(key)) view.mark({ stars: Number(key) }, key === "0" ? "No stars for" : `${"★".repeat(Number(key))} for`, true);
+  else if (/^[0-5]$/.test(key))
+    view.mark({ stars: Number(key) }, key === "0" ? "No stars for" : `${"★".repeat(Number(key))} for`, true);
   else return false;
   grid.showCursor();
   return true;
@@ -97,16 +108,11 @@ function mark({ view }, grid, key, stay) {
 export function compare({ view, document, toast }) {
   const pictures = (/** @type {number[]} */ rows) => rows.filter((row) => document.tiles.ordinal[row] >= 0);
   let rows = pictures(view.targets());
-  if (rows.length === 1) rows = pictures([rows[0], view.rows[view.position(rows[0]) + 1] ?? view.rows[view.position(rows[0]) - 1] ?? -1]);
+  if (rows.length === 1)
+    rows = pictures([rows[0], view.rows[view.position(rows[0]) + 1] ?? view.rows[view.position(rows[0]) - 1] ?? -1]);
   if (rows.length < 2) return toast("Comparing takes two pictures: select two to four");
   if (rows.length > 4) toast(`Compares the first four of ${rows.length} pictures`);
   view.compare(rows);
-}
-
-/** Opens the picture with its note field. @param {BuiltPage} page */
-function note({ view }) {
-  view.open(view.cursor);
-  view.on("open", () => undefined);
 }
 
 /** @param {BuiltPage} page @param {Grid} grid @param {boolean} on */
@@ -117,7 +123,9 @@ function flicker({ view }, grid, on) {
 
 /** @param {BuiltPage} page @param {Grid} grid */
 function connectPointer({ view }, grid) {
-  let timer = 0, touch = false, held = false;
+  let timer = 0,
+    touch = false,
+    held = false;
   const rowOf = (/** @type {Event} */ event) => {
     const tile = event.target instanceof Element ? event.target.closest(".tile") : null;
     return tile instanceof HTMLElement ? Number(tile.dataset.row) : -1;
@@ -132,9 +140,12 @@ function connectPointer({ view }, grid) {
       view.toggle(row);
     }, LONG_PRESS);
   });
-  for (const name of ["pointerup", "pointercancel", "pointerleave"]) grid.element.addEventListener(name, () => clearTimeout(timer));
+  for (const name of ["pointerup", "pointercancel", "pointerleave"])
+    grid.element.addEventListener(name, () => clearTimeout(timer));
   addEventListener("scroll", () => clearTimeout(timer), { passive: true });
-  grid.element.addEventListener("contextmenu", (event) => { if (touch) event.preventDefault(); });
+  grid.element.addEventListener("contextmenu", (event) => {
+    if (touch) event.preventDefault();
+  });
   grid.element.addEventListener("click", (event) => {
     const row = rowOf(event);
     if (row < 0 || held) return;
@@ -144,5 +155,7 @@ function connectPointer({ view }, grid) {
     else if (touch || onOpen) view.open(row);
     else view.move(row);
   });
-  grid.element.addEventListener("dblclick", (event) => { if (rowOf(event) >= 0 && !touch) view.open(rowOf(event)); });
+  grid.element.addEventListener("dblclick", (event) => {
+    if (rowOf(event) >= 0 && !touch) view.open(rowOf(event));
+  });
 }

@@ -25,9 +25,11 @@ export class GridLayout {
     return this.firsts[this.groups.length];
   }
 
-  /** The last group whose first value is not above the given one. @param {(group: number) => number} first @param {number} value */
+  /** The last group whose first value is not above the given one.
+   * @param {(group: number) => number} first @param {number} value */
   #search(first, value) {
-    let low = 0, high = this.groups.length - 1;
+    let low = 0,
+      high = this.groups.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
       if (first(middle) <= value) low = middle;
@@ -43,7 +45,9 @@ export class GridLayout {
 
   /** @param {number} line @returns {Line} */
   at(line) {
-    const number = this.groupOf(line), group = this.groups[number], inside = line - this.firsts[number] - this.headings;
+    const number = this.groupOf(line),
+      group = this.groups[number],
+      inside = line - this.firsts[number] - this.headings;
     if (inside < 0) return { heading: number, start: group.start, end: group.start };
     const start = group.start + inside * this.columns;
     return { heading: -1, start, end: Math.min(start + this.columns, group.start + group.count) };
@@ -57,7 +61,8 @@ export class GridLayout {
   /** Distance of a line from the top of the grid. @param {number} line */
   offset(line) {
     if (!this.headings) return line * this.lineHeight;
-    const group = this.groupOf(line), headings = group + (line > this.firsts[group] ? 1 : 0);
+    const group = this.groupOf(line),
+      headings = group + (line > this.firsts[group] ? 1 : 0);
     return headings * this.headingHeight + (line - headings) * this.lineHeight;
   }
 
@@ -69,7 +74,8 @@ export class GridLayout {
     return { line, column: inside % this.columns };
   }
 
-  /** The tile above or below: in the same column, or the last of a shorter line. @param {number} position @param {number} by */
+  /** The tile above or below: in the same column, or the last of a shorter line.
+   * @param {number} position @param {number} by */
   vertical(position, by) {
     const { line, column } = this.place(position);
     let next = line + by;

@@ -286,7 +286,8 @@ export interface View {
   sort: string;
   group: string;
   targets(): number[]; // the selection, or the cursor
-  open(row: number): void;
+  open(row: number, part?: "picture" | "note"): void;
+  part: "picture" | "note"; // that gets the focus in full view
   close(): void;
   compare(rows: number[]): void;
   step(by: number): number; // the row `by` places after the full view's or the cursor's; -1 at the end
