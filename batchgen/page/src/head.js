@@ -2,6 +2,7 @@
 
 import { h, svg } from "./dom.js";
 import { money, number } from "./format.js";
+import { icon } from "./icons.js";
 import { moneyLine, pace, sentences, spent, title } from "./head_words.js";
 
 /** @typedef {import("./types").Page} Page */
@@ -29,12 +30,18 @@ export function headSection(page) {
         : []),
       h("h1", { id: "over-title", text: title(head) }),
       h("p", { class: "lede text", text: sentences(page.document) }),
-      h("div", { class: "figures" }, jobsBlock(page, head), moneyBlock(head)),
+      head.images ? h("button", { class: "btn look", type: "button", onclick: () => look(page) }, "Look at the pictures", icon("down")) : null,
+      h("div", { class: "figures" }, jobsBlock(page, head), moneyBlock(page)),
     );
     document.title = `${title(head)} · ${batch}${sandbox ? " (sandbox)" : ""}`;
   };
   draw();
   return { element, draw };
+}
+
+/** Shows the pictures with the keys on the first one. @param {Page} page */
+function look(page) {
+  page.view.jump();
 }
 
 /** @param {Page} page @param {Head} head */
@@ -71,9 +78,9 @@ function figure(page, state, word, value) {
     : h("div", { class: "figure none" }, parts);
 }
 
-/** @param {Head} head */
-function moneyBlock(head) {
-  const { figure: amount, rest } = spent(head),
+/** @param {Page} page */
+function moneyBlock({ document: { head }, document: page }) {
+  const { figure: amount, rest } = spent(page),
     [only, ...others] = head.budgets;
   const one = only && !others.length;
   return h(
