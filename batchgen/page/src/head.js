@@ -30,7 +30,7 @@ export function headSection(page) {
         : []),
       h("h1", { id: "over-title", text: title(head) }),
       h("p", { class: "lede text", text: sentences(page.document) }),
-      head.images ? h("button", { class: "btn look", type: "button", onclick: () => look(page) }, "Look at the pictures", icon("down")) : null,
+      ...(head.images ? [lookButton(page)] : []),
       h("div", { class: "figures" }, jobsBlock(page, head), moneyBlock(page)),
     );
     document.title = `${title(head)} · ${batch}${sandbox ? " (sandbox)" : ""}`;
@@ -39,9 +39,14 @@ export function headSection(page) {
   return { element, draw };
 }
 
-/** Shows the pictures with the keys on the first one. @param {Page} page */
-function look(page) {
-  page.view.jump();
+/** @param {Page} page */
+function lookButton(page) {
+  return h(
+    "button",
+    { class: "btn look", type: "button", onclick: () => page.view.jump() },
+    "Look at the pictures",
+    icon("down"),
+  );
 }
 
 /** @param {Page} page @param {Head} head */

@@ -2,6 +2,7 @@
 
 import { readDocument } from "./data.js";
 import { h } from "./dom.js";
+import { mountFull } from "./full.js";
 import { connectKeys } from "./keys.js";
 import { overview } from "./overview.js";
 import { createPage } from "./page.js";
@@ -21,6 +22,7 @@ function start() {
   );
   connectUrl(page.view);
   connectKeys();
+  mountFull(page);
 }
 
 /** The URL's hash holds the state of the page, so the link moves the focus itself. @param {Event} event */
