@@ -71,6 +71,7 @@ function row(page, need) {
       "div",
       { class: "why" },
       h("p", { text: need.meaning }),
+      need.todo && h("p", { text: need.todo }),
       need.example && h("p", { class: "example" }, "“", h("span", { class: "text", text: need.example }), "”"),
       ids(page, need),
     ),
