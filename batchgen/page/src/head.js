@@ -1,9 +1,9 @@
 /** Head of the overview: one sentence, the states of the jobs as figures and a bar, money and budgets. */
 
 import { h, svg } from "./dom.js";
-import { money, number } from "./format.js";
+import { number } from "./format.js";
 import { icon } from "./icons.js";
-import { moneyLine, pace, sentences, spent, title } from "./head_words.js";
+import { amount, moneyLine, pace, sentences, spent, title } from "./head_words.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./types").Head} Head */
@@ -85,7 +85,7 @@ function figure(page, state, word, value) {
 
 /** @param {Page} page */
 function moneyBlock({ document: { head }, document: page }) {
-  const { figure: amount, rest } = spent(page),
+  const { figure: total, rest } = spent(page),
     [only, ...others] = head.budgets;
   const one = only && !others.length;
   return h(
@@ -98,14 +98,14 @@ function moneyBlock({ document: { head }, document: page }) {
       h(
         "span",
         { class: "spent" },
-        h("span", { class: "value", text: amount }),
+        h("span", { class: "value", text: total }),
         rest ? h("span", { class: "faint text", text: ` ${rest}` }) : null,
       ),
-      one ? h("span", { class: "of faint", text: `of ${money(only.usd)} budget` }) : null,
+      one ? h("span", { class: "of faint", text: `of ${amount(only, only.usd)} budget` }) : null,
     ),
     one
       ? budgetMeter(head, only)
-      : others.map.length && only
+      : only
         ? h(
             "ul",
             { class: "budgets" },
@@ -126,7 +126,7 @@ function budgetRow(head, budget) {
     budgetMeter(head, budget),
     h("span", {
       class: "value",
-      text: `${money(budget.spent_usd)} of ${money(budget.usd)}${reached ? ", reached" : ""}`,
+      text: `${amount(budget, budget.spent_usd)} of ${amount(budget, budget.usd)}${reached ? ", reached" : ""}`,
     }),
   );
 }
@@ -135,13 +135,13 @@ function budgetRow(head, budget) {
 function budgetMeter(head, budget) {
   const whole = Math.max(1e-9, Number(budget.usd)),
     used = Number(budget.spent_usd) / whole;
-  const risk = head.budgets.length === 1 ? Number(head.at_risk_usd) / whole : 0;
+  const risk = head.budgets.length === 1 && budget.unit === "USD" ? Number(head.at_risk_usd) / whole : 0;
   return meter(
     [
       { kind: used >= 1 ? "over" : "used", share: Math.min(1, used) },
       { kind: "unknown", share: Math.min(risk, Math.max(0, 1 - used)) },
     ],
-    `${money(budget.spent_usd)} of ${money(budget.usd)} spent`,
+    `${amount(budget, budget.spent_usd)} of ${amount(budget, budget.usd)} spent`,
   );
 }
 

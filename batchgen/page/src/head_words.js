@@ -10,7 +10,7 @@ const JOBS_FAILED = 3; // exit code of a run to the end; the figures show what f
 const SHORT = 120; // seconds of a run that has no pace and no from and to
 
 /** "142 of 154 done, 7 failed". @param {Head} head */
-export function title({ jobs, run }) {
+export function title({ jobs, in_progress }) {
   if (!jobs.total) return "No jobs yet";
   const rest = [
     jobs.failed && `${number(jobs.failed)} failed`,
@@ -25,13 +25,8 @@ export function title({ jobs, run }) {
       ? jobs.total === 1
         ? "The job is done"
         : `All ${number(jobs.total)} done`
-      : `${number(jobs.done)} of ${number(jobs.total)} done${running(run) ? " so far" : ""}`;
+      : `${number(jobs.done)} of ${number(jobs.total)} done${in_progress ? " so far" : ""}`;
   return rest ? `${done}, ${rest}` : done;
-}
-
-/** @param {Head["run"]} run */
-function running(run) {
-  return run !== null && run.ended_at === null;
 }
 
 /** When it ran, for how long, and what waits. @param {PageDocument} page */
@@ -49,8 +44,10 @@ function stop(sentence) {
 function ran({ head, night, zone }) {
   if (!head.run) return head.jobs.total ? "It has not run yet" : "";
   const from = unix(head.run.of > 1 ? night.from : head.run.started_at),
+    start = unix(head.run.started_at),
     end = head.run.ended_at;
-  if (end === null) return `In progress since ${moment(unix(head.run.started_at), Date.now() / 1000, zone)}`;
+  if (head.in_progress) return `In progress since ${moment(start, Date.now() / 1000, zone)}`;
+  if (end === null) return `Ran from ${moment(start, Date.now() / 1000, zone)} until it was interrupted`;
   const to = unix(end),
     runs = head.run.of > 1 ? `${count(head.run.of, "run")} from ` : "Ran from ";
   if (head.run.of === 1 && to - from < SHORT) return `Ran at ${moment(from, to, zone)} for ${duration(head.seconds)}`;
@@ -119,11 +116,15 @@ export function unpriced(bars) {
 /** "$2.41 left · $0.0336 at risk · $0.0178 lost to failures". @param {Head} head */
 export function moneyLine(head) {
   const [only, ...others] = head.budgets;
-  const left = only && !others.length ? Number(only.usd) - Number(only.spent_usd) - Number(head.at_risk_usd) : null;
+  const left =
+    only?.unit === "USD" && !others.length
+      ? Number(only.usd) - Number(only.spent_usd) - Number(head.at_risk_usd)
+      : null;
   return [
     left !== null && (left > 0 ? `${money(left)} left` : "budget reached"),
     Number(head.at_risk_usd) > 0 && `${money(head.at_risk_usd)} at risk`,
     Number(head.lost_usd) > 0 && `${money(head.lost_usd)} paid for failures`,
+    head.unpriced > 0 && head.usd !== null && `${count(head.unpriced, "attempt")} without a price`,
   ]
     .filter(Boolean)
     .join(" · ");
@@ -132,4 +133,9 @@ export function moneyLine(head) {
 /** @param {string} iso */
 function unix(iso) {
   return Date.parse(iso) / 1000;
+}
+
+/** An amount of a budget in its unit. @param {Head["budgets"][number]} budget @param {string} value */
+export function amount(budget, value) {
+  return budget.unit === "credits" ? `${number(Number(value))} credits` : money(value);
 }
