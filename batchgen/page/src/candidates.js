@@ -1,5 +1,6 @@
 /** Pictures that the chosen one may be compared with: of the same prompt, of the same source, alike, or next to it. */
 
+import { segment } from "./buttons.js";
 import { h } from "./dom.js";
 import { pictureOf } from "./edits.js";
 
@@ -9,18 +10,25 @@ import { pictureOf } from "./edits.js";
 /** Candidates of each sort that are offered. */
 const OFFERED = 24;
 /** @type {[Kin, string][]} */
-const SORTS = [["alike", "Alike"], ["prompt", "Same prompt"], ["source", "Same source"], ["next", "Neighbours"]];
+const SORTS = [
+  ["alike", "Alike"],
+  ["prompt", "Same prompt"],
+  ["source", "Same source"],
+  ["next", "Neighbours"],
+];
 
 /** Rows of pictures that are akin to one; the picture itself is not among them.
  * @param {Page} page @param {number} row @param {Kin} kin @returns {number[]} */
 export function akin(page, row, kin) {
   const { tiles } = page.document;
-  if (kin === "alike") return (tiles.suspects[row] ?? []).map(([, other]) => other).filter((other) => pictured(page, other));
+  if (kin === "alike")
+    return (tiles.suspects[row] ?? []).map(([, other]) => other).filter((other) => pictured(page, other));
   if (kin === "next") return neighbours(page, row);
   const sources = new Set(tiles.sources[row] ?? []);
-  const matches = kin === "prompt"
-    ? (/** @type {number} */ other) => tiles.prompt[other] === tiles.prompt[row]
-    : (/** @type {number} */ other) => (tiles.sources[other] ?? []).some((source) => sources.has(source));
+  const matches =
+    kin === "prompt"
+      ? (/** @type {number} */ other) => tiles.prompt[other] === tiles.prompt[row]
+      : (/** @type {number} */ other) => (tiles.sources[other] ?? []).some((source) => sources.has(source));
   if (kin === "source" && !sources.size) return [];
   const rows = [];
   for (let other = 0; other < tiles.count && rows.length < OFFERED; other++) {
@@ -36,7 +44,10 @@ const pictured = (page, row) => row >= 0 && pictureOf(page, row) !== null;
 function neighbours(page, row) {
   const { rows } = page.view;
   const position = Math.max(0, page.view.position(row));
-  const around = [...rows.subarray(position, position + OFFERED), ...rows.subarray(Math.max(0, position - OFFERED), position).toReversed()];
+  const around = [
+    ...rows.subarray(position, position + OFFERED),
+    ...rows.subarray(Math.max(0, position - OFFERED), position).toReversed(),
+  ];
   return around.filter((other) => other !== row && pictured(page, other)).slice(0, OFFERED);
 }
 
@@ -67,16 +78,24 @@ export class Candidates {
   show(row, compared) {
     this.#row = row;
     this.#compared = compared;
-    const offers = SORTS.map(([kin, text]) => ({ kin, text, rows: akin(this.page, row, kin) })).filter((offer) => offer.rows.length);
-    const offer = offers.find(({ kin }) => kin === this.#chosen) ?? offers[0];
+    const offers = SORTS.map((sort) => ({ sort, rows: akin(this.page, row, sort[0]) })).filter(
+      ({ rows }) => rows.length,
+    );
+    const offer = offers.find(({ sort }) => sort[0] === this.#chosen) ?? offers[0];
     this.element.hidden = !offer;
     if (!offer) return;
+    const choose = (/** @type {Kin} */ kin) => {
+      this.#chosen = kin;
+      this.show(this.#row, this.#compared);
+    };
+    const sorts = offers.map(({ sort }) => sort);
     this.element.replaceChildren(
-      h("div", { class: "seg small", role: "group", "aria-label": "Compare with" }, offers.map(({ kin, text }) => h("button", {
-        type: "button", text, "aria-pressed": String(kin === offer.kin),
-        onclick: () => { this.#chosen = kin; this.show(this.#row, this.#compared); },
-      }))),
-      h("div", { class: "candidate-strip" }, offer.rows.map((other) => this.#button(other, compared.includes(other)))),
+      segment("Compare with", sorts, offer.sort[0], choose),
+      h(
+        "div",
+        { class: "candidate-strip" },
+        offer.rows.map((other) => this.#button(other, compared.includes(other))),
+      ),
     );
   }
 
@@ -88,9 +107,16 @@ export class Candidates {
   /** @param {number} row @param {boolean} inside */
   #button(row, inside) {
     const key = this.page.document.tiles.key[row];
-    return h("button", {
-      type: "button", title: key, "aria-label": inside ? `${key}, in the comparison` : `Compare with ${key}`,
-      "aria-pressed": String(inside), onclick: () => this.toggle(row),
-    }, h("img", { src: this.page.thumb(row), alt: "", loading: "lazy", draggable: "false" }));
+    return h(
+      "button",
+      {
+        type: "button",
+        title: key,
+        "aria-label": inside ? `${key}, in the comparison` : `Compare with ${key}`,
+        "aria-pressed": String(inside),
+        onclick: () => this.toggle(row),
+      },
+      h("img", { src: this.page.thumb(row), alt: "", loading: "lazy", draggable: "false" }),
+    );
   }
 }

@@ -1,11 +1,11 @@
 /** Comparison of two to four pictures: zoom and pan are shared, marks are set in each pane. */
 
+import { iconButton, textButton } from "./buttons.js";
 import { Candidates } from "./candidates.js";
 import { ComparePane } from "./compare_pane.js";
 import { compareKeys } from "./compare_keys.js";
 import { h, setAttribute, setText } from "./dom.js";
 import { pictureOf } from "./edits.js";
-import { icon } from "./icons.js";
 import { addKeys } from "./keys.js";
 import { changeTitle, markWords } from "./marker.js";
 import { cover } from "./modal.js";
@@ -33,42 +33,40 @@ export class Comparison {
   constructor(page) {
     this.page = page;
     this.candidates = new Candidates(page, (row) => this.toggle(row));
-    this.percent = h("button", {
-      class: "btn quiet percent",
-      type: "button",
-      title: "Fit or 100 % (Z)",
-      onclick: () => this.toggleZoom(),
-    });
-    this.differs = h("button", {
-      class: "btn quiet",
-      type: "button",
-      text: "Difference",
-      title: "Difference from the chosen picture: black where they are equal (D)",
-      onclick: () => this.toggleDifference(),
-    });
-    const back = h(
-      "button",
-      { class: "btn quiet icon", type: "button", title: "Back (Esc)", "aria-label": "Back", onclick: () => page.view.close() },
-      icon("left"),
-    );
+    this.percent = textButton("", "Fit or 100 % (Z)", () => this.toggleZoom(), { classes: "percent" });
+    const title = "Difference from the chosen picture: black where they are equal (D)";
+    this.differs = textButton("Difference", title, () => this.toggleDifference());
+    const keep = { class: "btn keep", type: "button", title: "Pick the chosen one, reject the others (K)" };
     const hint = (/** @type {string} */ keys, /** @type {string} */ text) =>
-      h("span", {}, keys.split(" ").map((key) => h("kbd", { text: key })), text);
+      h(
+        "span",
+        {},
+        keys.split(" ").map((key) => h("kbd", { text: key })),
+        text,
+      );
+    const hints = [hint("← →", "choose"), hint("Space", "flicker"), hint("K", "keep this, reject the others")];
+    const head = h(
+      "header",
+      { class: "full-head" },
+      h(
+        "div",
+        { class: "who" },
+        iconButton("left", "Back (Esc)", () => page.view.close()),
+        this.#title,
+      ),
+      h("div", { class: "hints" }, hints),
+      h(
+        "div",
+        { class: "tools" },
+        this.differs,
+        this.percent,
+        h("button", { ...keep, onclick: () => this.keep() }, "Keep this one"),
+      ),
+    );
     this.element = h(
       "div",
       { class: "compare", role: "dialog", "aria-modal": "true", "aria-labelledby": "compare-title", hidden: true },
-      h(
-        "header",
-        { class: "full-head" },
-        h("div", { class: "who" }, back, this.#title),
-        h("div", { class: "hints" }, hint("← →", "choose"), hint("Space", "flicker"), hint("K", "keep this, reject the others")),
-        h(
-          "div",
-          { class: "tools" },
-          this.differs,
-          this.percent,
-          h("button", { class: "btn keep", type: "button", title: "Pick the chosen one, reject the others (K)", onclick: () => this.keep() }, "Keep this one"),
-        ),
-      ),
+      head,
       this.#place,
       this.candidates.element,
       this.#live,
@@ -111,7 +109,8 @@ export class Comparison {
     this.announce();
   }
 
-  /** Mark the chosen picture; pick and reject go on to the next pane. @param {MarkChange} change @param {boolean} [stay] */
+  /** Mark the chosen picture; pick and reject go on to the next pane.
+   * @param {MarkChange} change @param {boolean} [stay] */
   mark(change, stay = false) {
     this.page.marks.change([this.pane.row], change, changeTitle(change));
     const last = this.at === this.panes.length - 1;
@@ -122,7 +121,9 @@ export class Comparison {
   /** Pick the chosen picture and reject the others, in one step of undo. */
   keep() {
     const kept = this.pane.row;
-    this.page.marks.keep(kept, this.rows.filter((row) => row !== kept));
+    /** @type {Map<number, MarkChange>} */
+    const changes = new Map(this.rows.map((row) => [row, { mark: row === kept ? "pick" : "reject" }]));
+    this.page.marks.changeEach(changes, "Kept", `${this.pane.picture.title}, rejected ${changes.size - 1}`);
     this.announce();
   }
 
@@ -182,7 +183,9 @@ export class Comparison {
   #arrange(rows) {
     const chosen = this.pane?.row;
     const old = new Map(this.panes.map((pane) => [pane.row, pane]));
-    this.panes = rows.map((row) => old.get(row) ?? new ComparePane(this.page, row, this.#originals, this.zoom, this.#hooks()));
+    this.panes = rows.map(
+      (row) => old.get(row) ?? new ComparePane(this.page, row, this.#originals, this.zoom, this.#hooks()),
+    );
     for (const [row, pane] of old) if (!rows.includes(row)) pane.drop();
     this.#place.className = `compare-panes n${rows.length}`;
     this.#place.replaceChildren(...this.panes.map((pane) => pane.element));
@@ -214,7 +217,7 @@ export class Comparison {
   #percent() {
     const { pane } = this;
     if (!pane) return;
-    setText(this.percent, `${this.zoom.percent(pane.stage)} %`);
+    setText(/** @type {Element} */ (this.percent.lastElementChild), `${this.zoom.percent(pane.stage)} %`);
     setAttribute(this.percent, "aria-label", this.zoom.fitted ? "Fitted; show at 100 %" : "Fit into the panes");
   }
 

@@ -20,19 +20,37 @@ export function compareKeys(comparison) {
   const up = () => comparison.choose(comparison.at - (comparison.panes.length === 4 ? 2 : 1));
   /** @type {Record<string, (event: KeyboardEvent) => void>} */
   const keys = {
-    Escape: () => view.close(), g: () => view.close(), c: () => view.close(),
-    Enter: () => view.open(comparison.pane.row), e: () => view.open(comparison.pane.row),
-    ArrowLeft: go(-1), ArrowRight: go(1), h: go(-1), l: go(1), ArrowUp: up, ArrowDown: down, j: down,
-    k: () => comparison.keep(), d: () => comparison.toggleDifference(),
+    Escape: () => view.close(),
+    g: () => view.close(),
+    c: () => view.close(),
+    Enter: () => view.open(comparison.pane.row),
+    e: () => view.open(comparison.pane.row),
+    ArrowLeft: go(-1),
+    ArrowRight: go(1),
+    h: go(-1),
+    l: go(1),
+    ArrowUp: up,
+    ArrowDown: down,
+    j: down,
+    k: () => comparison.keep(),
+    d: () => comparison.toggleDifference(),
     p: (event) => comparison.mark({ mark: "pick" }, event.shiftKey),
     x: (event) => comparison.mark({ mark: "reject" }, event.shiftKey),
     u: () => comparison.mark({ mark: null, stars: 0 }),
-    z: () => comparison.toggleZoom(), "+": () => comparison.step(1), "=": () => comparison.step(1), "-": () => comparison.step(-1),
-    Backspace: () => comparison.toggle(comparison.pane.row), Delete: () => comparison.toggle(comparison.pane.row),
-    " ": (event) => { if (!event.repeat) comparison.flicker(true); },
+    z: () => comparison.toggleZoom(),
+    "+": () => comparison.step(1),
+    "=": () => comparison.step(1),
+    "-": () => comparison.step(-1),
+    Backspace: () => comparison.toggle(comparison.pane.row),
+    Delete: () => comparison.toggle(comparison.pane.row),
+    " ": (event) => {
+      if (!event.repeat) comparison.flicker(true);
+    },
   };
   for (let stars = 0; stars <= 5; stars++) keys[stars] = () => comparison.mark({ stars });
-  addEventListener("blur", () => { if (comparison.panes.length) comparison.flicker(false); });
+  addEventListener("blur", () => {
+    if (comparison.panes.length) comparison.flicker(false);
+  });
   return {
     active: () => comparison.panes.length > 0,
     down(event) {

@@ -1,9 +1,9 @@
 /** One picture of a comparison, with its name and its marks. */
 
+import { iconButton } from "./buttons.js";
 import { h } from "./dom.js";
 import { pictureOf } from "./edits.js";
 import { money } from "./format.js";
-import { icon } from "./icons.js";
 import { Layer } from "./layer.js";
 import { Marker } from "./marker.js";
 import { Stage } from "./stage.js";
@@ -48,13 +48,15 @@ export class ComparePane {
       h(
         "footer",
         { class: "pane-foot" },
-        h("p", { class: "name", title: page.prompt(row) }, h("b", { text: name }), " ", h("span", { class: "faint", text: facts.filter(Boolean).join(" · ") })),
-        this.marker.element,
         h(
-          "button",
-          { class: "btn quiet icon remove", type: "button", title: "Take out of the comparison", "aria-label": `Take ${name} out of the comparison`, onclick: () => hooks.remove(this) },
-          icon("minus"),
+          "p",
+          { class: "name", title: page.prompt(row) },
+          h("b", { text: name }),
+          " ",
+          h("span", { class: "faint", text: facts.filter(Boolean).join(" · ") }),
         ),
+        this.marker.element,
+        iconButton("minus", `Take ${name} out of the comparison`, () => hooks.remove(this), "remove"),
       ),
     );
     this.stage.show({ picture: this.picture }, this.picture);
@@ -73,7 +75,8 @@ export class ComparePane {
     this.element.dataset.mark = mark?.mark ?? "";
   }
 
-  /** Lay another picture over this one, or take it away. @param {Picture | null} picture @param {"flicker" | "difference"} [how] */
+  /** Lay another picture over this one, or take it away.
+   * @param {Picture | null} picture @param {"flicker" | "difference"} [how] */
   overlay(picture, how = "flicker") {
     this.#over?.drop();
     this.#over = null;
