@@ -9,6 +9,7 @@ export interface PageDocument {
   database: string; // its id: marks are kept under it
   sandbox: boolean;
   batch: string;
+  about: string; // which part of the batch: "run …", "since …", "--tag autumn"; "": all of it
   manifest: string; // as a user types it from the working folder
   zone: number; // minutes east of UTC of the machine that wrote the report
   root: string; // URL of the working folder's files relative to the page: "../../"
@@ -69,11 +70,13 @@ export interface Head {
   images: number;
   attempts: number;
   usd: string | null; // decimal; null: no price known
+  unpriced: number; // calls that were charged an unknown amount
   credits: Record<string, string>; // by provider
   at_risk_usd: string;
   lost_usd: string; // paid for attempts that failed
-  budgets: { name: string; usd: string; spent_usd: string }[];
+  budgets: { name: string; usd: string; spent_usd: string; unit: "USD" | "credits" }[];
   seconds: number; // that runs were in progress
+  in_progress: boolean; // a run is in progress
   images_per_hour: number | null;
   usd_per_image: string | null;
   waits: string[]; // why jobs wait, one sentence each: "4 jobs wait: gptimageapi is out of money"
@@ -96,7 +99,8 @@ export interface Night {
 export interface CostBar {
   name: string;
   usd: number | null;
-  credits: string | null;
+  credits: string | null; // null also where several providers took credits: each has a currency of its own
+  credits_by_provider: Record<string, string>;
   images: number;
   attempts: number;
 }
@@ -106,13 +110,14 @@ export interface Need {
   cause: string; // its word: refused
   title: string; // "Refused"
   count: number;
-  meaning: string; // what it means, and what to do
+  meaning: string; // what happened
+  todo: string; // what to do about it; "": nothing is known
   example: string; // the provider's own words
   usd: string | null;
   at_risk_usd: string | null; // money lost, or at risk
   ids: string[]; // at most 200
   command: string; // to copy
-  prompts: { id: string; prompt: string }[]; // of refused jobs, to edit as CSV; empty otherwise
+  prompts: { id: string; prompt: string; message: string }[]; // of refused jobs, to edit as CSV; empty otherwise
   edit_command: string | null; // the command that takes the CSV back
 }
 
@@ -162,6 +167,7 @@ export interface Tiles {
   sha: string[]; // first 16 hex digits of the file's SHA-256; "": no picture
   path: string[]; // relative to the working folder; "": no picture
   alpha: number[]; // rows with transparency
+  gone: number[]; // rows whose file is not on the disk any more
   no_thumb: number[]; // rows of pictures without a thumbnail
   c2pa: number[]; // rows that carry C2PA
   sources: Record<number, number[]>; // row -> words.source (edits)
