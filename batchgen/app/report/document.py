@@ -101,9 +101,10 @@ def build(
     chunks = _Chunks(sink)
     for page in pages:
         for job in page:
-            tiles.add(job)
             sums.add(job)
-        (inline or chunks).add([detail(job, looks) for job in page])
+            if job.is_shown:
+                tiles.add(job)
+        (inline or chunks).add([detail(job, looks) for job in page if job.is_shown])
     document = _frame(project, batch, places) | {"about": about} | sums.document(project, reader, batch, scope)
     document |= _tiles(tiles, reader, disk.thumbnails())
     if inline is not None:

@@ -122,7 +122,7 @@ def _scope(reader: Reader, batch: Batch, run: Run | None, options: ReportOptions
 def folder_of(batch: Batch) -> Path:
     """Return the folder of a batch's report: ``report`` in its output folder, unless that is something else's."""
     usual = Path(batch.folder) / NAME
-    if not usual.exists() or _is_of(usual, batch) or not any(usual.iterdir()):
+    if not usual.exists() or _is_of(usual, batch) or (usual.is_dir() and not any(usual.iterdir())):
         return usual
     return usual.with_name(f"{NAME}-{_plain(batch.name)}")
 
@@ -187,7 +187,7 @@ class _Writer:
 
     def _make_thumbnails(self, on_files: OnFiles) -> ThumbnailReport:
         pictures = None
-        if not self.selection.everything:
+        if not (self.selection.everything or self.selection.suspects):  # suspects are looked for among all
             pictures = thumbnails.pictures_of(self.project, self.reader, self.batch, self.selection)
         return thumbnails.make(self.project, self.reader, self.batch, self.folder, files=pictures, on_files=on_files)
 

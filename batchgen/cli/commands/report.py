@@ -17,6 +17,7 @@ from ..options import (
     batch,
     batch_argument,
     command,
+    judging,
     option,
     sandbox,
     selecting,
@@ -58,6 +59,7 @@ _BESIDE = "-"
 @option("--contact-sheet", "sheet", type=FILE, metavar="FILE", help="Also write a contact sheet: FILE.pdf or FILE.png.")
 @option("-o", "--out", "target", type=FOLDER, metavar="DIR", help="Write the page to this folder.")
 @selecting
+@judging
 @batch_argument
 @batch
 @sandbox
