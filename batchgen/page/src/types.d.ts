@@ -246,6 +246,7 @@ export interface MarkStore {
   clear(): void;
   counts(): { pick: number; reject: number; stars: number; note: number };
   rows(mark: "pick" | "reject"): number[];
+  marked(): number[]; // rows that have a mark, or had one before their picture was replaced
   entries(): MarkEntry[]; // of all marks that count
   merge(entries: MarkEntry[], whole?: boolean): number; // how many changed; the later of two counts
   onChange(listener: (rows: number[]) => void): void; // after changes made here; not after merge
@@ -302,7 +303,7 @@ export interface View {
   toggle(row: number): void;
   jump(): void; // brings the pictures into sight
   emit(topic: Topic): void; // listeners are called in a microtask, once for a topic
-  on(topic: Topic, listener: () => void): void;
+  on(topic: Topic, listener: () => void): () => void; // returns what ends it
 }
 
 // --- the parts, each with one function that main.js calls ------------------------------------------------------------
