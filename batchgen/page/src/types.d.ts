@@ -70,13 +70,13 @@ export interface Head {
   images: number;
   attempts: number;
   usd: string | null; // decimal; null: no price known
-  unpriced: number; // calls that were charged an unknown amount
+  unpriced: number; // attempts without a price in USD
   credits: Record<string, string>; // by provider
   at_risk_usd: string;
   lost_usd: string; // paid for attempts that failed
   budgets: { name: string; usd: string; spent_usd: string; unit: "USD" | "credits" }[];
   seconds: number; // that runs were in progress
-  in_progress: boolean; // a run is in progress
+  in_progress: boolean;
   images_per_hour: number | null;
   usd_per_image: string | null;
   waits: string[]; // why jobs wait, one sentence each: "4 jobs wait: gptimageapi is out of money"
@@ -99,7 +99,7 @@ export interface Night {
 export interface CostBar {
   name: string;
   usd: number | null;
-  credits: string | null; // null also where several providers took credits: each has a currency of its own
+  credits: string | null; // where they are of one provider
   credits_by_provider: Record<string, string>;
   images: number;
   attempts: number;
@@ -110,8 +110,8 @@ export interface Need {
   cause: string; // its word: refused
   title: string; // "Refused"
   count: number;
-  meaning: string; // what happened
-  todo: string; // what to do about it; "": nothing is known
+  meaning: string; // what it means
+  todo: string; // what to do; "": nothing
   example: string; // the provider's own words
   usd: string | null;
   at_risk_usd: string | null; // money lost, or at risk
@@ -244,10 +244,12 @@ export interface MarkStore {
   get(row: number): Mark | undefined; // of the picture as it is now; a mark of a replaced picture is not returned
   replaced(row: number): Mark | undefined; // a mark of an earlier picture
   change(rows: Iterable<number>, change: MarkChange, title: string): void; // one step of undo; a toast offers it
+  changeEach(changes: Map<number, MarkChange>, title: string, subject: string): void; // by row; one step of undo
   undo(): void;
   clear(): void;
   counts(): { pick: number; reject: number; stars: number; note: number };
   rows(mark: "pick" | "reject"): number[];
+  marked(): number[]; // rows that have a mark, or had one before their picture was replaced
   entries(): MarkEntry[]; // of all marks that count
   merge(entries: MarkEntry[], whole?: boolean): number; // how many changed; the later of two counts
   onChange(listener: (rows: number[]) => void): void; // after changes made here; not after merge
@@ -292,7 +294,8 @@ export interface View {
   sort: string;
   group: string;
   targets(): number[]; // the selection, or the cursor
-  open(row: number): void;
+  open(row: number, part?: "picture" | "note"): void;
+  part: "picture" | "note"; // that gets the focus in full view
   close(): void;
   compare(rows: number[]): void;
   step(by: number): number; // the row `by` places after the full view's or the cursor's; -1 at the end
@@ -303,7 +306,7 @@ export interface View {
   toggle(row: number): void;
   jump(): void; // brings the pictures into sight
   emit(topic: Topic): void; // listeners are called in a microtask, once for a topic
-  on(topic: Topic, listener: () => void): void;
+  on(topic: Topic, listener: () => void): () => void; // returns what ends it
 }
 
 // --- the parts, each with one function that main.js calls ------------------------------------------------------------
