@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound
+from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound, UsageError
 from ..files import lock
 from ..store import migrate
 from ..store.reader import Reader
@@ -66,9 +66,9 @@ class Project:
         state = root / STATE / "sandbox" if sandbox else root / STATE
         return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
 
-    def command_flags(self, batch: str | None = None, again: str = "") -> CommandFlags:
-        """Return the flags of commands about this project."""
-        words = [] if self.root == Path.cwd() else ["-C", str(self.root)]
+    def command_flags(self, batch: str | None = None, again: str = "", *, inside: bool = False) -> CommandFlags:
+        """Return the flags of commands about this project; *inside*: they are typed in its working folder."""
+        words = [] if inside or self.root == Path.cwd() else ["-C", str(self.root)]
         if self.db != Project.of(self.root, None, sandbox=self.sandbox).db:
             words += ["--db", str(self.db.relative_to(self.root) if self.db.is_relative_to(self.root) else self.db)]
         words += ["--sandbox"] if self.sandbox else []
@@ -102,8 +102,8 @@ def open_reader(project: Project) -> Iterator[Reader]:
             yield reader
         except NoSuchBatch as error:
             raise NotFound(f"{_with_flags(error, project)} {other_batches(project)}".rstrip()) from None
-        except NotFound as error:
-            raise NotFound(_with_flags(error, project)) from None
+        except (NotFound, UsageError) as error:
+            raise type(error)(_with_flags(error, project)) from None
 
 
 def _with_flags(error: BatchgenError, project: Project) -> str:

@@ -9,6 +9,7 @@ export interface PageDocument {
   database: string; // its id: marks are kept under it
   sandbox: boolean;
   batch: string;
+  about: string; // which part of the batch: "run …", "since …", "--tag autumn"; "": all of it
   manifest: string; // as a user types it from the working folder
   zone: number; // minutes east of UTC of the machine that wrote the report
   root: string; // URL of the working folder's files relative to the page: "../../"
@@ -69,11 +70,13 @@ export interface Head {
   images: number;
   attempts: number;
   usd: string | null; // decimal; null: no price known
+  unpriced: number; // attempts without a price in USD
   credits: Record<string, string>; // by provider
   at_risk_usd: string;
   lost_usd: string; // paid for attempts that failed
-  budgets: { name: string; usd: string; spent_usd: string }[];
+  budgets: { name: string; usd: string; spent_usd: string; unit: "USD" | "credits" }[];
   seconds: number; // that runs were in progress
+  in_progress: boolean;
   images_per_hour: number | null;
   usd_per_image: string | null;
   waits: string[]; // why jobs wait, one sentence each: "4 jobs wait: gptimageapi is out of money"
@@ -96,7 +99,8 @@ export interface Night {
 export interface CostBar {
   name: string;
   usd: number | null;
-  credits: string | null;
+  credits: string | null; // where they are of one provider
+  credits_by_provider: Record<string, string>;
   images: number;
   attempts: number;
 }
@@ -106,13 +110,14 @@ export interface Need {
   cause: string; // its word: refused
   title: string; // "Refused"
   count: number;
-  meaning: string; // what it means, and what to do
+  meaning: string; // what it means
+  todo: string; // what to do; "": nothing
   example: string; // the provider's own words
   usd: string | null;
   at_risk_usd: string | null; // money lost, or at risk
   ids: string[]; // at most 200
   command: string; // to copy
-  prompts: { id: string; prompt: string }[]; // of refused jobs, to edit as CSV; empty otherwise
+  prompts: { id: string; prompt: string; message: string }[]; // of refused jobs, to edit as CSV; empty otherwise
   edit_command: string | null; // the command that takes the CSV back
 }
 
@@ -135,6 +140,7 @@ export interface Source {
   sha: string;
   width: number;
   height: number;
+  alpha?: boolean; // has transparency
 }
 
 /** Columns of equal length, a row for each tile; numbers into `words` where not stated otherwise. */
@@ -161,6 +167,7 @@ export interface Tiles {
   sha: string[]; // first 16 hex digits of the file's SHA-256; "": no picture
   path: string[]; // relative to the working folder; "": no picture
   alpha: number[]; // rows with transparency
+  gone: number[]; // rows whose file is not on the disk any more
   no_thumb: number[]; // rows of pictures without a thumbnail
   c2pa: number[]; // rows that carry C2PA
   sources: Record<number, number[]>; // row -> words.source (edits)
@@ -168,7 +175,7 @@ export interface Tiles {
   suspects: Record<number, [kind: number, other: number, detail: string][]>; // other: row, -1 none
   earlier: Record<
     number,
-    { sha: string; path: string; width: number; height: number; at: number; prompt?: string }[]
+    { sha: string; path: string; width: number; height: number; alpha?: boolean; at: number; prompt?: string }[]
   >; // earlier forms of the picture
   marks: Record<number, Mark>; // in the database when the report was written
 }
@@ -237,10 +244,12 @@ export interface MarkStore {
   get(row: number): Mark | undefined; // of the picture as it is now; a mark of a replaced picture is not returned
   replaced(row: number): Mark | undefined; // a mark of an earlier picture
   change(rows: Iterable<number>, change: MarkChange, title: string): void; // one step of undo; a toast offers it
+  changeEach(changes: Map<number, MarkChange>, title: string, subject: string): void; // by row; one step of undo
   undo(): void;
   clear(): void;
   counts(): { pick: number; reject: number; stars: number; note: number };
   rows(mark: "pick" | "reject"): number[];
+  marked(): number[]; // rows that have a mark, or had one before their picture was replaced
   entries(): MarkEntry[]; // of all marks that count
   merge(entries: MarkEntry[], whole?: boolean): number; // how many changed; the later of two counts
   onChange(listener: (rows: number[]) => void): void; // after changes made here; not after merge
@@ -279,12 +288,14 @@ export interface View {
   auto: boolean; // auto-advance
   filter(facet: Facet, value: string, on?: boolean): void;
   only(facet: Facet, value: string): void; // clears all others but the state
+  values(facet: Facet): string[]; // that are chosen
   clear(): void;
   query: string;
   sort: string;
   group: string;
   targets(): number[]; // the selection, or the cursor
-  open(row: number): void;
+  open(row: number, part?: "picture" | "note"): void;
+  part: "picture" | "note"; // that gets the focus in full view
   close(): void;
   compare(rows: number[]): void;
   step(by: number): number; // the row `by` places after the full view's or the cursor's; -1 at the end
@@ -295,7 +306,7 @@ export interface View {
   toggle(row: number): void;
   jump(): void; // brings the pictures into sight
   emit(topic: Topic): void; // listeners are called in a microtask, once for a topic
-  on(topic: Topic, listener: () => void): void;
+  on(topic: Topic, listener: () => void): () => void; // returns what ends it
 }
 
 // --- the parts, each with one function that main.js calls ------------------------------------------------------------

@@ -1,11 +1,12 @@
 /** What the page shows: filters, order, cursor, selection, what is open. Calls its listeners; draws nothing. */
 
-import { evaluate, facetColumns, updateMarks } from "./filters.js";
+import { FacetCounts } from "./counts.js";
+import { facetColumns, failures, updateMarks } from "./filters.js";
+import { Topics } from "./topics.js";
 import { groupedRows, GROUPS, sortedRows, SORTS } from "./order.js";
 import { SearchIndex } from "./search.js";
 
 /** @typedef {import("./types").Facet} Facet */
-/** @typedef {import("./types").Topic} Topic */
 /** @typedef {import("./types").PageDocument} PageDocument */
 /** @typedef {import("./types").View} View */
 
@@ -14,7 +15,7 @@ const ANY_STATE = new Set(["cause", "mark"]);
 const TILE = 184;
 
 /** @implements {View} */
-export class PageView {
+export class PageView extends Topics {
   /** @type {Map<Facet, Set<string>>} */
   filters = new Map();
   /** @type {Set<number>} */
@@ -23,6 +24,8 @@ export class PageView {
   comparison = [];
   cursor = -1;
   full = -1;
+  /** The part of the full view that gets the focus when it opens. @type {"picture" | "note"} */
+  part = "picture";
   /** The first row of a selection that grows with Shift. */
   anchor = -1;
   #query = "";
@@ -37,21 +40,17 @@ export class PageView {
   #place = 0;
   /** @type {Uint32Array | null} */
   #order = null;
-  /** @type {Map<Topic, (() => void)[]>} */
-  #listeners = new Map();
-  /** @type {Set<Topic>} */
-  #due = new Set();
 
   /** @param {PageDocument} page @param {import("./marks").PageMarks} marks */
   constructor(page, marks) {
+    super();
     this.page = page;
     this.marks = marks;
     this.search = new SearchIndex(page);
     this.columns = facetColumns(page, marks);
     /** @type {{rows: Uint32Array, groups: {title: string, start: number, count: number}[]}} */
     this.shown = { rows: new Uint32Array(), groups: [] };
-    /** @type {Pick<import("./filters").Outcome, "counts" | "totals">} */
-    this.outcome = { counts: {}, totals: {} };
+    this.facetCounts = new FacetCounts(this.columns);
     this.positions = new Int32Array();
     marks.onRows((rows) => this.#marked(rows));
   }
@@ -72,11 +71,7 @@ export class PageView {
   }
   get counts() {
     this.refresh();
-    return this.outcome.counts;
-  }
-  get totals() {
-    this.refresh();
-    return this.outcome.totals;
+    return this.facetCounts;
   }
 
   get query() {
@@ -135,6 +130,11 @@ export class PageView {
     this.invalidate();
   }
 
+  /** The values of a facet that are chosen. @param {Facet} facet @returns {string[]} */
+  values(facet) {
+    return [...(this.filters.get(facet) ?? [])];
+  }
+
   /** Takes all values of a facet away. @param {Facet} facet */
   unfilter(facet) {
     this.filters.delete(facet);
@@ -165,19 +165,22 @@ export class PageView {
 
   /** Takes in that rows of the document changed or joined. */
   dataChanged() {
+    this.marks.dataChanged();
     this.columns = facetColumns(this.page, this.marks);
+    this.facetCounts = new FacetCounts(this.columns);
     this.search = new SearchIndex(this.page);
     this.#order = null;
     this.emit("data");
     this.invalidate();
   }
 
-  /** @param {number[]} rows */
+  /** Takes in other marks. They do not sort again: the pictures stay where the eye left them.
+   * @param {number[]} rows */
   #marked(rows) {
     updateMarks(this.columns.mark, this.marks, rows);
+    this.facetCounts.forget("mark");
     this.emit("marks");
-    // A change of marks does not sort again: the pictures stay where the eye left them.
-    this.invalidate();
+    if (this.filters.has("mark")) this.invalidate();
   }
 
   /** Computes the rows again if anything changed that they depend on. */
@@ -186,8 +189,9 @@ export class PageView {
     this.#stale = false;
     this.#order ??= sortedRows(this.page, this.marks, this.#sort);
     const before = this.shown.rows;
-    const { rows, counts, totals } = evaluate(this.columns, this.filters, this.search.find(this.#query), this.#order);
-    this.outcome = { counts, totals };
+    const failed = failures(this.columns, this.filters, this.search.find(this.#query), this.#order.length);
+    this.facetCounts.update(failed);
+    const rows = this.#order.filter((row) => !failed.misses[row]);
     this.shown = groupedRows(this.page, rows, this.#group);
     const old = this.positions;
     this.positions = new Int32Array(this.page.tiles.count).fill(-1);
@@ -278,9 +282,10 @@ export class PageView {
     else this.move(next);
   }
 
-  /** @param {number} row */
-  open(row) {
+  /** @param {number} row @param {"picture" | "note"} [part] what gets the focus */
+  open(row, part = "picture") {
     this.full = row;
+    this.part = part;
     this.comparison = [];
     if (this.position(row) >= 0) this.#place = this.position(row);
     if (row >= 0) this.anchor = this.cursor = row;
@@ -303,24 +308,5 @@ export class PageView {
 
   jump() {
     this.emit("jump");
-  }
-
-  /** @param {Topic} topic */
-  emit(topic) {
-    if (!this.#due.size) queueMicrotask(() => this.#flush());
-    this.#due.add(topic);
-  }
-
-  #flush() {
-    this.refresh();
-    const due = [...this.#due];
-    this.#due.clear();
-    for (const topic of due) for (const listener of this.#listeners.get(topic) ?? []) listener();
-  }
-
-  /** @param {Topic} topic @param {() => void} listener */
-  on(topic, listener) {
-    const listeners = this.#listeners.get(topic) ?? [];
-    this.#listeners.set(topic, [...listeners, listener]);
   }
 }
