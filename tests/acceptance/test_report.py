@@ -299,3 +299,12 @@ def test_key_in_a_prompt_is_not_in_the_report(project):
     page = report(project)
     assert page["words"]["prompt"] == ["A cat named [hidden]"]
     assert SECRET not in json.dumps(page)
+
+
+def test_status_names_the_report_and_whether_it_is_old(shop):
+    assert shop.run("status", "--json").json["report"] is None
+    page = shop.run("report", "--json").json["page"]
+    assert shop.run("status", "--json").json["report"] == page
+    assert "report    output/shop/report/index.html\n" in shop.run("status").out
+    assert shop.run("redo", "--id", "sun", "--yes").code == 3
+    assert "index.html    older than the last run: batchgen report writes it again" in shop.run("status").out

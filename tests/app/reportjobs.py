@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -43,8 +44,8 @@ def file(of: Call, ordinal: int = 0, **fields: Any) -> FileRow:
     number = next(_numbers)
     usual: dict[str, Any] = {
         "id": number, "job_id": of.job_id, "attempt_id": of.id, "ordinal": ordinal, "path": f"output/shop/{number}.png",
-        "sha256": f"{number:064x}", "size_bytes": 1000, "width": 64, "height": 48, "mime": "image/png",
-        "created_at": of.at, "superseded_at": None,
+        "sha256": hashlib.sha256(str(number).encode()).hexdigest(), "size_bytes": 1000, "width": 64, "height": 48,
+        "mime": "image/png", "created_at": of.at, "superseded_at": None,
     }  # fmt: skip
     return FileRow(**usual | fields)
 
