@@ -267,3 +267,63 @@ learned = Table(
     Column("state", Text, nullable=False),
     Column("at", Instant, nullable=False),
 )
+
+#: Facts about the database itself, by name; ``id`` is its own id, under which pages keep marks.
+properties = Table(
+    "properties",
+    metadata,
+    Column("name", Text, primary_key=True, nullable=False),
+    Column("value", Text, nullable=False),
+)
+
+#: Marks of users: pick or reject, stars, note. A mark counts while the picture has the hash that was marked.
+marks = Table(
+    "marks",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("batch_id", ForeignKey("batches.id"), nullable=False, index=True),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False),
+    Column("ordinal", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),  #: "": the job had no picture
+    Column("mark", Text),
+    Column("stars", Integer, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("marked_at", Instant, nullable=False),
+    UniqueConstraint("job_id", "ordinal"),
+)
+
+#: What was found when a picture was examined, by the hash of its content.
+picture_facts = Table(
+    "picture_facts",
+    metadata,
+    Column("sha256", Text, primary_key=True, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("mime", Text, nullable=False),
+    Column("dhash", Text, nullable=False),
+    Column("colour", Text, nullable=False),
+    Column("uniform", Boolean, nullable=False),
+    Column("alpha", Boolean, nullable=False),
+    Column("c2pa", Boolean, nullable=False),
+    Column("thumb_width", Integer, nullable=False),
+    Column("thumb_height", Integer, nullable=False),
+    Column("error", Text),
+    Column("examined_at", Instant, nullable=False),
+)
+
+#: Pictures that may be wrong; the suspects of a batch are always replaced together.
+suspects = Table(
+    "suspects",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("batch_id", ForeignKey("batches.id"), nullable=False),
+    Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
+    Column("ordinal", Integer, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("other_job_id", Integer),
+    Column("other_ordinal", Integer),
+)
+Index("suspects_kind", suspects.c.batch_id, suspects.c.kind)

@@ -41,7 +41,7 @@ import time
 import sqlalchemy as sa
 from alembic import op
 revision = "9999"
-down_revision = "0003"
+down_revision = "0004"
 def upgrade():
     with op.batch_alter_table("runs") as table:
         table.add_column(sa.Column("mood", sa.Text))
@@ -153,8 +153,8 @@ async def test_an_older_table_is_backed_up_and_upgraded(
     monkeypatch.setattr(migrate, "scripts", lambda: scripts)
     migrate.ensure(path)
     assert migrate.revision(path) == "9999"
-    backup = path.with_name("batchgen.db.before-0003")
-    assert migrate.revision(backup) == "0003"
+    backup = path.with_name("batchgen.db.before-0004")
+    assert migrate.revision(backup) == "0004"
     assert backup.stat().st_mode & 0o777 == 0o600
     for file in (path, backup):
         with Reader(file) as reader:
@@ -171,13 +171,13 @@ async def test_a_copy_of_a_killed_upgrade_is_removed_and_one_in_progress_is_not(
     ended = subprocess.Popen(["true"])
     ended.wait()
     dead, living, other = (
-        path.with_name(f"batchgen.db.before-0003.{tag}.part") for tag in (ended.pid, os.getppid(), "mine")
+        path.with_name(f"batchgen.db.before-0004.{tag}.part") for tag in (ended.pid, os.getppid(), "mine")
     )
     for part in (dead, living, other):
         part.touch()
     migrate.ensure(path)
     assert [part.exists() for part in (dead, living, other)] == [False, True, True]
-    assert migrate.revision(path.with_name("batchgen.db.before-0003")) == "0003"
+    assert migrate.revision(path.with_name("batchgen.db.before-0004")) == "0004"
 
 
 async def test_a_failed_upgrade_is_undone_and_names_the_backup(
@@ -188,10 +188,10 @@ async def test_a_failed_upgrade_is_undone_and_names_the_backup(
     scripts = newer_scripts(tmp_path, last="raise RuntimeError('half way')")
     monkeypatch.setattr(migrate, "HEAD", "9999")
     monkeypatch.setattr(migrate, "scripts", lambda: scripts)
-    with pytest.raises(SchemaMismatch, match=r"half way.*before-0003"):
+    with pytest.raises(SchemaMismatch, match=r"half way.*before-0004"):
         migrate.ensure(path)
     assert shape(path) == before
-    assert migrate.revision(path) == "0003"
+    assert migrate.revision(path) == "0004"
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.15])
@@ -207,8 +207,8 @@ async def test_kill_9_in_mid_migration_leaves_the_old_or_the_new(path: Path, tmp
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
     assert integrity(path) == "ok"
-    assert migrate.revision(path) in {"0003", "9999"}
-    assert (shape(path) == old) == (migrate.revision(path) == "0003")
+    assert migrate.revision(path) in {"0004", "9999"}
+    assert (shape(path) == old) == (migrate.revision(path) == "0004")
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     assert migrate.revision(path) == "9999"
     with Reader(path) as reader:
