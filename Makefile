@@ -7,6 +7,9 @@ PYTHON ?=
 BIN    := $(VENV)/bin
 RUN    := $(VENV)/.run-ready
 DEV    := $(VENV)/.dev-ready
+DRIVER := $(VENV)/.browser-ready
+PAGE   := batchgen/page
+NPM    := $(VENV)/page
 PINS   := constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Without compiled files, which pip is told not to make, every start would compile the libraries anew.
@@ -29,7 +32,7 @@ CHECK   = [ "$$(cat "$(VENV)/.root" 2>/dev/null)" = "$$PWD" ] && "$(BIN)/python"
 PIP     = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) "$(BIN)/python" -m pip install --quiet --no-input --no-compile --prefer-binary
 ADVICE  = { echo "the installation failed. No network? Set PIP_INDEX_URL or PIP_FIND_LINKS; behind a proxy: HTTPS_PROXY." >&2; exit 1; }
 
-.PHONY: help setup setup-dev _run _dev demo check test test-all lint format docs bench torture lock clean distclean
+.PHONY: help setup setup-dev setup-browser _run _dev _browser demo check test test-all lint format docs assets bench torture lock clean distclean
 
 help: ## show this list
 	@sed -n 's/^#: /\n/p; s/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
@@ -41,8 +44,12 @@ setup: ## make .venv with what batchgen needs to run (the other targets do this 
 setup-dev: ## the same, plus test and lint tools
 	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _dev
 
+setup-browser: ## the same, plus the driver for the tests of the page (they use the Chromium of the system)
+	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _browser
+
 _run: $(RUN) ; @:
 _dev: $(DEV) ; @:
+_browser: $(DRIVER) ; @:
 
 $(RUN): pyproject.toml $(PINS)
 	@if ! [ -e "$(VENV)/.root" ]; then py=$$($(FIND_PY)); \
@@ -56,6 +63,11 @@ $(RUN): pyproject.toml $(PINS)
 $(DEV): $(RUN)
 	@echo "installing test and lint tools"
 	@$(PIP) -e '.[dev]' || $(ADVICE)
+	@touch $@
+
+$(DRIVER): $(DEV)
+	@echo "installing the driver of the browser"
+	@$(PIP) -e '.[browser]' || $(ADVICE)
 	@touch $@
 
 demo: setup ## run the demonstration batch on simulated providers: no key, no network, no cost
@@ -72,7 +84,7 @@ check: lint ## the inner loop, under a minute: style, types, layers and the test
 test: setup-dev ## run the tests (ARGS="-k name" for some of them)
 	@$(PYTEST) $(ARGS)
 
-test-all: setup-dev ## every test, slow ones too, with many random examples; then a longer torture
+test-all: setup-browser ## every test, slow ones too, with many random examples; then a longer torture
 	@$(PYTEST) -m "" --hypothesis-profile=ci $(ARGS)
 	@"$(BIN)/python" -m tests.torture --kills 120 --syscalls 40 --errors 20 --power 10 --compound 10 --migration 8 --redos 10 --settlements 6
 
@@ -88,8 +100,19 @@ format: setup-dev ## format the code
 docs: setup-dev ## write the tables that come from the code into README and help pages
 	@"$(BIN)/python" -m tests.docs
 
+# Exact versions, and no lock file, which would name a registry; build.mjs compares the integrity of the packages.
+$(NPM)/.ready: $(PAGE)/package.json
+	@command -v npm >/dev/null || { echo "building the page needs node and npm (Debian, Ubuntu: sudo apt install npm)" >&2; exit 1; }
+	@mkdir -p $(NPM) && cp $< $(NPM)/
+	@cd $(NPM) && npm install --package-lock=false --ignore-scripts --no-audit --no-fund --loglevel=error
+	@touch $@
+
+assets: $(NPM)/.ready ## check and build the page of reports from batchgen/page (needs node and npm)
+	@node $(NPM)/node_modules/typescript/bin/tsc -p $(PAGE)
+	@node $(PAGE)/build.mjs $(NPM)
+
 #: Measurements
-bench: setup-dev ## measure speed against a bare loop in the same run (half an hour; ARGS="small url" for some)
+bench: setup-browser ## measure speed against a bare loop in the same run (half an hour; ARGS="small url" for some)
 	@"$(BIN)/python" -m tests.bench $(ARGS)
 
 torture: setup-dev ## kill it in every way and count charges (ARGS="--kills 1000" for the long form)
@@ -97,7 +120,7 @@ torture: setup-dev ## kill it in every way and count charges (ARGS="--kills 1000
 
 #: Housekeeping
 lock: ## rewrite constraints.txt from pyproject.toml: names and versions only
-	@t=$$(mktemp -d) && py=$$($(FIND_PY)) && "$$py" -m venv $$t && $$t/bin/python -m pip install --quiet '.[dev]' hatchling \
+	@t=$$(mktemp -d) && py=$$($(FIND_PY)) && "$$py" -m venv $$t && $$t/bin/python -m pip install --quiet '.[dev,browser]' hatchling \
 	  && $$t/bin/python -m pip freeze --exclude batchgen | sed '/ @ /d; /^-e/d' > $(PINS).new && rm -rf $$t && mv $(PINS).new $(PINS)
 
 clean: ## remove what the demonstration made, and caches

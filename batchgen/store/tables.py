@@ -276,7 +276,8 @@ properties = Table(
     Column("value", Text, nullable=False),
 )
 
-#: Marks of users: pick or reject, stars, note. A mark counts while the picture has the hash that was marked.
+#: Marks of users: pick or reject, stars, note. A mark counts until another picture takes the place of the marked one,
+#: which may have the same bytes: a provider that takes a seed may draw the same picture again.
 marks = Table(
     "marks",
     metadata,
@@ -284,7 +285,8 @@ marks = Table(
     Column("batch_id", ForeignKey("batches.id"), nullable=False, index=True),
     Column("job_id", ForeignKey("jobs.id"), nullable=False),
     Column("ordinal", Integer, nullable=False),
-    Column("sha256", Text, nullable=False),  #: "": the job had no picture
+    Column("artifact_id", ForeignKey("artifacts.id")),  #: NULL: the job had no picture
+    Column("sha256", Text, nullable=False),  #: "" likewise
     Column("mark", Text),
     Column("stars", Integer, nullable=False),
     Column("note", Text, nullable=False),

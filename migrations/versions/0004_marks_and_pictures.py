@@ -23,6 +23,7 @@ def upgrade() -> None:
         sa.Column("batch_id", sa.Integer, sa.ForeignKey("batches.id"), nullable=False, index=True),
         sa.Column("job_id", sa.Integer, sa.ForeignKey("jobs.id"), nullable=False),
         sa.Column("ordinal", sa.Integer, nullable=False),
+        sa.Column("artifact_id", sa.Integer, sa.ForeignKey("artifacts.id")),
         sa.Column("sha256", sa.Text, nullable=False),
         sa.Column("mark", sa.Text),
         sa.Column("stars", sa.Integer, nullable=False),

@@ -33,7 +33,8 @@ def test_wheel_runs_the_demonstration(bare, tmp_path):
     assert "batchgen/_jobs/demo.yaml" in names
     assert "batchgen/providers/presets.yaml" in names
     assert any(name.startswith("batchgen/_migrations/versions/") for name in names)
-    assert not [name for name in names if name.startswith("tests")]
+    assert "batchgen/page/built/page.js" in names
+    assert not [name for name in names if name.startswith(("tests", "batchgen/page/src", "batchgen/page/build"))]
 
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True, timeout=30)
     home = next(venv.glob("lib/python*/site-packages"))

@@ -1,0 +1,186 @@
+/** Data that the report carries, and the interfaces between the page's modules. */
+
+// --- data: written by app/report/document.py -------------------------------------------------------------------
+
+export interface PageDocument {
+  schema_version: 1;
+  generated_at: string; // ISO, UTC
+  version: string; // of batchgen
+  database: string; // its id: marks are kept under it
+  sandbox: boolean;
+  batch: string;
+  manifest: string; // as a user types it from the working folder
+  zone: number; // minutes east of UTC of the machine that wrote the report
+  root: string; // URL of the working folder's files relative to the page: "../../"
+  commands: Commands;
+  head: Head;
+  night: Night;
+  costs: Record<"provider" | "model" | "tag" | "kind" | "day", CostBar[]>;
+  needs: Need[];
+  words: Words;
+  tiles: Tiles;
+  inline?: Record<string, string>; // sha -> data: URL of the thumbnail (--single-file)
+  details?: Detail[]; // one a job; absent: in chunks
+  chunk?: number; // jobs in each chunk script data/NNNN.js
+}
+
+/** Commands without a selection; the page appends " --id 'x'". They hold the manifest and --sandbox etc. already. */
+export interface Commands {
+  run: string; retry: string; redo: string; show: string; list: string; export: string; marks_import: string;
+}
+
+export interface Head {
+  run: { id: string; number: number; of: number; started_at: string; ended_at: string | null; exit_code: number | null; meaning: string } | null;
+  jobs: { total: number; pending: number; running: number; done: number; failed: number; unknown: number; cancelled: number };
+  images: number;
+  attempts: number;
+  usd: string | null; // decimal; null: no price known
+  credits: Record<string, string>; // by provider
+  at_risk_usd: string;
+  lost_usd: string; // paid for attempts that failed
+  budgets: { name: string; usd: string; spent_usd: string }[];
+  seconds: number; // that runs were in progress
+  images_per_hour: number | null;
+  usd_per_image: string | null;
+  waits: string[]; // why jobs wait, one sentence each: "4 jobs wait: gptimageapi is out of money"
+}
+
+export interface Night {
+  from: string; to: string; // ISO
+  step: number; // seconds of one bar
+  bars: number[]; // images delivered in each step
+  usd: (number | null)[]; // spent in each step
+  lanes: { name: string; ticks: number[]; spans: { kind: "throttled" | "outage" | "closed" | "paused"; from: number; to: number; message: string }[] }[]; // times: seconds after `from`
+  gaps: { from: number; to: number }[]; // between runs: cut out of the axis or hatched
+}
+
+export interface CostBar { name: string; usd: number | null; credits: string | null; images: number; attempts: number }
+
+export interface Need {
+  state: "failed" | "unknown" | "pending";
+  cause: string; // its word: refused
+  title: string; // "Refused"
+  count: number;
+  meaning: string; // what it means, and what to do
+  example: string; // the provider's own words
+  usd: string | null; at_risk_usd: string | null; // money lost, or at risk
+  ids: string[]; // at most 200
+  command: string; // to copy
+  prompts: { id: string; prompt: string }[]; // of refused jobs, to edit as CSV; empty otherwise
+  edit_command: string | null; // the command that takes the CSV back
+}
+
+export interface Words {
+  state: string[]; provider: string[]; model: string[]; kind: string[]; tag: string[]; mime: string[]; cause: string[];
+  prompt: string[]; // distinct prompts
+  suspect: string[]; // kinds
+  source: Source[]; // distinct input images of edits, and masks
+}
+
+export interface Source { path: string; url: string | null; sha: string; width: number; height: number }
+
+/** Columns of equal length, a row for each tile; numbers into `words` where not stated otherwise. */
+export interface Tiles {
+  count: number;
+  key: string[];
+  job: number[]; // index of the job, from 0, in manifest order
+  ordinal: number[]; // of the picture, from 0; -1: the job has no picture
+  state: number[]; provider: number[]; model: number[]; kind: number[];
+  cause: number[]; // -1: none
+  prompt: number[];
+  tags: (number[] | 0)[]; // 0: none
+  usd: (number | null)[]; // of this picture (its share); null: unknown
+  credits: (number | null)[];
+  bytes: number[]; width: number[]; height: number[]; mime: number[]; // 0, -1 where no picture
+  at: number[]; // Unix seconds of delivery, or of the last attempt; 0: none
+  seconds: number[]; // the call took
+  sha: string[]; // first 16 hex digits of the file's SHA-256; "": no picture
+  path: string[]; // relative to the working folder; "": no picture
+  alpha: number[]; // rows with transparency
+  no_thumb: number[]; // rows of pictures without a thumbnail
+  c2pa: number[]; // rows that carry C2PA
+  sources: Record<number, number[]>; // row -> words.source (edits)
+  mask: Record<number, number>; // row -> words.source
+  suspects: Record<number, [kind: number, other: number, detail: string][]>; // other: row, -1 none
+  earlier: Record<number, { sha: string; path: string; width: number; height: number; at: number; prompt?: string }[]>; // earlier forms of the picture
+  marks: Record<number, Mark>; // in the database when the report was written
+}
+
+export interface Detail {
+  parameters: Record<string, unknown>; // everything the job asks for, but the prompt
+  attempts: {
+    id: string; run: string; provider: string; model: string; account: string | null; at: string; seconds: number | null; state: string;
+    cause: string | null; message: string | null; status: number | null; request_id: string | null; usd: string | null; credits: string | null; basis: string | null; charged: string | null;
+  }[];
+  files: { ordinal: number; path: string; sha256: string; bytes: number; width: number; height: number; mime: string; sidecar: string | null; at: string }[];
+  copies: { path: string; name: string }[];
+  message: string | null;
+  note: string | null; // of redo --note
+  yaml: string; // the job as a manifest entry
+}
+
+// --- marks ------------------------------------------------------------------------------------------------------
+
+export interface Mark { mark: "pick" | "reject" | null; stars: number; note: string; at: string; sha: string }
+export type MarkChange = Partial<Pick<Mark, "mark" | "stars" | "note">>;
+
+export interface MarkStore { // marks.js
+  get(row: number): Mark | undefined; // of the picture as it is now; a mark of a replaced picture is not returned
+  replaced(row: number): Mark | undefined; // a mark of an earlier picture
+  change(rows: Iterable<number>, change: MarkChange, title: string): void; // one step of undo; a toast offers it
+  undo(): void;
+  clear(): void;
+  counts(): { pick: number; reject: number; stars: number; note: number };
+  rows(mark: "pick" | "reject"): number[];
+  write(format: "json" | "csv"): void; // downloads marks.json / marks.csv
+  read(file: File): Promise<void>; // takes such a file in
+}
+
+// --- view: what is shown; view.js ----------------------------------------------------------------------------------
+
+export type Facet = "state" | "mark" | "suspect" | "kind" | "provider" | "model" | "tag" | "mime" | "size" | "cost" | "cause" | "c2pa" | "earlier" | "time";
+export type Topic = "rows" | "cursor" | "selection" | "marks" | "open" | "size" | "data";
+
+export interface View {
+  rows: Uint32Array; // shown, in order
+  groups: { title: string; start: number; count: number }[]; // of `rows`; empty: no groups
+  cursor: number; // row of the tile, -1: none
+  selection: Set<number>; // rows
+  full: number; // row in full view, -1: none
+  comparison: number[]; // rows in comparison
+  mode: "result" | "slider" | "sides" | "before"; // of an edit in full view
+  tile: number; // size in px
+  auto: boolean; // auto-advance
+  filter(facet: Facet, value: string, on?: boolean): void;
+  only(facet: Facet, value: string): void; // clears all others but the state
+  clear(): void;
+  query: string; sort: string; group: string;
+  targets(): number[]; // the selection, or the cursor
+  open(row: number): void; close(): void; compare(rows: number[]): void;
+  step(by: number): number; // the row `by` places after the full view's or the cursor's; -1 at the end
+  on(topic: Topic, listener: () => void): void;
+}
+
+// --- the parts, each with one function that main.js calls ------------------------------------------------------------
+// overview.js   overview(page: Page): HTMLElement        head: sentence, figures, budget, night, costs, needs
+// facets.js bar.js grid.js                                grid section
+// full.js       mountFull(page: Page): void              listens to "open"; owns keys while open (returns true from its key handler)
+// compare.js    mountComparison(page: Page): void
+// send_back.js  openSendBack(page: Page): void           help.js openHelp(page)
+// toast.js      toast(text: string, action?: string, run?: () => void): void
+// sheet.js      openSheet(title: string, body: HTMLElement): HTMLElement; closeSheet()
+// live.js       connect(page: Page): void                only where document.live is there
+// keys.js       addKeys(layer: KeyLayer)                 layers, the last one first: sheet > compare > full > grid
+
+export interface KeyLayer { active(): boolean; down(event: KeyboardEvent): boolean; up?(event: KeyboardEvent): boolean }
+
+export interface Page {
+  document: PageDocument;
+  view: View;
+  marks: MarkStore;
+  detail(row: number): Promise<Detail>; // details.js
+  thumb(row: number): string; // URL
+  image(row: number): string; // URL of the original
+  prompt(row: number): string;
+  toast(text: string, action?: string, run?: () => void): void;
+}
