@@ -18,8 +18,7 @@ from typing import Any, Protocol
 
 import anyio.to_thread
 
-from ..store.changes import OVERLAP, Changes
-from ..store.tables import EPOCH, micros
+from ..store.changes import Changes, cursor, moment_of
 
 #: Seconds between two looks at the job database, and at figures that change without it.
 TICK, SLOW_TICK = 0.2, 3.0
@@ -65,7 +64,7 @@ class Feed:
     source: Source
     now: Callable[[], datetime]
     closed: bool = False
-    _cursor: datetime = EPOCH
+    _cursor: datetime = field(init=False)
     _number: int = 0
     _events: deque[Event] = field(default_factory=lambda: deque(maxlen=_EVENTS))
     _news: asyncio.Event = field(default_factory=asyncio.Event)
@@ -73,9 +72,11 @@ class Feed:
     _figures: str = ""
     _figures_at: float = 0.0
 
+    def __post_init__(self) -> None:
+        self._cursor = self.now()
+
     async def run(self) -> None:
         """Follow the job database until the feed is closed."""
-        self._cursor = self.now()
         while not self.closed:
             started = time.monotonic()
             self._publish(await anyio.to_thread.run_sync(self._look))
@@ -111,11 +112,11 @@ class Feed:
 
     async def _catch_up(self, since: int | None) -> list[Event]:
         pairs = await anyio.to_thread.run_sync(self._everything, since)
-        return [Event(0, micros(self._cursor), name, text) for name, text in pairs]
+        return [Event(0, cursor(self._cursor), name, text) for name, text in pairs]
 
     def _everything(self, since: int | None) -> list[tuple[str, str]]:
         marks = ("marks", _text({"whole": True, "marks": list(self.source.marks().values())}))
-        moment = self._cursor if since is None else min(self._cursor, EPOCH + (micros_delta(since)))
+        moment = self._cursor if since is None else min(self._cursor, moment_of(since))
         with Changes(self.changes.path) as changes:
             jobs = changes.changed(self.batch_id, moment)
         return [*self._rows(jobs), ("figures", _text(self.source.figures())), marks]
@@ -151,7 +152,11 @@ class Feed:
     def _publish(self, pairs: Sequence[tuple[str, str]]) -> None:
         for name, text in pairs:
             self._number += 1
-            self._events.append(Event(self._number, micros(self._cursor), name, text))
+            self._events.append(Event(self._number, cursor(self._cursor), name, text))
         if pairs:
             news, self._news = self._news, asyncio.Event()
             news.set()
+
+
+def _text(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":"))

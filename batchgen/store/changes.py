@@ -14,7 +14,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from .connection import explain, reading
-from .tables import jobs
+from .tables import EPOCH, jobs, micros
 
 #: A job carries the moment of its change, which is before that of its commit: by as long as a slow disk takes.
 OVERLAP = timedelta(seconds=15)
@@ -94,3 +94,13 @@ def _identity(path: Path) -> tuple[int, int]:
         facts = os.stat(path)
         return facts.st_dev, facts.st_ino
     return 0, 0
+
+
+def cursor(moment: datetime) -> int:
+    """Return *moment* as a number that a page hands in again."""
+    return micros(moment)
+
+
+def moment_of(cursor: int) -> datetime:
+    """Return the moment of a cursor; raise OverflowError for a number that is none."""
+    return EPOCH + timedelta(microseconds=cursor)

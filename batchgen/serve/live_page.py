@@ -1,0 +1,154 @@
+"""The page and its parts as the server sends them: the same document as a report's, read as each request needs it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from threading import Lock
+from typing import Any, Self
+
+from ..app import marks
+from ..app.report import document, html
+from ..app.report.details import detail
+from ..app.report.disk import Disk
+from ..app.report.jobs import JobPages
+from ..app.report.places import Places
+from ..app.report.tiles import Tiles
+from ..app.project import Project
+from ..app.thumbnails import pictures_of
+from ..errors import NotFound
+from ..store.changes import cursor
+from ..app.clock import utc_now
+from ..store.changes import path_of_hash
+from ..store.reader import Reader
+from ..store.records import Batch
+from .pictures import Picture, Thumbnails, read_picture
+
+#: Digits of a hash that name a picture on the page.
+_SHORT = 16
+#: Seconds before sources are looked for again in all jobs.
+_SOURCES_AGE = 10.0
+
+
+@dataclass(kw_only=True, slots=True)
+class LivePage:
+    """The contents of one batch's page; its methods block and may be called from several threads."""
+
+    project: Project
+    reader: Reader
+    batch: Batch
+    read_only: bool
+    thumbnails: Thumbnails = field(init=False)
+    _sources: Mapping[str, Path] = field(default_factory=dict)
+    _sources_at: float = 0.0
+    _building: Lock = field(default_factory=Lock)
+
+    def __post_init__(self) -> None:
+        self.thumbnails = Thumbnails(self.project, self._places.report)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.thumbnails.close()
+
+    @property
+    def manifest(self) -> Path:
+        """Return the manifest of the batch."""
+        return Path(self.batch.manifest)
+
+    @property
+    def _places(self) -> Places:
+        folder = Path(self.batch.folder)
+        return Places(root=self.project.root, output=folder, report=folder / "report")
+
+    def html(self) -> str:
+        """Return the page."""
+        # Everything that commits while the page is read arrives again with the first events.
+        since = cursor(utc_now())
+        with self._building:
+            content = document.build(self.project, self.reader, self.batch)
+        content.pop("details", None)
+        content.pop("chunk", None)
+        self._make_live(content["tiles"], content["words"])
+        may_write = not self.read_only
+        live = {
+            "events": f"events?since={since}",
+            "files": "files/",
+            "details": "details/",
+            "marks": "marks" if may_write else None,
+            "actions": "plans" if may_write else None,
+        }
+        return html.render(content, live=live)
+
+    def rows(self, jobs: Sequence[int]) -> Mapping[str, Any]:
+        """Return the rows of *jobs* in columns, with their words."""
+        disk, tiles = Disk(project=self.project, places=self._places), Tiles()
+        tiles.looks = disk.looks()
+        for page in JobPages(project=self.project, reader=self.reader, batch=self.batch, only=jobs):
+            for job in page:
+                tiles.add(job)
+        columns, words = tiles.document(), tiles.words({})
+        self._make_live(columns, words)
+        return {"tiles": columns, "words": words}
+
+    @staticmethod
+    def _make_live(tiles: dict[str, Any], words: Mapping[str, Any]) -> None:
+        """Point the page at the server: thumbnails are made when they are asked for, and files go by hash."""
+        tiles["no_thumb"] = []
+        for source in words["source"]:
+            source["url"] = f"files/{source['sha']}" if source["sha"] else None
+
+    def figures(self) -> Mapping[str, Any]:
+        """Return what the head of the page shows."""
+        sums = document.Sums()
+        for page in JobPages(project=self.project, reader=self.reader, batch=self.batch):
+            for job in page:
+                sums.add(job)
+        return sums.document(self.project, self.reader, self.batch, document.EVERYTHING)
+
+    def detail(self, key: str) -> Mapping[str, Any]:
+        """Return the details of a job; raise NotFound."""
+        job_id = self.reader.job(self.batch.id, key).id
+        disk = Disk(project=self.project, places=self._places)
+        for [job] in JobPages(project=self.project, reader=self.reader, batch=self.batch, only=[job_id]):
+            return detail(job, disk.is_present)
+        raise NotFound(f"No job {key!r} in this batch")
+
+    def marks(self) -> Mapping[str, Any]:
+        """Return the marks as entries of marks.json, by picture."""
+        stored = marks.read(self.project, self.batch.name)
+        return {f"{mark.ordinal} {mark.key}": mark.as_json() for mark in stored}
+
+    def change_marks(self, body: object) -> Mapping[str, Any]:
+        """Change marks as the page asks; return how many changed. Raises UsageError."""
+        return marks.change_entries(self.project, self.batch.name, body)
+
+    def picture(self, sha: str) -> Picture | None:
+        """Return the file whose hash begins with *sha*, if the job database lists it."""
+        path = self._path(sha)
+        if path is None:
+            return None
+        roots = [Path(self.batch.folder), self.project.root, self.project.state, path.parent]
+        return read_picture(path, roots)
+
+    async def thumbnail(self, sha: str) -> bytes | None:
+        """Return the thumbnail of a picture, which is made if it is missing; None if it cannot be made."""
+        return await self.thumbnails.get(sha, partial(self._path, sha))
+
+    def _path(self, sha: str) -> Path | None:
+        stored = self.reader.ask(partial(path_of_hash, batch_id=self.batch.id, sha=sha))
+        if stored is not None:
+            return self.project.root / stored
+        return self._source_paths(sha).get(sha[:_SHORT])
+
+    def _source_paths(self, sha: str) -> Mapping[str, Path]:
+        """Return the paths of superseded files and sources by hash; they are read again if *sha* is not there."""
+        if sha[:_SHORT] not in self._sources and time.monotonic() - self._sources_at > _SOURCES_AGE:
+            found = pictures_of(self.project, self.reader, self.batch)
+            self._sources = {each.sha256[:_SHORT]: each.path for each in found}
+            self._sources_at = time.monotonic()
+        return self._sources
