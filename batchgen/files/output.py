@@ -260,15 +260,23 @@ def _names_aside(name: PurePosixPath, data: bytes) -> Iterator[str]:
     An image gets a part of its hash, and so does its sidecar, which is named after it as in the output folder.
     """
     own = hashlib.sha256(data).hexdigest()
-    tags = [f".{own[:8]}", f".{own[:16]}", f".{own}"]
     described = _described(data) if name.suffix == ".json" else None
     if described is not None:
         image, described = PurePosixPath(name.stem), f".{described[:8]}"
-        for tag in ("", *tags):
+        for tag in ("", *_tags(own)):
             yield _name_aside(image.stem, described, tag, image.suffix, ".json")
+    yield from names_aside(name, own)
+
+
+def names_aside(name: PurePosixPath, sha256: str) -> Iterator[str]:
+    """Yield the names that a replaced file of this hash may have in ``.superseded/``, best first."""
     ending = "" if name.suffix == ".json" else ".json"  # room for the name of an image's sidecar
-    for tag in tags:
+    for tag in _tags(sha256):
         yield _name_aside(name.stem, tag, name.suffix, ending).removesuffix(ending)
+
+
+def _tags(sha256: str) -> tuple[str, str, str]:
+    return f".{sha256[:8]}", f".{sha256[:16]}", f".{sha256}"
 
 
 def _name_aside(stem: str, *tail: str) -> str:

@@ -16,7 +16,8 @@ const HERE = dirname(fileURLToPath(import.meta.url));
 const PACKAGES = resolve(process.argv[2] ?? HERE);
 const MODULES = join(PACKAGES, "node_modules");
 const BUILT = join(HERE, "built");
-const FIRST = ["tokens.css", "base.css", "sheet.css", "head.css"]; // variables and defaults, which the other sheets refine
+// Variables and defaults first, which the other sheets refine.
+const FIRST = ["tokens.css", "base.css", "sheet.css", "head.css"];
 const LAST = ["print.css"];
 const BROWSERS = ["chrome123", "firefox121", "safari17.5"]; // May 2024: light-dark()
 

@@ -152,6 +152,12 @@ def files(connection: Connection, ids: Sequence[int]) -> list[DeliveredFile]:
     ]
 
 
+def superseded_files(connection: Connection, batch_id: int) -> list[StoredArtifact]:
+    """Return the superseded files of a batch, as they were delivered."""
+    earlier = select(artifacts).join(jobs).where(jobs.c.batch_id == batch_id, artifacts.c.superseded_at.is_not(None))
+    return [to_artifact(row) for row in connection.execute(earlier.order_by(artifacts.c.id))]
+
+
 def newest_file(connection: Connection, batch_id: int) -> StoredArtifact | None:
     """Return the current file of a batch that was delivered last; None if there is none."""
     current = select(artifacts).join(jobs).where(batch_of_job == batch_id, artifacts.c.superseded_at.is_(None))

@@ -323,6 +323,7 @@ suspects = Table(
     Column("batch_id", ForeignKey("batches.id"), nullable=False),
     Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
     Column("ordinal", Integer, nullable=False),
+    Column("artifact_id", ForeignKey("artifacts.id"), nullable=False),  #: the file that was examined
     Column("kind", Text, nullable=False),
     Column("detail", Text, nullable=False),
     Column("other_job_id", Integer),

@@ -47,6 +47,7 @@ def upgrade() -> None:
         sa.Column("batch_id", sa.Integer, sa.ForeignKey("batches.id"), nullable=False),
         sa.Column("job_id", sa.Integer, sa.ForeignKey("jobs.id"), nullable=False, index=True),
         sa.Column("ordinal", sa.Integer, nullable=False),
+        sa.Column("artifact_id", sa.Integer, sa.ForeignKey("artifacts.id"), nullable=False),
         sa.Column("kind", sa.Text, nullable=False),
         sa.Column("detail", sa.Text, nullable=False),
         sa.Column("other_job_id", sa.Integer),

@@ -19,6 +19,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SIDEWAYS = (5, 6, 7, 8)
 _PRINT_MODES = ("CMYK", "YCCK", "LAB")
 #: The colour profiles of images in these modes describe RGB.
 _RGB_MODES = ("RGB", "RGBA", "P")
@@ -28,6 +29,11 @@ def upright(image: Image.Image) -> Image.Image:
     """Return an image turned as its EXIF orientation asks; the image itself if it is upright."""
     turn = _TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of an image as it is to be shown."""
+    return (image.height, image.width) if orientation(image) in _SIDEWAYS else image.size
 
 
 def in_rgb(image: Image.Image) -> Image.Image:

@@ -1,5 +1,32 @@
-/** Start of the page. */
-import { Virtualizer } from "@tanstack/virtual-core";
+/** Start of the page: reads the document, builds the landmarks and mounts the parts. */
 
-const data = document.getElementById("data");
-if (data) document.title = `${JSON.parse(data.textContent ?? "{}").batch ?? "batch"} (${typeof Virtualizer})`;
+import { readDocument } from "./data.js";
+import { h } from "./dom.js";
+import { connectKeys } from "./keys.js";
+import { createPage } from "./page.js";
+import { topBar } from "./top.js";
+import { connectUrl } from "./url.js";
+
+function start() {
+  const page = createPage(readDocument());
+  document.title = `${page.document.batch} · batchgen report`;
+  const pictures = h("section", { class: "wrap lib", id: "pictures", "aria-label": "Pictures", tabindex: "-1" });
+  document.body.replaceChildren(
+    h("a", { class: "skip", href: "#pictures", onclick: skip, text: "Skip to the pictures" }),
+    topBar(page),
+    h("main", {}, pictures),
+    h("div", { class: "vh", id: "announcements", role: "status", "aria-live": "polite" }),
+  );
+  connectUrl(page.view);
+  connectKeys();
+}
+
+/** The URL's hash holds the state of the page, so the link moves the focus itself. @param {Event} event */
+function skip(event) {
+  event.preventDefault();
+  const pictures = /** @type {HTMLElement} */ (document.getElementById("pictures"));
+  pictures.focus();
+  pictures.scrollIntoView();
+}
+
+start();

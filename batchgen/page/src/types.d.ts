@@ -12,6 +12,8 @@ export interface PageDocument {
   manifest: string; // as a user types it from the working folder
   zone: number; // minutes east of UTC of the machine that wrote the report
   root: string; // URL of the working folder's files relative to the page: "../../"
+  folder: string; // the output folder as paths begin: "output/autumn/", "/data/out/"
+  folder_url: string; // its URL relative to the page: "../"
   commands: Commands;
   head: Head;
   night: Night;
@@ -22,16 +24,48 @@ export interface PageDocument {
   inline?: Record<string, string>; // sha -> data: URL of the thumbnail (--single-file)
   details?: Detail[]; // one a job; absent: in chunks
   chunk?: number; // jobs in each chunk script data/NNNN.js
+  live?: Live; // under `batchgen serve`
+}
+
+/** Relative URLs of the server; null: read only. */
+export interface Live {
+  events: string;
+  files: string;
+  details: string;
+  marks: string | null;
+  actions: string | null;
 }
 
 /** Commands without a selection; the page appends " --id 'x'". They hold the manifest and --sandbox etc. already. */
 export interface Commands {
-  run: string; retry: string; redo: string; show: string; list: string; export: string; marks_import: string;
+  run: string;
+  retry: string;
+  redo: string;
+  show: string;
+  list: string;
+  export: string;
+  marks_import: string;
 }
 
 export interface Head {
-  run: { id: string; number: number; of: number; started_at: string; ended_at: string | null; exit_code: number | null; meaning: string } | null;
-  jobs: { total: number; pending: number; running: number; done: number; failed: number; unknown: number; cancelled: number };
+  run: {
+    id: string;
+    number: number;
+    of: number;
+    started_at: string;
+    ended_at: string | null;
+    exit_code: number | null;
+    meaning: string;
+  } | null;
+  jobs: {
+    total: number;
+    pending: number;
+    running: number;
+    done: number;
+    failed: number;
+    unknown: number;
+    cancelled: number;
+  };
   images: number;
   attempts: number;
   usd: string | null; // decimal; null: no price known
@@ -46,15 +80,26 @@ export interface Head {
 }
 
 export interface Night {
-  from: string; to: string; // ISO
+  from: string;
+  to: string; // ISO
   step: number; // seconds of one bar
   bars: number[]; // images delivered in each step
   usd: (number | null)[]; // spent in each step
-  lanes: { name: string; ticks: number[]; spans: { kind: "throttled" | "outage" | "closed" | "paused"; from: number; to: number; message: string }[] }[]; // times: seconds after `from`
+  lanes: {
+    name: string;
+    ticks: number[];
+    spans: { kind: "throttled" | "outage" | "closed" | "paused"; from: number; to: number; message: string }[];
+  }[]; // times: seconds after `from`
   gaps: { from: number; to: number }[]; // between runs: cut out of the axis or hatched
 }
 
-export interface CostBar { name: string; usd: number | null; credits: string | null; images: number; attempts: number }
+export interface CostBar {
+  name: string;
+  usd: number | null;
+  credits: string | null;
+  images: number;
+  attempts: number;
+}
 
 export interface Need {
   state: "failed" | "unknown" | "pending";
@@ -63,7 +108,8 @@ export interface Need {
   count: number;
   meaning: string; // what it means, and what to do
   example: string; // the provider's own words
-  usd: string | null; at_risk_usd: string | null; // money lost, or at risk
+  usd: string | null;
+  at_risk_usd: string | null; // money lost, or at risk
   ids: string[]; // at most 200
   command: string; // to copy
   prompts: { id: string; prompt: string }[]; // of refused jobs, to edit as CSV; empty otherwise
@@ -71,13 +117,25 @@ export interface Need {
 }
 
 export interface Words {
-  state: string[]; provider: string[]; model: string[]; kind: string[]; tag: string[]; mime: string[]; cause: string[];
+  state: string[];
+  provider: string[];
+  model: string[];
+  kind: string[];
+  tag: string[];
+  mime: string[];
+  cause: string[];
   prompt: string[]; // distinct prompts
   suspect: string[]; // kinds
   source: Source[]; // distinct input images of edits, and masks
 }
 
-export interface Source { path: string; url: string | null; sha: string; width: number; height: number }
+export interface Source {
+  path: string;
+  url: string | null;
+  sha: string;
+  width: number;
+  height: number;
+}
 
 /** Columns of equal length, a row for each tile; numbers into `words` where not stated otherwise. */
 export interface Tiles {
@@ -85,13 +143,19 @@ export interface Tiles {
   key: string[];
   job: number[]; // index of the job, from 0, in manifest order
   ordinal: number[]; // of the picture, from 0; -1: the job has no picture
-  state: number[]; provider: number[]; model: number[]; kind: number[];
+  state: number[];
+  provider: number[];
+  model: number[];
+  kind: number[];
   cause: number[]; // -1: none
   prompt: number[];
   tags: (number[] | 0)[]; // 0: none
   usd: (number | null)[]; // of this picture (its share); null: unknown
   credits: (number | null)[];
-  bytes: number[]; width: number[]; height: number[]; mime: number[]; // 0, -1 where no picture
+  bytes: number[];
+  width: number[];
+  height: number[];
+  mime: number[]; // 0, -1 where no picture
   at: number[]; // Unix seconds of delivery, or of the last attempt; 0: none
   seconds: number[]; // the call took
   sha: string[]; // first 16 hex digits of the file's SHA-256; "": no picture
@@ -102,17 +166,44 @@ export interface Tiles {
   sources: Record<number, number[]>; // row -> words.source (edits)
   mask: Record<number, number>; // row -> words.source
   suspects: Record<number, [kind: number, other: number, detail: string][]>; // other: row, -1 none
-  earlier: Record<number, { sha: string; path: string; width: number; height: number; at: number; prompt?: string }[]>; // earlier forms of the picture
+  earlier: Record<
+    number,
+    { sha: string; path: string; width: number; height: number; at: number; prompt?: string }[]
+  >; // earlier forms of the picture
   marks: Record<number, Mark>; // in the database when the report was written
 }
 
 export interface Detail {
   parameters: Record<string, unknown>; // everything the job asks for, but the prompt
   attempts: {
-    id: string; run: string; provider: string; model: string; account: string | null; at: string; seconds: number | null; state: string;
-    cause: string | null; message: string | null; status: number | null; request_id: string | null; usd: string | null; credits: string | null; basis: string | null; charged: string | null;
+    id: string;
+    run: string;
+    provider: string;
+    model: string;
+    account: string | null;
+    at: string;
+    seconds: number | null;
+    state: string;
+    cause: string | null;
+    message: string | null;
+    status: number | null;
+    request_id: string | null;
+    usd: string | null;
+    credits: string | null;
+    basis: string | null;
+    charged: string | null;
   }[];
-  files: { ordinal: number; path: string; sha256: string; bytes: number; width: number; height: number; mime: string; sidecar: string | null; at: string }[];
+  files: {
+    ordinal: number;
+    path: string;
+    sha256: string;
+    bytes: number;
+    width: number;
+    height: number;
+    mime: string;
+    sidecar: string | null;
+    at: string;
+  }[];
   copies: { path: string; name: string }[];
   message: string | null;
   note: string | null; // of redo --note
@@ -121,10 +212,28 @@ export interface Detail {
 
 // --- marks ------------------------------------------------------------------------------------------------------
 
-export interface Mark { mark: "pick" | "reject" | null; stars: number; note: string; at: string; sha: string }
+export interface Mark {
+  mark: "pick" | "reject" | null;
+  stars: number;
+  note: string;
+  at: string;
+  sha: string;
+}
 export type MarkChange = Partial<Pick<Mark, "mark" | "stars" | "note">>;
 
-export interface MarkStore { // marks.js
+/** A mark of a file marks.json; one without mark, stars and note takes a mark away. */
+export interface MarkEntry {
+  id: string;
+  picture: number;
+  sha256: string;
+  mark: "pick" | "reject" | null;
+  stars: number;
+  note: string;
+  at: string;
+}
+
+export interface MarkStore {
+  // marks.js
   get(row: number): Mark | undefined; // of the picture as it is now; a mark of a replaced picture is not returned
   replaced(row: number): Mark | undefined; // a mark of an earlier picture
   change(rows: Iterable<number>, change: MarkChange, title: string): void; // one step of undo; a toast offers it
@@ -132,14 +241,31 @@ export interface MarkStore { // marks.js
   clear(): void;
   counts(): { pick: number; reject: number; stars: number; note: number };
   rows(mark: "pick" | "reject"): number[];
+  entries(): MarkEntry[]; // of all marks that count
+  merge(entries: MarkEntry[], whole?: boolean): number; // how many changed; the later of two counts
+  onChange(listener: (rows: number[]) => void): void; // after changes made here; not after merge
   write(format: "json" | "csv"): void; // downloads marks.json / marks.csv
   read(file: File): Promise<void>; // takes such a file in
 }
 
 // --- view: what is shown; view.js ----------------------------------------------------------------------------------
 
-export type Facet = "state" | "mark" | "suspect" | "kind" | "provider" | "model" | "tag" | "mime" | "size" | "cost" | "cause" | "c2pa" | "earlier" | "time";
-export type Topic = "rows" | "cursor" | "selection" | "marks" | "open" | "size" | "data";
+export type Facet =
+  | "state"
+  | "mark"
+  | "suspect"
+  | "kind"
+  | "provider"
+  | "model"
+  | "tag"
+  | "mime"
+  | "size"
+  | "cost"
+  | "cause"
+  | "c2pa"
+  | "earlier"
+  | "time";
+export type Topic = "rows" | "cursor" | "selection" | "marks" | "open" | "size" | "data" | "auto" | "jump";
 
 export interface View {
   rows: Uint32Array; // shown, in order
@@ -154,17 +280,28 @@ export interface View {
   filter(facet: Facet, value: string, on?: boolean): void;
   only(facet: Facet, value: string): void; // clears all others but the state
   clear(): void;
-  query: string; sort: string; group: string;
+  query: string;
+  sort: string;
+  group: string;
   targets(): number[]; // the selection, or the cursor
-  open(row: number): void; close(): void; compare(rows: number[]): void;
+  open(row: number): void;
+  close(): void;
+  compare(rows: number[]): void;
   step(by: number): number; // the row `by` places after the full view's or the cursor's; -1 at the end
+  position(row: number): number; // of the row among `rows`; -1: not shown
+  mark(change: MarkChange, title: string, stay?: boolean): void; // full view or targets(); auto-advance
+  move(row: number, extend?: boolean): void; // the cursor
+  select(rows: Iterable<number>): void;
+  toggle(row: number): void;
+  jump(): void; // brings the pictures into sight
+  emit(topic: Topic): void; // listeners are called in a microtask, once for a topic
   on(topic: Topic, listener: () => void): void;
 }
 
 // --- the parts, each with one function that main.js calls ------------------------------------------------------------
 // overview.js   overview(page: Page): HTMLElement        head: sentence, figures, budget, night, costs, needs
 // facets.js bar.js grid.js                                grid section
-// full.js       mountFull(page: Page): void              listens to "open"; owns keys while open (returns true from its key handler)
+// full.js       mountFull(page: Page): void              listens to "open"; owns keys while open
 // compare.js    mountComparison(page: Page): void
 // send_back.js  openSendBack(page: Page): void           help.js openHelp(page)
 // toast.js      toast(text: string, action?: string, run?: () => void): void
@@ -172,7 +309,11 @@ export interface View {
 // live.js       connect(page: Page): void                only where document.live is there
 // keys.js       addKeys(layer: KeyLayer)                 layers, the last one first: sheet > compare > full > grid
 
-export interface KeyLayer { active(): boolean; down(event: KeyboardEvent): boolean; up?(event: KeyboardEvent): boolean }
+export interface KeyLayer {
+  active(): boolean;
+  down(event: KeyboardEvent): boolean;
+  up?(event: KeyboardEvent): boolean;
+}
 
 export interface Page {
   document: PageDocument;

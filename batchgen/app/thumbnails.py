@@ -1,0 +1,155 @@
+"""Thumbnails of a batch and the facts of its pictures: makes what is missing, in several processes.
+
+Both go by the hash of a file's content, so that a second call for an unchanged batch makes nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+from ..errors import StoreError
+from ..files.images.formats import EXTENSIONS, SOURCE_TYPES
+from ..files.superseded import superseded_file
+from ..files.thumbnail_pool import examine_all
+from ..files.thumbnails import FOLDER, FileGone, PictureFile, thumbnail_path
+from ..picture import VERSION, PictureFacts
+from ..planning.selection import Selection
+from ..store import picture_facts
+from ..store.queries import superseded_files
+from ..store.reader import Reader
+from ..store.records import Batch
+from ..task import Kind, Source
+from .clock import utc_now
+from .project import Project
+
+#: Gets the number of files examined so far, and of all that are to be examined.
+OnFiles = Callable[[int, int], None]
+
+#: Facts written in one transaction: few enough that a run, which writes as well, does not wait.
+_PAGE = 250
+#: Seconds after which an unfinished file was left by a process that was killed.
+_ABANDONED = 3600
+
+
+@dataclass(kw_only=True, slots=True)
+class ThumbnailReport:
+    """What was made, and what was found on the way."""
+
+    made: int = 0
+    reused: int = 0
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  #: path and reason
+    suspects: Mapping[str, int] = field(default_factory=dict)  #: pictures that may be wrong, by kind
+
+
+def make(
+    project: Project,
+    reader: Reader,
+    batch: Batch,
+    folder: Path,
+    *,
+    files: Iterable[PictureFile] | None = None,
+    on_files: OnFiles = lambda _done, _total: None,
+    processes: int | None = None,
+) -> ThumbnailReport:
+    """Write the thumbnails that the report in *folder* lacks, then look for suspects in the whole batch.
+
+    *files* are the pictures of the report, by default all of the batch. Raises StoreError.
+    """
+    report = ThumbnailReport()
+    thumbs = prepare_folder(folder)
+    wanted = pictures_of(project, reader, batch) if files is None else files
+    missing, report.reused = _missing(reader, {each.sha256: each for each in wanted}, thumbs)
+    facts: list[PictureFacts] = []
+    for number, (picture, answer) in enumerate(examine_all(missing, folder, processes), 1):
+        on_files(number, len(missing))
+        if isinstance(answer, FileGone):
+            report.unreadable.append((str(picture.path), answer.message))
+            continue
+        facts.append(answer)
+        if answer.error is None:
+            report.made += 1
+        else:
+            report.unreadable.append((str(picture.path), answer.error))
+        if len(facts) == _PAGE:
+            picture_facts.write_facts(project.db, facts, utc_now())
+            facts = []
+    picture_facts.write_facts(project.db, facts, utc_now())
+    return report
+
+
+def prepare_folder(folder: Path) -> set[str]:
+    """Make the folder of thumbnails, and return the names in it; raise StoreError."""
+    names = set()
+    try:
+        (folder / FOLDER).mkdir(parents=True, exist_ok=True)
+        with os.scandir(folder / FOLDER) as entries:
+            for entry in entries:
+                if entry.name.endswith(".part") and entry.stat().st_mtime < time.time() - _ABANDONED:
+                    Path(entry.path).unlink(missing_ok=True)
+                names.add(entry.name)
+    except OSError as error:
+        raise StoreError(
+            f"cannot write thumbnails into {folder}: {error.strerror}. Check owner and permissions of the folder, or "
+            "write the report elsewhere"
+        ) from error
+    return names
+
+
+def pictures_of(
+    project: Project,
+    reader: Reader,
+    batch: Batch,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+) -> Iterator[PictureFile]:
+    """Yield the pictures of the selected jobs: current files, their earlier forms, and the sources of edits."""
+    for page in reader.files(batch.id, selection):
+        for delivered in page:
+            yield PictureFile(path=project.root / delivered.file.path, sha256=delivered.file.sha256)
+    for stored in reader.ask(partial(superseded_files, batch_id=batch.id)):
+        if path := earlier_form(project, batch, stored.path, stored.sha256):
+            yield PictureFile(path=path, sha256=stored.sha256)
+    if selection.kinds and Kind.EDIT.value not in selection.kinds:
+        return
+    for job in reader.jobs(batch.id, replace(selection, kinds=(Kind.EDIT.value,))):
+        for source in (*job.task.images, *([job.task.mask] if job.task.mask else [])):
+            if found := source_file(project, source):
+                yield found
+
+
+def earlier_form(project: Project, batch: Batch, path: str, sha256: str) -> Path | None:
+    """Return where a superseded file is, whose stored *path* is that under which it was delivered."""
+    place, folder = project.root / path, Path(batch.folder)
+    return superseded_file(folder, str(place.relative_to(folder)), sha256) if place.is_relative_to(folder) else None
+
+
+def source_file(project: Project, source: Source) -> PictureFile | None:
+    """Return the file of a source image as it was sent or fetched; None if there is none."""
+    if source.path is not None and source.sha256 is not None:
+        return PictureFile(path=Path(source.path), sha256=source.sha256)
+    stem = hashlib.sha256((source.url or "").encode()).hexdigest()[:32]
+    for mime in SOURCE_TYPES:
+        path = project.state / "inputs" / f"{stem}.{EXTENSIONS[mime]}"
+        try:
+            return PictureFile(path=path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
+        except OSError:
+            continue
+    return None
+
+
+def _missing(reader: Reader, wanted: Mapping[str, PictureFile], thumbs: set[str]) -> tuple[list[PictureFile], int]:
+    """Return the pictures that were not examined or lack a thumbnail, and how many there are besides."""
+    known: dict[str, PictureFacts] = reader.ask(partial(picture_facts.of_hashes, hashes=list(wanted)))
+    missing = []
+    for sha256, picture in wanted.items():
+        facts = known.get(sha256)
+        is_current = facts is not None and facts.version == VERSION
+        is_there = thumbnail_path(Path(), sha256).name in thumbs
+        if not (is_current and (is_there or (facts is not None and facts.error))):
+            missing.append(picture)
+    return missing, len(wanted) - len(missing)

@@ -1,0 +1,135 @@
+/** The state of the page in its URL's hash, and steps of the browser's history. */
+
+import { FACETS } from "./filters.js";
+
+/** @typedef {import("./types").PageDocument} PageDocument */
+/** @typedef {import("./types").Facet} Facet */
+/** @typedef {import("./view").PageView} PageView */
+
+const MODES = ["result", "slider", "sides", "before"];
+
+/** A picture by key and, from the second of its job on, its number: "cat-1", "cat-1:2".
+ * @param {PageDocument} page @param {number} row */
+function name(page, row) {
+  const { key, ordinal } = page.tiles;
+  return encodeURIComponent(key[row]) + (ordinal[row] > 0 ? `:${ordinal[row] + 1}` : "");
+}
+
+/** @param {PageDocument} page @param {string} name @returns {number} -1: the page has no such picture */
+function rowOf({ tiles }, name) {
+  const [encoded, number] = name.split(":"),
+    key = decodeURIComponent(encoded);
+  const wanted = Number(number ?? 1) - 1;
+  return tiles.key.findIndex(
+    (each, row) => each === key && (tiles.ordinal[row] === wanted || (wanted === 0 && tiles.ordinal[row] < 0)),
+  );
+}
+
+/** @param {PageView} view @returns {string} */
+export function hash(view) {
+  const { page } = view;
+  /** @type {string[]} */
+  const parts = [];
+  const add = (/** @type {string} */ name, /** @type {string} */ value) => parts.push(`${name}=${value}`);
+  const initial = view.defaults().get("state"),
+    state = view.filters.get("state");
+  for (const facet of FACETS) {
+    const values = [...(view.filters.get(facet) ?? [])].map(encodeURIComponent).join(",");
+    if (facet !== "state") {
+      if (values) add(facet, values);
+    } else if (!state && initial) add("state", "all");
+    else if (state && !(initial && state.size === 1 && state.has("done"))) add("state", values);
+  }
+  if (view.query) add("q", encodeURIComponent(view.query));
+  if (view.sort !== "manifest") add("sort", view.sort);
+  if (view.group !== "none") add("group", view.group);
+  if (view.tile !== 184) add("tile", String(view.tile));
+  if (view.full >= 0) add("open", name(page, view.full));
+  if (view.full >= 0 && view.mode !== "result") add("mode", view.mode);
+  if (view.comparison.length) add("compare", view.comparison.map((row) => name(page, row)).join(","));
+  return parts.length ? `#${parts.join("&")}` : "";
+}
+
+/** @param {PageView} view @param {string} text a hash */
+export function restore(view, text) {
+  const parts = new Map(
+    text
+      .replace(/^#/, "")
+      .split("&")
+      .filter(Boolean)
+      .map((part) => {
+        const [name, ...value] = part.split("=");
+        return [name, value.join("=")];
+      }),
+  );
+  const list = (/** @type {string} */ name) => (parts.get(name) ?? "").split(",").filter(Boolean);
+  view.filters = new Map();
+  for (const facet of FACETS) {
+    const values = list(facet).map(decodeURIComponent);
+    if (values.length && !(facet === "state" && values[0] === "all")) view.filters.set(facet, new Set(values));
+  }
+  if (!parts.has("state")) for (const [facet, values] of view.defaults()) view.filters.set(facet, values);
+  view.query = decodeURIComponent(parts.get("q") ?? "");
+  view.sort = parts.get("sort") ?? "manifest";
+  view.group = parts.get("group") ?? "none";
+  if (parts.has("tile")) view.tile = Number(parts.get("tile"));
+  view.mode = /** @type {PageView["mode"]} */ (
+    MODES.includes(parts.get("mode") ?? "") ? parts.get("mode") : "result"
+  );
+  view.invalidate();
+  const open = parts.has("open") ? rowOf(view.page, parts.get("open") ?? "") : -1;
+  const compared = list("compare")
+    .map((each) => rowOf(view.page, each))
+    .filter((row) => row >= 0);
+  if (open >= 0) view.open(open);
+  else if (compared.length > 1) view.compare(compared);
+  else if (view.full >= 0 || view.comparison.length) view.close();
+}
+
+/**
+ * Keeps the URL and the view in step. Opening a picture and choosing filters are steps of the history; moving on in
+ * full view, typing and sizing replace the current one. Closing goes back where opening was the last step.
+ * @param {PageView} view
+ */
+export function connectUrl(view) {
+  let before = snapshot(view),
+    restoring = false;
+  const read = () => {
+    restoring = true;
+    try {
+      restore(view, location.hash);
+    } catch {
+      restore(view, "");
+    }
+    queueMicrotask(() => {
+      before = snapshot(view);
+      restoring = false;
+    });
+  };
+  const write = () => {
+    if (restoring) return;
+    const now = snapshot(view),
+      url = hash(view) || location.pathname + location.search;
+    const opened = now.open && !before.open,
+      closed = !now.open && before.open;
+    const last = before;
+    before = now;
+    if (url === (location.hash || location.pathname + location.search)) return;
+    if (closed && history.state?.opened && last.rest === now.rest) return history.back();
+    if (opened || last.filters !== now.filters) history.pushState({ opened }, "", url);
+    else history.replaceState(history.state, "", url);
+  };
+  read();
+  for (const topic of /** @type {const} */ (["rows", "open", "size"])) view.on(topic, write);
+  addEventListener("popstate", read);
+}
+
+/** @param {PageView} view */
+function snapshot(view) {
+  const filters = FACETS.map((/** @type {Facet} */ facet) => [...(view.filters.get(facet) ?? [])].join()).join("|");
+  return {
+    open: view.full >= 0 || view.comparison.length > 0,
+    filters,
+    rest: filters + view.query + view.sort + view.group + view.tile,
+  };
+}

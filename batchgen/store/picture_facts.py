@@ -1,0 +1,127 @@
+"""Facts of pictures and suspects in the job database.
+
+They are written without the run lock, as a guest beside a run, in short transactions: they can be measured again.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import DBAPIError
+
+from ..picture import VERSION, PictureFacts, Suspect
+from .connection import explain, patiently, writing
+from .controls import PATIENCE
+from .rows import listed
+from .tables import artifacts, jobs, picture_facts, properties, suspects
+
+_COLUMNS = {"size_bytes": "bytes"}
+_FIELDS = tuple(name for name in PictureFacts.__dataclass_fields__)
+
+
+def of_hashes(connection: Connection, hashes: Iterable[str]) -> dict[str, PictureFacts]:
+    """Return the facts of files by the hash of their content; those never examined are missing."""
+    rows = connection.execute(select(picture_facts).where(picture_facts.c.sha256.in_(listed(hashes))))
+    return {
+        row.sha256: PictureFacts(**{name: getattr(row, _COLUMNS.get(name, name)) for name in _FIELDS}) for row in rows
+    }
+
+
+def suspects_of_jobs(connection: Connection, ids: Iterable[int]) -> dict[int, list[Suspect]]:
+    """Return the suspects of these jobs by job id."""
+    wanted = select(suspects).where(suspects.c.job_id.in_(listed(ids))).order_by(suspects.c.id)
+    found: dict[int, list[Suspect]] = {}
+    for row in connection.execute(wanted):
+        found.setdefault(row.job_id, []).append(
+            Suspect(
+                job_id=row.job_id,
+                ordinal=row.ordinal,
+                kind=row.kind,
+                detail=row.detail,
+                other_job_id=row.other_job_id,
+                other_ordinal=row.other_ordinal,
+            )
+        )
+    return found
+
+
+def suspect_counts(connection: Connection, batch_id: int) -> Mapping[str, int]:
+    """Return how many suspects a batch has of each kind."""
+    counts = select(suspects.c.kind, func.count()).where(suspects.c.batch_id == batch_id)
+    return Counter({row.kind: row[1] for row in connection.execute(counts.group_by(suspects.c.kind))})
+
+
+def is_examined(connection: Connection, batch_id: int) -> bool:
+    """Return whether the suspects of a batch were ever looked for."""
+    return connection.scalar(select(properties.c.value).where(properties.c.name == _property(batch_id))) is not None
+
+
+def state_of_pictures(connection: Connection, batch_id: int) -> str:
+    """Return a text that changes with the pictures of a batch, their jobs, and what is known of them."""
+    current = (jobs.c.batch_id == batch_id, artifacts.c.superseded_at.is_(None), jobs.c.orphaned_at.is_(None))
+    figures = select(func.count(), func.max(artifacts.c.id), func.sum(artifacts.c.id), func.max(jobs.c.updated_at))
+    files = connection.execute(figures.select_from(artifacts.join(jobs)).where(*current)).one()
+    known = connection.execute(select(func.count(), func.max(picture_facts.c.examined_at))).one()
+    return " ".join(map(str, (VERSION, *files, *known)))
+
+
+def examined_state(connection: Connection, batch_id: int) -> str | None:
+    """Return the state of the pictures of a batch when its suspects were written last; None: never."""
+    return connection.scalar(select(properties.c.value).where(properties.c.name == _property(batch_id)))
+
+
+def write_facts(path: Path, facts: Sequence[PictureFacts], now: datetime) -> None:
+    """Replace the facts of these files; raise StoreError."""
+    values = [
+        {_COLUMNS.get(name, name): getattr(each, name) for name in _FIELDS} | {"examined_at": now} for each in facts
+    ]
+    if not values:
+        return
+
+    def write(connection: Connection) -> None:
+        statement = upsert(picture_facts)
+        update = {name: statement.excluded[name] for name in values[0] if name != "sha256"}
+        connection.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=update), values)
+
+    _as_guest(path, write)
+
+
+def replace_suspects(path: Path, batch_id: int, found: Sequence[Suspect], state: str) -> None:
+    """Replace all suspects of a batch; *state* is that of its pictures when they were found. Raises StoreError."""
+    values = [
+        {name: getattr(each, name) for name in Suspect.__dataclass_fields__} | {"batch_id": batch_id} for each in found
+    ]
+
+    def write(connection: Connection) -> None:
+        connection.execute(delete(suspects).where(suspects.c.batch_id == batch_id))
+        if values:
+            connection.execute(insert(suspects), values)
+        note = upsert(properties).values(name=_property(batch_id), value=state)
+        connection.execute(note.on_conflict_do_update(index_elements=["name"], set_={"value": state}))
+
+    _as_guest(path, write)
+
+
+def _property(batch_id: int) -> str:
+    return f"suspects of batch {batch_id}"
+
+
+def _as_guest(path: Path, write: Callable[[Connection], None]) -> None:
+    engine = writing(path, guest=True)
+    try:
+        patiently(PATIENCE)(_in_transaction, engine, write)
+    except (DBAPIError, sqlite3.Error) as error:
+        raise explain(error, path) from error
+    finally:
+        engine.dispose()
+
+
+def _in_transaction(engine: Engine, write: Callable[[Connection], None]) -> None:
+    with engine.begin() as connection:
+        write(connection)

@@ -1,0 +1,71 @@
+"""Real batches for the page: run on simulated providers, as a user runs them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image, ImageDraw
+
+from tests.acceptance.kit import Workspace
+
+HERE = Path(__file__).parent
+JOBS: list[dict[str, Any]] = yaml.safe_load((HERE / "night.yaml").read_text(encoding="utf-8"))
+
+
+def photo(path: Path, size: tuple[int, int] = (960, 720), colour: str = "#3f7fbf") -> None:
+    """Draw a photo of a mug on a table."""
+    picture = Image.new("RGB", size, "#d8d2c4")
+    draw = ImageDraw.Draw(picture)
+    width, height = size
+    draw.rectangle((0, height * 0.66, width, height), fill="#b59b78")
+    draw.ellipse((width * 0.55, height * 0.38, width * 0.74, height * 0.66), outline=colour, width=width // 40)
+    draw.rounded_rectangle((width * 0.3, height * 0.3, width * 0.62, height * 0.78), width // 24, fill=colour)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path, quality=92)
+
+
+def mask(path: Path, size: tuple[int, int] = (960, 720)) -> None:
+    """Draw a mask whose upper third may be changed."""
+    picture = Image.new("RGBA", size, (0, 0, 0, 255))
+    picture.paste((0, 0, 0, 0), (0, 0, size[0], size[1] // 3))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.save(path)
+
+
+def night(project: Workspace) -> Workspace:
+    """Run the night in the folder of *project*."""
+    photo(project.folder / "photos" / "mug.jpg")
+    photo(project.folder / "photos" / "red.jpg", colour="#b5402f")
+    mask(project.folder / "photos" / "top.png")
+    tariff = {"gateway": {"tariff": {"usd_per_image": 0.05}}}
+    project.manifest(JOBS, name="night.yaml", providers=tariff, on_unknown="hold")
+    done = project.run("run", "night.yaml", "--yes", "--budget", 5, "--allow-unpriced", seconds=90)
+    assert done.code in (3, 5, 7), done.err
+    return project
+
+
+def report(project: Workspace, *arguments: object) -> Path:
+    """Write the report; return the page."""
+    done = project.run("report", *arguments, "--json", seconds=90)
+    assert done.code == 0, done.err
+    return Path(project.folder, json.loads(done.out)["page"])
+
+
+#: Texts that a careless page would run, hide, turn round or hand to a spreadsheet.
+HOSTILE = [json.loads(line)["text"] for line in (HERE / "hostile.jsonl").read_text(encoding="utf-8").splitlines()]
+HOSTILE.append("long " + "word " * 6_000)
+
+
+def hostile(project: Workspace) -> Workspace:
+    """Run a batch whose prompts are hostile; they come from a list, where they are no templates."""
+    rows = ({"id": f"h{index:02}", "text": text} for index, text in enumerate(HOSTILE))
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (project.folder / "texts.jsonl").write_text(lines, encoding="utf-8")
+    job = {"id": "{{ id }}", "provider": "openai", "quality": "low", "prompt": "{{ text }}", "from": "texts.jsonl"}
+    project.manifest([job], name="hostile.yaml")
+    done = project.run("run", "hostile.yaml", "--yes", seconds=90)
+    assert done.code == 0, done.err
+    return project

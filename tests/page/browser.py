@@ -1,0 +1,144 @@
+"""Tabs of a real Chromium that watch themselves: errors, requests and refusals of the page fail the test."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tests.timing import patience
+
+from .needs import missing, need_program
+
+FLAGS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+)  # fmt: skip
+SIZES = {"desktop": (1440, 900), "tablet": (820, 1180), "phone": (390, 844)}
+#: A folder for screenshots to look at; without it, they land in the folder of the test.
+PICTURES = "BATCHGEN_TEST_PICTURES"
+#: Chromium reports violations of the policy as an event, before the page's own scripts run.
+_WATCH = """
+addEventListener("securitypolicyviolation", (event) =>
+  console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+"""
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """Start the Chromium of the system; the driver downloads none."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ModuleNotFoundError:
+        missing("playwright is not installed: make setup-browser")
+    program = need_program("chromium", "chromium-browser", "google-chrome")
+    with sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=program, args=list(FLAGS))
+        try:
+            yield browser
+        finally:
+            browser.close()
+
+
+@dataclass
+class Tab:
+    """A page in a tab, with what a user does there and what the page does behind the user's back."""
+
+    page: Any
+    folder: Path
+    problems: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    allowed: list[str] = field(default_factory=list)  #: regular expressions of problems that the test provokes
+
+    def watch(self) -> None:
+        self.page.add_init_script(_WATCH)
+        self.page.on("console", self._log)
+        self.page.on("pageerror", lambda error: self.problems.append(f"error: {error}"))
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("crash", lambda _: self.problems.append("the tab crashed"))
+
+    def _log(self, message: Any) -> None:
+        if message.type in ("error", "warning"):
+            self.problems.append(f"{message.type}: {message.text}")
+
+    def check(self) -> None:
+        """Fail on errors of the page and on requests that leave the machine's files."""
+        problems = [text for text in self.problems if not any(re.search(each, text) for each in self.allowed)]
+        assert not problems, problems
+        outside = [url for url in self.requests if urlsplit(url).scheme not in ("file", "data", "blob")]
+        assert not outside or not self.page.url.startswith("file:"), outside
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.page.keyboard.press(key)
+
+    def find(self, selector: str) -> Any:
+        return self.page.locator(selector)
+
+    def role(self, role: str, name: str | re.Pattern[str] | None = None, **options: Any) -> Any:
+        """Return the element of that role and accessible name, as a screen reader finds it."""
+        return self.page.get_by_role(role, **({"name": name} if name is not None else {}), **options)
+
+    def wait(self, expression: str, argument: object = None) -> Any:
+        """Wait until a JavaScript expression or function is true; return its value."""
+        return self.page.wait_for_function(expression, arg=argument).json_value()
+
+    def evaluate(self, expression: str, argument: object = None) -> Any:
+        return self.page.evaluate(expression, argument)
+
+    @property
+    def hash(self) -> str:
+        return urlsplit(self.page.url).fragment
+
+    def screenshot(self, name: str) -> Path:
+        """Write a picture to look at; nothing compares it."""
+        folder = Path(os.environ.get(PICTURES) or self.folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{name}.png"
+        self.page.screenshot(path=path)
+        return path
+
+
+@dataclass
+class Visitor:
+    """Opens tabs, each in a browser profile of its own, and checks them at the end."""
+
+    browser: Any
+    folder: Path
+    tabs: list[Tab] = field(default_factory=list)
+
+    def profile(self, *, size: str = "desktop", theme: str = "light", touch: bool = False, **options: Any) -> Any:
+        width, height = SIZES[size]
+        context = self.browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme=theme,
+            has_touch=touch,
+            is_mobile=touch,
+            accept_downloads=True,
+            reduced_motion="reduce",
+            **options,
+        )
+        context.set_default_timeout(patience(5) * 1000)
+        return context
+
+    def open(self, path: Path | str, fragment: str = "", *, profile: Any = None, **options: Any) -> Tab:
+        """Open a page from disk (or an address), in a new profile unless there is one."""
+        tab = Tab(page=(profile or self.profile(**options)).new_page(), folder=self.folder)
+        tab.watch()
+        self.tabs.append(tab)
+        address = path.resolve().as_uri() if isinstance(path, Path) else path
+        tab.page.goto(address + (f"#{fragment}" if fragment else ""))
+        return tab
+
+    def close(self) -> None:
+        for tab in self.tabs:
+            tab.check()
+
+    def leave(self) -> None:
+        for context in self.browser.contexts:
+            context.close()
