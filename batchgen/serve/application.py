@@ -6,12 +6,12 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import anyio
 import anyio.to_thread
 import orjson
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from sse_starlette.event import ServerSentEvent
 from sse_starlette.sse import EventSourceResponse
 from starlette.applications import Starlette
@@ -24,7 +24,10 @@ from ..errors import BatchgenError, ExitCode
 from .access import PAGE_POLICY
 from .feed import Feed
 from .live_page import LivePage
-from .orders import Order, Orders, Refusal
+from .orders import Orders, Refusal
+from .requests import MarkChange, Order
+
+Model = TypeVar("Model", bound=BaseModel)
 
 #: Bytes of a request: the marks of 50,000 pictures.
 _MOST_BYTES = 32_000_000
@@ -103,16 +106,11 @@ class Application:
         return _json(await anyio.to_thread.run_sync(self.page.detail, request.path_params["key"]))
 
     async def _change_marks(self, request: Request) -> Response:
-        body = await _body(request)
-        return _json(await anyio.to_thread.run_sync(self.page.change_marks, body))
+        change = _checked(MarkChange, await _body(request))
+        return _json(await anyio.to_thread.run_sync(self.page.change_marks, change.as_marks()))
 
     async def _plan(self, request: Request) -> Response:
-        try:
-            order = Order.model_validate(await _body(request))
-        except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False)[0]
-            place = ".".join(str(part) for part in problem["loc"])
-            raise HTTPException(400, f"{place}: {problem['msg']}") from None
+        order = _checked(Order, await _body(request))
         return _json(await anyio.to_thread.run_sync(self.orders.plan, order))
 
     async def _start(self, request: Request) -> Response:
@@ -140,6 +138,16 @@ async def _body(request: Request) -> Any:  # noqa: ANN401 - any JSON value; it i
         return orjson.loads(data)
     except orjson.JSONDecodeError:
         raise HTTPException(400, "The body of the request is not valid JSON.") from None
+
+
+def _checked(model: type[Model], body: object) -> Model:
+    """Return the body of a request as its *model*; raise HTTPException."""
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        problem = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise HTTPException(400, f"{place}: {problem['msg']}") from None
 
 
 def _json(document: Any, status: int = 200) -> Response:  # noqa: ANN401 - any JSON value

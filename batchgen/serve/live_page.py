@@ -11,26 +11,28 @@ from threading import Lock
 from typing import Any, Self
 
 from ..app import marks
+from ..app.clock import utc_now
+from ..app.project import Project
 from ..app.report import document, html
 from ..app.report.details import detail
 from ..app.report.disk import Disk
 from ..app.report.jobs import JobPages
 from ..app.report.places import Places
 from ..app.report.tiles import Tiles
-from ..app.project import Project
 from ..app.thumbnails import pictures_of
 from ..errors import NotFound
-from ..store.changes import cursor
-from ..app.clock import utc_now
-from ..store.changes import path_of_hash
+from ..files.thumbnails import PictureFile
+from ..mark import Mark
+from ..store.changes import cursor, file_of_hash, state_of_marks
+from ..store.marks import of_batch
 from ..store.reader import Reader
 from ..store.records import Batch
 from .pictures import Picture, Thumbnails, read_picture
 
 #: Digits of a hash that name a picture on the page.
 _SHORT = 16
-#: Seconds before sources are looked for again in all jobs.
-_SOURCES_AGE = 10.0
+#: Seconds before earlier forms and sources are looked for again in all jobs.
+_OTHERS_AGE = 10.0
 
 
 @dataclass(kw_only=True, slots=True)
@@ -42,8 +44,10 @@ class LivePage:
     batch: Batch
     read_only: bool
     thumbnails: Thumbnails = field(init=False)
-    _sources: Mapping[str, Path] = field(default_factory=dict)
-    _sources_at: float = 0.0
+    _others: Mapping[str, PictureFile] = field(default_factory=dict)
+    _others_at: float = 0.0
+    _marks: Mapping[str, Any] = field(default_factory=dict)
+    _marks_state: tuple[object, ...] = ()
     _building: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
@@ -119,36 +123,40 @@ class LivePage:
         raise NotFound(f"No job {key!r} in this batch")
 
     def marks(self) -> Mapping[str, Any]:
-        """Return the marks as entries of marks.json, by picture."""
-        stored = marks.read(self.project, self.batch.name)
-        return {f"{mark.ordinal} {mark.key}": mark.as_json() for mark in stored}
+        """Return the marks as entries of marks.json, by picture; they are only read where they have changed."""
+        state = self.reader.ask(partial(state_of_marks, batch_id=self.batch.id))
+        if self._marks_state != state:
+            stored = self.reader.ask(partial(of_batch, batch_id=self.batch.id))
+            self._marks = {f"{mark.ordinal} {mark.key}": mark.as_json() for mark in stored}
+            self._marks_state = state
+        return self._marks
 
-    def change_marks(self, body: object) -> Mapping[str, Any]:
-        """Change marks as the page asks; return how many changed. Raises UsageError."""
-        return marks.change_entries(self.project, self.batch.name, body)
+    def change_marks(self, entries: Sequence[Mark]) -> Mapping[str, Any]:
+        """Change marks as the page asks; return what became of them. Raises NotFound."""
+        merged = marks.change(self.project, self.batch.name, entries)
+        return {"results": {str(result): number for result, number in merged.results.items()}}
 
     def picture(self, sha: str) -> Picture | None:
         """Return the file whose hash begins with *sha*, if the job database lists it."""
-        path = self._path(sha)
-        if path is None:
+        file = self._file(sha)
+        if file is None:
             return None
-        roots = [Path(self.batch.folder), self.project.root, self.project.state, path.parent]
-        return read_picture(path, roots)
+        roots = [Path(self.batch.folder), self.project.root, self.project.state, file.path.parent]
+        return read_picture(file.path, roots)
 
     async def thumbnail(self, sha: str) -> bytes | None:
         """Return the thumbnail of a picture, which is made if it is missing; None if it cannot be made."""
-        return await self.thumbnails.get(sha, partial(self._path, sha))
+        return await self.thumbnails.get(sha, partial(self._file, sha))
 
-    def _path(self, sha: str) -> Path | None:
-        stored = self.reader.ask(partial(path_of_hash, batch_id=self.batch.id, sha=sha))
+    def _file(self, sha: str) -> PictureFile | None:
+        """Return the file whose hash begins with *sha*: a delivered one, an earlier form or a source."""
+        stored = self.reader.ask(partial(file_of_hash, batch_id=self.batch.id, sha=sha))
         if stored is not None:
-            return self.project.root / stored
-        return self._source_paths(sha).get(sha[:_SHORT])
-
-    def _source_paths(self, sha: str) -> Mapping[str, Path]:
-        """Return the paths of superseded files and sources by hash; they are read again if *sha* is not there."""
-        if sha[:_SHORT] not in self._sources and time.monotonic() - self._sources_at > _SOURCES_AGE:
-            found = pictures_of(self.project, self.reader, self.batch)
-            self._sources = {each.sha256[:_SHORT]: each.path for each in found}
-            self._sources_at = time.monotonic()
-        return self._sources
+            return PictureFile(path=self.project.root / stored[0], sha256=stored[1])
+        short = sha[:_SHORT]
+        if short not in self._others and time.monotonic() - self._others_at > _OTHERS_AGE:
+            self._others = {
+                each.sha256[:_SHORT]: each for each in pictures_of(self.project, self.reader, self.batch)
+            }
+            self._others_at = time.monotonic()
+        return self._others.get(short)

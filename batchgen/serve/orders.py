@@ -18,32 +18,20 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from threading import Lock
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from ..app.project import Project
 from ..errors import BatchgenError, ExitCode
 from ..files import lock
 from ..files.atomic import write_atomic
 from ..files.output import make_private
+from .requests import Order
 
-#: Jobs that one order names, and plans that wait for their confirmation.
-MOST_JOBS, MOST_PLANS = 100_000, 50
+#: Plans that wait for their confirmation.
+MOST_PLANS = 50
 #: Seconds in which a run that cannot start has ended: a lock, a missing key.
 _FIRST_MOMENTS = 2.5
 _TAIL = 12  #: lines of a run's output that the page shows
-
-
-class Order(BaseModel):
-    """What the page asks for: which jobs are made again, and with which changes."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    action: Literal["redo", "retry"]
-    ids: list[str] = Field(min_length=1, max_length=MOST_JOBS)
-    changes: list[str] = Field(default=[], max_length=50)  #: as --with takes them
-    note: str = Field(default="", max_length=1_000)
 
 
 class Refusal(BatchgenError):
