@@ -51,14 +51,18 @@ def next_steps(
         yield from _resuming(status, flags, lanes, run)
     yield from _looks(status, flags)
     for failure in status.failures:
-        if failure.cause in _NEEDS_A_CHANGE:
-            yield NextStep(command=None, what=Cause(failure.cause).cure, cause=failure.cause)
-        else:
-            command = f"batchgen retry {manifest}{flags.flags}{flags.again} --cause {failure.cause}"
-            yield NextStep(command=command, what="retries these jobs", cause=failure.cause)
+        yield cause_step(failure.cause, manifest, flags)
     if status.failures:
         example = shlex.quote(status.failures[0].key)
         yield NextStep(command=f"batchgen show{flags.of_batch} {example}", what="shows every attempt of a job")
+
+
+def cause_step(cause: str, manifest: str, flags: CommandFlags) -> NextStep:
+    """Return what helps against a cause of failure; *manifest* is as a command takes it."""
+    if cause in _NEEDS_A_CHANGE:
+        return NextStep(command=None, what=Cause(cause).cure, cause=cause)
+    command = f"batchgen retry {manifest}{flags.flags}{flags.again} --cause {cause}"
+    return NextStep(command=command, what="retries these jobs", cause=cause)
 
 
 def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResult], run: str) -> Iterator[NextStep]:

@@ -66,9 +66,9 @@ class Project:
         state = root / STATE / "sandbox" if sandbox else root / STATE
         return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
 
-    def command_flags(self, batch: str | None = None, again: str = "") -> CommandFlags:
-        """Return the flags of commands about this project."""
-        words = [] if self.root == Path.cwd() else ["-C", str(self.root)]
+    def command_flags(self, batch: str | None = None, again: str = "", *, inside: bool = False) -> CommandFlags:
+        """Return the flags of commands about this project; *inside*: they are typed in its working folder."""
+        words = [] if inside or self.root == Path.cwd() else ["-C", str(self.root)]
         if self.db != Project.of(self.root, None, sandbox=self.sandbox).db:
             words += ["--db", str(self.db.relative_to(self.root) if self.db.is_relative_to(self.root) else self.db)]
         words += ["--sandbox"] if self.sandbox else []

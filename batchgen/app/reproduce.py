@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 
@@ -58,7 +58,30 @@ def _profile(project: Project, batch: Batch, provider: str) -> Profile:
 
 def as_yaml(job: Job) -> str:
     """Return a manifest of this one job; without a name, the file is a batch of its own."""
-    task = job.task
+    # Control characters are escaped: they could steer a terminal.
+    plain = "".join([job.key, *job.task.prompt.split()]).isprintable()
+    document = {"version": 1, "jobs": [manifest_entry(job.task, job, job.tags)]}
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=plain, width=100)
+
+
+class Entry(Protocol):
+    """What a manifest states of a job besides its task."""
+
+    @property
+    def key(self) -> str:
+        """Return the id of the job."""
+
+    @property
+    def wanted(self) -> int:
+        """Return the number of images."""
+
+    @property
+    def priority(self) -> int:
+        """Return its rank in the order of sending."""
+
+
+def manifest_entry(task: Task, job: Entry, tags: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the entry of a manifest that makes a job again."""
     entry: dict[str, Any] = {"id": _literal(job.key), "prompt": _literal(task.prompt), "provider": task.provider}
     entry["model"] = task.model
     entry |= {name: value for name in ("size", *OPTIONAL) if (value := getattr(task, name)) is not None}
@@ -71,13 +94,28 @@ def as_yaml(job: Job) -> str:
         entry |= {"n": job.wanted, "per_request": job.wanted}
     if job.priority:
         entry["priority"] = job.priority
-    if job.tags:
-        entry["tags"] = list(job.tags)
+    if tags:
+        entry["tags"] = list(tags)
     if task.extra:
         entry["extra"] = dict(task.extra)
-    # Control characters are escaped: they could steer a terminal.
-    plain = "".join([job.key, *task.prompt.split()]).isprintable()
-    return yaml.safe_dump({"version": 1, "jobs": [entry]}, sort_keys=False, allow_unicode=plain, width=100)
+    return entry
+
+
+def yaml_entry(entry: Mapping[str, Any]) -> str:
+    """Return an entry as YAML for a list of jobs; values are in the style of JSON, which is a part of YAML.
+
+    PyYAML would take a millisecond for each of ten thousand entries.
+    """
+    lines = [f"{key}: {_flow(value)}" for key, value in entry.items()]
+    return "- " + "\n  ".join(lines) + "\n"
+
+
+def _flow(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    if text.isprintable():
+        return text
+    # JSON would escape a character beyond 16 bits as two, which YAML does not join.
+    return "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in text)
 
 
 def _preparation(task: Task) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""The report: the page that shows a batch, its document, and other forms of it."""

@@ -1,0 +1,87 @@
+"""Costs of a report: money and images by provider, model, tag, kind and day. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ...money import show_credits
+from ...store.report_rows import Call
+from .jobs import ReportJob
+from .tiles import TICKS, dollars
+
+#: The name of the bar of jobs without a tag.
+UNTAGGED = "untagged"
+
+
+@dataclass(kw_only=True, slots=True)
+class Bar:
+    """What one group cost."""
+
+    usd: int | None = None
+    credits: dict[str, int] = field(default_factory=dict)  #: by provider: each has a currency of its own
+    images: int = 0
+    attempts: int = 0
+
+    def add(self, call: Call, images: int) -> None:
+        """Add a call, which delivered *images*."""
+        self.attempts += 1
+        self.images += images
+        if call.usd is not None and call.basis != "unknown":
+            self.usd = (self.usd or 0) + call.usd
+        if call.credits:
+            self.credits[call.provider] = self.credits.get(call.provider, 0) + call.credits
+
+    def document(self, name: str) -> dict[str, Any]:
+        """Return the bar; credits of several providers are not one number."""
+        only = next(iter(self.credits.values())) if len(self.credits) == 1 else None
+        usd = None if self.usd is None else dollars(self.usd)
+        by_provider = {provider: show_credits(amount) for provider, amount in self.credits.items()}
+        return {
+            "name": name,
+            "usd": usd,
+            "credits": show_credits(only),
+            "credits_by_provider": by_provider,
+            "images": self.images,
+            "attempts": self.attempts,
+        }
+
+
+@dataclass(kw_only=True, slots=True)
+class Costs:
+    """Collects costs by group; a job counts under each of its tags."""
+
+    _bars: dict[str, dict[str, Bar]] = field(
+        default_factory=lambda: {key: defaultdict(Bar) for key in ("provider", "model", "tag", "kind", "day")}
+    )
+
+    def add(self, job: ReportJob) -> None:
+        """Add the calls of *job*."""
+        delivered: dict[str, int] = defaultdict(int)
+        for file in (*job.files, *job.earlier):
+            delivered[file.attempt_id] += 1
+        for call in job.calls:
+            groups = {
+                "provider": [call.provider],
+                "model": [call.model],
+                "tag": job.tags or [UNTAGGED],
+                "kind": [job.row.kind],
+                "day": [f"{datetime.fromtimestamp(call.at / TICKS).astimezone():%Y-%m-%d}"],
+            }
+            for key, names in groups.items():
+                for name in names:
+                    self._bars[key][name].add(call, delivered[call.id])
+
+    def document(self) -> dict[str, list[dict[str, Any]]]:
+        """Return the bars by key: days in order, all others with the dearest first."""
+        document = {}
+        for key, bars in self._bars.items():
+            names = sorted(bars) if key == "day" else sorted(bars, key=lambda name: _rank(name, self._bars[key][name]))
+            document[key] = [bars[name].document(name) for name in names]
+        return document
+
+
+def _rank(name: str, bar: Bar) -> tuple[int, int, str]:
+    return (-(bar.usd or 0), -bar.images, name)

@@ -1,0 +1,166 @@
+"""The document of a report: everything that its page shows, as ``batchgen/page/src/types.d.ts`` describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ... import __version__
+from ...planning.selection import Selection
+from ...store.records import Run
+from ...store.report_rows import count_tiles, database_id
+from .. import queries
+from ..clock import utc_now
+from .costs import Costs
+from .details import detail
+from .disk import Disk
+from .head import Figures, head
+from .jobs import EVERYTHING, PAGE, JobPages, ReportJob, Scope
+from .lane_log import lane_spans
+from .needs import Needs
+from .night import Night
+from .places import Places
+from .tiles import Tiles
+
+if TYPE_CHECKING:
+    from ...store.reader import Reader
+    from ...store.records import Batch
+    from ..project import CommandFlags, Project
+
+#: Tiles up to which the details are in the page itself.
+INLINE = 10_000
+
+#: Takes the details of up to ``PAGE`` jobs: the number of the chunk, and its entries.
+OnDetails = Callable[[int, Sequence[Mapping[str, Any]]], None]
+
+
+@dataclass(kw_only=True, slots=True)
+class Sums:
+    """Collects what the head of the page shows."""
+
+    figures: Figures = field(default_factory=Figures)
+    night: Night = field(default_factory=Night)
+    costs: Costs = field(default_factory=Costs)
+    needs: Needs = field(default_factory=Needs)
+
+    def add(self, job: ReportJob) -> None:
+        """Add one job."""
+        for collector in (self.figures, self.night, self.costs, self.needs):
+            collector.add(job)
+
+    def document(self, project: Project, reader: Reader, batch: Batch, scope: Scope) -> dict[str, Any]:
+        """Return head, night, costs and needs."""
+        now, runs = utc_now(), reader.runs(batch.id)
+        status = queries.status(project, batch.name)
+        flags, manifest = _flags(project, batch)
+        top = head(self.figures, status, runs, scope, now)
+        spans = lane_spans(
+            project.state / "logs", {run.id: run.ended_at for run in runs if scope.run in (None, run.id)}
+        )
+        ends = [(run.started_at, run.ended_at or now) for run in runs]
+        return {
+            "head": top,
+            "night": self.night.document(ends, spans),
+            "costs": self.costs.document(),
+            "needs": self.needs.document(manifest, flags, top["waits"]),
+        }
+
+
+def build(
+    project: Project,
+    reader: Reader,
+    batch: Batch,
+    selection: Selection = Selection(),  # noqa: B008 - frozen
+    *,
+    scope: Scope = EVERYTHING,
+    folder: Path | None = None,
+    on_details: OnDetails | None = None,
+) -> dict[str, Any]:
+    """Return the document of a report in *folder*, which is ``report`` in the output folder by default.
+
+    With *on_details*, the details of more than ``INLINE`` tiles go there, a chunk at a time; otherwise all of them are
+    in the document.
+    """
+    places = Places(root=project.root, output=Path(batch.folder), report=folder or Path(batch.folder) / "report")
+    disk, sums = Disk(project=project, places=places), Sums()
+    tiles = Tiles(looks=disk.looks())
+    pages = JobPages(project=project, reader=reader, batch=batch, selection=selection, scope=scope)
+    many = reader.ask(partial(count_tiles, batch_id=batch.id, selection=selection)) > INLINE
+    sink = on_details if many else None
+    inline = _Chunks() if sink is None else None
+    chunks = _Chunks(sink)
+    for page in pages:
+        for job in page:
+            tiles.add(job)
+            sums.add(job)
+        (inline or chunks).add([detail(job, disk.is_present) for job in page])
+    document = _frame(project, reader, batch, places) | sums.document(project, reader, batch, scope)
+    rows = tiles.document()
+    document |= {"words": tiles.words({}), "tiles": rows}
+    if inline is not None:
+        return document | {"details": inline.rest}
+    chunks.finish()
+    return document | {"chunk": PAGE}
+
+
+@dataclass(slots=True)
+class _Chunks:
+    """Cuts details into chunks of ``PAGE`` jobs; without a sink, all of them stay."""
+
+    sink: OnDetails | None = None
+    rest: list[Mapping[str, Any]] = field(default_factory=list)
+    number: int = 0
+
+    def add(self, details: Iterable[Mapping[str, Any]]) -> None:
+        """Add details, and hand on a chunk that is complete."""
+        self.rest += details
+        while self.sink is not None and len(self.rest) >= PAGE:
+            self.sink(self.number, self.rest[:PAGE])
+            self.rest, self.number = self.rest[PAGE:], self.number + 1
+
+    def finish(self) -> None:
+        """Hand on the last chunk."""
+        if self.sink is not None and self.rest:
+            self.sink(self.number, self.rest)
+
+
+def _frame(project: Project, reader: Reader, batch: Batch, places: Places) -> dict[str, Any]:
+    """Return the fields of the document that do not depend on its jobs."""
+    flags, manifest = _flags(project, batch)
+    return {
+        "schema_version": 1,
+        "generated_at": utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "version": __version__,
+        "database": reader.ask(database_id),
+        "sandbox": project.sandbox,
+        "batch": batch.name,
+        "manifest": manifest,
+        "zone": round((datetime.now().astimezone().utcoffset() or datetime.resolution).total_seconds() / 60),
+        "root": places.root_url,
+        "folder": places.folder,
+        "folder_url": places.folder_url,
+        "commands": {
+            "run": f"batchgen run {manifest}{flags.flags}",
+            "retry": f"batchgen retry {manifest}{flags.flags}",
+            "redo": f"batchgen redo {manifest}{flags.flags}",
+            "show": f"batchgen show{flags.of_batch}",
+            "list": f"batchgen list{flags.of_batch}",
+            "export": f"batchgen export{flags.of_batch}",
+            "marks_import": f"batchgen marks import{flags.flags}",
+        },
+    }
+
+
+def _flags(project: Project, batch: Batch) -> tuple[CommandFlags, str]:
+    """Return the flags of commands that are typed in the working folder, and the manifest as they take it."""
+    flags = project.command_flags(batch.name, inside=True)
+    return flags, flags.manifest(batch.manifest)
+
+
+def run_of(runs: Sequence[Run], word: str) -> Run | None:
+    """Return the run whose id is *word*."""
+    return next((run for run in runs if run.id == word), None)

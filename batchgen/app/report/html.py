@@ -1,0 +1,87 @@
+"""The page of a report as HTML: one file with script, style and data, under a strict content policy. Pure."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from html import escape
+from importlib.resources import files
+from typing import Any
+
+import orjson
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1, viewport-fit=cover">
+<meta name="color-scheme" content="light dark">
+<meta name="referrer" content="no-referrer">
+<meta name="robots" content="noindex">
+<title>{title}</title>
+<style>{style}</style>
+</head>
+<body>
+<noscript>This page needs JavaScript. batchgen list shows the same jobs.</noscript>
+<script type="application/json" id="data">{data}</script>
+<script>{script}</script>
+</body>
+</html>
+"""
+
+
+def render(document: Mapping[str, Any], *, live: Mapping[str, Any] | None = None) -> str:
+    """Return the page of *document*; *live*: URLs of the server that keeps it up to date."""
+    script, style = _built("page.js"), _built("page.css")
+    loads_chunks = "chunk" in document
+    policy = {
+        "default-src": "'none'",
+        "img-src": "'self' data: blob: file:",
+        "style-src": _hashed(style),
+        "script-src": _hashed(script) + (" 'self' file:" if loads_chunks else ""),
+        **({"connect-src": "'self'"} if live is not None else {}),
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    content = dict(document) if live is None else {**document, "live": dict(live)}
+    return _PAGE.format(
+        policy="; ".join(f"{name} {value}" for name, value in policy.items()),
+        title=escape(f"{document['batch']} · batchgen"),
+        style=style,
+        script=script,
+        data=embedded(content),
+    )
+
+
+def chunk(number: int, details: Iterable[Mapping[str, Any]]) -> str:
+    """Return the script that hands details of jobs to the page."""
+    return f"batchgenDetails({number},{embedded(list(details))});\n"
+
+
+def embedded(value: Any) -> str:  # noqa: ANN401 - any JSON value
+    """Return *value* as JSON that can end neither a script element nor, in a script, a line."""
+    try:
+        text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
+    except (orjson.JSONEncodeError, UnicodeError):  # half of a surrogate pair, which UTF-8 does not have
+        text = json.dumps(value, separators=(",", ":"))
+    for sign, code in (("<", "\\u003c"), ("\u2028", "\\u2028"), ("\u2029", "\\u2029")):
+        text = text.replace(sign, code)
+    return text
+
+
+@cache
+def _built(name: str) -> str:
+    text = (files("batchgen.page") / "built" / name).read_text(encoding="utf-8")
+    end = "</script" if name.endswith(".js") else "</style"
+    if end in text.lower() or "<!--" in text:
+        raise ValueError(f"built/{name} would end its own element")
+    return text
+
+
+@cache
+def _hashed(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

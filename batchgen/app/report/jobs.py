@@ -1,0 +1,124 @@
+"""Jobs of a report: the selected ones with their calls, files and marks, in the order of the manifest, page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property, partial
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from ...planning.selection import Selection
+from ...store.copies import CopyRecords
+from ...store.report_rows import Call, FileRow, ReportRow, calls_of, files_of, jobs_of, selected_ids
+from ...store.rows import decode_tags, decode_task
+from ...store.tables import micros
+from ...task import Task
+
+if TYPE_CHECKING:
+    from ...store.reader import Reader
+    from ...store.records import Batch, StoredCopy
+    from ..project import Project
+
+#: Jobs that are read together; also those of one file of details.
+PAGE = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Scope:
+    """Which calls a report is about: those of one run, those that ended since a moment, or all."""
+
+    run: str | None = None
+    since: datetime | None = None
+
+    @property
+    def everything(self) -> bool:
+        """Return whether no call is left out."""
+        return self.run is None and self.since is None
+
+    def holds(self, call: Call) -> bool:
+        """Return whether the report is about *call*."""
+        if self.run is not None and call.run_id != self.run:
+            return False
+        return self.since is None or call.at >= micros(self.since)
+
+
+EVERYTHING = Scope()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportJob:
+    """A job with all that a report shows of it."""
+
+    number: int  #: from 0, in the order of the manifest
+    row: ReportRow
+    every_call: Sequence[Call]
+    calls: Sequence[Call]  #: those that the report is about
+    pictures: Sequence[FileRow]  #: current files that the report is about
+    files: Sequence[FileRow]  #: every current file
+    earlier: Sequence[FileRow]  #: superseded files
+    copies: Sequence[StoredCopy] = ()
+
+    @cached_property
+    def task(self) -> Task:
+        """Return the task; decoding it takes longer than all the rest."""
+        return decode_task(self.row.task)
+
+    @property
+    def tags(self) -> Sequence[str]:
+        """Return the tags of the job."""
+        return decode_tags(self.row.tags)
+
+    @cached_property
+    def call_by_id(self) -> Mapping[str, Call]:
+        """Return the calls by attempt id."""
+        return {call.id: call for call in self.every_call}
+
+
+@dataclass(kw_only=True, slots=True)
+class JobPages:
+    """Reads the jobs of a report; each page is one transaction."""
+
+    project: Project
+    reader: Reader
+    batch: Batch
+    selection: Selection = field(default_factory=Selection)
+    scope: Scope = EVERYTHING
+    only: Sequence[int] | None = None  #: ids of jobs, in place of a selection
+
+    def __iter__(self) -> Iterator[list[ReportJob]]:
+        chosen = partial(selected_ids, batch_id=self.batch.id, selection=self.selection)
+        ids = iter(self.reader.ask(chosen) if self.only is None else self.only)
+        number = 0
+        while page := list(islice(ids, PAGE)):
+            jobs = [job for job in self._page(page, number) if self._is_wanted(job)]
+            number += len(jobs)
+            if jobs:
+                yield jobs
+
+    def _is_wanted(self, job: ReportJob) -> bool:
+        return self.scope.everything or bool(job.calls or job.pictures)
+
+    def _page(self, ids: Sequence[int], first: int) -> Iterator[ReportJob]:
+        rows = self.reader.ask(partial(jobs_of, ids=ids))
+        calls, files = self.reader.ask(partial(calls_of, ids=ids)), self.reader.ask(partial(files_of, ids=ids))
+        copies = CopyRecords(self.project.state).of_jobs(self.batch.name, [row.key for row in rows])
+        for row in rows:
+            every_call = calls.get(row.id, [])
+            scoped = every_call if self.scope.everything else [call for call in every_call if self.scope.holds(call)]
+            current = [file for file in files.get(row.id, []) if file.superseded_at is None]
+            ids_of_calls = {call.id for call in scoped}
+            wanted = current if self.scope.everything else [each for each in current if each.attempt_id in ids_of_calls]
+            job = ReportJob(
+                number=first,
+                row=row,
+                every_call=every_call,
+                calls=scoped,
+                pictures=wanted,
+                files=current,
+                earlier=[file for file in files.get(row.id, []) if file.superseded_at is not None],
+                copies=[copy for copy in copies.get(row.key, ()) if copy.recipe],
+            )
+            first += self._is_wanted(job)
+            yield job

@@ -1,0 +1,111 @@
+"""Needs of a report: failed, unknown and waiting jobs by cause, with what to do about them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ...fault import Cause
+from ...money import show_usd
+from ..advice import cause_step
+from ..project import CommandFlags
+from .jobs import ReportJob
+from .tiles import visible
+
+#: Ids that one cause names, and prompts that it hands out for editing.
+_IDS, _PROMPTS = 200, 5_000
+
+
+@dataclass(kw_only=True, slots=True)
+class Group:
+    """The jobs of one state and cause."""
+
+    state: str
+    cause: str
+    count: int = 0
+    usd: int | None = None  #: nano-USD that their calls cost
+    at_risk: int = 0
+    example: str = ""
+    ids: list[str] = field(default_factory=list)
+    prompts: list[dict[str, str]] = field(default_factory=list)
+
+    def add(self, job: ReportJob) -> None:
+        """Add one job."""
+        self.count += 1
+        for call in job.calls:
+            if call.usd is not None:
+                self.usd = (self.usd or 0) + call.usd
+            self.at_risk += call.at_risk_usd or 0 if call.is_at_risk else 0
+        self.example = self.example or visible(job.row.message or "")
+        if len(self.ids) < _IDS:
+            self.ids.append(job.row.key)
+        if self.cause == Cause.REFUSED and len(self.prompts) < _PROMPTS:
+            message = visible(job.row.message or "")
+            self.prompts.append({"id": job.row.key, "prompt": visible(job.task.prompt), "message": message})
+
+
+@dataclass(kw_only=True, slots=True)
+class Needs:
+    """Collects the jobs that need attention."""
+
+    _groups: dict[tuple[str, str], Group] = field(default_factory=dict)
+
+    def add(self, job: ReportJob) -> None:
+        """Add *job* if it needs attention."""
+        state, cause = job.row.state, job.row.cause or ""
+        if state == "unknown":
+            cause = Cause.UNKNOWN.value
+        elif state in ("pending", "running"):
+            state, cause = "pending", ""
+        elif state != "failed":
+            return
+        self._groups.setdefault((state, cause), Group(state=state, cause=cause)).add(job)
+
+    def document(self, manifest: str, flags: CommandFlags, waits: Sequence[str]) -> list[dict[str, Any]]:
+        """Return the groups: failed jobs first, those with the most jobs on top; *manifest* as a command takes it."""
+        order = ("failed", "unknown", "pending")
+        groups = sorted(self._groups.values(), key=lambda group: (order.index(group.state), -group.count, group.cause))
+        return [_need(group, manifest, flags, waits) for group in groups]
+
+
+def _need(group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str]) -> dict[str, Any]:
+    title, meaning, command = _words(group, manifest, flags, waits)
+    edit = f"batchgen retry {manifest}{flags.flags} --prompts FILE" if group.prompts else None
+    return {
+        "state": group.state,
+        "cause": group.cause,
+        "title": title,
+        "count": group.count,
+        "meaning": meaning,
+        "example": group.example,
+        "usd": show_usd(group.usd),
+        "at_risk_usd": show_usd(group.at_risk) if group.at_risk else None,
+        "ids": group.ids,
+        "command": command,
+        "prompts": group.prompts,
+        "edit_command": edit,
+    }
+
+
+def _words(group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str]) -> tuple[str, str, str]:
+    """Return title, meaning and command of a group."""
+    if group.state == "unknown":
+        meaning = f"{Cause.UNKNOWN.meaning}. To do: {Cause.UNKNOWN.cure}"
+        return "Unknown", _sentence(meaning), f"batchgen unknown list{flags.of_batch}"
+    if group.state == "pending":
+        return (
+            "Waiting",
+            next(iter(waits), "These jobs are sent by the next run"),
+            f"batchgen run {manifest}{flags.flags}",
+        )
+    causes = {str(cause): cause for cause in Cause}
+    command = cause_step(group.cause, manifest, flags).command or f"batchgen run {manifest}{flags.flags}"
+    if group.cause not in causes:
+        return "Failed", "", command
+    cause = causes[group.cause]
+    return cause.capitalize(), _sentence(f"{cause.meaning}. To do: {cause.cure}"), command
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
