@@ -99,7 +99,7 @@ SYNONYMS = {
     **dict.fromkeys(("prices", "pricing"), "providers prices"),
     **dict.fromkeys(("models", "model"), "providers models"),
     **dict.fromkeys(("ls", "jobs"), "list"),
-    **dict.fromkeys(("ui", "web", "gui", "server", "page", "browse", "gallery"), "serve"),
+    **dict.fromkeys(("ui", "web", "gui", "server", "browse", "live"), "serve"),
     **dict.fromkeys(("runs", "history"), "list runs"),
     **dict.fromkeys(("log", "logs", "follow", "tail", "monitor", "progress"), "watch"),
     **dict.fromkeys(("stats", "summary", "info"), "status"),

@@ -7,6 +7,7 @@ an event stream cannot carry a header; a path needs neither, and no other page c
 from __future__ import annotations
 
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Methods that change nothing.
 _READING = ("GET", "HEAD")
+_HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: Headers of every answer. A page adds its own policy; every other answer may do nothing at all in a browser.
 _HEADERS = {
@@ -55,7 +57,7 @@ class Guard:
         first, _, rest = scope["path"].removeprefix("/").partition("/")
         refusal = self._refusal(scope["method"], headers, first)
         app = self.app if refusal is None else PlainTextResponse(refusal + "\n", status_code=403)
-        inner = scope | {"path": f"/{rest}", "raw_path": f"/{rest}".encode(), "root_path": ""}
+        inner = {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode(), "root_path": ""}
         await app(inner, receive, _with_headers(send))
 
     def _refusal(self, method: str, headers: Headers, token: str) -> str | None:
@@ -89,9 +91,8 @@ def _with_headers(send: Send) -> Send:
 
 def host_name(host: str) -> str:
     """Return the name in a Host header, without its port; "" if it cannot be read."""
-    with suppress(ValueError):
-        return urlsplit(f"//{host}").hostname or ""
-    return ""
+    match = _HOST.fullmatch(host.lower())
+    return match[1].strip("[]") if match else ""
 
 
 def is_loopback(address: str) -> bool:

@@ -16,9 +16,10 @@ from ..app.project import Project
 from ..app.report import document, html
 from ..app.report.details import detail
 from ..app.report.disk import Disk
-from ..app.report.jobs import JobPages
+from ..app.report.jobs import EVERYTHING, JobPages
 from ..app.report.places import Places
 from ..app.report.tiles import Tiles
+from ..app.report.write import folder_of
 from ..app.thumbnails import pictures_of
 from ..errors import NotFound
 from ..files.thumbnails import PictureFile
@@ -66,8 +67,7 @@ class LivePage:
 
     @property
     def _places(self) -> Places:
-        folder = Path(self.batch.folder)
-        return Places(root=self.project.root, output=folder, report=folder / "report")
+        return Places(root=self.project.root, output=Path(self.batch.folder), report=folder_of(self.batch))
 
     def html(self) -> str:
         """Return the page."""
@@ -112,7 +112,7 @@ class LivePage:
         for page in JobPages(project=self.project, reader=self.reader, batch=self.batch):
             for job in page:
                 sums.add(job)
-        return sums.document(self.project, self.reader, self.batch, document.EVERYTHING)
+        return sums.document(self.project, self.reader, self.batch, EVERYTHING)
 
     def detail(self, key: str) -> Mapping[str, Any]:
         """Return the details of a job; raise NotFound."""
@@ -155,8 +155,6 @@ class LivePage:
             return PictureFile(path=self.project.root / stored[0], sha256=stored[1])
         short = sha[:_SHORT]
         if short not in self._others and time.monotonic() - self._others_at > _OTHERS_AGE:
-            self._others = {
-                each.sha256[:_SHORT]: each for each in pictures_of(self.project, self.reader, self.batch)
-            }
+            self._others = {each.sha256[:_SHORT]: each for each in pictures_of(self.project, self.reader, self.batch)}
             self._others_at = time.monotonic()
         return self._others.get(short)

@@ -31,6 +31,7 @@ from .requests import Order
 MOST_PLANS = 50
 #: Seconds in which a run that cannot start has ended: a lock, a missing key.
 _FIRST_MOMENTS = 2.5
+_NEW_LOG = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 _TAIL = 12  #: lines of a run's output that the page shows
 
 
@@ -107,7 +108,7 @@ class Orders:
     def _start(self, plan: Plan) -> dict[str, Any]:
         command = [*plan.arguments, *_spending(plan.document), "--progress", "plain"]
         log = self._folder() / f"{plan.token}.log"
-        with log.open("wb", opener=_private) as output:
+        with os.fdopen(os.open(log, _NEW_LOG, 0o600), "wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
                 [sys.executable, "-m", "batchgen", *command],
                 stdin=subprocess.DEVNULL,
@@ -176,7 +177,7 @@ class Orders:
         if broken := next((each for each in ids if not each.strip() or "\n" in each or "\r" in each), None):
             raise Refusal(f"{broken!r} is not an id of a job")
         file = self._folder() / f"{token}.ids"
-        write_atomic(file, "id\n".encode() + "".join(f"{each}\n" for each in dict.fromkeys(ids)).encode())
+        write_atomic(file, b"id\n" + "".join(f"{each}\n" for each in dict.fromkeys(ids)).encode())
         return file
 
     def _folder(self) -> Path:
@@ -193,7 +194,9 @@ class Orders:
 def tail(log: Path) -> str:
     """Return the last lines of a run's output."""
     lines = log.read_text("utf-8", "replace").splitlines()
-    return "\n".join(line for line in lines if line.strip())[-4_000:] if len(lines) <= _TAIL else "\n".join(lines[-_TAIL:])
+    return (
+        "\n".join(line for line in lines if line.strip())[-4_000:] if len(lines) <= _TAIL else "\n".join(lines[-_TAIL:])
+    )
 
 
 def _spending(document: Mapping[str, Any]) -> list[str]:
@@ -249,7 +252,3 @@ def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
 
 def _typed(arguments: Sequence[str]) -> str:
     return shlex.join(["batchgen", *arguments])
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)

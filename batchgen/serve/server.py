@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import uvicorn
 
@@ -59,9 +61,9 @@ def serve(project: Project, batch_name: str | None, options: ServeOptions, on_st
             feed = Feed(changes, batch.id, page, utc_now)
             loop = asyncio.new_event_loop()
 
-            def announce(run: object) -> None:
+            def announce(run: Mapping[str, Any]) -> None:
                 with suppress(RuntimeError):  # the server has ended
-                    loop.call_soon_threadsafe(feed.publish, "run", run)
+                    loop.call_soon_threadsafe(partial(feed.publish, "run", run))
 
             orders = Orders(project=project, manifest=page.manifest, announce=announce)
             app = Guard(

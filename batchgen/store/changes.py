@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -91,7 +90,7 @@ class Changes:
 
 def _identity(path: Path) -> tuple[int, int]:
     with suppress(OSError):
-        facts = os.stat(path)
+        facts = path.stat()
         return facts.st_dev, facts.st_ino
     return 0, 0
 

@@ -35,12 +35,12 @@ def test_token_is_needed_for_everything(server, entry):
     assert server.document()["tiles"]["marks"] == {}
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:80", "127.0.0.1.evil.example", "", "[", "localhost\t"])
-def test_foreign_host_is_refused(server, host):
-    request = f"GET /{server.token}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-    answer = server.raw(request)
-    assert answer.split(b" ")[1] in (b"400", b"403")
-    assert b"cat-0" not in answer
+def test_foreign_host_is_refused(server):
+    for host in ("evil.example", "evil.example:80", "127.0.0.1.evil.example", "localhost.", "", "[", "@localhost/"):
+        request = f"GET /{server.token}/ HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+        answer = server.raw(request)
+        assert answer.split(b" ")[1] in (b"400", b"403"), host
+        assert b"cat-0" not in answer
 
 
 def test_two_hosts_are_refused(server):
@@ -53,12 +53,12 @@ def test_loopback_names_are_hosts(server):
         assert server.client.head("", headers={"Host": host}).status_code == 200, host
 
 
-@pytest.mark.parametrize("origin", ["http://evil.example", "null", "http://127.0.0.1:1", ""])
-def test_foreign_origin_cannot_write(server, entry, origin):
-    answer = server.client.put("marks", json=entry, headers={"Origin": origin})
-    assert answer.status_code == 403
-    plan = server.client.post("plans", json={"action": "redo", "ids": ["cat-0"]}, headers={"Origin": origin})
-    assert plan.status_code == 403
+def test_foreign_origin_cannot_write(server, entry):
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", ""):
+        answer = server.client.put("marks", json=entry, headers={"Origin": origin})
+        assert answer.status_code == 403, origin
+        plan = server.client.post("plans", json={"action": "redo", "ids": ["cat-0"]}, headers={"Origin": origin})
+        assert plan.status_code == 403, origin
     assert server.document()["tiles"]["marks"] == {}
 
 
@@ -76,33 +76,20 @@ def test_read_only_server_refuses_writes(batch, serve):
     assert server.send("POST", "plans", {"action": "redo", "ids": ["cat-0"]}).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/etc/passwd",
-        "../m.yaml",
-        "..%2f..%2fm.yaml",
-        "%2e%2e/m.yaml",
-        "files/../../m.yaml",
-        "files/..%2f..%2fm.yaml",
-        "files//etc/passwd",
-        "files/%2fetc%2fpasswd",
-        "files/m.yaml",
-        "files/" + "0" * 64,
-        "thumbs/../../.batchgen/serve.json",
-        "thumbs/%2e%2e%2fserve.json.webp",
-        "thumbs/" + "0" * 16 + ".webp",
-        ".batchgen/batchgen.db",
-        "details/..%2f..%2fm.yaml",
-        "output/shop/cat-0.png",
-    ],
+OUTSIDE = (
+    *("/etc/passwd", "../m.yaml", "..%2f..%2fm.yaml", "%2e%2e/m.yaml", "files/../../m.yaml", "files/..%2f..%2fm.yaml"),
+    *("files//etc/passwd", "files/%2fetc%2fpasswd", "files/m.yaml", "files/" + "0" * 64, "output/shop/cat-0.png"),
+    *("thumbs/../../.batchgen/serve.json", "thumbs/%2e%2e%2fserve.json.webp", "thumbs/" + "0" * 16 + ".webp"),
+    *(".batchgen/batchgen.db", "details/..%2f..%2fm.yaml", "details/%00", "files/%00", "data/0000.js"),
 )
-def test_nothing_else_of_the_disk_is_reachable(batch, server, path):
-    request = f"GET /{server.token}/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    answer = server.raw(request)
-    assert answer.split(b" ")[1] in (b"400", b"403", b"404", b"405"), answer[:200]
-    assert b"root:" not in answer
-    assert b"providers:" not in answer
+
+
+def test_nothing_else_of_the_disk_is_reachable(server):
+    for path in OUTSIDE:
+        answer = server.raw(f"GET /{server.token}/{path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+        assert answer.split(b" ")[1] in (b"400", b"403", b"404", b"405"), (path, answer[:200])
+        assert b"root:" not in answer
+        assert b"providers:" not in answer
 
 
 def test_files_go_by_hash(batch, server):
