@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,6 +56,34 @@ def counting(session: Session, action: str, unit: str, *, plain: bool = False) -
             output.overwrite(text())
         finally:
             output.overwrite("")
+
+
+@contextmanager
+def measuring(session: Session, action: str, unit: str) -> Iterator[Callable[[int, int], None]]:
+    """Show how far an action is that knows its end: a bar on a terminal, which is erased; a line now and then in a log.
+
+    The value is a function that takes the number of *unit* so far, and of all.
+    """
+    from .render.format import gauge
+
+    done, total, began = 0, 0, time.monotonic()
+
+    def on_count(number: int, of: int) -> None:
+        nonlocal done, total
+        done, total = number, of
+
+    if session.quiet or session.as_json:
+        yield on_count
+        return
+    if not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown"):
+        with _every(_SLOW, lambda: output.say(f"{action}, {done:,} of {total:,} {unit}") if total else None):
+            yield on_count
+        return
+    try:
+        with _every(_UPDATE, lambda: output.overwrite(gauge(action, done, total, unit, time.monotonic() - began))):
+            yield on_count
+    finally:
+        output.overwrite("")
 
 
 @contextmanager

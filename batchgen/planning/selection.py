@@ -12,6 +12,8 @@ from ..errors import nearest
 
 #: Can be selected like a state: jobs that are no longer in the manifest, whatever their state.
 ORPHANED = "orphaned"
+#: Marks that are selected like pick and reject: neither of them, and any note.
+UNMARKED, NOTED = "none", "note"
 #: Unknown ids that an error names, and ids among which it looks for similar ones.
 _NAMED, _SIMILAR = 8, 5_000
 
@@ -46,6 +48,8 @@ class Selection:
     kinds: tuple[str, ...] = ()
     states: tuple[str, ...] = ()  #: values of State, or ORPHANED
     causes: tuple[str, ...] = ()
+    marks: tuple[str, ...] = ()  #: of a picture: pick, reject, UNMARKED, NOTED, or at least so many stars, 1 to 5
+    suspects: tuple[str, ...] = ()  #: kinds of suspects, of the same picture
     orphaned: bool = False  #: include jobs that are no longer in the manifest
     shard: tuple[int, int] | None = None  #: (I, N): the I-th of N shards, I from 1; the same shards on every machine
     sample: int | None = None  #: a random sample of this size; the same jobs for the same seed on every machine
@@ -56,6 +60,11 @@ class Selection:
     def everything(self) -> bool:
         """Return whether nothing is restricted."""
         return self == Selection(orphaned=self.orphaned, seed=self.seed)
+
+    @property
+    def judges(self) -> bool:
+        """Return whether pictures are selected by what is known of them: their marks, or why they are suspect."""
+        return bool(self.marks or self.suspects)
 
     @property
     def counted(self) -> bool:

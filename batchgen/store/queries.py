@@ -16,6 +16,7 @@ from ..errors import NotFound, nearest
 from ..job import State
 from ..planning.selection import ORPHANED, Selection, absent_ids, is_literal, literal_start
 from .connection import driver
+from .judging import judged
 from .records import DeliveredFile, DueFilter, StoredArtifact
 from .repair import RECOVERED
 from .rows import listed, to_artifact
@@ -44,7 +45,7 @@ def selected(
 
     *batch* is ``batch_of_job`` in a query that begins with another table.
     """
-    conditions = (batch == batch_id, *_conditions(selection), *more)
+    conditions = (batch == batch_id, *_conditions(selection), *judged(batch_id, selection), *more)
     if selection.sample is None:
         return conditions
     # The seed is bound as text because it may be an integer of any length.

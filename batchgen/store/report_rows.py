@@ -15,7 +15,7 @@ from ..planning.selection import Selection
 from .connection import driver
 from .queries import require_listed, selected
 from .rows import encode_list
-from .tables import jobs, properties
+from .tables import jobs
 
 Row = TypeVar("Row", "Call", "FileRow")
 
@@ -109,11 +109,6 @@ _FILES = (
     f"SELECT {_FILE_COLUMNS} FROM json_each(?) AS wanted "  # noqa: S608
     "CROSS JOIN artifacts ON artifacts.job_id = wanted.value ORDER BY job_id, ordinal, artifacts.id"
 )
-
-
-def database_id(connection: Connection) -> str:
-    """Return the id of the job database, under which a browser keeps its marks."""
-    return str(connection.scalar(select(properties.c.value).where(properties.c.name == "id")))
 
 
 def selected_ids(connection: Connection, *, batch_id: int, selection: Selection) -> array[int]:

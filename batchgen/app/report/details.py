@@ -1,11 +1,11 @@
 """Details of a report: one entry for each job, with everything that the full view shows.
 
-Pure but for one look at the disk, which is a function that the caller gives.
+Pure but for looks at the disk, which are functions that the caller gives.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,22 +15,22 @@ from ...store.report_rows import Call, FileRow
 from ...task import Source, Task
 from ..reproduce import manifest_entry, yaml_entry
 from .jobs import ReportJob
-from .tiles import TICKS, visible
+from .tiles import TICKS, Looks, visible
 
 #: Fields of a task that have a place of their own in the full view, or are internal.
 _ELSEWHERE = ("prompt", "images", "mask", "extra")
 
 
-def detail(job: ReportJob, present: Callable[[str], bool]) -> dict[str, Any]:
-    """Return the details of one job; *present* looks for a sidecar."""
+def detail(job: ReportJob, looks: Looks) -> dict[str, Any]:
+    """Return the details of one job."""
     return {
-        "parameters": _parameters(job.task, job.row.wanted),
+        "parameters": _parameters(job.task, job.row.wanted, looks),
         "attempts": [_attempt(call) for call in job.every_call],
-        "files": [_file(file, present, sidecar=bool(job.row.sidecar)) for file in job.files],
+        "files": [_file(file, looks, sidecar=bool(job.row.sidecar)) for file in job.files],
         "copies": [{"path": copy.path, "name": copy.name} for copy in job.copies],
         "message": None if job.row.message is None else visible(job.row.message),
         "note": note_of(job.row.fingerprint),
-        "yaml": visible(yaml_entry(manifest_entry(job.task, job.row, job.tags))),
+        "yaml": visible(yaml_entry(manifest_entry(_as_typed(job.task, looks), job.row, job.tags))),
     }
 
 
@@ -39,13 +39,21 @@ def iso(ticks: int) -> str:
     return datetime.fromtimestamp(ticks / TICKS, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _parameters(task: Task, wanted: int) -> dict[str, Any]:
+def _as_typed(task: Task, looks: Looks) -> Task:
+    def typed(source: Source) -> Source:
+        return source if source.path is None else replace(source, path=looks.typed(source.path))
+
+    mask = None if task.mask is None else typed(task.mask)
+    return replace(task, images=tuple(map(typed, task.images)), mask=mask)
+
+
+def _parameters(task: Task, wanted: int, looks: Looks) -> dict[str, Any]:
     plain = {name: getattr(task, name) for name in task.__slots__ if name not in _ELSEWHERE}
     parameters = {name: value for name, value in plain.items() if value is not None} | {"n": wanted}
     if task.images:
-        parameters["images"] = [_source(source) for source in task.images]
+        parameters["images"] = [_source(source, looks) for source in task.images]
     if task.mask is not None:
-        parameters["mask"] = _source(task.mask)
+        parameters["mask"] = _source(task.mask, looks)
     return parameters | {key: _visible_values(value) for key, value in task.extra.items()}
 
 
@@ -57,9 +65,9 @@ def _visible_values(extra: Any) -> Any:  # noqa: ANN401 - any JSON value
     return {key: _visible_values(value) for key, value in extra.items()} if isinstance(extra, dict) else extra
 
 
-def _source(source: Source) -> str:
+def _source(source: Source, looks: Looks) -> str:
     sent = {None: "", "upright": " (sent upright)"}.get(source.copy, f" (sent as {source.copy})")
-    return f"{source.url or source.path}{sent}"
+    return f"{source.url or looks.typed(source.path or '')}{sent}"
 
 
 def _attempt(call: Call) -> dict[str, Any]:
@@ -83,7 +91,7 @@ def _attempt(call: Call) -> dict[str, Any]:
     }
 
 
-def _file(file: FileRow, present: Callable[[str], bool], *, sidecar: bool) -> dict[str, Any]:
+def _file(file: FileRow, looks: Looks, *, sidecar: bool) -> dict[str, Any]:
     beside = f"{file.path}.json"
     return {
         "ordinal": file.ordinal,
@@ -93,6 +101,6 @@ def _file(file: FileRow, present: Callable[[str], bool], *, sidecar: bool) -> di
         "width": file.width,
         "height": file.height,
         "mime": file.mime,
-        "sidecar": beside if sidecar and present(beside) else None,
+        "sidecar": beside if sidecar and looks.present(beside) else None,
         "at": iso(file.created_at),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ... import __version__
+from ...files.report_folder import NAME
 from ...planning.selection import Selection
-from ...store.records import Run
-from ...store.report_rows import count_tiles, database_id
+from ...store import picture_facts
+from ...store.marks import database_id
+from ...store.report_rows import count_tiles
 from .. import queries
 from ..clock import utc_now
 from .costs import Costs
@@ -85,9 +87,10 @@ def build(
     With *on_details*, the details of more than ``INLINE`` tiles go there, a chunk at a time; otherwise all of them are
     in the document.
     """
-    places = Places(root=project.root, output=Path(batch.folder), report=folder or Path(batch.folder) / "report")
-    disk, sums = Disk(project=project, places=places), Sums()
-    tiles = Tiles(looks=disk.looks())
+    places = _places(project, batch, folder)
+    disk, sums = Disk(project=project, batch=batch, places=places), Sums()
+    looks = disk.looks()
+    tiles = Tiles(looks=looks)
     pages = JobPages(project=project, reader=reader, batch=batch, selection=selection, scope=scope)
     many = reader.ask(partial(count_tiles, batch_id=batch.id, selection=selection)) > INLINE
     sink = on_details if many else None
@@ -97,14 +100,52 @@ def build(
         for job in page:
             tiles.add(job)
             sums.add(job)
-        (inline or chunks).add([detail(job, disk.is_present) for job in page])
-    document = _frame(project, reader, batch, places) | sums.document(project, reader, batch, scope)
-    rows = tiles.document()
-    document |= {"words": tiles.words({}), "tiles": rows}
+        (inline or chunks).add([detail(job, looks) for job in page])
+    document = _frame(project, batch, places) | sums.document(project, reader, batch, scope)
+    document |= _tiles(tiles, reader, disk.thumbnails())
     if inline is not None:
         return document | {"details": inline.rest}
     chunks.finish()
     return document | {"chunk": PAGE}
+
+
+def figures(project: Project, reader: Reader, batch: Batch) -> dict[str, Any]:
+    """Return head, night, costs and needs of a batch."""
+    sums = Sums()
+    for page in JobPages(project=project, reader=reader, batch=batch):
+        for job in page:
+            sums.add(job)
+    return sums.document(project, reader, batch, EVERYTHING)
+
+
+def changes(project: Project, reader: Reader, batch: Batch, ids: Sequence[int]) -> dict[str, Any]:
+    """Return the tiles of these jobs, with words of their own."""
+    disk = Disk(project=project, batch=batch, places=_places(project, batch, None))
+    tiles = Tiles(looks=disk.looks())
+    for page in JobPages(project=project, reader=reader, batch=batch, only=ids):
+        for job in page:
+            tiles.add(job)
+    return _tiles(tiles, reader, None)
+
+
+def details(project: Project, reader: Reader, batch: Batch, ids: Sequence[int]) -> list[Mapping[str, Any]]:
+    """Return the details of these jobs."""
+    looks = Disk(project=project, batch=batch, places=_places(project, batch, None)).looks()
+    pages = JobPages(project=project, reader=reader, batch=batch, only=ids)
+    return [detail(job, looks) for page in pages for job in page]
+
+
+def _places(project: Project, batch: Batch, folder: Path | None) -> Places:
+    output = Path(batch.folder)
+    return Places(root=project.root, output=output, report=folder or output / NAME)
+
+
+def _tiles(tiles: Tiles, reader: Reader, thumbnails: Container[str] | None) -> dict[str, Any]:
+    """Return tiles and words; the columns come first, because they add words."""
+    columns = tiles.document(thumbnails)
+    facts = reader.ask(partial(picture_facts.of_hashes, hashes=tiles.source_hashes()))
+    sizes = {sha256: (each.width, each.height) for sha256, each in facts.items()}
+    return {"tiles": columns, "words": tiles.words(sizes)}
 
 
 @dataclass(slots=True)
@@ -128,14 +169,14 @@ class _Chunks:
             self.sink(self.number, self.rest)
 
 
-def _frame(project: Project, reader: Reader, batch: Batch, places: Places) -> dict[str, Any]:
+def _frame(project: Project, batch: Batch, places: Places) -> dict[str, Any]:
     """Return the fields of the document that do not depend on its jobs."""
     flags, manifest = _flags(project, batch)
     return {
         "schema_version": 1,
         "generated_at": utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"),
         "version": __version__,
-        "database": reader.ask(database_id),
+        "database": database_id(project.db),
         "sandbox": project.sandbox,
         "batch": batch.name,
         "manifest": manifest,
@@ -159,8 +200,3 @@ def _flags(project: Project, batch: Batch) -> tuple[CommandFlags, str]:
     """Return the flags of commands that are typed in the working folder, and the manifest as they take it."""
     flags = project.command_flags(batch.name, inside=True)
     return flags, flags.manifest(batch.manifest)
-
-
-def run_of(runs: Sequence[Run], word: str) -> Run | None:
-    """Return the run whose id is *word*."""
-    return next((run for run in runs if run.id == word), None)

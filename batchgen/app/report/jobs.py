@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
@@ -11,12 +11,17 @@ from typing import TYPE_CHECKING
 
 from ...planning.selection import Selection
 from ...store.copies import CopyRecords
+from ...store.judging import matching_files
+from ...store.marks import of_jobs as marks_of_jobs
+from ...store.picture_facts import of_hashes, suspects_of_jobs
 from ...store.report_rows import Call, FileRow, ReportRow, calls_of, files_of, jobs_of, selected_ids
 from ...store.rows import decode_tags, decode_task
 from ...store.tables import micros
 from ...task import Task
 
 if TYPE_CHECKING:
+    from ...picture import PictureFacts, Suspect
+    from ...store.marks import StoredMark
     from ...store.reader import Reader
     from ...store.records import Batch, StoredCopy
     from ..project import Project
@@ -59,6 +64,9 @@ class ReportJob:
     files: Sequence[FileRow]  #: every current file
     earlier: Sequence[FileRow]  #: superseded files
     copies: Sequence[StoredCopy] = ()
+    facts: Mapping[str, PictureFacts] = field(default_factory=dict)  #: by hash
+    suspects: Sequence[Suspect] = ()
+    marks: Sequence[StoredMark] = ()
 
     @cached_property
     def task(self) -> Task:
@@ -101,24 +109,40 @@ class JobPages:
         return self.scope.everything or bool(job.calls or job.pictures)
 
     def _page(self, ids: Sequence[int], first: int) -> Iterator[ReportJob]:
-        rows = self.reader.ask(partial(jobs_of, ids=ids))
-        calls, files = self.reader.ask(partial(calls_of, ids=ids)), self.reader.ask(partial(files_of, ids=ids))
+        ask = self.reader.ask
+        rows, calls = ask(partial(jobs_of, ids=ids)), ask(partial(calls_of, ids=ids))
+        files, marks = ask(partial(files_of, ids=ids)), ask(partial(marks_of_jobs, ids=ids))
+        facts = ask(partial(of_hashes, hashes={file.sha256 for each in files.values() for file in each}))
+        suspects = ask(partial(suspects_of_jobs, ids=ids))
         copies = CopyRecords(self.project.state).of_jobs(self.batch.name, [row.key for row in rows])
+        matching = ask(partial(matching_files, ids=ids, selection=self.selection)) if self.selection.judges else None
         for row in rows:
-            every_call = calls.get(row.id, [])
-            scoped = every_call if self.scope.everything else [call for call in every_call if self.scope.holds(call)]
-            current = [file for file in files.get(row.id, []) if file.superseded_at is None]
-            ids_of_calls = {call.id for call in scoped}
-            wanted = current if self.scope.everything else [each for each in current if each.attempt_id in ids_of_calls]
+            every_call, every_file = calls.get(row.id, []), files.get(row.id, [])
             job = ReportJob(
                 number=first,
                 row=row,
                 every_call=every_call,
-                calls=scoped,
-                pictures=wanted,
-                files=current,
-                earlier=[file for file in files.get(row.id, []) if file.superseded_at is not None],
+                calls=[call for call in every_call if self.scope.holds(call)],
+                pictures=self._pictures(every_file, every_call, matching),
+                files=[file for file in every_file if file.superseded_at is None],
+                earlier=[file for file in every_file if file.superseded_at is not None],
                 copies=[copy for copy in copies.get(row.key, ()) if copy.recipe],
+                facts=facts,
+                suspects=suspects.get(row.id, ()),
+                marks=marks.get(row.id, ()),
             )
             first += self._is_wanted(job)
             yield job
+
+    def _pictures(
+        self, files: Iterable[FileRow], calls: Iterable[Call], matching: Container[tuple[int, int]] | None
+    ) -> list[FileRow]:
+        """Return the current files of a job that the report is about."""
+        attempts = {call.id for call in calls if self.scope.holds(call)}
+        return [
+            file
+            for file in files
+            if file.superseded_at is None
+            and (self.scope.everything or file.attempt_id in attempts)
+            and (matching is None or (file.job_id, file.ordinal) in matching)
+        ]

@@ -70,14 +70,15 @@ class Needs:
 
 
 def _need(group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str]) -> dict[str, Any]:
-    title, meaning, command = _words(group, manifest, flags, waits)
+    title, meaning, todo, command = _words(group, manifest, flags, waits)
     edit = f"batchgen retry {manifest}{flags.flags} --prompts FILE" if group.prompts else None
     return {
         "state": group.state,
         "cause": group.cause,
         "title": title,
         "count": group.count,
-        "meaning": meaning,
+        "meaning": _sentence(meaning),
+        "todo": _sentence(todo),
         "example": group.example,
         "usd": show_usd(group.usd),
         "at_risk_usd": show_usd(group.at_risk) if group.at_risk else None,
@@ -88,24 +89,19 @@ def _need(group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str]
     }
 
 
-def _words(group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str]) -> tuple[str, str, str]:
-    """Return title, meaning and command of a group."""
+def _words(group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str]) -> tuple[str, str, str, str]:
+    """Return title, meaning, what to do, and the command of a group."""
+    run = f"batchgen run {manifest}{flags.flags}"
     if group.state == "unknown":
-        meaning = f"{Cause.UNKNOWN.meaning}. To do: {Cause.UNKNOWN.cure}"
-        return "Unknown", _sentence(meaning), f"batchgen unknown list{flags.of_batch}"
+        return "Unknown", Cause.UNKNOWN.meaning, Cause.UNKNOWN.cure, f"batchgen unknown list{flags.of_batch}"
     if group.state == "pending":
-        return (
-            "Waiting",
-            next(iter(waits), "These jobs are sent by the next run"),
-            f"batchgen run {manifest}{flags.flags}",
-        )
-    causes = {str(cause): cause for cause in Cause}
-    command = cause_step(group.cause, manifest, flags).command or f"batchgen run {manifest}{flags.flags}"
-    if group.cause not in causes:
-        return "Failed", "", command
-    cause = causes[group.cause]
-    return cause.capitalize(), _sentence(f"{cause.meaning}. To do: {cause.cure}"), command
+        return "Waiting", next(iter(waits), "the next run sends these jobs"), "", run
+    if group.cause not in set(Cause):
+        return "Failed", "", "", f"batchgen retry {manifest}{flags.flags}"
+    cause, step = Cause(group.cause), cause_step(group.cause, manifest, flags)
+    retry = f"batchgen retry {manifest}{flags.flags} --cause {group.cause}"
+    return cause.capitalize(), cause.meaning, cause.cure, step.command or (retry if group.prompts else run)
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "?")) else ".")
+    return text[:1].upper() + text[1:] + ("" if not text or text.endswith((".", "?")) else ".")

@@ -6,12 +6,14 @@ Pure but for looks at the disk, which are functions that the caller gives.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ... import redaction
+from ...mark import NO_PICTURE
 from ...money import MILLI, NANO, share
+from ...picture import Suspect
 from ...store.report_rows import Call, FileRow
 from ...task import Source
 from .jobs import ReportJob
@@ -29,7 +31,7 @@ _COLUMNS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Looks:
-    """Looks at the disk."""
+    """Looks at the disk, and at how it is laid out."""
 
     #: Whether a delivered file is where its stored path says.
     present: Callable[[str], bool] = lambda _path: True
@@ -37,6 +39,8 @@ class Looks:
     earlier: Callable[[FileRow], tuple[str, str | None] | None] = lambda row: (row.path, None)
     #: Path, URL and hash of a source image.
     source: Callable[[Source], tuple[str, str | None, str]] = lambda each: (each.path or each.url or "", None, "")
+    #: The path of a local source image as a manifest states it.
+    typed: Callable[[str], str] = lambda path: path
 
 
 @dataclass(kw_only=True, slots=True)
@@ -48,6 +52,7 @@ class Tiles:
     _words: dict[str, Words[Any]] = field(default_factory=lambda: defaultdict(Words))
     _rows: dict[tuple[int, int], int] = field(default_factory=dict)  #: by job id and ordinal
     _sparse: dict[str, dict[int, Any]] = field(default_factory=lambda: defaultdict(dict))
+    _suspects: list[tuple[int, Suspect]] = field(default_factory=list)  #: with their rows
     _lists: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def __len__(self) -> int:
@@ -66,6 +71,7 @@ class Tiles:
             self._rows[job.row.id, ordinal] = row
             self._add_row(job, file)
             self._add_sources(job, row)
+            self._add_judgements(job, file, row)
             if forms := earlier.get(max(ordinal, 0)):
                 self._sparse["earlier"][row] = forms
 
@@ -98,16 +104,42 @@ class Tiles:
         if task.mask is not None:
             self._sparse["mask"][row] = self._words["source"].number(self.looks.source(task.mask))
 
-    def row_of(self, job_id: int, ordinal: int) -> int | None:
-        """Return the row of a picture; None if it is not in the report."""
-        return self._rows.get((job_id, ordinal))
+    def _add_judgements(self, job: ReportJob, file: FileRow | None, row: int) -> None:
+        """Add marks, facts and suspects of a tile."""
+        ordinal = NO_PICTURE if file is None else file.ordinal
+        for mark in job.marks:
+            if mark.ordinal == ordinal:
+                entry = mark.as_json()
+                kept = {name: entry[name] for name in ("mark", "stars", "note", "at")}
+                self._sparse["marks"][row] = kept | {"sha": mark.sha256[:SHORT]}
+        if file is None:
+            return
+        if (facts := job.facts.get(file.sha256)) is not None:
+            for name in ("alpha", "c2pa"):
+                if getattr(facts, name):
+                    self._lists[name].append(row)
+        self._suspects += [(row, each) for each in job.suspects if each.ordinal == file.ordinal]
 
-    def hashes(self) -> Sequence[str]:
-        """Return the beginning of each picture's hash by row; "" for a job without one."""
-        return self._columns["sha"]
+    def _add_suspects(self) -> None:
+        """Add the suspects, once the rows of the pictures are known that they resemble."""
+        for row, suspect in self._suspects:
+            other = -1
+            if suspect.other_job_id is not None and suspect.other_ordinal is not None:
+                other = self._rows.get((suspect.other_job_id, suspect.other_ordinal), -1)
+            kind = self._words["suspect"].number(suspect.kind)
+            self._sparse["suspects"].setdefault(row, []).append([kind, other, suspect.detail])
+        self._suspects.clear()
 
-    def document(self) -> dict[str, Any]:
-        """Return the columns."""
+    def source_hashes(self) -> list[str]:
+        """Return the hashes of all source images."""
+        return [sha256 for _, _, sha256 in self._words["source"].values()]
+
+    def document(self, thumbnails: Container[str] | None) -> dict[str, Any]:
+        """Return the columns; *thumbnails*: the beginnings of the hashes that have one, None if all will have one."""
+        self._add_suspects()
+        if thumbnails is not None:
+            shas = enumerate(self._columns["sha"])
+            self._lists["no_thumb"] = [row for row, sha in shas if sha and sha not in thumbnails]
         lists = {name: self._lists[name] for name in ("alpha", "no_thumb", "c2pa", "gone")}
         sparse = {name: self._sparse[name] for name in ("sources", "mask", "suspects", "earlier", "marks")}
         return {"count": len(self), **self._columns, **lists, **sparse}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...errors import StoreError
 from ...files.report_folder import NAME, is_report, read_marker, write_file, write_marker, writing_report
 from ...planning.selection import Selection
+from .. import thumbnails
 from ..project import open_reader
 from . import html
 from .document import build
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from ...store.reader import Reader
     from ...store.records import Batch
     from ..project import Project
+    from ..thumbnails import OnFiles, ThumbnailReport
 
 #: The page, and the folder of its details, in the folder of a report.
 PAGE_FILE, DATA = "index.html", "data"
@@ -48,6 +50,7 @@ class WrittenReport:
     thumbnails: int = 0  #: that were made
     reused: int = 0  #: thumbnails
     suspects: Mapping[str, int] = field(default_factory=dict)  #: pictures by kind
+    unreadable: Sequence[tuple[str, str]] = ()  #: pictures without a thumbnail: path and reason
 
     def as_json(self) -> dict[str, Any]:
         """Return it as ``report --json`` prints it."""
@@ -59,6 +62,7 @@ class WrittenReport:
             "files": [str(file) for file in self.files],
             "thumbnails": {"made": self.thumbnails, "reused": self.reused},
             "suspects": dict(self.suspects),
+            "unreadable": [{"path": path, "message": message} for path, message in self.unreadable],
         }
 
 
@@ -67,15 +71,17 @@ def write(
     name: str | None,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     options: ReportOptions = ReportOptions(),
+    on_files: OnFiles = lambda _done, _total: None,
 ) -> WrittenReport:
     """Write the report of a batch (None: the one that ran last); raise NotFound, StoreError."""
     with open_reader(project) as reader:
         batch = reader.batch(name)
         folder = options.folder or folder_of(batch)
+        writer = _Writer(project=project, reader=reader, batch=batch, selection=selection, folder=folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with writing_report(folder):
-                return _write(project, reader, batch, selection, options, folder)
+                return writer.write(options, on_files)
         except OSError as error:
             raise StoreError(
                 f"the report cannot be written to {folder}: {error.strerror or error}. "
@@ -103,50 +109,71 @@ def _is_of(folder: Path, batch: Batch) -> bool:
     return marker is not None and marker.get("batch") == batch.name
 
 
-def _write(  # noqa: PLR0917 - see write
-    project: Project, reader: Reader, batch: Batch, selection: Selection, options: ReportOptions, folder: Path
-) -> WrittenReport:
-    # First of all, so that a report that was cut off is still known for one.
-    if not _is_of(folder, batch):
-        write_marker(folder, {"batch": batch.name})
-    written: list[Path] = []
-    chunks: list[str] = []
+@dataclass(kw_only=True, slots=True)
+class _Writer:
+    """Writes one report."""
 
-    def on_details(number: int, details: Sequence[Mapping[str, Any]]) -> None:
-        (folder / DATA).mkdir(exist_ok=True)
-        chunks.append(f"{number:04}.js")
-        _put(folder / DATA / chunks[-1], html.chunk(number, details), written)
+    project: Project
+    reader: Reader
+    batch: Batch
+    selection: Selection
+    folder: Path
+    written: list[Path] = field(default_factory=list)  #: files that changed
 
-    document = build(project, reader, batch, selection, scope=options.scope, folder=folder, on_details=on_details)
-    _put_page(folder, batch, document, written)
-    _remove_others(folder / DATA, chunks)
-    return WrittenReport(
-        batch=batch.name,
-        page=folder / PAGE_FILE,
-        pictures=document["head"]["images"],
-        jobs=document["head"]["jobs"],
-        files=written,
-    )
+    def write(self, options: ReportOptions, on_files: OnFiles) -> WrittenReport:
+        """Write everything; raise OSError."""
+        # First of all, so that a report that was cut off is still known for one.
+        if not _is_of(self.folder, self.batch):
+            write_marker(self.folder, {"batch": self.batch.name})
+        made = self._thumbnails(on_files)
+        chunks: list[str] = []
 
+        def on_details(number: int, details: Sequence[Mapping[str, Any]]) -> None:
+            (self.folder / DATA).mkdir(exist_ok=True)
+            chunks.append(f"{number:04}.js")
+            self._put(self.folder / DATA / chunks[-1], html.chunk(number, details))
 
-def _put_page(folder: Path, batch: Batch, document: dict[str, Any], written: list[Path]) -> None:
-    """Write the page, unless it shows the same already but for the time at which it was written."""
-    digest = hashlib.sha256(html.render(document | {"generated_at": ""}).encode()).hexdigest()
-    marker = {"batch": batch.name, "database": document["database"], "digest": digest}
-    page = folder / PAGE_FILE
-    if page.is_file() and read_marker(folder) == {"batchgen_report": 1, **marker}:
-        return
-    _put(page, html.render(document), written)
-    write_marker(folder, marker)
+        document = build(
+            self.project,
+            self.reader,
+            self.batch,
+            self.selection,
+            scope=options.scope,
+            folder=self.folder,
+            on_details=on_details,
+        )
+        self._put_page(document)
+        for path in (self.folder / DATA).glob("*.js"):
+            if path.name not in chunks:
+                path.unlink()  # an earlier report had more jobs
+        return WrittenReport(
+            batch=self.batch.name,
+            page=self.folder / PAGE_FILE,
+            pictures=document["head"]["images"],
+            jobs=document["head"]["jobs"],
+            files=self.written,
+            thumbnails=made.made,
+            reused=made.reused,
+            suspects=made.suspects,
+            unreadable=made.unreadable,
+        )
 
+    def _thumbnails(self, on_files: OnFiles) -> ThumbnailReport:
+        pictures = None
+        if not self.selection.everything:
+            pictures = thumbnails.pictures_of(self.project, self.reader, self.batch, self.selection)
+        return thumbnails.make(self.project, self.reader, self.batch, self.folder, files=pictures, on_files=on_files)
 
-def _put(path: Path, text: str, written: list[Path]) -> None:
-    if write_file(path, text.encode("utf-8", "replace")):
-        written.append(path)
+    def _put_page(self, document: dict[str, Any]) -> None:
+        """Write the page, unless it shows the same already but for the time at which it was written."""
+        digest = hashlib.sha256(html.render(document | {"generated_at": ""}).encode()).hexdigest()
+        marker = {"batch": self.batch.name, "database": document["database"], "digest": digest}
+        page = self.folder / PAGE_FILE
+        if page.is_file() and read_marker(self.folder) == {"batchgen_report": 1, **marker}:
+            return
+        self._put(page, html.render(document))
+        write_marker(self.folder, marker)
 
-
-def _remove_others(folder: Path, names: Sequence[str]) -> None:
-    """Remove details that an earlier report left."""
-    for path in folder.glob("*.js"):
-        if path.name not in names:
-            path.unlink()
+    def _put(self, path: Path, text: str) -> None:
+        if write_file(path, text.encode("utf-8", "replace")):
+            self.written.append(path)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..options import FOLDER, Session, batch, batch_argument, command, option, sandbox, selecting, selection
+from ..reading import measuring
 from ..render.format import count, display_path
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ def report(
 
     project, chosen = session.project(), selection(options)
     wanted = ReportOptions(folder=None if target is None else session.file(target))
-    written = write(project, batch, chosen, wanted)
+    with measuring(session, "making thumbnails", "pictures") as on_files:
+        written = write(project, batch, chosen, wanted, on_files)
     session.print(written.as_json(), _lines(written))
     return 0
 

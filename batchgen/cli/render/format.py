@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BatchgenError, ManifestError, Problem
 from ...money import format_usd, show_credits
+from ..output import encodes
 from .width import cells, wrapped
 
 if TYPE_CHECKING:
     from ...planning.estimate import Range
 
 _DAY = 86_400
+#: Characters of the bar of an action.
+_GAUGE = 20
 #: The width of the labels before the lines of a screen, and those whose lines are copied to a shell.
 _LABEL, _WHOLE = 10, ("files", "now try")
 #: Labels of lines that begin with a path, up to two blanks, which stays whole.
@@ -73,6 +76,16 @@ def size(size_bytes: int) -> str:
             number = size_bytes / amount
             return f"{number:,.1f} {unit}" if number < 100 else f"{number:,.0f} {unit}"
     return f"{max(1, size_bytes // 1000)} kB" if size_bytes else "nothing"
+
+
+def gauge(action: str, done: int, total: int, unit: str, seconds: float) -> str:
+    """Return one line on an action: a bar, how far it is, and how long the rest takes at this pace."""
+    if not total:
+        return action
+    full, empty = ("━", "─") if encodes("━─") else ("#", ".")
+    filled = _GAUGE * done // total
+    left = f", about {duration(seconds * (total - done) / done)} left" if done and seconds > 1 else ""
+    return f"{action}  {full * filled}{empty * (_GAUGE - filled)}  {done:,} of {total:,} {unit}{left}"
 
 
 def under(head: str, lines: Iterable[str]) -> list[str]:

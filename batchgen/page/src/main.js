@@ -2,23 +2,27 @@
 
 import { readDocument } from "./data.js";
 import { h } from "./dom.js";
+import { mountFull } from "./full.js";
 import { connectKeys } from "./keys.js";
+import { overview } from "./overview.js";
 import { createPage } from "./page.js";
+import { applyTheme } from "./theme.js";
 import { topBar } from "./top.js";
 import { connectUrl } from "./url.js";
 
 function start() {
+  applyTheme();
   const page = createPage(readDocument());
-  document.title = `${page.document.batch} · batchgen report`;
   const pictures = h("section", { class: "wrap lib", id: "pictures", "aria-label": "Pictures", tabindex: "-1" });
   document.body.replaceChildren(
     h("a", { class: "skip", href: "#pictures", onclick: skip, text: "Skip to the pictures" }),
     topBar(page),
-    h("main", {}, pictures),
+    h("main", {}, overview(page), pictures),
     h("div", { class: "vh", id: "announcements", role: "status", "aria-live": "polite" }),
   );
   connectUrl(page.view);
   connectKeys();
+  mountFull(page);
 }
 
 /** The URL's hash holds the state of the page, so the link moves the focus itself. @param {Event} event */

@@ -3,6 +3,7 @@
 import { fileUrl, readDocument, thumbOf } from "./data.js";
 import { detailReader } from "./details.js";
 import { PageMarks } from "./marks.js";
+import { toast } from "./toast.js";
 import { PageView } from "./view.js";
 
 /** @typedef {import("./types").Page & {view: PageView, marks: PageMarks}} BuiltPage */
@@ -10,7 +11,6 @@ import { PageView } from "./view.js";
 /** @param {ReturnType<typeof readDocument>} document @returns {BuiltPage} */
 export function createPage(document) {
   const { tiles, words } = document;
-  const toast = (/** @type {string} */ text) => announce(text);
   const marks = new PageMarks(document, (text, action, run) => page.toast(text, action, run));
   const image = (/** @type {number} */ row) => fileUrl(document, tiles.path[row], tiles.sha[row]);
   const withoutThumb = new Set(tiles.no_thumb);

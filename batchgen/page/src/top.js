@@ -1,8 +1,12 @@
 /** The bar at the top: name of the batch, search, tally of marks, help. */
 
 import { h, setText, svg } from "./dom.js";
-import { day, number } from "./format.js";
+import { number } from "./format.js";
+import { subtitle } from "./head_words.js";
+import { openHelp } from "./help.js";
 import { icon } from "./icons.js";
+import { openSendBack } from "./send_back.js";
+import { themeButton } from "./theme.js";
 
 /** @typedef {import("./page").BuiltPage} BuiltPage */
 
@@ -18,10 +22,11 @@ export function topBar(page) {
       { class: "brand" },
       logo(),
       h("b", { text: page.document.batch }),
-      h("span", { class: "sub faint", text: subtitle(page) }),
+      h("span", { class: "sub", text: subtitle(page.document) }),
+      page.document.sandbox ? h("span", { class: "sandbox-sign", text: "sandbox" }) : null,
     ),
     searchField(page),
-    h("div", { class: "right" }, tally(page)),
+    h("div", { class: "right" }, tally(page), sendButton(page), themeButton(), helpButton(page)),
   );
 }
 
@@ -36,15 +41,6 @@ function logo() {
     square(1, 11, "tint"),
     square(11, 11, "frame"),
   );
-}
-
-/** @param {BuiltPage} page */
-function subtitle({ document: { head, zone } }) {
-  if (!head.run) return "";
-  const seconds = (/** @type {string} */ at) => Date.parse(at) / 1000;
-  const from = day(seconds(head.run.started_at), zone),
-    to = head.run.ended_at ? day(seconds(head.run.ended_at), zone) : "now";
-  return `run ${head.run.number} of ${head.run.of} · ${from === to ? from : `${from} to ${to}`}`;
 }
 
 /** @param {BuiltPage} page */
@@ -114,4 +110,38 @@ function tally({ view, marks }) {
     return element;
   };
   return h("div", { class: "tally" }, button("pick", "p", "check"), button("reject", "x", "x"));
+}
+
+/** The button of the sheet that sends rejects back; it counts them. @param {BuiltPage} page */
+function sendButton(page) {
+  const figure = h("span", { class: "n" });
+  const button = h(
+    "button",
+    { class: "btn send", type: "button", title: "Send back (S)", onclick: () => openSendBack(page) },
+    icon("send"),
+    h("span", { class: "label", text: "Send back" }),
+    figure,
+  );
+  const draw = () => {
+    const rejects = page.marks.counts().reject;
+    setText(figure, rejects ? number(rejects) : "");
+    button.classList.toggle("primary", rejects > 0);
+    button.setAttribute("aria-label", rejects ? `Send back ${number(rejects)} rejects` : "Send back rejects");
+  };
+  page.view.on("marks", draw);
+  page.view.on("data", draw);
+  draw();
+  return button;
+}
+
+/** @param {BuiltPage} page */
+function helpButton(page) {
+  return h("button", {
+    class: "btn quiet icon help",
+    type: "button",
+    "aria-label": "Keys and help (?)",
+    title: "Keys and help (?)",
+    text: "?",
+    onclick: () => openHelp(page),
+  });
 }

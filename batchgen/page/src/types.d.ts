@@ -135,6 +135,7 @@ export interface Source {
   sha: string;
   width: number;
   height: number;
+  alpha?: boolean; // has transparency
 }
 
 /** Columns of equal length, a row for each tile; numbers into `words` where not stated otherwise. */
@@ -168,7 +169,7 @@ export interface Tiles {
   suspects: Record<number, [kind: number, other: number, detail: string][]>; // other: row, -1 none
   earlier: Record<
     number,
-    { sha: string; path: string; width: number; height: number; at: number; prompt?: string }[]
+    { sha: string; path: string; width: number; height: number; alpha?: boolean; at: number; prompt?: string }[]
   >; // earlier forms of the picture
   marks: Record<number, Mark>; // in the database when the report was written
 }
@@ -279,6 +280,7 @@ export interface View {
   auto: boolean; // auto-advance
   filter(facet: Facet, value: string, on?: boolean): void;
   only(facet: Facet, value: string): void; // clears all others but the state
+  values(facet: Facet): string[]; // that are chosen
   clear(): void;
   query: string;
   sort: string;

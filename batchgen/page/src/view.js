@@ -135,6 +135,11 @@ export class PageView {
     this.invalidate();
   }
 
+  /** The values of a facet that are chosen. @param {Facet} facet @returns {string[]} */
+  values(facet) {
+    return [...(this.filters.get(facet) ?? [])];
+  }
+
   /** Takes all values of a facet away. @param {Facet} facet */
   unfilter(facet) {
     this.filters.delete(facet);

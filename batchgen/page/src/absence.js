@@ -1,0 +1,55 @@
+/** What the full view shows for a job without a picture. */
+
+import { copy, h } from "./dom.js";
+import { quote } from "./format.js";
+import { icon } from "./icons.js";
+
+/** @typedef {import("./types").Page} Page */
+
+/** @type {Record<string, [string, string]>} state: headline, and what to do */
+const STATES = {
+  failed: ["The job failed", "Its attempts and the provider's words are among the details."],
+  unknown: ["The call was sent and never answered", "It may have been charged, so it is not repeated by itself."],
+  pending: ["Not made yet", "The job waits for the next run."],
+  running: ["In progress", "The picture appears in the next report."],
+  cancelled: ["Cancelled", "The job is not run unless it is retried."],
+  done: ["The job is done and has no picture", "Its files may have been removed."],
+};
+
+/** @param {Page} page @param {number} row @returns {HTMLElement[]} */
+export function absence(page, row) {
+  const { tiles, words, needs, commands } = page.document;
+  const state = words.state[tiles.state[row]];
+  const cause = words.cause[tiles.cause[row]];
+  const need = needs.find((each) => each.state === state && each.cause === cause);
+  const [headline, meaning] = STATES[state] ?? [state, ""];
+  const command = `${state === "pending" ? commands.run : commands.retry} --id ${quote(tiles.key[row])}`;
+  const actionable = state !== "running" && state !== "done";
+  return [
+    h("span", { class: `dot ${state}` }),
+    h("b", { text: need ? `${headline}: ${need.title.toLowerCase()}` : headline }),
+    h("p", { text: need?.meaning ?? meaning }),
+    ...(need?.example ? [h("p", { class: "text message", text: need.example })] : []),
+    ...(actionable
+      ? [
+          h(
+            "div",
+            { class: "cmd" },
+            h("pre", { text: command }),
+            h(
+              "button",
+              {
+                class: "copy",
+                type: "button",
+                "aria-label": "Copy the command",
+                title: "Copy the command",
+                onclick: async () =>
+                  page.toast((await copy(command)) ? "Command copied" : "The browser does not allow copying"),
+              },
+              icon("copy"),
+            ),
+          ),
+        ]
+      : []),
+  ];
+}

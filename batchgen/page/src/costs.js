@@ -1,0 +1,158 @@
+/** Costs by provider, model, tag, kind or day. A bar is a filter of the grid. */
+
+import { h, svg } from "./dom.js";
+import { count, money } from "./format.js";
+
+/** @typedef {import("./types").Page} Page */
+/** @typedef {import("./types").CostBar} CostBar */
+/** @typedef {keyof import("./types").PageDocument["costs"]} By */
+
+const SHOWN = 8; // bars before "Show all"
+
+/** @type {[By, string][]} */
+const TABS = [
+  ["provider", "Provider"],
+  ["model", "Model"],
+  ["tag", "Tag"],
+  ["kind", "Kind"],
+  ["day", "Day"],
+];
+
+/** @param {Page} page @returns {{element: HTMLElement, draw: () => void}} */
+export function costCard(page) {
+  const element = h("section", { class: "card costs", "aria-labelledby": "cost-title" });
+  /** @type {By} */
+  let by = "provider";
+  let all = false;
+  const draw = () => {
+    const tabs = TABS.filter(([name]) => name === "provider" || page.document.costs[name].length > 0);
+    if (!tabs.some(([name]) => name === by)) by = "provider";
+    const panel = h(
+      "div",
+      { id: "cost-bars", role: "tabpanel", "aria-labelledby": `cost-${by}` },
+      bars(page, by, all, () => {
+        all = !all;
+        draw();
+      }),
+    );
+    element.replaceChildren(
+      h(
+        "header",
+        {},
+        h("h2", { id: "cost-title", text: "Cost" }),
+        tabList(tabs, by, (name) => {
+          by = name;
+          all = false;
+          draw();
+          document.getElementById(`cost-${name}`)?.focus();
+        }),
+      ),
+      panel,
+      footnote(page),
+    );
+  };
+  draw();
+  return { element, draw };
+}
+
+/** @param {[By, string][]} tabs @param {By} by @param {(by: By) => void} choose */
+function tabList(tabs, by, choose) {
+  const list = h(
+    "div",
+    { class: "seg small", role: "tablist", "aria-label": "Cost by" },
+    tabs.map(([name, text]) =>
+      h("button", {
+        id: `cost-${name}`,
+        type: "button",
+        role: "tab",
+        text,
+        "aria-selected": String(name === by),
+        "aria-controls": "cost-bars",
+        tabindex: name === by ? "0" : "-1",
+        onclick: () => choose(name),
+      }),
+    ),
+  );
+  list.addEventListener("keydown", (event) => {
+    const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+    if (!move) return;
+    const at = tabs.findIndex(([name]) => name === by);
+    choose(tabs[(at + move + tabs.length) % tabs.length][0]);
+    event.preventDefault();
+  });
+  return list;
+}
+
+/** @param {Page} page @param {By} by @param {boolean} all @param {() => void} toggle */
+function bars(page, by, all, toggle) {
+  const entries = page.document.costs[by];
+  if (!entries.length) return h("p", { class: "nothing muted", text: "No call has been made yet." });
+  const priced = entries.some((bar) => bar.usd !== null && bar.usd > 0);
+  const size = (/** @type {CostBar} */ bar) => (priced ? (bar.usd ?? 0) : bar.images);
+  const most = Math.max(...entries.map(size), 1e-12);
+  const shown = all ? entries : entries.slice(0, SHOWN);
+  return [
+    h(
+      "ul",
+      { class: "bars" },
+      shown.map((bar) => h("li", {}, barButton(page, by, bar, size(bar) / most))),
+    ),
+    entries.length > SHOWN &&
+      h("button", {
+        class: "link more",
+        type: "button",
+        onclick: toggle,
+        text: all ? "Show fewer" : `Show all ${entries.length}`,
+      }),
+  ];
+}
+
+/** @param {Page} page @param {By} by @param {CostBar} bar @param {number} share */
+function barButton(page, by, bar, share) {
+  const price = bar.usd !== null ? money(bar.usd) : bar.credits !== null ? `${bar.credits} credits` : "no price";
+  const images = count(bar.images, "image");
+  return h(
+    "button",
+    {
+      type: "button",
+      title: `${bar.name}: ${price}, ${images}, ${count(bar.attempts, "attempt")}`,
+      onclick: () => choose(page, by, bar),
+    },
+    h("span", { class: "name", text: bar.name || "none" }),
+    svg(
+      "svg",
+      { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
+      svg("rect", { class: "track", width: 100, height: 8 }),
+      svg("rect", { class: "bar", width: (share * 100).toFixed(2), height: 8 }),
+    ),
+    h("span", { class: bar.usd === null ? "value faint" : "value", text: price }),
+    h("span", { class: "vh", text: `, ${images}: show them` }),
+  );
+}
+
+/** Shows the pictures of a bar. @param {Page} page @param {By} by @param {CostBar} bar */
+function choose(page, by, bar) {
+  const { view } = page;
+  if (by === "day") {
+    const from = Date.parse(`${bar.name}T00:00:00Z`) / 1000 - page.document.zone * 60;
+    view.only("time", `${from}-${from + 86400}`);
+  } else {
+    view.only(by, bar.name);
+  }
+  view.jump();
+}
+
+/** @param {Page} page */
+function footnote(page) {
+  const { usd, credits } = page.document.head;
+  const names = Object.keys(credits);
+  const text =
+    usd === null && !names.length
+      ? "No price is known; the bars show images."
+      : usd === null
+        ? "Counted in credits; the bars show images."
+        : names.length
+          ? `${names.join(", ")}: counted in credits, without a price in USD.`
+          : "";
+  return text && h("p", { class: "cardfoot", text });
+}

@@ -1,0 +1,121 @@
+/** The head in words: title, sentence and the lines under the figures. Pure. */
+
+import { clock, count, day, duration, money, number } from "./format.js";
+
+/** @typedef {import("./types").PageDocument} PageDocument */
+/** @typedef {import("./types").Head} Head */
+
+/** "142 of 154 done, 7 failed". @param {Head} head */
+export function title({ jobs, run }) {
+  if (!jobs.total) return "No jobs yet";
+  const rest = [
+    jobs.failed && `${number(jobs.failed)} failed`,
+    jobs.unknown && `${number(jobs.unknown)} unknown`,
+    jobs.cancelled && `${number(jobs.cancelled)} cancelled`,
+  ]
+    .filter(Boolean)
+    .join(", ");
+  if (jobs.failed === jobs.total) return jobs.total === 1 ? "The job failed" : `All ${number(jobs.total)} failed`;
+  const done =
+    jobs.done === jobs.total
+      ? jobs.total === 1
+        ? "Done"
+        : `All ${number(jobs.total)} done`
+      : `${number(jobs.done)} of ${number(jobs.total)} done${running(run) ? " so far" : ""}`;
+  return rest ? `${done}, ${rest}` : done;
+}
+
+/** @param {Head["run"]} run */
+function running(run) {
+  return run !== null && run.ended_at === null;
+}
+
+/** When it ran, for how long, and what waits. @param {PageDocument} page */
+export function sentences(page) {
+  const { head } = page;
+  return [ran(page), outcome(head), ...head.waits].filter(Boolean).map(stop).join(" ");
+}
+
+/** @param {string} sentence */
+function stop(sentence) {
+  return /[.!?]$/.test(sentence) ? sentence : `${sentence}.`;
+}
+
+/** "Ran from 23:04 to 05:33, 6 h 30 min". @param {PageDocument} page */
+function ran({ head, night, zone }) {
+  if (!head.run) return head.jobs.total ? "It has not run yet" : "";
+  const from = unix(head.run.of > 1 ? night.from : head.run.started_at),
+    end = head.run.ended_at;
+  if (end === null) return `In progress since ${moment(unix(head.run.started_at), Date.now() / 1000, zone)}`;
+  const to = unix(end),
+    runs = head.run.of > 1 ? `${count(head.run.of, "run")} from ` : "Ran from ";
+  const several = day(from, zone) !== day(to, zone);
+  const last = several && to - from > 86400 ? moment(to, from, zone) : clock(to, zone);
+  const length = `${duration(head.seconds)}${head.run.of > 1 ? " in progress" : ""}`;
+  return `${runs}${moment(from, to, zone, several)} to ${last}, ${length}`;
+}
+
+/** The time, with its day where that is not the other time's. @param {number} at @param {number} other
+ * @param {number} zone @param {boolean} [always] */
+function moment(at, other, zone, always = day(at, zone) !== day(other, zone)) {
+  return always ? `${day(at, zone)}, ${clock(at, zone)}` : clock(at, zone);
+}
+
+/** How the last run ended, where that is not plain from the figures. @param {Head} head */
+function outcome({ run, waits }) {
+  if (!run || run.ended_at === null || !run.exit_code || run.exit_code === 1 || waits.length) return "";
+  return `The last run ended early: ${run.meaning}`;
+}
+
+/** "run 2 of 2 · Sat 28 to Sun 29 Nov". @param {PageDocument} page */
+export function subtitle({ head, night, zone }) {
+  const first = day(unix(night.from), zone),
+    last = day(unix(night.to), zone);
+  const days = first === last ? first : `${first} to ${last}`;
+  if (!head.run) return days;
+  return `${head.run.of > 1 ? `run ${head.run.number} of ${head.run.of} · ` : ""}${days}`;
+}
+
+/** "22 images an hour · $0.0182 an image · 158 attempts". @param {Head} head */
+export function pace(head) {
+  const images = head.images_per_hour;
+  return [
+    head.images !== head.jobs.done && count(head.images, "image"),
+    images !== null &&
+      head.images > 1 &&
+      `${number(images < 10 ? Number(images.toFixed(1)) : Math.round(images))} images an hour`,
+    head.usd_per_image !== null && `${money(head.usd_per_image)} an image`,
+    head.attempts > 0 && count(head.attempts, "attempt"),
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+/** What was spent, as the large figure: USD, else credits. @param {Head} head */
+export function spent(head) {
+  const credits = Object.entries(head.credits).map(([name, amount]) => `${amount} credits (${name})`);
+  if (head.usd !== null) return { figure: money(head.usd), rest: credits.map((each) => `+ ${each}`).join(" ") };
+  if (!credits.length) return { figure: head.attempts ? "No price known" : "$0", rest: "" };
+  return {
+    figure: `${Object.values(head.credits)[0]} credits`,
+    rest: credits.length > 1 ? credits.slice(1).join(", ") : Object.keys(head.credits)[0],
+  };
+}
+
+/** "$2.41 left · $0.0336 at risk · $0.0178 lost to failures". @param {Head} head */
+export function moneyLine(head) {
+  const [only, ...others] = head.budgets;
+  const left = only && !others.length ? Number(only.usd) - Number(only.spent_usd) - Number(head.at_risk_usd) : null;
+  return [
+    left !== null && (left > 0 ? `${money(left)} left` : "budget reached"),
+    Number(head.at_risk_usd) > 0 && `${money(head.at_risk_usd)} at risk`,
+    Number(head.lost_usd) > 0 && `${money(head.lost_usd)} paid for failures`,
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+/** @param {string} iso */
+function unix(iso) {
+  return Date.parse(iso) / 1000;
+}

@@ -1,0 +1,118 @@
+/** Sections of the details that come from the job's record: parameters, attempts, files. */
+
+import { fileUrl } from "./data.js";
+import { h } from "./dom.js";
+import { bytes, clock, count, day, duration, money } from "./format.js";
+
+/** @typedef {import("./types").Page} Page */
+/** @typedef {import("./types").Detail} Detail */
+
+/** @type {Record<string, string>} */
+const STATES = { delivered: "Delivered", missed: "Failed", open: "Not answered yet", unknown: "Unknown" };
+/** @type {Record<string, string>} class of the dot */
+const DOTS = { delivered: "done", missed: "failed", open: "running", unknown: "unknown" };
+
+/** @param {unknown} value */
+const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value));
+
+/** All that the job asks for. @param {Detail} detail */
+export function parameters(detail) {
+  const entries = Object.entries(detail.parameters);
+  return (
+    entries.length > 0 &&
+    h(
+      "section",
+      {},
+      h("h3", { text: "Parameters" }),
+      h(
+        "dl",
+        { class: "parameters" },
+        entries.map(([name, value]) => [
+          h("dt", { class: "text", text: name }),
+          h("dd", { class: "text", text: plain(value) }),
+        ]),
+      ),
+    )
+  );
+}
+
+/** The calls that were made for the job, the last one first. @param {Page} page @param {Detail} detail */
+export function attempts(page, detail) {
+  const { zone } = page.document;
+  const items = detail.attempts.toReversed().map((attempt) => {
+    const seconds = Date.parse(attempt.at) / 1000;
+    const title = [STATES[attempt.state] ?? attempt.state, attempt.cause].filter(Boolean).join(": ");
+    const cost = [attempt.usd && money(attempt.usd), attempt.credits && `${attempt.credits} credits`]
+      .filter(Boolean)
+      .join(", ");
+    const facts = [
+      `${attempt.provider}${attempt.account ? ` (${attempt.account})` : ""}`,
+      attempt.model,
+      seconds > 0 && `${day(seconds, zone)}, ${clock(seconds, zone)}`,
+      attempt.seconds !== null && duration(attempt.seconds),
+      attempt.status && `HTTP ${attempt.status}`,
+      attempt.basis,
+      attempt.charged && `charged: ${attempt.charged}`,
+    ]
+      .filter(Boolean)
+      .join(" · ");
+    return h(
+      "li",
+      { class: "attempt" },
+      h("span", { class: `dot ${DOTS[attempt.state] ?? attempt.state}` }),
+      h("p", { class: "row" }, h("b", { text: title }), h("span", { text: cost })),
+      h("p", { class: "muted", text: facts }),
+      attempt.message && h("p", { class: "text message", text: attempt.message }),
+      h("p", { class: "faint mono", text: [attempt.id, attempt.request_id].filter(Boolean).join(" · ") }),
+    );
+  });
+  return h(
+    "section",
+    {},
+    h("h3", { text: items.length ? count(items.length, "attempt") : "No attempts yet" }),
+    h("ol", { class: "attempts" }, items),
+  );
+}
+
+/** Files of the job, the one of the row first, with sidecars and copies.
+ * @param {Page} page @param {number} row @param {Detail} detail */
+export function files(page, row, detail) {
+  const { ordinal } = page.document.tiles;
+  const link = (/** @type {string} */ path, /** @type {string} */ sha, text = path) =>
+    h("a", { class: "mono", href: fileUrl(page.document, path, sha), target: "_blank", rel: "noreferrer", text });
+  const sorted = detail.files.toSorted(
+    (one, two) =>
+      Number(two.ordinal === ordinal[row]) - Number(one.ordinal === ordinal[row]) || one.ordinal - two.ordinal,
+  );
+  const items = sorted.map((file) =>
+    h(
+      "li",
+      {},
+      link(file.path, file.sha256),
+      h(
+        "p",
+        { class: "faint" },
+        [bytes(file.bytes), `${file.width} × ${file.height}`, file.mime].join(", "),
+        file.sidecar && !page.document.live && [", ", link(file.sidecar, "", "sidecar")],
+      ),
+      h("p", { class: "faint mono hash", text: `sha256 ${file.sha256}` }),
+    ),
+  );
+  const copies = detail.copies.map((each) =>
+    h(
+      "li",
+      {},
+      page.document.live ? h("span", { class: "mono", text: each.path }) : link(each.path, ""),
+      h("p", { class: "faint", text: `copy: ${each.name}` }),
+    ),
+  );
+  return (
+    items.length + copies.length > 0 &&
+    h(
+      "section",
+      {},
+      h("h3", { text: items.length + copies.length === 1 ? "File" : "Files" }),
+      h("ul", { class: "files" }, items, copies),
+    )
+  );
+}

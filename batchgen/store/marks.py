@@ -1,0 +1,213 @@
+"""Marks of pictures in the job database, and the database's own id.
+
+They are written without the run lock, as a guest beside a run, in short transactions.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from sqlalchemy import Connection, Engine, Row, bindparam, delete, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy.exc import DBAPIError
+
+from ..errors import NotFound
+from ..job import State
+from ..mark import NO_PICTURE, Mark
+from ..planning.marks import Merge, Place, Result, StoredState, merge
+from .connection import explain, patiently, reading, writing
+from .controls import PATIENCE
+from .judging import still_counts
+from .rows import listed
+from .tables import artifacts, jobs, marks, properties
+
+#: Entries that are merged in one transaction: a run waits for it.
+CHUNK = 2_000
+
+_ID = "id"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredMark(Mark):
+    """A mark in the job database."""
+
+    job_id: int
+    artifact_id: int | None  #: of the file that was marked
+    replaced: bool = False  #: another picture took the place of the marked one; such a mark no longer counts
+
+
+# --- the database's id --------------------------------------------------------
+
+
+def database_id(path: Path) -> str:
+    """Return the id of the database at *path*, 32 hexadecimal digits, and make one if it has none; raise StoreError."""
+    wanted = select(properties.c.value).where(properties.c.name == _ID)
+    engine = reading(path)
+    try:
+        with engine.connect() as connection:
+            found: str | None = connection.scalar(wanted)
+    except (DBAPIError, sqlite3.Error) as error:
+        raise explain(error, path) from error
+    finally:
+        engine.dispose()
+    if found is not None:
+        return found
+
+    def make(connection: Connection) -> str:
+        connection.execute(upsert(properties).values(name=_ID, value=uuid4().hex).on_conflict_do_nothing())
+        return str(connection.scalar(wanted))
+
+    return _as_guest(path, make)
+
+
+# --- queries ------------------------------------------------------------------
+
+
+_RECORDS = (
+    select(marks, jobs.c.key, still_counts(marks, jobs).label("counts"))
+    .join(jobs)
+    .order_by(jobs.c.position, marks.c.ordinal)
+)
+
+
+def of_batch(connection: Connection, batch_id: int) -> list[StoredMark]:
+    """Return all marks of a batch in the order of its manifest, those of replaced pictures included."""
+    return [_record(row) for row in connection.execute(_RECORDS.where(marks.c.batch_id == batch_id))]
+
+
+def of_jobs(connection: Connection, ids: Iterable[int]) -> dict[int, list[StoredMark]]:
+    """Return the marks of these jobs by job id."""
+    found: dict[int, list[StoredMark]] = {}
+    for row in connection.execute(_RECORDS.where(marks.c.job_id.in_(listed(ids)))):
+        found.setdefault(row.job_id, []).append(_record(row))
+    return found
+
+
+def _record(row: Row[Any]) -> StoredMark:
+    return StoredMark(
+        job_id=row.job_id,
+        artifact_id=row.artifact_id,
+        key=row.key,
+        ordinal=row.ordinal,
+        sha256=row.sha256,
+        mark=row.mark,
+        stars=row.stars,
+        note=row.note,
+        at=row.marked_at,
+        replaced=not row.counts,
+    )
+
+
+# --- changes ------------------------------------------------------------------
+
+
+def write(path: Path, batch_id: int, entries: Iterable[Mark], *, latest: bool = False) -> Merge:
+    """Merge *entries* into the marks of a batch, as ``planning.marks.merge`` does; raise NotFound, StoreError.
+
+    Each transaction takes some of them, so that a run that writes at the same time hardly waits.
+    """
+    changes, results, rest = list[Mark](), Counter[Result](), iter(entries)
+    engine = writing(path, guest=True)
+    try:
+        while chunk := list(islice(rest, CHUNK)):
+            merged = patiently(PATIENCE)(_write, engine, batch_id, chunk, latest)
+            changes += merged.changes
+            results.update(merged.results)
+    except (DBAPIError, sqlite3.Error) as error:
+        raise explain(error, path) from error
+    finally:
+        engine.dispose()
+    return Merge(changes=changes, results=results)
+
+
+def _write(engine: Engine, batch_id: int, entries: Sequence[Mark], latest: bool) -> Merge:
+    with engine.begin() as connection:
+        wanted = select(jobs.c.key, jobs.c.id, jobs.c.state).where(jobs.c.batch_id == batch_id)
+        rows = connection.execute(wanted.where(jobs.c.key.in_(listed({entry.key for entry in entries})))).all()
+        ids = {row.key: row.id for row in rows}
+        if absent := [entry.key for entry in entries if entry.key not in ids]:
+            raise NotFound(f"no job in this batch has the id {absent[0]}")
+        files = _files(connection, rows)
+        merged = merge(entries, _stored_state(connection, ids, files), latest=latest)
+        _put(
+            connection,
+            batch_id,
+            [(ids[mark.key], files.get((ids[mark.key], mark.ordinal)), mark) for mark in merged.changes],
+        )
+    return merged
+
+
+def _files(connection: Connection, rows: Sequence[Any]) -> dict[tuple[int, int], Any]:
+    """Return the row of the file at each place of these jobs; see ``still_counts``. Current ones take precedence."""
+    done = {row.id for row in rows if row.state == State.DONE.value}
+    wanted = select(
+        artifacts.c.id, artifacts.c.job_id, artifacts.c.ordinal, artifacts.c.sha256, artifacts.c.superseded_at
+    )
+    wanted = wanted.where(artifacts.c.job_id.in_(listed(row.id for row in rows)))
+    wanted = wanted.order_by(artifacts.c.superseded_at.is_(None), artifacts.c.id)
+    return {
+        (file.job_id, file.ordinal): file
+        for file in connection.execute(wanted)
+        if file.superseded_at is None or file.job_id not in done
+    }
+
+
+def _stored_state(connection: Connection, ids: Mapping[str, int], files: Mapping[tuple[int, int], Any]) -> StoredState:
+    keys = {job_id: key for key, job_id in ids.items()}
+    pictures = {Place(keys[job_id], ordinal): file.sha256 for (job_id, ordinal), file in files.items()}
+    with_picture = {job_id for (job_id, _), file in files.items() if file.superseded_at is None}
+    pictures |= {Place(key, NO_PICTURE): "" for key, job_id in ids.items() if job_id not in with_picture}
+    counting, replaced = dict[Place, Mark](), dict[Place, Mark]()
+    for mark in (mark for of_job in of_jobs(connection, keys).values() for mark in of_job):
+        (replaced if mark.replaced else counting)[Place(mark.key, mark.ordinal)] = mark
+    return StoredState(pictures=pictures, marks=counting, replaced=replaced)
+
+
+def _put(connection: Connection, batch_id: int, changes: Sequence[tuple[int, Any, Mark]]) -> None:
+    """Write marks, and remove those that are empty."""
+    empty = [{"job": job_id, "place": mark.ordinal} for job_id, _, mark in changes if mark.is_empty]
+    if empty:
+        connection.execute(
+            delete(marks).where(marks.c.job_id == bindparam("job"), marks.c.ordinal == bindparam("place")), empty
+        )
+    values = [
+        {
+            "batch_id": batch_id,
+            "job_id": job_id,
+            "ordinal": mark.ordinal,
+            "artifact_id": None if file is None else file.id,
+            "sha256": mark.sha256,
+            "mark": mark.mark,
+            "stars": mark.stars,
+            "note": mark.note,
+            "marked_at": mark.at,
+        }
+        for job_id, file, mark in changes
+        if not mark.is_empty
+    ]
+    if values:
+        statement = upsert(marks)
+        update = {name: statement.excluded[name] for name in values[0] if name not in {"batch_id", "job_id", "ordinal"}}
+        connection.execute(statement.on_conflict_do_update(index_elements=["job_id", "ordinal"], set_=update), values)
+
+
+def _as_guest(path: Path, change: Callable[[Connection], str]) -> str:
+    engine = writing(path, guest=True)
+
+    def carry_out() -> str:
+        with engine.begin() as connection:
+            return change(connection)
+
+    try:
+        return patiently(PATIENCE)(carry_out)
+    except (DBAPIError, sqlite3.Error) as error:
+        raise explain(error, path) from error
+    finally:
+        engine.dispose()
