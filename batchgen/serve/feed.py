@@ -12,16 +12,19 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
+import anyio
 import anyio.to_thread
 
+from ..errors import BatchgenError
 from ..store.changes import Changes, cursor, moment_of
 
-#: Seconds between two looks at the job database, and at figures that change without it.
-TICK, SLOW_TICK = 0.2, 3.0
+#: Seconds between two looks at the job database, between two figures of a run, and of a batch that rests.
+TICK, FIGURES_TICK, SLOW_TICK = 0.2, 0.8, 5.0
 #: Part of the time that looking may take, so that a large batch does not keep a core busy.
 _SHARE = 0.25
 #: Changed jobs beyond which a page is loaded again instead.
@@ -71,17 +74,25 @@ class Feed:
     _marks: Mapping[str, Any] = field(default_factory=dict)
     _figures: str = ""
     _figures_at: float = 0.0
+    _stale: bool = True  #: jobs have changed since the figures were read
 
     def __post_init__(self) -> None:
         self._cursor = self.now()
 
     async def run(self) -> None:
         """Follow the job database until the feed is closed."""
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(self._repeat, self._look, TICK)
+            tasks.start_soon(self._repeat, self._look_at_figures, FIGURES_TICK)
+
+    async def _repeat(self, look: Callable[[], list[tuple[str, str]]], tick: float) -> None:
         while not self.closed:
             started = time.monotonic()
-            self._publish(await anyio.to_thread.run_sync(self._look))
+            # A database that cannot be read for a moment, such as one that is being restored, is looked at again.
+            with suppress(BatchgenError):
+                self._publish(await anyio.to_thread.run_sync(look))
             spent = time.monotonic() - started
-            await asyncio.sleep(max(TICK, spent / _SHARE - spent))
+            await asyncio.sleep(max(tick, spent / _SHARE - spent))
 
     def close(self) -> None:
         """End the streams of all readers."""
@@ -125,17 +136,21 @@ class Feed:
         """Return the names and contents of new events."""
         if self.changes.was_replaced:
             return [("reload", "{}")]
-        happened, now, events = self.changes.happened(), self.now(), list[tuple[str, str]]()
-        if happened:
-            events += self._rows(self.changes.changed(self.batch_id, self._cursor))
-            events += self._marks_changed()
-            self._cursor = now
-        elapsed = time.monotonic() - self._figures_at
-        if elapsed > SLOW_TICK or (happened and elapsed > 4 * TICK):
-            figures = _text(self.source.figures())
-            events += [("figures", figures)] if figures != self._figures else []
-            self._figures, self._figures_at = figures, time.monotonic()
+        now = self.now()
+        if not self.changes.happened():
+            return []
+        events = self._rows(self.changes.changed(self.batch_id, self._cursor)) + self._marks_changed()
+        self._cursor, self._stale = now, True
         return events
+
+    def _look_at_figures(self) -> list[tuple[str, str]]:
+        """Return the head of the page if it has changed; a run that was killed changes it without a commit."""
+        if not self._stale and time.monotonic() - self._figures_at < SLOW_TICK:
+            return []
+        self._stale = False
+        before, self._figures = self._figures, _text(self.source.figures())
+        self._figures_at = time.monotonic()
+        return [] if before == self._figures else [("figures", self._figures)]
 
     def _rows(self, jobs: Sequence[int]) -> list[tuple[str, str]]:
         if len(jobs) > _MOST_JOBS:

@@ -14,14 +14,8 @@ from ..app import marks
 from ..app.clock import utc_now
 from ..app.project import Project
 from ..app.report import document, html
-from ..app.report.details import detail
-from ..app.report.disk import Disk
-from ..app.report.jobs import EVERYTHING, JobPages
-from ..app.report.places import Places
-from ..app.report.tiles import Tiles
 from ..app.report.write import folder_of
 from ..app.thumbnails import pictures_of
-from ..errors import NotFound
 from ..files.thumbnails import PictureFile
 from ..mark import Mark
 from ..store.changes import cursor, file_of_hash, state_of_marks
@@ -52,7 +46,7 @@ class LivePage:
     _building: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
-        self.thumbnails = Thumbnails(self.project, self._places.report)
+        self.thumbnails = Thumbnails(self.project, folder_of(self.batch))
 
     def __enter__(self) -> Self:
         return self
@@ -65,16 +59,12 @@ class LivePage:
         """Return the manifest of the batch."""
         return Path(self.batch.manifest)
 
-    @property
-    def _places(self) -> Places:
-        return Places(root=self.project.root, output=Path(self.batch.folder), report=folder_of(self.batch))
-
     def html(self) -> str:
         """Return the page."""
         # Everything that commits while the page is read arrives again with the first events.
         since = cursor(utc_now())
         with self._building:
-            content = document.build(self.project, self.reader, self.batch)
+            content = document.build(self.project, self.reader, self.batch, on_details=lambda *_: None)
         content.pop("details", None)
         content.pop("chunk", None)
         self._make_live(content["tiles"], content["words"])
@@ -90,14 +80,9 @@ class LivePage:
 
     def rows(self, jobs: Sequence[int]) -> Mapping[str, Any]:
         """Return the rows of *jobs* in columns, with their words."""
-        disk, tiles = Disk(project=self.project, places=self._places), Tiles()
-        tiles.looks = disk.looks()
-        for page in JobPages(project=self.project, reader=self.reader, batch=self.batch, only=jobs):
-            for job in page:
-                tiles.add(job)
-        columns, words = tiles.document(), tiles.words({})
-        self._make_live(columns, words)
-        return {"tiles": columns, "words": words}
+        update = document.changes(self.project, self.reader, self.batch, jobs)
+        self._make_live(update["tiles"], update["words"])
+        return update
 
     @staticmethod
     def _make_live(tiles: dict[str, Any], words: Mapping[str, Any]) -> None:
@@ -108,19 +93,13 @@ class LivePage:
 
     def figures(self) -> Mapping[str, Any]:
         """Return what the head of the page shows."""
-        sums = document.Sums()
-        for page in JobPages(project=self.project, reader=self.reader, batch=self.batch):
-            for job in page:
-                sums.add(job)
-        return sums.document(self.project, self.reader, self.batch, EVERYTHING)
+        return document.figures(self.project, self.reader, self.batch)
 
     def detail(self, key: str) -> Mapping[str, Any]:
         """Return the details of a job; raise NotFound."""
         job_id = self.reader.job(self.batch.id, key).id
-        disk = Disk(project=self.project, places=self._places)
-        for [job] in JobPages(project=self.project, reader=self.reader, batch=self.batch, only=[job_id]):
-            return detail(job, disk.is_present)
-        raise NotFound(f"No job {key!r} in this batch")
+        [content] = document.details(self.project, self.reader, self.batch, [job_id])
+        return content
 
     def marks(self) -> Mapping[str, Any]:
         """Return the marks as entries of marks.json, by picture; they are only read where they have changed."""
