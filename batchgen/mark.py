@@ -9,6 +9,8 @@ from typing import Any
 PICK, REJECT = "pick", "reject"
 #: The highest number of stars.
 STARS = 5
+#: The most characters of a note: it may travel with every sidecar.
+NOTE_LENGTH = 1_000
 #: The ordinal in the mark of a job that has no picture.
 NO_PICTURE = -1
 

@@ -46,7 +46,7 @@ def plan_copies(jobs: Iterable[tuple[Job, Bill]], layout: str) -> Iterator[Copy]
         if why := filenames.flaw(stem):
             raise UsageError(f"--layout {layout}: for job {job.key} it gives {stem!r}, which {why}")
         stems = filenames.stems(stem, job.wanted)
-        for file in bill.files:
+        for file in filter(lambda file: bill.selects(file.ordinal), bill.files):
             name = f"{stems[file.ordinal]}{Path(file.path).suffix}"
             other = taken.setdefault(filenames.folded(name), job.key)
             if other != job.key:

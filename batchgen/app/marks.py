@@ -8,7 +8,7 @@ from functools import partial
 from ..mark import Mark
 from ..planning.marks import Merge
 from ..store import marks
-from ..store.marks import StoredMark
+from ..store.records import StoredMark
 from .project import Project, open_reader
 
 

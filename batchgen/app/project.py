@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound
+from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound, UsageError
 from ..files import lock
 from ..store import migrate
 from ..store.reader import Reader
@@ -102,8 +102,8 @@ def open_reader(project: Project) -> Iterator[Reader]:
             yield reader
         except NoSuchBatch as error:
             raise NotFound(f"{_with_flags(error, project)} {other_batches(project)}".rstrip()) from None
-        except NotFound as error:
-            raise NotFound(_with_flags(error, project)) from None
+        except (NotFound, UsageError) as error:
+            raise type(error)(_with_flags(error, project)) from None
 
 
 def _with_flags(error: BatchgenError, project: Project) -> str:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from ..budget import Budget
 from ..errors import ExitCode
@@ -13,9 +14,10 @@ from ..files import lock
 from ..files.lock import Holder
 from ..job import Job
 from ..planning.selection import Selection
-from ..store import controls, migrate, records
+from ..store import controls, marks, migrate, records
 from ..store.controls import Control
 from ..store.copies import CopyRecords
+from ..store.judging import matching_files, suspects_of
 from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
@@ -149,29 +151,36 @@ def jobs(
         for job in reader.jobs(reader.batch(name).id, selection, limit):
             page.append(job)
             if len(page) == _PAGE:
-                yield from _billed(project, reader, page)
+                yield from _billed(project, reader, page, selection)
                 page = []
-        yield from _billed(project, reader, page)
+        yield from _billed(project, reader, page, selection)
 
 
-def _billed(project: Project, reader: Reader, page: Sequence[Job]) -> Iterator[tuple[Job, records.Bill]]:
+def _billed(
+    project: Project, reader: Reader, page: Sequence[Job], selection: Selection
+) -> Iterator[tuple[Job, records.Bill]]:
     if not page:
         return
     bills, copies = reader.bills(page), CopyRecords(project.state).of_jobs(page[0].batch, [job.key for job in page])
+    ids = [job.id for job in page]
+    of_marks, of_suspects = reader.ask(partial(marks.of_jobs, ids=ids)), reader.ask(partial(suspects_of, ids=ids))
+    files = reader.ask(partial(matching_files, ids=ids, selection=selection)) if selection.judges else None
     for job in page:
-        yield (
-            job,
-            replace(
-                bills.get(job.id, records.Bill()), copies=tuple(copy for copy in copies.get(job.key, ()) if copy.recipe)
-            ),
+        bill = replace(
+            bills.get(job.id, records.Bill()),
+            copies=tuple(copy for copy in copies.get(job.key, ()) if copy.recipe),
+            marks=tuple(mark for mark in of_marks.get(job.id, ()) if not mark.replaced),
+            suspects=tuple(of_suspects.get(job.id, ())),
+            selected=None if files is None else frozenset(number for job_id, number in files if job_id == job.id),
         )
+        yield job, bill
 
 
 def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[records.AttemptRecord], records.Bill]:
     """Return one job with its attempts and its bill; raise NotFound."""
     with open_reader(project) as reader:
         job = reader.job(reader.batch(name).id, key)
-        [(_, bill)] = _billed(project, reader, [job])
+        [(_, bill)] = _billed(project, reader, [job], Selection())
         return job, reader.attempts(job), bill
 
 

@@ -7,7 +7,7 @@ these are sent. So the same command, given again after a kill or a used-up budge
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -15,8 +15,10 @@ from pathlib import Path
 from ..errors import NotFound
 from ..job import Job, State
 from ..manifest import Batch
+from ..mark import NOTE_LENGTH, PICK, REJECT
 from ..planning.override_marks import NOTE, Overrides
 from ..planning.selection import Selection
+from ..store import marks
 from ..store.queries import known_keys, remade
 from ..store.reader import Reader
 from ..wording import canonical
@@ -30,15 +32,19 @@ class Requeue:
 
     jobs: Mapping[str, Job] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)  #: of marks, by key; a note of the options replaces them
 
     def overrides(self, options: RunOptions) -> Mapping[str, Overrides]:
         """Return what *options* set in place of the manifest, by key."""
-        # Another note than that of an earlier redo, or none: a note explains one image.
-        note = {NOTE: options.note} if options.note or options.redo else {}
-        prompts = options.prompts
+        return {key: self._overrides(key, options) for key in self.jobs}
+
+    def _overrides(self, key: str, options: RunOptions) -> Overrides:
+        note = options.note or self.notes.get(key, "")
         return {
-            key: {**options.overrides, **({"prompt": prompts[key]} if key in prompts else {}), **note}
-            for key in self.jobs
+            **options.overrides,
+            **({"prompt": options.prompts[key]} if key in options.prompts else {}),
+            # Another note than that of an earlier redo, or none: a note explains one image.
+            **({NOTE: note} if note or options.redo else {}),
         }
 
 
@@ -52,7 +58,8 @@ def jobs_to_retry(project: Project, reader: Reader, batch: Batch, options: RunOp
         done = replace(selection, states=("done",), causes=(), sample=None, limit=None)
         if number := sum(1 for _ in reader.jobs(batch_id, done)):
             notices.append(f"{number:,} done: left as they are; redo makes them again")
-    return Requeue(jobs=jobs, notices=tuple(notices))
+    notes = _notes_of_marks(reader, jobs.values(), options)
+    return Requeue(jobs=jobs, notices=(*notices, *_note_notices(notes)), notes=notes)
 
 
 def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
@@ -78,7 +85,29 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
         *([f"{number:,} with the prompt in the file already"] if (number := len(done) - len(edited)) else []),
         *([] if options.missing_files else _other_notices(others, project.command_flags(batch.name).of_batch)),
     ]
-    return Requeue(jobs={job.key: job for job in waiting or due}, notices=tuple(notices))
+    notes = _notes_of_marks(reader, waiting or due, options)
+    jobs = {job.key: job for job in waiting or due}
+    return Requeue(jobs=jobs, notices=(*notices, *_note_notices(notes)), notes=notes)
+
+
+def _notes_of_marks(reader: Reader, jobs: Iterable[Job], options: RunOptions) -> dict[str, str]:
+    """Return the notes that users gave pictures of *jobs*, by key: of rejected ones, or as the selection asks."""
+    if options.note:
+        return {}
+    notes: dict[str, str] = {}
+    selects = options.requeue is not None and options.requeue.marks
+    ids = {job.id: job for job in jobs}
+    for job_id, of_job in reader.ask(partial(marks.of_jobs, ids=list(ids))).items():
+        wanted = [
+            mark
+            for mark in of_job
+            if mark.note and not mark.replaced and (mark.mark == REJECT or (selects and mark.mark != PICK))
+        ]
+        several = ids[job_id].wanted > 1
+        texts = [f"{mark.ordinal + 1}: {mark.note}" if several else mark.note for mark in wanted]
+        if texts:
+            notes[ids[job_id].key] = " ".join("; ".join(texts).split())[:NOTE_LENGTH]
+    return notes
 
 
 def _selection(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> tuple[int, Selection]:
@@ -111,6 +140,11 @@ def _progress_notices(waiting: int, done: int) -> Iterator[str]:
         yield f"{waiting:,} of an earlier redo that did not finish: only these are sent now"
         if done:
             yield f"{done:,} done: left as they are; repeat the command afterwards to make them again"
+
+
+def _note_notices(notes: Mapping[str, str]) -> Iterator[str]:
+    if notes:
+        yield f"{len(notes):,} with the note of the mark"
 
 
 def _other_notices(counts: Mapping[str, int], flags: str) -> Iterator[str]:

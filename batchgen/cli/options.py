@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from ..planning.selection import ORPHANED
+from ..picture import SUSPECT_KINDS
+from ..planning.selection import MARKED, ORPHANED
 from . import environment, output
 from .command import Command, Group
 from .params import CAUSE, COUNT, SEED, SHARD, Option
@@ -276,28 +277,37 @@ selecting = options(
     _selecting("--seed", type=SEED, default=0, metavar="K", help="Seed of --sample; another K draws other jobs."),
     _selecting("--shard", type=SHARD, help="Part I of N; the same parts on every machine."),
 )
-
-_SELECTION = (
-    "ids",
-    "listed",
-    "tags",
-    "providers",
-    "models",
-    "kinds",
-    "states",
-    "causes",
-    "shard",
-    "sample",
-    "seed",
-    "limit",
+#: Options that select jobs by what is known of their pictures.
+judging = options(
+    _selecting(
+        "--marked",
+        "marks",
+        multiple=True,
+        type=click.Choice(MARKED),
+        help="Pictures with this mark; none: neither pick nor reject; a number: at least so many stars.",
+    ),
+    _selecting(
+        "--suspect",
+        "suspects",
+        multiple=True,
+        type=click.Choice(SUSPECT_KINDS),
+        help="Pictures that report or verify --deep found suspect.",
+    ),
 )
+
+_SELECTION = ("ids", "listed", "tags", "providers", "models", "kinds", "states", "causes")
+_COUNTED = ("shard", "sample", "seed", "limit")
+_JUDGING = ("marks", "suspects")  #: only commands about pictures have these
 
 
 def selection(values: dict[str, Any]) -> Selection:
     """Take the selection out of *values*."""
     from ..planning.selection import Selection
 
-    return Selection(**{name: values.pop(name) for name in _SELECTION})
+    return Selection(
+        **{name: values.pop(name) for name in (*_SELECTION, *_COUNTED)},
+        **{name: values.pop(name, ()) for name in _JUDGING},
+    )
 
 
 def of_manifest(chosen: Selection) -> Selection:
@@ -317,6 +327,8 @@ def as_options(chosen: Selection) -> str:
         "--kind": chosen.kinds,
         "--status": chosen.states,
         "--cause": chosen.causes,
+        "--marked": chosen.marks,
+        "--suspect": chosen.suspects,
         "--shard": [f"{chosen.shard[0]}/{chosen.shard[1]}"] if chosen.shard else [],
     }
     if chosen.listed is not None:

@@ -35,6 +35,8 @@ SELECTION = (
     "kind",
     "status",
     "cause",
+    "marked",
+    "suspect",
     "limit",
     "sample",
     "seed",

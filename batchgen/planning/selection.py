@@ -9,11 +9,14 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from ..errors import nearest
+from ..mark import PICK, REJECT, STARS
 
 #: Can be selected like a state: jobs that are no longer in the manifest, whatever their state.
 ORPHANED = "orphaned"
 #: Marks that are selected like pick and reject: neither of them, and any note.
 UNMARKED, NOTED = "none", "note"
+#: The marks by which pictures are selected; a number is that of stars, or more.
+MARKED = (PICK, REJECT, UNMARKED, NOTED, *map(str, range(1, STARS + 1)))
 #: Unknown ids that an error names, and ids among which it looks for similar ones.
 _NAMED, _SIMILAR = 8, 5_000
 
@@ -48,7 +51,7 @@ class Selection:
     kinds: tuple[str, ...] = ()
     states: tuple[str, ...] = ()  #: values of State, or ORPHANED
     causes: tuple[str, ...] = ()
-    marks: tuple[str, ...] = ()  #: of a picture: pick, reject, UNMARKED, NOTED, or at least so many stars, 1 to 5
+    marks: tuple[str, ...] = ()  #: of a picture, from MARKED
     suspects: tuple[str, ...] = ()  #: kinds of suspects, of the same picture
     orphaned: bool = False  #: include jobs that are no longer in the manifest
     shard: tuple[int, int] | None = None  #: (I, N): the I-th of N shards, I from 1; the same shards on every machine

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, FromClause, case, exists, false, or_, select
 
+from ..errors import UsageError
 from ..job import State
 from ..mark import NO_PICTURE
 from ..planning.selection import NOTED, UNMARKED, Selection
+from .picture_facts import is_examined
+from .records import SuspectPicture
 from .rows import listed
 from .tables import artifacts, jobs, marks, suspects
 
@@ -53,6 +56,27 @@ def _marked(batch_id: int, selection: Selection) -> Iterator[ColumnElement[bool]
         file = artifacts.alias()
         current = (file.c.job_id == jobs.c.id, file.c.superseded_at.is_(None))
         yield exists().where(*current, _is_unmarked(file), *_is_suspect(file.c.job_id, file.c.id, selection))
+
+
+def require_examined(connection: Connection, batch_id: int, selection: Selection) -> None:
+    """Raise UsageError if suspects are selected, and those of the batch were never looked for."""
+    if selection.suspects and not is_examined(connection, batch_id):
+        raise UsageError(
+            f"--suspect {selection.suspects[0]}: the pictures of this batch have not been examined yet. "
+            "To examine them: `batchgen report`, or `batchgen verify --deep`"
+        )
+
+
+def suspects_of(connection: Connection, ids: Iterable[int]) -> dict[int, list[SuspectPicture]]:
+    """Return the suspects among the pictures of these jobs by job id, without those that were replaced."""
+    other = jobs.alias()
+    wanted = select(suspects, other.c.key).join(jobs, jobs.c.id == suspects.c.job_id)
+    wanted = wanted.outerjoin(other, other.c.id == suspects.c.other_job_id).order_by(suspects.c.ordinal, suspects.c.id)
+    found: dict[int, list[SuspectPicture]] = {}
+    for row in connection.execute(wanted.where(suspects.c.job_id.in_(listed(ids)), still_counts(suspects, jobs))):
+        picture = SuspectPicture(row.ordinal, row.kind, row.detail, row.key, row.other_ordinal)
+        found.setdefault(row.job_id, []).append(picture)
+    return found
 
 
 def matching_files(connection: Connection, ids: Sequence[int], selection: Selection) -> frozenset[tuple[int, int]]:

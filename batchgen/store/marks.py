@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,7 @@ from ..planning.marks import Merge, Place, Result, StoredState, merge
 from .connection import explain, patiently, reading, writing
 from .controls import PATIENCE
 from .judging import still_counts
+from .records import StoredMark
 from .rows import listed
 from .tables import artifacts, jobs, marks, properties
 
@@ -32,15 +32,6 @@ from .tables import artifacts, jobs, marks, properties
 CHUNK = 2_000
 
 _ID = "id"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StoredMark(Mark):
-    """A mark in the job database."""
-
-    job_id: int
-    artifact_id: int | None  #: of the file that was marked
-    replaced: bool = False  #: another picture took the place of the marked one; such a mark no longer counts
 
 
 # --- the database's id --------------------------------------------------------

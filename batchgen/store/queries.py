@@ -16,7 +16,7 @@ from ..errors import NotFound, nearest
 from ..job import State
 from ..planning.selection import ORPHANED, Selection, absent_ids, is_literal, literal_start
 from .connection import driver
-from .judging import judged
+from .judging import judged, require_examined
 from .records import DeliveredFile, DueFilter, StoredArtifact
 from .repair import RECOVERED
 from .rows import listed, to_artifact
@@ -120,7 +120,8 @@ def near_key(connection: Connection, batch_id: int, key: str) -> str:
 
 
 def require_listed(connection: Connection, batch_id: int, selection: Selection) -> None:
-    """Raise NotFound if the batch lacks ids that the selection lists."""
+    """Raise NotFound if the batch lacks ids that the selection lists, and UsageError as ``require_examined`` does."""
+    require_examined(connection, batch_id, selection)
     if selection.listed is None:
         return
     known = known_keys(connection, batch_id, selection.listed.lines)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..fault import Cause
+from ..mark import Mark
 from ..route import ALL, ModelFilter
 from ..task import UNPRICED, Artifact, Charge, Task, Usage
 
@@ -141,9 +142,28 @@ class StoredCopy:
         }
 
 
+class SuspectPicture(NamedTuple):
+    """Why a picture of a job may be wrong."""
+
+    ordinal: int
+    kind: str
+    detail: str
+    other_key: str | None  #: the job of the picture that it resembles
+    other_ordinal: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredMark(Mark):
+    """A mark in the job database."""
+
+    job_id: int
+    artifact_id: int | None  #: of the file that was marked
+    replaced: bool = False  #: another picture took the place of the marked one; such a mark no longer counts
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bill:
-    """The cost and files of one job, for export."""
+    """The cost and files of one job, and what is known of its pictures, for export."""
 
     attempts: int = 0
     usd: int | None = None  #: nano-USD; None if no attempt has a known price
@@ -154,6 +174,13 @@ class Bill:
     at_risk_credits: int | None = None  #: milli-credits
     files: tuple[StoredArtifact, ...] = ()
     copies: tuple[StoredCopy, ...] = ()  #: derived copies of these files
+    marks: tuple[StoredMark, ...] = ()  #: without those of replaced pictures
+    suspects: tuple[SuspectPicture, ...] = ()  #: likewise
+    selected: frozenset[int] | None = None  #: ordinals of the files that were asked for by mark or suspect; None: all
+
+    def selects(self, ordinal: int) -> bool:
+        """Return whether a file is one of those that were asked for."""
+        return self.selected is None or ordinal in self.selected
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

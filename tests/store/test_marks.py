@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 from sqlalchemy import delete
 
-from batchgen.errors import NotFound
+from batchgen.errors import NotFound, UsageError
 from batchgen.job import State
 from batchgen.mark import NO_PICTURE, Mark
 from batchgen.planning.marks import Result
 from batchgen.planning.selection import Selection
 from batchgen.store import judging, marks
 from batchgen.store.connection import writing
+from batchgen.store.picture_facts import replace_suspects
 from batchgen.store.reader import Reader
 from batchgen.store.tables import properties
 from batchgen.store.writer import Writer
@@ -187,21 +188,24 @@ async def test_marks_select_jobs(batch_id: int, path: Path, reader: Reader) -> N
     assert selected(reader, batch_id, "none", "pick") == ["cat", "dog", "pair"]
 
 
-def suspect(path: Path, batch_id: int, kind: str, key: str, ordinal: int = 0) -> None:
+def write_suspects(path: Path, batch_id: int, *places: tuple[str, str, int]) -> None:
+    """Replace the suspects by those of *places*: kind, job and ordinal."""
+    replace_suspects(path, batch_id, [], "examined")
     with closing(sqlite3.connect(path)) as dbapi, dbapi:
-        dbapi.execute(
+        dbapi.executemany(
             "INSERT INTO suspects (batch_id, job_id, ordinal, artifact_id, kind, detail) "
-            "SELECT ?, jobs.id, ordinal, artifacts.id, ?, '' FROM jobs JOIN artifacts ON artifacts.job_id = jobs.id "
-            "WHERE key = ? AND ordinal = ? AND superseded_at IS NULL",
-            (batch_id, kind, key, ordinal),
+            "SELECT jobs.batch_id, jobs.id, ordinal, artifacts.id, ?, '' FROM jobs "
+            "JOIN artifacts ON artifacts.job_id = jobs.id WHERE key = ? AND ordinal = ? AND superseded_at IS NULL",
+            places,
         )
 
 
 async def test_suspects_select_jobs_until_the_picture_is_replaced(
     batch_id: int, path: Path, writer: Writer, reader: Reader
 ) -> None:
-    for kind, key in (("tiny", "cat"), ("one-colour", "cat"), ("tiny", "dog")):
-        suspect(path, batch_id, kind, key)
+    with pytest.raises(UsageError, match=r"--suspect tiny: the pictures.*verify --deep"):
+        selected(reader, batch_id, suspects=["tiny"])
+    write_suspects(path, batch_id, ("tiny", "cat", 0), ("one-colour", "cat", 0), ("tiny", "dog", 0))
     assert selected(reader, batch_id, suspects=["tiny"]) == ["cat", "dog"]
     assert selected(reader, batch_id, suspects=["tiny", "no-alpha"]) == ["cat", "dog"]
     assert selected(reader, batch_id, suspects=["one-colour"]) == ["cat"]
@@ -210,7 +214,7 @@ async def test_suspects_select_jobs_until_the_picture_is_replaced(
 
 
 async def test_mark_and_suspect_are_of_the_same_picture(batch_id: int, path: Path, reader: Reader) -> None:
-    suspect(path, batch_id, "tiny", "pair", 1)
+    write_suspects(path, batch_id, ("tiny", "pair", 1))
     results(path, batch_id, entry("pair", "reject", "c"))
     assert selected(reader, batch_id, "reject", suspects=["tiny"]) == []
     assert selected(reader, batch_id, "none", suspects=["tiny"]) == ["pair"]
@@ -228,7 +232,7 @@ async def test_files_that_match_are_told_apart(
     batch_id: int, path: Path, reader: Reader, marked: tuple[str, ...], suspected: tuple[str, ...], ordinals: set[int]
 ) -> None:
     results(path, batch_id, entry("pair", "pick", "c"))
-    suspect(path, batch_id, "tiny", "pair", 1)
+    write_suspects(path, batch_id, ("tiny", "pair", 1))
     job = reader.job(batch_id, "pair")
     chosen = Selection(marks=marked, suspects=suspected)
     found = reader.ask(partial(judging.matching_files, ids=[job.id], selection=chosen))

@@ -21,9 +21,8 @@ from ...task import Task
 
 if TYPE_CHECKING:
     from ...picture import PictureFacts, Suspect
-    from ...store.marks import StoredMark
     from ...store.reader import Reader
-    from ...store.records import Batch, StoredCopy
+    from ...store.records import Batch, StoredCopy, StoredMark
     from ..project import Project
 
 #: Jobs that are read together; also those of one file of details.

@@ -10,7 +10,7 @@ import click
 
 from ...errors import UsageError
 from .. import output
-from ..options import FOLDER, Session, batch, batch_argument, command, option, sandbox, selecting, selection
+from ..options import FOLDER, Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
 from ..render.format import count, csv_line
 from ..render.jobs import csv_rows, job_document
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     "export",
     "batchgen export > jobs.jsonl",
     "batchgen export --format csv --status done > done.csv",
+    "batchgen export --marked pick --files picked > picked.jsonl",
     "batchgen export --files handover --layout '{{ tag }}/{{ id }}' > handover.jsonl",
 )
 @option(
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     "--layout", metavar="TEMPLATE", help="Names of the copies; variables: id, batch, provider, model, kind, tag, file."
 )
 @selecting
+@judging
 @batch_argument
 @batch
 @sandbox
@@ -56,7 +58,7 @@ def export(
     A line has the state, the cost, and the files with their hashes. --files also copies what was delivered, under the
     names that --layout makes, such as '{{ tag }}/{{ id }}', or else under their own; "copy" of each file is its name.
     The folder must not be one that a run writes to. A missing or damaged file is reported and skipped; the exit code is
-    3 then.
+    3 then. With --marked or --suspect, a line has only the files that match, and only these are copied.
     """
     from ...app import queries
 
@@ -102,6 +104,7 @@ def _copy(
 def _lines(jobs: Iterable[tuple[Job, Bill]], copies: dict[str, str] | None, root: Path) -> Iterator[dict[str, Any]]:
     for job, bill in jobs:
         line = job_document(job, bill, root)
+        line["files"] = [file for file in line["files"] if bill.selects(file["picture"] - 1)]
         if copies is not None:
             for file in line["files"]:
                 file["copy"] = copies.get(file["path"])  # null for a file that was skipped

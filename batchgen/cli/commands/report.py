@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..options import FOLDER, Session, batch, batch_argument, command, option, sandbox, selecting, selection
+from ..options import FOLDER, Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
 from ..reading import measuring
 from ..render.format import count, display_path
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 )
 @option("-o", "--out", "target", type=FOLDER, metavar="DIR", help="Write it to this folder.")
 @selecting
+@judging
 @batch_argument
 @batch
 @sandbox

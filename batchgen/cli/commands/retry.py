@@ -8,16 +8,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ...errors import UsageError
-from ..options import FILE, Session, command, manifest_argument, of_manifest, option, options, selecting, selection
+from ...mark import NOTE_LENGTH
+from ..options import (
+    FILE,
+    Session,
+    command,
+    judging,
+    manifest_argument,
+    of_manifest,
+    option,
+    options,
+    selecting,
+    selection,
+)
 from ..run_options import run_options, terms_of
 from .run import carry_out, retry_failed, run_selected
 
 if TYPE_CHECKING:
     from ...manifest.id_files import PromptEdits
     from ...planning.selection import Selection
-
-#: Characters of a note: it travels with every sidecar.
-_NOTE_LENGTH = 1_000
 
 
 @command(
@@ -56,6 +65,7 @@ _repeating = options(
 @_repeating
 @run_options
 @selecting
+@judging
 def retry(session: Session, manifest: str | None, **values: Any) -> int:  # noqa: ANN401 - see run_options
     """Requeue failed jobs and run them, also with other parameters.
 
@@ -66,15 +76,14 @@ def retry(session: Session, manifest: str | None, **values: Any) -> int:  # noqa
     path = session.manifest(manifest, last_first=True)
     chosen = _listed_in_prompts(of_manifest(selection(values)), repeat)
     requeue = replace(chosen, states=chosen.states or ("failed",))
-    # once requeued they are pending and without a cause, as other jobs may be
-    chosen = replace(chosen, states=(), causes=())
-    return carry_out(session, path, values, terms_of(values, requeue, chosen, **_fields(repeat)))
+    return carry_out(session, path, values, terms_of(values, requeue, _requeued(chosen), **_fields(repeat)))
 
 
 @command(
     "redo",
     "batchgen redo --id cat-7 --note 'the tail is cut off'",
     "batchgen redo jobs/shop.yaml --tag hero --with quality=high",
+    "batchgen redo --marked reject --with quality=high",
     "batchgen redo --ids-from weak.txt --dry-run",
     "batchgen redo --prompts edited.csv",
     "batchgen redo --missing                       files that were deleted",
@@ -84,22 +93,28 @@ def retry(session: Session, manifest: str | None, **values: Any) -> int:  # noqa
 @option("--missing", is_flag=True, help="Only jobs with a delivered file that is gone.")
 @run_options
 @selecting
+@judging
 def redo(session: Session, manifest: str | None, *, missing: bool, **values: Any) -> int:  # noqa: ANN401 - see run_options
     """Make the images of done jobs again: shows the plan, asks, and runs these jobs.
 
     Without MANIFEST: those of the batch that ran last. The old files move to .superseded/ when the new ones
     are there; until then, and if a job fails, they stay. A redo that was stopped is finished by the same command or by
     run, which buy nothing twice. What --with and --prompts set applies to these jobs until their manifest entry
-    changes.
+    changes. Without --note, the note of a rejected picture goes with its job.
     """
     repeat = _repeat(session, values)
     path = session.manifest(manifest, last_first=True)
     chosen = _listed_in_prompts(of_manifest(selection(values)), repeat)
     _require_done(session, chosen, path, missing=missing)
     chosen = replace(chosen, states=())
-    terms = terms_of(values, chosen, chosen, redo=True, missing_files=missing, **_fields(repeat))
+    terms = terms_of(values, chosen, _requeued(chosen), redo=True, missing_files=missing, **_fields(repeat))
     selected_by = " ".join(filter(None, ["--missing" if missing else "", terms.selected_by]))
     return carry_out(session, path, values, replace(terms, selected_by=selected_by))
+
+
+def _requeued(chosen: Selection) -> Selection:
+    """Return *chosen* for jobs once they are requeued: pending, without a cause, their pictures superseded."""
+    return replace(chosen, states=(), causes=(), marks=(), suspects=())
 
 
 class _Repeat(NamedTuple):
@@ -117,8 +132,8 @@ def _repeat(session: Session, values: dict[str, Any]) -> _Repeat:
 
     overrides, file = parse(values.pop("amend")), values.pop("prompts")
     note = " ".join((values.pop("note") or "").split())
-    if len(note) > _NOTE_LENGTH:
-        raise UsageError(f"--note takes at most {_NOTE_LENGTH:,} characters, not {len(note):,}")
+    if len(note) > NOTE_LENGTH:
+        raise UsageError(f"--note takes at most {NOTE_LENGTH:,} characters, not {len(note):,}")
     if file is None:
         return _Repeat(overrides, None, "", note)
     if "prompt" in overrides:
@@ -155,6 +170,6 @@ def _require_done(session: Session, chosen: Selection, manifest: Path, *, missin
         )
     if not missing and replace(chosen, sample=None, limit=None).everything:
         raise UsageError(
-            "redo needs a selection, such as --id cat-7, --tag hero, --ids-from FILE, --prompts FILE or --missing. "
+            "redo needs a selection, such as --id cat-7, --tag hero, --marked reject, --prompts FILE or --missing. "
             f"To make all images again: batchgen redo {file} --status done"
         )

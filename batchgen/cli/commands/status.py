@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from .. import output
-from ..options import STATES, Session, batch, batch_argument, command, option, sandbox, selecting, selection
+from ..options import STATES, Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
 from ..render.controls import control_documents, control_lines
 from ..render.jobs import job_document, job_table, show_document, show_lines
 from ..render.status import run_document, run_documents, run_lines, run_table, status_lines
@@ -61,6 +61,7 @@ class _What(click.Choice[str]):
 @command("list", "batchgen list --status failed", "batchgen list --status orphaned", "batchgen list runs")
 @click.argument("what", type=_What(["jobs", "runs"]), default="jobs")
 @selecting
+@judging
 @batch
 @sandbox
 def list_(session: Session, what: str, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection

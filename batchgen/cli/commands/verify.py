@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from .. import output
-from ..options import Session, batch, batch_argument, command, option, sandbox, selecting, selection
+from ..options import Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
 from ..reading import counting
 from ..render.format import command_lines, count
 from ..render.table import Fit, table
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @option("--deep", is_flag=True, help="Decode every image as well.")
 @option("--requeue", is_flag=True, help="Requeue the jobs of missing or damaged files; a run makes them again.")
 @selecting
+@judging
 @batch_argument
 @batch
 @sandbox

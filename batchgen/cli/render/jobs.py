@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...money import share, show_credits, show_usd
 from .format import count, display_path, money
+from .marks import judgement_lines, mark_cell, mark_documents, suspect_cell, suspect_documents
 from .table import Fit, table
 from .width import short
 
@@ -44,11 +45,14 @@ def job_document(job: Job, bill: Bill, root: Path) -> dict[str, Any]:
             *(_source(source, "image", root) for source in job.task.images),
             *([_source(job.task.mask, "mask", root)] if job.task.mask else []),
         ],
+        "marks": mark_documents(bill),
+        "suspects": suspect_documents(bill),
     }
 
 
 def job_table(jobs: Iterable[tuple[Job, Bill]]) -> list[str]:
-    """Return the table of ``list``."""
+    """Return the table of ``list``; marks and suspects have columns if there are any."""
+    pairs = list(jobs)
     rows = [
         [
             job.key,
@@ -58,10 +62,18 @@ def job_table(jobs: Iterable[tuple[Job, Bill]]) -> list[str]:
             bill.attempts,
             job.task.prompt,
         ]
-        for job, bill in jobs
+        for job, bill in pairs
     ]
-    fit = Fit(least={0: 16, 5: 20}, names=(0,), drop=(4, 3, 2, 5))
-    return table(rows, ("id", "state", "cause", "provider", "attempts", "prompt"), right=(4,), fit=fit)
+    heads = ["id", "state", "cause", "provider", "attempts", "prompt"]
+    for head, cell in (("mark", mark_cell), ("suspect", suspect_cell)):
+        cells = [cell(bill) for _, bill in pairs]
+        if any(cells):
+            heads.insert(-1, head)
+            for row, text in zip(rows, cells, strict=True):
+                row.insert(-1, text)
+    prompt = len(heads) - 1
+    fit = Fit(least={0: 16, prompt: 20}, names=(0,), drop=(4, 3, 2, prompt))
+    return table(rows, heads, right=(4,), fit=fit)
 
 
 def show_document(
@@ -113,6 +125,7 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers:
         yield f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}"
     for copy in bill.copies:
         yield f"copy      {copy.path}  {copy.width}x{copy.height}, {copy.size_bytes} bytes, of {copy.source}"
+    yield from judgement_lines(bill)
     nothing = bill.at_risk and bill.usd is None and not bill.credits
     yield f"cost      {'nothing is booked' if nothing else money(bill.usd, bill.credits)}"
     if bill.at_risk:
@@ -127,23 +140,32 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers:
 def csv_rows(lines: Iterable[Mapping[str, Any]], *, copied: bool = False) -> Iterator[list[object]]:
     """Yield the rows of ``export --format csv``: one per file, or one for a job without files.
 
-    ``usd`` is that of the job, in each of its rows; ``usd_share`` can be added up.
+    ``usd`` is that of the job, in each of its rows; ``usd_share`` can be added up. The mark is that of the file.
     """
     heads = ["id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits"]
     of_file = ["path", "sha256", "bytes", "width", "height", "mime", *(["copy"] if copied else [])]
-    yield [*heads, *of_file, "usd_share", "credits_share", "sources", "copies"]
+    yield [*heads, *of_file, "usd_share", "credits_share", "sources", "copies", "mark", "stars", "note", "suspects"]
     for line in lines:
         sources = _cell([source["path"] or source["url"] for source in line["sources"]])
         for file in line["files"] or [{"usd_share": line["usd"], "credits_share": line["credits"]}]:
             copies = _cell([copy["path"] for copy in line["copies"] if copy["of"] == file.get("path")])
             shares = (file["usd_share"], file["credits_share"])
-            yield [*(line[name] for name in heads), *(file.get(name) for name in of_file), *shares, sources, copies]
+            number = file.get("picture", 0)
+            mark = next((mark for mark in line["marks"] if mark["picture"] == number), None)
+            judged = [*((mark or {}).get(name) for name in ("mark", "stars", "note")), _kinds(line, number)]
+            cells = (*(line[name] for name in heads), *(file.get(name) for name in of_file), *shares, sources, copies)
+            yield [*cells, *judged]
+
+
+def _kinds(line: Mapping[str, Any], number: int) -> str:
+    return " ".join(dict.fromkeys(each["kind"] for each in line["suspects"] if each["picture"] == number))
 
 
 def _file(bill: Bill, number: int) -> dict[str, Any]:
     """Return a file, with its part of the job's cost: over the files of a job, the parts add up to it."""
     file, files = bill.files[number], len(bill.files)
     return {
+        "picture": file.ordinal + 1,
         **_fields(file, "path", "sha256"),
         "bytes": file.size_bytes,
         **_fields(file, "width", "height", "mime"),

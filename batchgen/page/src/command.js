@@ -4,6 +4,11 @@ import { copy, h } from "./dom.js";
 import { icon } from "./icons.js";
 import { toast } from "./toast.js";
 
+/** Words that the line breaks between: not behind the hyphens of an option. @param {string} text */
+function words(text) {
+  return text.split(/( +)/).map((part) => (part.trim() ? h("span", { class: "word", text: part }) : part));
+}
+
 const DONE = 1600; // ms that the button shows its success
 
 /** @param {string} text @returns {HTMLElement} */
@@ -25,5 +30,5 @@ export function commandBox(text) {
       return toast("Copied the command");
     });
   });
-  return h("div", { class: "cmd" }, h("pre", { text }), button);
+  return h("div", { class: "cmd" }, h("pre", {}, words(text)), button);
 }

@@ -1,7 +1,8 @@
 /** Costs by provider, model, tag, kind or day. A bar is a filter of the grid. */
 
 import { h, svg } from "./dom.js";
-import { count, money } from "./format.js";
+import { count, money, number } from "./format.js";
+import { unpriced } from "./head_words.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./types").CostBar} CostBar */
@@ -25,6 +26,7 @@ export function costCard(page) {
   let by = "provider";
   let all = false;
   const draw = () => {
+    const empty = !page.document.costs.provider.length;
     const tabs = TABS.filter(([name]) => name === "provider" || page.document.costs[name].length > 0);
     if (!tabs.some(([name]) => name === by)) by = "provider";
     const panel = h(
@@ -40,12 +42,13 @@ export function costCard(page) {
         "header",
         {},
         h("h2", { id: "cost-title", text: "Cost" }),
-        tabList(tabs, by, (name) => {
-          by = name;
-          all = false;
-          draw();
-          document.getElementById(`cost-${name}`)?.focus();
-        }),
+        !empty &&
+          tabList(tabs, by, (name) => {
+            by = name;
+            all = false;
+            draw();
+            document.getElementById(`cost-${name}`)?.focus();
+          }),
       ),
       panel,
       footnote(page),
@@ -109,7 +112,8 @@ function bars(page, by, all, toggle) {
 
 /** @param {Page} page @param {By} by @param {CostBar} bar @param {number} share */
 function barButton(page, by, bar, share) {
-  const price = bar.usd !== null ? money(bar.usd) : bar.credits !== null ? `${bar.credits} credits` : "no price";
+  const price =
+    bar.usd !== null ? money(bar.usd) : bar.credits !== null ? `${number(Number(bar.credits))} credits` : "no price";
   const images = count(bar.images, "image");
   return h(
     "button",
@@ -144,15 +148,11 @@ function choose(page, by, bar) {
 
 /** @param {Page} page */
 function footnote(page) {
-  const { usd, credits } = page.document.head;
-  const names = Object.keys(credits);
-  const text =
-    usd === null && !names.length
-      ? "No price is known; the bars show images."
-      : usd === null
-        ? "Counted in credits; the bars show images."
-        : names.length
-          ? `${names.join(", ")}: counted in credits, without a price in USD.`
-          : "";
+  const { costs, head } = page.document;
+  const names = unpriced(costs.provider).map(([name]) => name);
+  if (!costs.provider.length) return "";
+  let text = names.length ? `${names.join(", ")}: counted in credits, without a price in USD.` : "";
+  if (head.usd === null || !Number(head.usd))
+    text = names.length ? "Counted in credits; the bars show images." : "No price is known; the bars show images.";
   return text && h("p", { class: "cardfoot", text });
 }

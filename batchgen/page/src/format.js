@@ -52,6 +52,12 @@ export function clock(seconds, zone) {
   return new Date((seconds + zone * 60) * 1000).toISOString().slice(11, 16);
 }
 
+/** The time of day with its seconds, for runs that are over in minutes. @param {number} seconds Unix time
+ * @param {number} zone minutes east of UTC */
+export function clockSeconds(seconds, zone) {
+  return new Date((seconds + zone * 60) * 1000).toISOString().slice(11, 19);
+}
+
 /** "Sat 28 Nov". @param {number} seconds Unix time @param {number} zone minutes east of UTC */
 export function day(seconds, zone) {
   const date = new Date((seconds + zone * 60) * 1000);

@@ -339,7 +339,11 @@ export class FullView {
 export function mountFull(page) {
   const view = new FullView(page);
   view.showAuto();
-  page.view.on("open", () => view.update());
+  page.view.on("open", () => {
+    view.update();
+    if (page.view.full >= 0 && page.view.part === "note") view.note();
+    page.view.part = "picture";
+  });
   page.view.on("marks", () => view.showMark());
   page.view.on("rows", () => view.showPlace());
   page.view.on("auto", () => view.showAuto());

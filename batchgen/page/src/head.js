@@ -1,8 +1,9 @@
 /** Head of the overview: one sentence, the states of the jobs as figures and a bar, money and budgets. */
 
 import { h, svg } from "./dom.js";
-import { money, number } from "./format.js";
-import { moneyLine, pace, sentences, spent, title } from "./head_words.js";
+import { number } from "./format.js";
+import { icon } from "./icons.js";
+import { amount, moneyLine, pace, sentences, spent, title } from "./head_words.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./types").Head} Head */
@@ -29,12 +30,23 @@ export function headSection(page) {
         : []),
       h("h1", { id: "over-title", text: title(head) }),
       h("p", { class: "lede text", text: sentences(page.document) }),
-      h("div", { class: "figures" }, jobsBlock(page, head), moneyBlock(head)),
+      ...(head.images ? [lookButton(page)] : []),
+      h("div", { class: "figures" }, jobsBlock(page, head), moneyBlock(page)),
     );
     document.title = `${title(head)} · ${batch}${sandbox ? " (sandbox)" : ""}`;
   };
   draw();
   return { element, draw };
+}
+
+/** @param {Page} page */
+function lookButton(page) {
+  return h(
+    "button",
+    { class: "btn look", type: "button", onclick: () => page.view.jump() },
+    "Look at the pictures",
+    icon("down"),
+  );
 }
 
 /** @param {Page} page @param {Head} head */
@@ -71,9 +83,9 @@ function figure(page, state, word, value) {
     : h("div", { class: "figure none" }, parts);
 }
 
-/** @param {Head} head */
-function moneyBlock(head) {
-  const { figure: amount, rest } = spent(head),
+/** @param {Page} page */
+function moneyBlock({ document: { head }, document: page }) {
+  const { figure: total, rest } = spent(page),
     [only, ...others] = head.budgets;
   const one = only && !others.length;
   return h(
@@ -86,14 +98,14 @@ function moneyBlock(head) {
       h(
         "span",
         { class: "spent" },
-        h("span", { class: "value", text: amount }),
+        h("span", { class: "value", text: total }),
         rest ? h("span", { class: "faint text", text: ` ${rest}` }) : null,
       ),
-      one ? h("span", { class: "of faint", text: `of ${money(only.usd)} budget` }) : null,
+      one ? h("span", { class: "of faint", text: `of ${amount(only, only.usd)} budget` }) : null,
     ),
     one
       ? budgetMeter(head, only)
-      : others.map.length && only
+      : only
         ? h(
             "ul",
             { class: "budgets" },
@@ -114,7 +126,7 @@ function budgetRow(head, budget) {
     budgetMeter(head, budget),
     h("span", {
       class: "value",
-      text: `${money(budget.spent_usd)} of ${money(budget.usd)}${reached ? ", reached" : ""}`,
+      text: `${amount(budget, budget.spent_usd)} of ${amount(budget, budget.usd)}${reached ? ", reached" : ""}`,
     }),
   );
 }
@@ -123,13 +135,13 @@ function budgetRow(head, budget) {
 function budgetMeter(head, budget) {
   const whole = Math.max(1e-9, Number(budget.usd)),
     used = Number(budget.spent_usd) / whole;
-  const risk = head.budgets.length === 1 ? Number(head.at_risk_usd) / whole : 0;
+  const risk = head.budgets.length === 1 && budget.unit === "USD" ? Number(head.at_risk_usd) / whole : 0;
   return meter(
     [
       { kind: used >= 1 ? "over" : "used", share: Math.min(1, used) },
       { kind: "unknown", share: Math.min(risk, Math.max(0, 1 - used)) },
     ],
-    `${money(budget.spent_usd)} of ${money(budget.usd)} spent`,
+    `${amount(budget, budget.spent_usd)} of ${amount(budget, budget.usd)} spent`,
   );
 }
 

@@ -4,9 +4,13 @@ import { clock, count, day, duration, money, number } from "./format.js";
 
 /** @typedef {import("./types").PageDocument} PageDocument */
 /** @typedef {import("./types").Head} Head */
+/** @typedef {import("./types").CostBar} CostBar */
+
+const JOBS_FAILED = 3; // exit code of a run to the end; the figures show what failed
+const SHORT = 120; // seconds of a run that has no pace and no from and to
 
 /** "142 of 154 done, 7 failed". @param {Head} head */
-export function title({ jobs, run }) {
+export function title({ jobs, in_progress }) {
   if (!jobs.total) return "No jobs yet";
   const rest = [
     jobs.failed && `${number(jobs.failed)} failed`,
@@ -19,15 +23,10 @@ export function title({ jobs, run }) {
   const done =
     jobs.done === jobs.total
       ? jobs.total === 1
-        ? "Done"
+        ? "The job is done"
         : `All ${number(jobs.total)} done`
-      : `${number(jobs.done)} of ${number(jobs.total)} done${running(run) ? " so far" : ""}`;
+      : `${number(jobs.done)} of ${number(jobs.total)} done${in_progress ? " so far" : ""}`;
   return rest ? `${done}, ${rest}` : done;
-}
-
-/** @param {Head["run"]} run */
-function running(run) {
-  return run !== null && run.ended_at === null;
 }
 
 /** When it ran, for how long, and what waits. @param {PageDocument} page */
@@ -45,10 +44,13 @@ function stop(sentence) {
 function ran({ head, night, zone }) {
   if (!head.run) return head.jobs.total ? "It has not run yet" : "";
   const from = unix(head.run.of > 1 ? night.from : head.run.started_at),
+    start = unix(head.run.started_at),
     end = head.run.ended_at;
-  if (end === null) return `In progress since ${moment(unix(head.run.started_at), Date.now() / 1000, zone)}`;
+  if (head.in_progress) return `In progress since ${moment(start, Date.now() / 1000, zone)}`;
+  if (end === null) return `Ran from ${moment(start, Date.now() / 1000, zone)} until it was interrupted`;
   const to = unix(end),
     runs = head.run.of > 1 ? `${count(head.run.of, "run")} from ` : "Ran from ";
+  if (head.run.of === 1 && to - from < SHORT) return `Ran at ${moment(from, to, zone)} for ${duration(head.seconds)}`;
   const several = day(from, zone) !== day(to, zone);
   const last = several && to - from > 86400 ? moment(to, from, zone) : clock(to, zone);
   const length = `${duration(head.seconds)}${head.run.of > 1 ? " in progress" : ""}`;
@@ -63,8 +65,9 @@ function moment(at, other, zone, always = day(at, zone) !== day(other, zone)) {
 
 /** How the last run ended, where that is not plain from the figures. @param {Head} head */
 function outcome({ run, waits }) {
-  if (!run || run.ended_at === null || !run.exit_code || run.exit_code === 1 || waits.length) return "";
-  return `The last run ended early: ${run.meaning}`;
+  if (!run || run.ended_at === null || waits.length || !run.meaning || [0, JOBS_FAILED].includes(run.exit_code ?? 0))
+    return "";
+  return `The last run ended with exit code ${run.exit_code}: ${run.meaning}`;
 }
 
 /** "run 2 of 2 · Sat 28 to Sun 29 Nov". @param {PageDocument} page */
@@ -78,7 +81,7 @@ export function subtitle({ head, night, zone }) {
 
 /** "22 images an hour · $0.0182 an image · 158 attempts". @param {Head} head */
 export function pace(head) {
-  const images = head.images_per_hour;
+  const images = head.seconds < SHORT ? null : head.images_per_hour;
   return [
     head.images !== head.jobs.done && count(head.images, "image"),
     images !== null &&
@@ -91,25 +94,37 @@ export function pace(head) {
     .join(" · ");
 }
 
-/** What was spent, as the large figure: USD, else credits. @param {Head} head */
-export function spent(head) {
-  const credits = Object.entries(head.credits).map(([name, amount]) => `${amount} credits (${name})`);
-  if (head.usd !== null) return { figure: money(head.usd), rest: credits.map((each) => `+ ${each}`).join(" ") };
+/** What was spent, as the large figure: USD, else credits. @param {PageDocument} page */
+export function spent({ head, costs }) {
+  const credits = unpriced(costs.provider).map(([name, amount]) => [`${amount} credits`, name]);
+  if (head.usd !== null && (Number(head.usd) || !credits.length)) {
+    return { figure: money(head.usd), rest: credits.map(([amount, name]) => `+ ${amount} at ${name}`).join(" ") };
+  }
   if (!credits.length) return { figure: head.attempts ? "No price known" : "$0", rest: "" };
-  return {
-    figure: `${Object.values(head.credits)[0]} credits`,
-    rest: credits.length > 1 ? credits.slice(1).join(", ") : Object.keys(head.credits)[0],
-  };
+  const [[figure, name], ...others] = credits;
+  return { figure, rest: [`at ${name}`, ...others.map(([amount, other]) => `${amount} at ${other}`)].join(", ") };
+}
+
+/** Providers that count in credits and state no price in USD, with their credits. @param {CostBar[]} bars
+ * @returns {[name: string, credits: string][]} */
+export function unpriced(bars) {
+  return bars.flatMap((bar) =>
+    bar.usd === null && bar.credits !== null ? [[bar.name, number(Number(bar.credits))]] : [],
+  );
 }
 
 /** "$2.41 left · $0.0336 at risk · $0.0178 lost to failures". @param {Head} head */
 export function moneyLine(head) {
   const [only, ...others] = head.budgets;
-  const left = only && !others.length ? Number(only.usd) - Number(only.spent_usd) - Number(head.at_risk_usd) : null;
+  const left =
+    only?.unit === "USD" && !others.length
+      ? Number(only.usd) - Number(only.spent_usd) - Number(head.at_risk_usd)
+      : null;
   return [
     left !== null && (left > 0 ? `${money(left)} left` : "budget reached"),
     Number(head.at_risk_usd) > 0 && `${money(head.at_risk_usd)} at risk`,
     Number(head.lost_usd) > 0 && `${money(head.lost_usd)} paid for failures`,
+    head.unpriced > 0 && head.usd !== null && `${count(head.unpriced, "attempt")} without a price`,
   ]
     .filter(Boolean)
     .join(" · ");
@@ -118,4 +133,9 @@ export function moneyLine(head) {
 /** @param {string} iso */
 function unix(iso) {
   return Date.parse(iso) / 1000;
+}
+
+/** An amount of a budget in its unit. @param {Head["budgets"][number]} budget @param {string} value */
+export function amount(budget, value) {
+  return budget.unit === "credits" ? `${number(Number(value))} credits` : money(value);
 }

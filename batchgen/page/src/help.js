@@ -1,8 +1,10 @@
 /** The help sheet: keys, mouse and touch, signs on the tiles, and where marks go. */
 
-import { copy, h } from "./dom.js";
+import { commandBox } from "./command.js";
+import { h } from "./dom.js";
 import { icon } from "./icons.js";
 import { closeSheet, openSheet } from "./sheet.js";
+import { themeButton } from "./theme.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./icons.js").IconName} IconName */
@@ -89,6 +91,8 @@ const SIGNS = [
 
 /** @param {Page} page */
 export function openHelp(page) {
+  const keys = KEYS.map(([title, rows]) => section(title, rows)),
+    pointer = [section("Mouse and touch", POINTER, "span")];
   const dialog = openSheet(
     "Keys and signs",
     h(
@@ -97,12 +101,11 @@ export function openHelp(page) {
       h(
         "div",
         { class: "keys" },
-        KEYS.map(([title, rows]) => section(title, rows)),
-        section("Mouse and touch", POINTER, "span"),
+        matchMedia("(pointer: coarse)").matches ? [...pointer, ...keys] : [...keys, ...pointer],
         signs(),
       ),
       files(page),
-      h("p", { class: "faint foot" }, `batchgen ${page.document.version} · written ${stamp(page)}`),
+      h("p", { class: "faint foot" }, themeButton(), `batchgen ${page.document.version} · written ${stamp(page)}`),
     ),
   );
   dialog.addEventListener("keydown", (event) => {
@@ -163,31 +166,28 @@ function files(page) {
       ? "Marks go into the job database as you make them."
       : "This page is read only: marks stay in this browser."
     : "Marks stay in this browser, under this batch, until you save them as marks.json and take that file in:";
-  const command = live?.marks ? null : h("pre", { class: "mono", text: `${commands.marks_import} marks.json` });
   return h(
     "section",
     { class: "files" },
     h("h3", { text: "Where marks go" }),
     h("p", { class: "muted", text: kept }),
-    command,
-    sandbox ? h("p", { class: "muted", text: "These are marks of the sandbox. They never reach real jobs." }) : null,
-    command
-      ? h(
-          "button",
-          {
-            class: "link",
-            type: "button",
-            onclick: () => {
-              void copy(command.textContent ?? "").then((done) =>
-                page.toast(done ? "Copied the command" : "Select it and copy it by hand"),
-              );
-            },
-          },
-          icon("copy"),
-          "Copy the command",
-        )
-      : null,
+    live?.marks ? null : commandBox(`${commands.marks_import} marks.json`),
+    sandbox && h("p", { class: "muted", text: "These are marks of the sandbox. They never reach real jobs." }),
+    readButton(page),
   );
+}
+
+/** Takes a marks file of another browser in; a file can also be dropped on the page. @param {Page} page */
+function readButton(page) {
+  const input = h("input", { type: "file", accept: ".json,.csv", hidden: true });
+  input.addEventListener("change", () => {
+    const [file] = input.files ?? [];
+    if (file) void page.marks.read(file);
+    closeSheet();
+  });
+  const button = h("button", { class: "link", type: "button", onclick: () => input.click() }, icon("upload"));
+  button.append("Read a marks file");
+  return h("p", {}, input, button);
 }
 
 /** When the report was written, in the time of the machine that wrote it. @param {Page} page */

@@ -6,6 +6,7 @@ import { mountFull } from "./full.js";
 import { connectKeys } from "./keys.js";
 import { overview } from "./overview.js";
 import { createPage } from "./page.js";
+import { mountPictures } from "./pictures.js";
 import { applyTheme } from "./theme.js";
 import { topBar } from "./top.js";
 import { connectUrl } from "./url.js";
@@ -21,6 +22,7 @@ function start() {
     h("div", { class: "vh", id: "announcements", role: "status", "aria-live": "polite" }),
   );
   connectUrl(page.view);
+  mountPictures(page, pictures);
   connectKeys();
   mountFull(page);
 }

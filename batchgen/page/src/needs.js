@@ -2,13 +2,14 @@
 
 import { commandBox } from "./command.js";
 import { download, h } from "./dom.js";
-import { count, csv, money, number } from "./format.js";
+import { count, csv, money, number, quote } from "./format.js";
 import { icon } from "./icons.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./types").Need} Need */
 
 const SHOWN = 8; // ids of a cause before "more"
+const SHOWN_NARROW = 4;
 
 /** @param {Page} page @returns {{element: HTMLElement, draw: () => void}} */
 export function needsCard(page) {
@@ -70,6 +71,7 @@ function row(page, need) {
       "div",
       { class: "why" },
       h("p", { text: need.meaning }),
+      need.todo && h("p", { text: need.todo }),
       need.example && h("p", { class: "example" }, "“", h("span", { class: "text", text: need.example }), "”"),
       ids(page, need),
     ),
@@ -111,7 +113,7 @@ function ids(page, need) {
       }),
     );
   };
-  draw(SHOWN);
+  draw(matchMedia("(max-width: 860px)").matches ? SHOWN_NARROW : SHOWN);
   return list;
 }
 
@@ -147,6 +149,9 @@ function prompts(page, need) {
       icon("download"),
       `${count(need.prompts.length, "prompt")} as CSV to edit`,
     ),
-    need.edit_command ? [h("p", { class: "faint", text: "then" }), commandBox(need.edit_command)] : null,
+    need.edit_command && [
+      h("p", { class: "faint", text: "then" }),
+      commandBox(need.edit_command.replace(/\bFILE$/, quote(name))),
+    ],
   );
 }

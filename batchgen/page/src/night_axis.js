@@ -90,7 +90,7 @@ export function countScale(greatest) {
  * Times to write under the axis: full minutes, hours or days of the clock, at least `apart` px from each other.
  * @param {ReturnType<typeof timeAxis>} axis @param {number} start Unix seconds @param {number} zone minutes
  * @param {number} apart
- * @returns {{x: number, at: number, day: boolean}[]}
+ * @returns {{x: number, at: number, day: boolean, fine: boolean}[]}
  */
 export function timeTicks(axis, start, zone, apart) {
   const step = STEPS.find((each) => each * axis.scale >= apart) ?? STEPS[STEPS.length - 1];
@@ -103,7 +103,7 @@ export function timeTicks(axis, start, zone, apart) {
       const x = axis.x(at),
         day = Math.floor((local + at) / 86400);
       if (x - last < apart) continue;
-      ticks.push({ x, at: start + at, day: day !== lastDay });
+      ticks.push({ x, at: start + at, day: day !== lastDay, fine: step < 60 });
       last = x;
       lastDay = day;
     }

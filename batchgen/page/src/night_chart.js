@@ -1,7 +1,7 @@
 /** The night as a drawing: bars of delivered images over a lane for each provider, with what went wrong there. */
 
 import { svg } from "./dom.js";
-import { clock, count, day } from "./format.js";
+import { clock, clockSeconds, count, day, number } from "./format.js";
 import { countScale, joinBars, timeAxis, timeTicks } from "./night_axis.js";
 
 /** @typedef {import("./types").Night} Night */
@@ -76,7 +76,7 @@ function grid(bars, label, width, base) {
     const y = Math.round(base - (value / top) * BARS) + 0.5;
     lines.push(
       svg("line", { class: "grid-line", x1: label + 8, x2: width, y1: y, y2: y }),
-      svg("text", { x: label, y: y + 4, "text-anchor": "end", text: String(value) }),
+      svg("text", { x: label, y: y + 4, "text-anchor": "end", text: number(value) }),
     );
   }
   return lines;
@@ -112,14 +112,15 @@ function breaks(axis, base, height) {
   );
 }
 
-/** @param {{x: number, at: number, day: boolean}} tick @param {number} zone @param {number} base @param {number} unit
+/** @param {ReturnType<typeof timeTicks>[number]} tick @param {number} zone @param {number} base @param {number} unit
  * @param {number} width */
 function tickLabel(tick, zone, base, unit, width) {
-  const midnight = clock(tick.at, zone) === "00:00";
-  const text = tick.day && midnight ? day(tick.at, zone).replace(/ \w+$/, "") : clock(tick.at, zone);
+  const time = tick.fine ? clockSeconds(tick.at, zone) : clock(tick.at, zone);
+  const midnight = tick.day && time.startsWith("00:00");
+  const text = midnight ? day(tick.at, zone).replace(/ \w+$/, "") : time;
   const half = text.length * 3 * unit;
   return svg("text", {
-    class: tick.day && midnight ? "strong" : null,
+    class: midnight ? "strong" : null,
     x: Math.min(width - half, Math.max(half, tick.x)),
     y: base + 15 * unit,
     "text-anchor": "middle",

@@ -1,7 +1,7 @@
 /** The night in words: what a bar stands for, the legend, and the same data as a table. */
 
 import { h, svg } from "./dom.js";
-import { clock, count, day, money } from "./format.js";
+import { clock, clockSeconds, count, day, money } from "./format.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./types").Night} Night */
@@ -32,7 +32,8 @@ function period(page, from, to) {
   const { night, zone } = page.document,
     start = Date.parse(night.from) / 1000;
   const several = day(start, zone) !== day(Date.parse(night.to) / 1000, zone);
-  return `${several ? `${day(start + from, zone)}, ` : ""}${clock(start + from, zone)} to ${clock(start + to, zone)}`;
+  const time = night.step < 60 ? clockSeconds : clock;
+  return `${several ? `${day(start + from, zone)}, ` : ""}${time(start + from, zone)} to ${time(start + to, zone)}`;
 }
 
 /** @param {Night} night @param {number} from @param {number} to @returns {string[]} */

@@ -6,14 +6,16 @@ import { PageMarks } from "./marks.js";
 import { toast } from "./toast.js";
 import { PageView } from "./view.js";
 
-/** @typedef {import("./types").Page & {view: PageView, marks: PageMarks}} BuiltPage */
+/** @typedef {{view: PageView, marks: PageMarks, isClear: (row: number) => boolean}} Parts isClear: has transparency */
+/** @typedef {import("./types").Page & Parts} BuiltPage */
 
 /** @param {ReturnType<typeof readDocument>} document @returns {BuiltPage} */
 export function createPage(document) {
   const { tiles, words } = document;
   const marks = new PageMarks(document, (text, action, run) => page.toast(text, action, run));
   const image = (/** @type {number} */ row) => fileUrl(document, tiles.path[row], tiles.sha[row]);
-  const withoutThumb = new Set(tiles.no_thumb);
+  let withoutThumb = new Set(tiles.no_thumb);
+  let clear = new Set(tiles.alpha);
   /** @type {BuiltPage} */
   const page = {
     document,
@@ -24,7 +26,12 @@ export function createPage(document) {
     toast,
     thumb: (row) => (withoutThumb.has(row) ? image(row) : thumbOf(document, tiles.sha[row])),
     prompt: (row) => words.prompt[tiles.prompt[row]] ?? "",
+    isClear: (row) => clear.has(row),
   };
+  page.view.on("data", () => {
+    withoutThumb = new Set(tiles.no_thumb);
+    clear = new Set(tiles.alpha);
+  });
   return page;
 }
 

@@ -1,35 +1,30 @@
-/** The sheet that sends rejects back: what is rejected, what should change, and the commands to copy. */
+/** The sheet that sends rejects back and hands picks over: what is marked, what should change, commands to copy. */
 
 import { commandBox } from "./command.js";
 import { h } from "./dom.js";
-import { count, quote } from "./format.js";
+import { count, money, number } from "./format.js";
 import { icon } from "./icons.js";
+import { addChanges, changeFields } from "./send_changes.js";
 import { closeSheet, openSheet } from "./sheet.js";
 
 /** @typedef {import("./types").Page} Page */
 
 const SHOWN = 21; // thumbnails of rejects
 
-/** What is asked for differently; it stays while the page is open. */
-const change = { quality: "", size: "", note: "" };
-
 /** @param {Page} page */
 export function openSendBack(page) {
-  const counts = page.marks.counts();
-  if (!counts.pick && !counts.reject) return openSheet("Send back rejects", nothing(), { side: true });
-  const title = counts.reject
-    ? `Send back ${count(counts.reject, "reject")}`
-    : `Hand over ${count(counts.pick, "pick")}`;
-  const steps = h("div", { class: "steps" });
-  const rejects = counts.reject ? [rejected(page), changes(page)] : [];
-  const parts = [
-    ...rejects,
-    save(page),
-    ...(counts.reject ? [commands(page)] : []),
-    ...(counts.pick ? [picks(page)] : []),
-  ];
-  steps.append(...parts.map((part, index) => step(index + 1, part)));
-  return openSheet(title, steps, { side: true });
+  const rejects = page.marks.rows("reject");
+  const picks = page.marks.counts().pick;
+  if (!rejects.length && !picks) return openSheet("Send back rejects", nothing(), { side: true });
+  const title = rejects.length ? `Send back ${count(rejects.length, "reject")}` : `Hand over ${count(picks, "pick")}`;
+  const again = rejects.length ? redoSteps(page, rejects) : [];
+  const steps = [...again.slice(0, 2), saveStep(page), ...again.slice(2), picks ? pickStep(page, picks) : null];
+  const body = h(
+    "div",
+    { class: "steps" },
+    steps.filter((step) => step !== null).map((step, index) => numbered(index + 1, step)),
+  );
+  return openSheet(title, body, { side: true });
 }
 
 function nothing() {
@@ -41,66 +36,92 @@ function nothing() {
     h(
       "span",
       {},
-      "Press ",
-      h("kbd", { text: "X" }),
-      " on a picture that should be made again, ",
-      h("kbd", { text: "P" }),
-      " on one to keep.",
+      ...["Press ", h("kbd", { text: "X" }), " on a picture that should be made again, "],
+      ...[h("kbd", { text: "P" }), " on one to keep."],
     ),
   );
 }
 
-/** @param {number} number @param {HTMLElement[]} parts */
-function step(number, parts) {
-  return h(
-    "section",
-    { class: "step" },
-    h("span", { class: "no", "aria-hidden": "true", text: String(number) }),
-    h("div", {}, parts),
-  );
+/** @param {number} place @param {HTMLElement} step */
+function numbered(place, step) {
+  return h("section", { class: "step" }, h("span", { class: "no", "aria-hidden": "true", text: number(place) }), step);
 }
 
-/** @param {Page} page @returns {HTMLElement[]} */
-function rejected(page) {
-  const rows = page.marks.rows("reject");
-  const open = (/** @type {number} */ row) => {
-    closeSheet();
-    page.view.open(row);
-  };
-  const minis = rows.slice(0, SHOWN).map((row) => {
-    const id = page.document.tiles.key[row],
-      note = page.marks.get(row)?.note ?? "";
-    const picture = page.document.tiles.sha[row]
-      ? h("img", { src: page.thumb(row), alt: "", loading: "lazy" })
-      : h("span", { class: "dot failed" });
-    return h(
-      "button",
-      { type: "button", title: note ? `${id}: ${note}` : id, "aria-label": `Open ${id}`, onclick: () => open(row) },
-      picture,
-      note ? h("span", { class: "noted" }) : null,
-    );
-  });
+/** The steps that make the rejects again: what they are, what changes, the commands.
+ * @param {Page} page @param {number[]} rows @returns {HTMLElement[]} */
+function redoSteps(page, rows) {
+  const commands = h("div", {});
+  const draw = () => commands.replaceChildren(...redoCommands(page, rows));
+  draw();
   return [
-    h("h3", { text: "Rejected" }),
-    h(
-      "div",
-      { class: "minis" },
-      minis,
-      rows.length > SHOWN ? h("span", { class: "faint", text: `and ${rows.length - SHOWN} more` }) : null,
-    ),
+    rejectStep(page, rows),
+    h("div", {}, h("h3", { text: "Change something, if you like" }), changeFields(page, draw)),
+    commands,
   ];
 }
 
-/** @param {Page} page @returns {HTMLElement[]} */
-function changes(page) {
-  void page;
-  return [h("h3", { text: "Change something, if you like" })];
+/** @param {Page} page @param {number[]} rows */
+function rejectStep(page, rows) {
+  return h(
+    "div",
+    {},
+    h("h3", { text: "These are rejected" }),
+    h(
+      "div",
+      { class: "minis" },
+      rows.slice(0, SHOWN).map((row) => mini(page, row)),
+      rows.length > SHOWN && h("span", { class: "faint", text: `and ${number(rows.length - SHOWN)} more` }),
+    ),
+    others(page, rows),
+  );
 }
 
-/** @param {Page} page @returns {HTMLElement[]} */
-function save(page) {
-  return [
+/** @param {Page} page @param {number} row */
+function mini(page, row) {
+  const id = page.document.tiles.key[row],
+    note = page.marks.get(row)?.note ?? "";
+  const open = () => {
+    closeSheet();
+    page.view.open(row);
+  };
+  return h(
+    "button",
+    { type: "button", title: note ? `${id}: ${note}` : id, "aria-label": `Open ${id}`, onclick: open },
+    page.document.tiles.sha[row]
+      ? h("img", { src: page.thumb(row), alt: "", loading: "lazy" })
+      : h("span", { class: "dot failed" }),
+    note && h("span", { class: "noted" }),
+  );
+}
+
+/** A job is made again as a whole: what that means for pictures that were not rejected.
+ * @param {Page} page @param {number[]} rows */
+function others(page, rows) {
+  const { job } = page.document.tiles;
+  const jobs = new Set(rows.map((row) => job[row])),
+    rejected = new Set(rows);
+  const also = job.reduce((sum, each, row) => sum + (jobs.has(each) && !rejected.has(row) ? 1 : 0), 0);
+  if (!also) return null;
+  return h("p", {
+    class: "alert",
+    text: `A job is made again as a whole. Other pictures of these jobs that are replaced too: ${number(also)}.`,
+  });
+}
+
+/** @param {Page} page */
+function saveStep(page) {
+  const counts = page.marks.counts();
+  const parts = [
+    counts.pick && `${number(counts.pick)} picked`,
+    counts.reject && `${number(counts.reject)} rejected`,
+    counts.stars && `${number(counts.stars)} with stars`,
+    counts.note && `${number(counts.note)} with a note`,
+  ];
+  return h(
+    "div",
+    {},
     h("h3", { text: "Save the marks" }),
+    h("p", { class: "muted", text: `${parts.filter(Boolean).join(", ")}. They stay in this browser as well.` }),
     h(
       "div",
       { class: "buttons" },
@@ -112,24 +133,40 @@ function save(page) {
       ),
       h("button", { class: "btn", type: "button", onclick: () => page.marks.write("csv") }, icon("download"), "CSV"),
     ),
-  ];
+    h("p", { class: "muted", text: "Then take them in, in the folder where you run batchgen:" }),
+    commandBox(`${page.document.commands.marks_import} marks.json`),
+  );
 }
 
-/** @param {Page} page @returns {HTMLElement[]} */
-function commands(page) {
-  const { commands } = page.document;
-  const options = change.quality ? ` --with ${quote(`quality=${change.quality}`)}` : "";
-  return [
-    h("h3", { text: "Run this where you ran the batch" }),
-    commandBox(`${commands.marks_import} marks.json`),
-    commandBox(`${commands.redo} --marked reject${options}`),
-  ];
+/** @param {Page} page @param {number[]} rows @returns {(Node | string)[]} */
+function redoCommands(page, rows) {
+  const { commands, tiles } = page.document;
+  const done = rows.filter((row) => tiles.sha[row]),
+    failed = rows.length - done.length;
+  /** @type {HTMLElement[]} */
+  const parts = [h("h3", { text: "Make them again" })];
+  if (done.length) parts.push(commandBox(addChanges(page, `${commands.redo} --marked reject`)));
+  if (failed) parts.push(commandBox(addChanges(page, `${commands.retry} --marked reject`)));
+  parts.push(h("p", { class: "muted", text: price(page, done) }));
+  return parts;
 }
 
-/** @param {Page} page @returns {HTMLElement[]} */
-function picks(page) {
-  return [
-    h("h3", { text: "Hand over the picks" }),
-    commandBox(`${page.document.commands.export} --marked pick --files handover`),
-  ];
+/** What the rejects cost until now; the price of the redo is the plan's. @param {Page} page @param {number[]} rows */
+function price(page, rows) {
+  const { usd } = page.document.tiles;
+  const priced = rows.filter((row) => usd[row] !== null);
+  const sum = priced.reduce((total, row) => total + (usd[row] ?? 0), 0);
+  const asks = "The command shows its price and asks before it spends; --dry-run only shows it.";
+  return priced.length ? `These pictures cost ${money(sum)}. ${asks}` : asks;
+}
+
+/** @param {Page} page @param {number} picks */
+function pickStep(page, picks) {
+  return h(
+    "div",
+    {},
+    h("h3", { text: `Hand over the ${count(picks, "pick")}` }),
+    commandBox(`${page.document.commands.export} --marked pick --files picks`),
+    h("p", { class: "muted", text: "It copies the picked pictures into a folder." }),
+  );
 }

@@ -69,11 +69,13 @@ export interface Head {
   images: number;
   attempts: number;
   usd: string | null; // decimal; null: no price known
+  unpriced: number; // attempts without a price in USD
   credits: Record<string, string>; // by provider
   at_risk_usd: string;
   lost_usd: string; // paid for attempts that failed
-  budgets: { name: string; usd: string; spent_usd: string }[];
+  budgets: { name: string; usd: string; spent_usd: string; unit: "USD" | "credits" }[];
   seconds: number; // that runs were in progress
+  in_progress: boolean;
   images_per_hour: number | null;
   usd_per_image: string | null;
   waits: string[]; // why jobs wait, one sentence each: "4 jobs wait: gptimageapi is out of money"
@@ -96,7 +98,8 @@ export interface Night {
 export interface CostBar {
   name: string;
   usd: number | null;
-  credits: string | null;
+  credits: string | null; // where they are of one provider
+  credits_by_provider: Record<string, string>;
   images: number;
   attempts: number;
 }
@@ -106,7 +109,8 @@ export interface Need {
   cause: string; // its word: refused
   title: string; // "Refused"
   count: number;
-  meaning: string; // what it means, and what to do
+  meaning: string; // what it means
+  todo: string; // what to do; "": nothing
   example: string; // the provider's own words
   usd: string | null;
   at_risk_usd: string | null; // money lost, or at risk
@@ -286,7 +290,8 @@ export interface View {
   sort: string;
   group: string;
   targets(): number[]; // the selection, or the cursor
-  open(row: number): void;
+  open(row: number, part?: "picture" | "note"): void;
+  part: "picture" | "note"; // that gets the focus in full view
   close(): void;
   compare(rows: number[]): void;
   step(by: number): number; // the row `by` places after the full view's or the cursor's; -1 at the end

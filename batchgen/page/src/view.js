@@ -1,11 +1,11 @@
 /** What the page shows: filters, order, cursor, selection, what is open. Calls its listeners; draws nothing. */
 
 import { evaluate, facetColumns, updateMarks } from "./filters.js";
+import { Topics } from "./topics.js";
 import { groupedRows, GROUPS, sortedRows, SORTS } from "./order.js";
 import { SearchIndex } from "./search.js";
 
 /** @typedef {import("./types").Facet} Facet */
-/** @typedef {import("./types").Topic} Topic */
 /** @typedef {import("./types").PageDocument} PageDocument */
 /** @typedef {import("./types").View} View */
 
@@ -14,7 +14,7 @@ const ANY_STATE = new Set(["cause", "mark"]);
 const TILE = 184;
 
 /** @implements {View} */
-export class PageView {
+export class PageView extends Topics {
   /** @type {Map<Facet, Set<string>>} */
   filters = new Map();
   /** @type {Set<number>} */
@@ -23,6 +23,8 @@ export class PageView {
   comparison = [];
   cursor = -1;
   full = -1;
+  /** The part of the full view that gets the focus when it opens. @type {"picture" | "note"} */
+  part = "picture";
   /** The first row of a selection that grows with Shift. */
   anchor = -1;
   #query = "";
@@ -33,17 +35,16 @@ export class PageView {
   /** @type {View["mode"]} */
   #mode = "result";
   #stale = true;
+  /** @type {import("./filters").Outcome | null} */
+  #unfiltered = null;
   /** Where the picture in full view is or was among the rows. */
   #place = 0;
   /** @type {Uint32Array | null} */
   #order = null;
-  /** @type {Map<Topic, (() => void)[]>} */
-  #listeners = new Map();
-  /** @type {Set<Topic>} */
-  #due = new Set();
 
   /** @param {PageDocument} page @param {import("./marks").PageMarks} marks */
   constructor(page, marks) {
+    super();
     this.page = page;
     this.marks = marks;
     this.search = new SearchIndex(page);
@@ -172,6 +173,7 @@ export class PageView {
   dataChanged() {
     this.columns = facetColumns(this.page, this.marks);
     this.search = new SearchIndex(this.page);
+    this.#unfiltered = null;
     this.#order = null;
     this.emit("data");
     this.invalidate();
@@ -180,6 +182,7 @@ export class PageView {
   /** @param {number[]} rows */
   #marked(rows) {
     updateMarks(this.columns.mark, this.marks, rows);
+    this.#unfiltered = null;
     this.emit("marks");
     // A change of marks does not sort again: the pictures stay where the eye left them.
     this.invalidate();
@@ -201,6 +204,23 @@ export class PageView {
     });
     this.#settle(before, old);
     if (this.full >= 0 && this.positions[this.full] >= 0) this.#place = this.positions[this.full];
+  }
+
+  /** How many rows have a value, whatever the filters. @param {Facet} facet @param {string} value */
+  totalOf(facet, value) {
+    const { counts } = this.#whole();
+    return counts[facet]?.[this.columns[facet].words.indexOf(value)] ?? 0;
+  }
+
+  /** Counts without any filter, kept until data or marks change. */
+  #whole() {
+    this.#unfiltered ??= evaluate(
+      this.columns,
+      new Map(),
+      null,
+      this.#order ?? sortedRows(this.page, this.marks, this.#sort),
+    );
+    return this.#unfiltered;
   }
 
   /** Keeps the cursor on a tile that is shown, the next one after it first, and the selection within what is shown.
@@ -283,9 +303,10 @@ export class PageView {
     else this.move(next);
   }
 
-  /** @param {number} row */
-  open(row) {
+  /** @param {number} row @param {"picture" | "note"} [part] what gets the focus */
+  open(row, part = "picture") {
     this.full = row;
+    this.part = part;
     this.comparison = [];
     if (this.position(row) >= 0) this.#place = this.position(row);
     if (row >= 0) this.anchor = this.cursor = row;
@@ -308,24 +329,5 @@ export class PageView {
 
   jump() {
     this.emit("jump");
-  }
-
-  /** @param {Topic} topic */
-  emit(topic) {
-    if (!this.#due.size) queueMicrotask(() => this.#flush());
-    this.#due.add(topic);
-  }
-
-  #flush() {
-    this.refresh();
-    const due = [...this.#due];
-    this.#due.clear();
-    for (const topic of due) for (const listener of this.#listeners.get(topic) ?? []) listener();
-  }
-
-  /** @param {Topic} topic @param {() => void} listener */
-  on(topic, listener) {
-    const listeners = this.#listeners.get(topic) ?? [];
-    this.#listeners.set(topic, [...listeners, listener]);
   }
 }
