@@ -44,7 +44,7 @@ def serve(
     read_only: bool,
     batch: str | None,
 ) -> int:
-    """Show the page of a batch live, while a run is in progress and afterwards.
+    """Show the page of a batch live: pictures, marks, redo and retry.
 
     The address contains a random token, without which nothing is shown or changed. Marks go to the job database; redo
     and retry show their price before they are started. Ctrl-C ends the server, but no run.
