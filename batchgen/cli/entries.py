@@ -42,6 +42,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "report",
             "Write a page that shows every picture, what failed and why, and what it cost.",
         ),
+        "marks": Entry("marks", "marks", "marks", "Keep the marks of pictures: import, list or clear."),
         "watch": Entry("watch", "watch", "monitoring", "Follow a run from another terminal."),
         "usage": Entry("usage", "usage", "usage", "Show the ledger by provider and model, day, tag, run or batch."),
         "export": Entry("export", "export", "json", "Print one line per job for other programs; copy the files."),

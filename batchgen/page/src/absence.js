@@ -1,8 +1,8 @@
 /** What the full view shows for a job without a picture. */
 
-import { copy, h } from "./dom.js";
+import { commandBox } from "./command.js";
+import { h } from "./dom.js";
 import { quote } from "./format.js";
-import { icon } from "./icons.js";
 
 /** @typedef {import("./types").Page} Page */
 
@@ -30,26 +30,6 @@ export function absence(page, row) {
     h("b", { text: need ? `${headline}: ${need.title.toLowerCase()}` : headline }),
     h("p", { text: need?.meaning ?? meaning }),
     ...(need?.example ? [h("p", { class: "text message", text: need.example })] : []),
-    ...(actionable
-      ? [
-          h(
-            "div",
-            { class: "cmd" },
-            h("pre", { text: command }),
-            h(
-              "button",
-              {
-                class: "copy",
-                type: "button",
-                "aria-label": "Copy the command",
-                title: "Copy the command",
-                onclick: async () =>
-                  page.toast((await copy(command)) ? "Command copied" : "The browser does not allow copying"),
-              },
-              icon("copy"),
-            ),
-          ),
-        ]
-      : []),
+    ...(actionable ? [commandBox(command)] : []),
   ];
 }

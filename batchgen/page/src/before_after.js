@@ -1,5 +1,6 @@
 /** The middle of the full view: the picture, and with a partner both as slider, side by side or in turns. */
 
+import { segment } from "./buttons.js";
 import { h } from "./dom.js";
 import { maskOf, partners, pictureOf, unlike } from "./edits.js";
 import { Slider } from "./slider.js";
@@ -19,6 +20,12 @@ const BLENDS = [
   ["wipe", "Wipe", "The handle divides before and after"],
   ["fade", "Overlay", "The handle fades from before to after"],
   ["difference", "Difference", "Black where nothing changed (D)"],
+];
+
+/** @type {[Shape, string, string][]} */
+const SHAPES = [
+  ["fit", "Fit", "All of the picture before"],
+  ["fill", "Fill", "The picture before, cut at its edges"],
 ];
 
 export class BeforeAfter {
@@ -209,54 +216,19 @@ export class BeforeAfter {
   }
 
   #drawControls() {
-    const partner = this.partner;
-    const slides = this.mode === "slider" && partner && this.picture;
-    this.#controls.hidden = !slides;
-    if (!slides || !this.picture) return this.#controls.replaceChildren();
-    const shapes =
-      unlike(this.picture, partner.picture) &&
-      h(
-        "div",
-        {
-          class: "seg small",
-          role: "group",
-          "aria-label": "Before and after have different shapes",
-        },
-        this.#shapeButton("fit", "Fit", "All of the picture before"),
-        this.#shapeButton("fill", "Fill", "The picture before, cut at its edges"),
+    const { picture, partner } = this;
+    const slides = this.mode === "slider" && partner && picture;
+    const controls = [];
+    if (slides && unlike(picture, partner.picture)) {
+      controls.push(
+        segment("Before and after have different shapes", SHAPES, this.#shape, (shape) => {
+          this.#shape = shape;
+          this.#draw();
+        }),
       );
-    this.#controls.replaceChildren(
-      ...[
-        shapes,
-        h(
-          "div",
-          { class: "seg small", role: "group", "aria-label": "Blend" },
-          BLENDS.map(([blend, text, title]) =>
-            h("button", {
-              type: "button",
-              text,
-              title,
-              "aria-pressed": String(blend === this.#blend),
-              onclick: () => this.setBlend(blend),
-            }),
-          ),
-        ),
-      ].filter((element) => element !== false),
-    );
-  }
-
-  /** @param {Shape} shape @param {string} text @param {string} title */
-  #shapeButton(shape, text, title) {
-    return h("button", {
-      type: "button",
-      text,
-      title,
-      "aria-pressed": String(shape === this.#shape),
-      onclick: () => {
-        this.#shape = shape;
-        this.#draw();
-      },
-    });
+    }
+    if (slides) controls.push(segment("Blend", BLENDS, this.#blend, (blend) => this.setBlend(blend)));
+    this.#controls.replaceChildren(...controls);
   }
 
   #makeSide() {

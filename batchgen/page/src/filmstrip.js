@@ -2,12 +2,12 @@
 
 import { h, setAttribute } from "./dom.js";
 import { holds } from "./edits.js";
+import { clamp } from "./zoom.js";
 
 /** @typedef {import("./types").Page} Page */
 
 const PITCH = 52; // px from one thumbnail to the next
-/** Thumbnails in the page beyond each edge, so that a fast way through the pictures finds them loaded. */
-const BEYOND = 4;
+const GAP = 4; // px between two of them
 
 export class Filmstrip {
   /** @type {Map<number, HTMLButtonElement>} */
@@ -28,9 +28,9 @@ export class Filmstrip {
   show(row, position) {
     this.#row = row;
     const { rows } = this.page.view;
-    const half = Math.floor(this.#places / 2);
-    const from = Math.max(0, position - half - BEYOND);
-    const wanted = rows.subarray(from, Math.min(rows.length, position + half + BEYOND + 1));
+    // As many on each side as fit in all: at an edge they fill the strip, else they are loaded ahead.
+    const from = Math.max(0, position - this.#places);
+    const wanted = rows.subarray(from, position + this.#places + 1);
     const wantedSet = new Set(wanted);
     for (const [old, button] of this.#buttons) {
       if (wantedSet.has(old)) continue;
@@ -43,14 +43,23 @@ export class Filmstrip {
       if (other === row) button.setAttribute("aria-current", "true");
       else button.removeAttribute("aria-current");
     });
-    this.strip.style.transform = `translateX(${(half - (position - from)) * PITCH}px)`;
+    this.strip.style.transform = `translateX(${this.#offset(position, from)}px)`;
     this.marks();
+  }
+
+  /** The current one in the middle, but no room wasted before the first and after the last. A few lie in the middle.
+   * @param {number} position @param {number} from position of the first button */
+  #offset(position, from) {
+    const { length } = this.page.view.rows;
+    const room = this.element.clientWidth;
+    const all = length * PITCH - GAP;
+    const start = all <= room ? (all - room) / 2 : clamp(position * PITCH + (PITCH - GAP - room) / 2, 0, all - room);
+    return Math.round(from * PITCH - start);
   }
 
   /** Bring the signs of marks up to date. */
   marks() {
-    for (const [row, button] of this.#buttons)
-      setAttribute(button, "data-mark", this.page.marks.get(row)?.mark ?? "");
+    for (const [row, button] of this.#buttons) setAttribute(button, "data-mark", this.page.marks.get(row)?.mark ?? "");
   }
 
   clear() {

@@ -1,11 +1,12 @@
 /** The full view: one picture with its details and marks, and the keys that go with it. */
 
 import { BeforeAfter } from "./before_after.js";
+import { textButton } from "./buttons.js";
 import { h, setAttribute, setText } from "./dom.js";
-import { MODES, pictureOf } from "./edits.js";
+import { pictureOf } from "./edits.js";
 import { Filmstrip } from "./filmstrip.js";
 import { number } from "./format.js";
-import { icon } from "./icons.js";
+import { FullHead } from "./full_head.js";
 import { fullKeys } from "./full_keys.js";
 import { addKeys } from "./keys.js";
 import { changeTitle, Marker, markWords } from "./marker.js";
@@ -25,124 +26,43 @@ const AHEAD_AFTER = 160; // ms
 
 export class FullView {
   row = -1;
+  details = !matchMedia("(max-width: 860px)").matches;
   #position = 0; // of the row; kept when a filter takes the row away
   #timer = 0;
   #originals = new Originals();
-  #title = h("b", { id: "full-title" });
-  #place = h("span", { class: "muted" });
   #absence = h("div", { class: "absence", hidden: true });
   #live = h("p", { class: "vh", role: "status", "aria-live": "polite" });
-  #modes = h("div", { class: "seg modes", role: "group", "aria-label": "Show" });
 
   /** @param {Page} page */
   constructor(page) {
+    const { view } = page;
+    const choose = (/** @type {number} */ index) => this.choose(index);
     this.page = page;
-    const button = (
-      /** @type {import("./icons.js").IconName} */ name,
-      /** @type {string} */ label,
-      /** @type {() => void} */ press,
-      more = "",
-    ) =>
-      h(
-        "button",
-        { class: `btn quiet icon ${more}`, type: "button", "aria-label": label, title: label, onclick: press },
-        icon(name),
-      );
     this.stages = new BeforeAfter(page, this.#originals, (by) => this.go(by));
-    this.stages.changed = () => this.#dress();
-    this.stages.onChoose = (index) => this.choose(index);
-    this.stages.zoom.changed = () => this.#percent();
-    this.panel = new Panel(
-      page,
-      (index) => this.choose(index),
-      () => this.focus(),
-    );
-    this.film = new Filmstrip(page, (row) => page.view.open(row));
+    this.panel = new Panel(page, choose, () => this.focus());
+    this.film = new Filmstrip(page, (row) => view.open(row));
     this.marker = new Marker((change) => this.mark(change));
-    this.mask = h(
-      "button",
-      {
-        class: "btn quiet mask",
-        type: "button",
-        title: "Mask over the picture (M)",
-        onclick: () => this.toggleMask(),
-      },
-      icon("mask"),
-      h("span", { text: "Mask" }),
-    );
-    this.percent = h("button", {
-      class: "btn quiet percent",
-      type: "button",
-      title: "Fit or 100 % (Z)",
-      onclick: () => this.zoom("toggle"),
-    });
-    this.info = button("panel", "Details (I)", () => this.toggleDetails());
-    this.auto = h(
-      "button",
-      {
-        class: "switch",
-        type: "button",
-        role: "switch",
-        title: "Go on after a mark (A)",
-        onclick: () => {
-          page.view.auto = !page.view.auto;
-        },
-      },
-      "Auto-advance",
-      h("i"),
-    );
+    this.head = new FullHead(this);
+    const note = textButton("Note", "Note (N)", () => this.note(), { icon: "note", classes: "note-button" });
+    const turn = () => {
+      view.auto = !view.auto;
+    };
+    const auto = { class: "switch", type: "button", role: "switch", title: "Go on after a mark (A)", onclick: turn };
+    this.auto = h("button", auto, "Auto-advance", h("i"));
+    this.main = h("div", { class: "full-main", tabindex: "-1" }, this.stages.element, this.#absence);
     this.element = h(
       "div",
       { class: "full", role: "dialog", "aria-modal": "true", "aria-labelledby": "full-title", hidden: true },
-      h(
-        "header",
-        { class: "full-head" },
-        h(
-          "div",
-          { class: "who" },
-          button("left", "Back to all pictures (Esc)", () => page.view.close()),
-          this.#title,
-          this.#place,
-        ),
-        this.#modes,
-        h(
-          "div",
-          { class: "tools" },
-          this.mask,
-          button("compare", "Compare (C)", () => page.view.compare([this.row]), "compare-button"),
-          button("zoom-out", "Smaller (-)", () => this.zoom(-1), "not-narrow"),
-          this.percent,
-          button("zoom-in", "Larger (+)", () => this.zoom(1), "not-narrow"),
-          button("left", "The picture before", () => this.go(-1), "not-narrow"),
-          button("right", "The next picture", () => this.go(1), "not-narrow"),
-          this.info,
-        ),
-      ),
-      h("div", { class: "full-main", tabindex: "-1" }, this.stages.element, this.#absence),
+      this.head.element,
+      this.main,
       this.panel.element,
-      h(
-        "footer",
-        { class: "full-foot" },
-        this.marker.element,
-        h(
-          "button",
-          {
-            class: "btn quiet note-button",
-            type: "button",
-            title: "Note (N)",
-            "aria-label": "Note",
-            onclick: () => this.note(),
-          },
-          icon("note"),
-          h("span", { text: "Note" }),
-        ),
-        this.film.element,
-        this.auto,
-      ),
+      h("footer", { class: "full-foot" }, this.marker.element, note, this.film.element, this.auto),
       this.#live,
     );
-    this.main = /** @type {HTMLElement} */ (this.element.querySelector(".full-main"));
-    this.details = !matchMedia("(max-width: 860px)").matches;
+    this.stages.changed = () => this.head.dress();
+    this.stages.onChoose = choose;
+    this.stages.zoom.changed = () => this.head.showPercent();
+    this.panel.element.hidden = !this.details;
     document.body.append(this.element);
     this.cover = cover(page, this.element, () => this.main);
   }
@@ -162,23 +82,15 @@ export class FullView {
     this.#absence.replaceChildren(...(this.stages.picture ? [] : absence(this.page, full)));
     this.panel.show(full);
     this.showMark();
-    this.#head(position);
+    this.#showPlace(position);
     this.#announce();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#ahead(), AHEAD_AFTER);
   }
 
-  /** The row so many places further; from where the row was, if a filter took it away. @param {number} by */
-  neighbour(by) {
-    const { rows } = this.page.view;
-    const position = this.page.view.position(this.row);
-    if (position >= 0) return rows[position + by] ?? -1;
-    return rows[this.#position + (by > 0 ? by - 1 : by)] ?? -1;
-  }
-
   /** @param {number} by */
   go(by) {
-    const next = this.neighbour(by);
+    const next = this.page.view.step(by);
     if (next >= 0) this.page.view.open(next);
     else this.page.toast(by > 0 ? "This is the last picture" : "This is the first picture");
   }
@@ -191,12 +103,13 @@ export class FullView {
 
   /** Mark the picture; pick and reject go on to the next. @param {MarkChange} change @param {boolean} [stay] */
   mark(change, stay = false) {
+    const { view } = this.page;
     this.panel.saveNote();
-    const next = this.neighbour(1);
-    this.page.marks.change([this.row], change, changeTitle(change));
-    if (!change.mark || stay || !this.page.view.auto) return this.#announce();
-    if (next >= 0) this.page.view.open(next);
-    else this.page.toast("That was the last picture");
+    const stays = stay || !change.mark;
+    const last = !stays && view.auto && view.step(1) < 0;
+    view.mark(change, changeTitle(change), stays);
+    if (last) this.page.toast("That was the last picture");
+    this.#announce();
   }
 
   note() {
@@ -206,7 +119,8 @@ export class FullView {
 
   toggleDetails() {
     this.details = !this.details;
-    this.#dress();
+    this.panel.element.hidden = !this.details;
+    this.head.dress();
   }
 
   toggleMask() {
@@ -247,7 +161,7 @@ export class FullView {
     if (this.row < 0) return;
     const position = this.page.view.position(this.row);
     if (position >= 0) this.#position = position;
-    this.#head(position);
+    this.#showPlace(position);
   }
 
   #close() {
@@ -262,13 +176,13 @@ export class FullView {
   }
 
   /** @param {number} position */
-  #head(position) {
+  #showPlace(position) {
     const { tiles } = this.page.document;
-    setText(this.#title, this.#name());
-    this.#title.title = tiles.path[this.row] || tiles.key[this.row];
-    setText(
-      this.#place,
-      position < 0 ? "not among those shown" : `${number(position + 1)} of ${number(this.page.view.rows.length)}`,
+    const place = `${number(position + 1)} of ${number(this.page.view.rows.length)}`;
+    this.head.show(
+      this.#name(),
+      tiles.path[this.row] || tiles.key[this.row],
+      position < 0 ? "not among those shown" : place,
     );
     this.film.show(this.row, Math.max(0, position < 0 ? this.#position : position));
   }
@@ -285,39 +199,6 @@ export class FullView {
     setText(this.#live, `${where}${this.#name()}, ${markWords(mark)}`);
   }
 
-  /** Bring modes, mask and details in line. */
-  #dress() {
-    const { stages } = this;
-    this.#modes.hidden = !stages.partners.length;
-    this.#modes.replaceChildren(
-      ...(stages.partners.length ? MODES : []).map(([mode, text]) =>
-        h("button", {
-          type: "button",
-          text,
-          "aria-pressed": String(mode === stages.mode),
-          onclick: () => {
-            this.page.view.mode = mode;
-          },
-        }),
-      ),
-    );
-    this.mask.hidden = !stages.mask;
-    this.mask.classList.toggle("on", stages.masked);
-    setAttribute(this.mask, "aria-pressed", String(stages.masked));
-    this.info.classList.toggle("on", this.details);
-    setAttribute(this.info, "aria-pressed", String(this.details));
-    this.panel.element.hidden = !this.details;
-  }
-
-  #percent() {
-    const { zoom, main } = this.stages;
-    setText(this.percent, this.stages.picture ? `${zoom.percent(main)} %` : "");
-    this.percent.setAttribute(
-      "aria-label",
-      `${zoom.percent(main)} %, ${zoom.fitted ? "show at 100 %" : "fit into the window"}`,
-    );
-  }
-
   /** Load the neighbours, the next one first, as long as they fit into memory. */
   #ahead() {
     if (this.row < 0) return;
@@ -325,7 +206,7 @@ export class FullView {
     const urls = [];
     let pixels = 0;
     for (const by of [1, -1, 2, 3]) {
-      const row = this.neighbour(by);
+      const row = this.page.view.step(by);
       const picture = row >= 0 && pictureOf(this.page, row);
       if (!picture || !picture.url) continue;
       pixels += (tiles.width[row] || 1024) * (tiles.height[row] || 1024);

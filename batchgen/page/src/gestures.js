@@ -102,8 +102,7 @@ class Pointers {
     if (!complete || event.pointerType === "mouse") return;
     const left = event.clientX - this.#start.x;
     const top = event.clientY - this.#start.y;
-    if (swipes && Math.abs(left) > SWIPE && Math.abs(left) > 1.5 * Math.abs(top))
-      this.hooks.swipe?.(left < 0 ? 1 : -1);
+    if (swipes && Math.abs(left) > SWIPE && Math.abs(left) > 1.5 * Math.abs(top)) this.hooks.swipe?.(left < 0 ? 1 : -1);
     else if (!this.#many && Math.hypot(left, top) < 10) this.#tapped(event);
   }
 

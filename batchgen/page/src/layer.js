@@ -37,7 +37,8 @@ export class Layer {
     this.thumb = picture.thumb
       ? h("img", { class: "thumb", alt: "", draggable: "false", decoding: "sync", src: picture.thumb })
       : null;
-    this.frame = h("div", { class: picture.alpha ? "picture checker" : "picture" }, this.thumb);
+    const checker = picture.alpha && name !== "mask"; // through a mask, the picture is seen
+    this.frame = h("div", { class: checker ? "picture checker" : "picture" }, this.thumb);
     this.element = h("div", { class: `layer ${name}` }, this.frame);
     if (this.thumb?.complete && this.thumb.naturalWidth) this.shows = true;
     else this.thumb?.addEventListener("load", () => this.#shown(), { once: true });

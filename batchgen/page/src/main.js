@@ -2,6 +2,7 @@
 
 import { readDocument } from "./data.js";
 import { h } from "./dom.js";
+import { mountComparison } from "./compare.js";
 import { mountFull } from "./full.js";
 import { connectKeys } from "./keys.js";
 import { overview } from "./overview.js";
@@ -25,6 +26,7 @@ function start() {
   mountPictures(page, pictures);
   connectKeys();
   mountFull(page);
+  mountComparison(page);
 }
 
 /** The URL's hash holds the state of the page, so the link moves the focus itself. @param {Event} event */

@@ -6,12 +6,12 @@ import { icon } from "./icons.js";
 /** @typedef {import("./types").Mark} Mark */
 /** @typedef {import("./types").MarkChange} MarkChange */
 
-/** What a change of marks is called in a toast. @param {MarkChange} change */
+/** What a change of marks is called in a toast, before the picture's name. @param {MarkChange} change */
 export function changeTitle(change) {
   if (change.mark === "pick") return "Picked";
   if (change.mark === "reject") return "Rejected";
-  if (change.mark === null) return "Mark cleared";
-  return change.stars ? `${change.stars} ${change.stars === 1 ? "star" : "stars"}` : "No stars";
+  if (change.mark === null) return "Cleared";
+  return change.stars ? `${change.stars} ${change.stars === 1 ? "star" : "stars"} for` : "No stars for";
 }
 
 /** A mark as words: "picked, 3 stars". @param {Mark | undefined} mark */

@@ -72,19 +72,25 @@ export class PageMarks {
 
   /** @param {Iterable<number>} rows @param {MarkChange} change @param {string} title */
   change(rows, change, title) {
-    const at = new Date().toISOString(),
-      list = [...rows];
+    const list = [...rows];
+    const subject = list.length === 1 ? this.page.tiles.key[list[0]] : count(list.length, "picture");
+    this.changeEach(new Map(list.map((row) => [row, change])), title, subject);
+  }
+
+  /** Changes by row as one step of undo. @param {Map<number, MarkChange>} changes @param {string} title
+   * @param {string} subject what the toast names beside the title */
+  changeEach(changes, title, subject) {
+    const at = new Date().toISOString();
     /** @type {Map<string, Mark | undefined>} */
     const before = new Map();
-    for (const row of list) {
+    for (const [row, change] of changes) {
       const id = this.#id(row);
       before.set(id, this.#marks.get(id));
       this.#marks.set(id, { ...EMPTY, ...this.get(row), ...change, at, sha: this.page.tiles.sha[row] });
     }
     this.#undo.push({ title, before });
     if (this.#undo.length > UNDO_STEPS) this.#undo.shift();
-    this.#commit(list);
-    const subject = list.length === 1 ? this.page.tiles.key[list[0]] : count(list.length, "picture");
+    this.#commit([...changes.keys()]);
     this.toast(`${title} ${subject}`, "Undo", () => this.undo());
   }
 

@@ -106,7 +106,9 @@ export class Panel {
       if (row !== this.row) return;
       place.replaceChildren(
         ...[
-          detail.message && h("p", { class: "alert bad text", text: detail.message }),
+          detail.message &&
+            !detail.attempts.some((attempt) => attempt.message === detail.message) &&
+            h("p", { class: "alert bad text", text: detail.message }),
           detail.note && h("p", { class: "muted text", text: `Note of redo: ${detail.note}` }),
           parameters(detail),
           attempts(this.page, detail),

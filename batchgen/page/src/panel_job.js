@@ -112,7 +112,7 @@ export function files(page, row, detail) {
       "section",
       {},
       h("h3", { text: items.length + copies.length === 1 ? "File" : "Files" }),
-      h("ul", { class: "files" }, items, copies),
+      h("ul", { class: "panel-files" }, items, copies),
     )
   );
 }

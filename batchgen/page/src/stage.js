@@ -79,6 +79,12 @@ export class Stage {
     this.measure();
   }
 
+  /** Lay one more layer over the others. @param {Layer} layer */
+  add(layer) {
+    this.layers.push(layer);
+    this.#pane.append(layer.element);
+  }
+
   /** @param {string} name */
   layer(name) {
     return this.layers.find((layer) => layer.element.classList.contains(name));

@@ -242,6 +242,7 @@ export interface MarkStore {
   get(row: number): Mark | undefined; // of the picture as it is now; a mark of a replaced picture is not returned
   replaced(row: number): Mark | undefined; // a mark of an earlier picture
   change(rows: Iterable<number>, change: MarkChange, title: string): void; // one step of undo; a toast offers it
+  changeEach(changes: Map<number, MarkChange>, title: string, subject: string): void; // by row; one step of undo
   undo(): void;
   clear(): void;
   counts(): { pick: number; reject: number; stars: number; note: number };
