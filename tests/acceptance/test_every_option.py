@@ -207,7 +207,18 @@ def test_options_of_serve(project):
     browser.write_text(f'#!/bin/sh\necho "$1" > {seen}\n')
     browser.chmod(0o755)
     project.env["BROWSER"] = f"{browser} %s"
-    words = ["--host", "127.0.0.1", "--port", 0, "--allow-host", "page.example", "--open", "--read-only", "--batch", "shop"]
+    words = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        0,
+        "--allow-host",
+        "page.example",
+        "--open",
+        "--read-only",
+        "--batch",
+        "shop",
+    ]
     server = project.start("serve", *words)
     url = server.stdout.readline().decode().split()[1]
     page = httpx.get(url, headers={"Host": "page.example"}, trust_env=False)
