@@ -38,7 +38,8 @@ def draw_edit(order: Order, key: str, footer: str) -> Image.Image:
     area = None if order.mask is None else _open_area(order.mask, before.size, box)
     changed = (area and area.getbbox()) or box
     _change(after, chance, changed)
-    for source, inset in zip(order.sources[1:], insets(changed, len(order.sources) - 1), strict=True):
+    room = changed if area is None else inner(changed)
+    for source, inset in zip(order.sources[1:], insets(room, len(order.sources) - 1), strict=True):
         _put(after, source, inset)
     if area is not None:
         after = Image.composite(after, before, area)
@@ -49,6 +50,13 @@ def draw_edit(order: Order, key: str, footer: str) -> Image.Image:
 def place(order: Order) -> Box:
     """Return the box of the first source image in its edit: whole, in the middle."""
     return fit(order.sources[0].size, (0, 0, order.width, order.height))
+
+
+def inner(box: Box) -> Box:
+    """Return the middle of the box of an open area: all of it is open, even if the area is round."""
+    left, top, right, bottom = box
+    beside, above = round((right - left) * 0.15), round((bottom - top) * 0.15)
+    return left + beside, top + above, right - beside, bottom - above
 
 
 def insets(box: Box, count: int) -> list[Box]:

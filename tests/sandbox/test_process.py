@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from batchgen.sandbox.canvas import fit
-from batchgen.sandbox.editing import insets
+from batchgen.sandbox.editing import inner, insets
 from batchgen.sandbox.launch import Sandbox, start
 from batchgen.sandbox.log import read_log, totals
 
@@ -95,7 +95,7 @@ def test_sdk_edits_several_images_with_a_mask(sandbox, base, model):
     drawn = [opened(image_bytes(item)) for item in answer.data]
     assert drawn[0].tobytes() != drawn[1].tobytes()
     for picture in drawn:
-        left, top, right, bottom = fit((80, 60), insets(fit((80, 60), (0, 0, 1024, 1024)), 1)[0])
+        left, top, right, bottom = fit((80, 60), insets(inner(fit((80, 60), (0, 0, 1024, 1024))), 1)[0])
         assert picture.getpixel(((left + right) // 2, (top + bottom) // 2))[:3] == green
     assert opened(image_bytes(single.data[0])).size == (1024, 1024)
 

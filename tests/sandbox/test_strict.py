@@ -13,7 +13,7 @@ from PIL import Image, ImageChops
 from batchgen.sandbox.canvas import fit
 from batchgen.sandbox.dialects import DIALECTS
 from batchgen.sandbox.drawing import draw_picture
-from batchgen.sandbox.editing import insets, place
+from batchgen.sandbox.editing import inner, insets, place
 from batchgen.sandbox.faults import FaultBook, parse_directive, parse_rate, parse_rule, split_prompt
 from batchgen.sandbox.log import read_log
 from batchgen.sandbox.server import require_loopback
@@ -254,7 +254,7 @@ def test_edits_change_only_the_open_area_of_a_mask():
         changed = ImageChops.difference(drawn(order, index), halves()).crop((0, 0, 300, 180)).getbbox()
         assert changed is not None
         assert (changed[0] >= 149, changed[1] >= 39, changed[2] <= 291, changed[3] <= 121) == (True,) * 4, changed
-    left, top, right, bottom = fit(other.size, insets((150, 40, 290, 120), 1)[0])
+    left, top, right, bottom = fit(other.size, insets(inner((150, 40, 290, 120)), 1)[0])
     assert drawn(order).getpixel(((left + right) // 2, (top + bottom) // 2)) == (0, 255, 0)
 
 
