@@ -1,4 +1,4 @@
-"""Access for all: axe finds nothing serious in any view and theme; a phone under the thumb; print; pictures to look at."""
+"""Access for all: axe finds nothing serious in any view and theme; small screens under the thumb."""
 
 from __future__ import annotations
 

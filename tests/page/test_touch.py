@@ -26,7 +26,7 @@ def middle(box):
 
 def test_tap_opens_and_swipe_goes_on(tab):
     tab.tile("fox").tap()
-    tab.wait_hash("open=fox")
+    tab.find(".layer.after img").first.wait_for()
     x, y = middle(tab.find(".full-main").bounding_box())
     finger(tab, "touchStart", x + 100, y)
     for step in range(1, 9):
