@@ -73,6 +73,9 @@ export class Grid {
     this.virtualizer._didMount();
     view.on("rows", () => this.arrange());
     view.on("size", () => this.arrange(true));
+    view.on("reveal", () => {
+      if (scrollY > this.#top() - innerHeight / 2) this.reveal(); // a reader of the overview stays there
+    });
     view.on("cursor", () => this.draw());
     for (const topic of /** @type {const} */ (["cursor", "selection", "marks"])) view.on(topic, () => this.dress());
     const observer = new ResizeObserver(() => this.#resized());
@@ -140,8 +143,11 @@ export class Grid {
     for (const [line, { element }] of this.#lines) {
       if (this.layout.at(line).heading >= 0 !== element.classList.contains("heading")) this.#release(line);
     }
+    const focused = this.lines.contains(document.activeElement);
     for (const entry of this.#lines.values()) this.#fill(entry);
     this.draw();
+    // The element that has the focus may show another picture by now.
+    if (focused) this.tileOf(this.page.view.cursor)?.element.focus({ preventScroll: true });
   }
 
   /** Draws the lines in sight, and the line of the cursor, so that the focus is not lost. */
@@ -225,6 +231,14 @@ export class Grid {
 
   /** Brings the cursor's tile into sight and gives it the focus. */
   showCursor() {
+    this.reveal();
+    this.draw();
+    this.dress();
+    this.tileOf(this.page.view.cursor)?.element.focus({ preventScroll: true });
+  }
+
+  /** Scrolls as far as it takes to see the cursor's tile. */
+  reveal() {
     const position = this.page.view.position(this.page.view.cursor);
     if (position < 0) return;
     const { line } = this.layout.place(position);
@@ -234,9 +248,6 @@ export class Grid {
       lowest = top - this.#over - title - 4;
     if (scrollY > lowest) scrollTo(0, Math.max(0, lowest));
     else if (scrollY < highest) scrollTo(0, highest);
-    this.draw();
-    this.dress();
-    this.tileOf(this.page.view.cursor)?.element.focus({ preventScroll: true });
   }
 
   /** @param {number} row @returns {Tile | undefined} the tile of a row, if it is in the document */
