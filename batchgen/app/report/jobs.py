@@ -67,6 +67,11 @@ class ReportJob:
     suspects: Sequence[Suspect] = ()
     marks: Sequence[StoredMark] = ()
 
+    @property
+    def is_shown(self) -> bool:
+        """Return whether it has a tile: not if the calls that the report is about were followed by a delivery."""
+        return bool(self.pictures) or not self.files
+
     @cached_property
     def task(self) -> Task:
         """Return the task; decoding it takes longer than all the rest."""
@@ -99,13 +104,10 @@ class JobPages:
         ids = iter(self.reader.ask(chosen) if self.only is None else self.only)
         number = 0
         while page := list(islice(ids, PAGE)):
-            jobs = [job for job in self._page(page, number) if self._is_wanted(job)]
-            number += len(jobs)
+            jobs = [job for job in self._page(page, number) if self.scope.everything or job.calls]
+            number += sum(job.is_shown for job in jobs)
             if jobs:
                 yield jobs
-
-    def _is_wanted(self, job: ReportJob) -> bool:
-        return self.scope.everything or bool(job.calls or job.pictures)
 
     def _page(self, ids: Sequence[int], first: int) -> Iterator[ReportJob]:
         ask = self.reader.ask
@@ -130,7 +132,7 @@ class JobPages:
                 suspects=suspects.get(row.id, ()),
                 marks=marks.get(row.id, ()),
             )
-            first += self._is_wanted(job)
+            first += job.is_shown
             yield job
 
     def _pictures(

@@ -11,7 +11,8 @@ import { createTile } from "./tile.js";
 /** @typedef {import("./tile").Tile} Tile */
 /** @typedef {{element: HTMLElement, tiles: Tile[], line: number}} LineElement */
 
-const NARROW = 860; // px; below, tiles are smaller than the slider says
+const PHONE = 560; // px; up to here tiles are smaller than the slider says
+const NARROW = 860;
 const OVERSCAN = 4; // lines drawn above and below the window
 
 export class Grid {
@@ -105,7 +106,7 @@ export class Grid {
     const narrow = innerWidth <= NARROW,
       gap = narrow ? 6 : 10,
       below = narrow ? 8 : 12;
-    const wanted = narrow ? Math.max(96, view.tile * 0.58) : view.tile;
+    const wanted = Math.max(84, view.tile * (innerWidth <= PHONE ? 0.58 : narrow ? 0.8 : 1));
     const columns = Math.max(1, Math.floor((this.#width + gap) / (wanted + gap)));
     const side = Math.floor((this.#width - gap * (columns - 1)) / columns);
     this.element.classList.toggle("tiny", side < 112);
