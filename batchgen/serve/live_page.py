@@ -14,7 +14,7 @@ from ..app import marks
 from ..app.clock import utc_now
 from ..app.project import Project
 from ..app.report import document, html
-from ..app.report.write import folder_of
+from ..app.report.folder import folder_of
 from ..app.thumbnails import pictures_of
 from ..files.thumbnails import PictureFile
 from ..mark import Mark
