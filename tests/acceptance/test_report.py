@@ -15,9 +15,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from batchgen.app.project import Project
+from batchgen.app.report import document
+from batchgen.app.report.write import write
+from batchgen.planning.selection import Selection
 from tests.app.page_types import mistakes
 
-from .kit import CANARY, SECRET, wait_for
+from .kit import SECRET, wait_for
 
 LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
 JOBS = [
@@ -294,11 +298,12 @@ def test_document_has_the_shape_that_the_page_expects(shop):
 
 
 def test_key_in_a_prompt_is_not_in_the_report(project):
-    jobs = [LOW | {"id": "cat", "prompt": f"A cat named {CANARY}"}]
+    key = "correct horse battery"  # the key of no provider here, so that the run does not know it
+    jobs = [LOW | {"id": "cat", "prompt": f"A cat named {key}"}]
     assert project.run("run", project.manifest(jobs), "--yes").code == 0
-    page = report(project)
+    page = page_of(Path(project.run("report", "--json", SHOP_API_KEY=key).json["page"]))
     assert page["words"]["prompt"] == ["A cat named [hidden]"]
-    assert SECRET not in json.dumps(page)
+    assert key not in json.dumps(page)
 
 
 def test_status_names_the_report_and_whether_it_is_old(shop):
@@ -308,3 +313,21 @@ def test_status_names_the_report_and_whether_it_is_old(shop):
     assert "report    output/shop/report/index.html\n" in shop.run("status").out
     assert shop.run("redo", "--id", "sun", "--yes").code == 3
     assert "index.html    older than the last run: batchgen report writes it again" in shop.run("status").out
+
+
+def test_details_of_many_pictures_are_in_files_of_their_own(shop, monkeypatch):
+    monkeypatch.setattr(document, "INLINE", 3)
+    monkeypatch.setattr(document, "PAGE", 2)
+    monkeypatch.chdir(shop.folder)
+    project = Project.of(shop.folder, None)
+    page = write(project, None).page
+    content = page_of(page)
+    assert ("details" in content, content["chunk"]) == (False, 2)
+    chunks = sorted((page.parent / "data").glob("*.js"))
+    assert [path.name for path in chunks] == ["0000.js", "0001.js", "0002.js"]
+    matches = [re.fullmatch(r"batchgenDetails\((\d+),(.*)\);\n", path.read_text(encoding="utf-8")) for path in chunks]
+    details = [entry for match in matches for entry in json.loads(match[2])]
+    assert [entry["parameters"]["n"] for entry in details] == [1, 2, 1, 1, 1]
+    assert "'self' file:" in page.read_text(encoding="utf-8")
+    write(project, None, Selection(ids=("cat", "dog", "hat")))
+    assert [path.name for path in (page.parent / "data").glob("*.js")] == ["0000.js", "0001.js"]
