@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 
 import pytest
 from PIL import Image
 
-from .kit import check_books, wait_for
+from batchgen.sandbox import launch
+
+from .kit import check_books, finish, wait_for
 
 JOBS = [
     {"id": "cat", "provider": "openai", "quality": "low", "prompt": "A cat"},
     {"id": "dog", "provider": "openai", "quality": "low", "prompt": "A dog [sandbox: wrongsize]", "size": "1536x1024"},
     {"id": "fox", "provider": "aimlapi", "quality": "low", "prompt": "A fox"},
 ]
+
+
+@pytest.fixture(scope="module")
+def sandbox(tmp_path_factory):
+    """Pictures of the size that was asked for: small ones are suspect."""
+    with launch.start(tmp_path_factory.mktemp("sandbox"), latency="none", idle_exit=90) as running:
+        yield running
 
 
 @pytest.fixture
@@ -78,7 +88,7 @@ def test_a_killed_report_loses_nothing(batch, witness):
     thumbs = batch.folder / "output" / "shop" / "report"
     wait_for(thumbs.exists, process)
     process.send_signal(signal.SIGKILL)
-    process.wait()
+    finish(process)
     assert sum(batch.run("report", "--json").json["thumbnails"].values()) == 3
     assert len(list((thumbs / "thumbs").glob("*.webp"))) == 3
     assert suspects(batch) == [("dog", "wrong-size")]
@@ -95,7 +105,9 @@ def test_the_folder_of_a_report_is_in_nobodys_way(batch, witness):
     before = sorted(path for path in report.rglob("*") if path.is_file())
     verified = batch.run("verify", "--json").json
     assert (verified["checked"], verified["wrong"]) == (3, 0)
-    assert batch.run("clean", "--yes", "--older-than", "0s").code == 0
+    for path in before:
+        os.utime(path, (0, 0))
+    assert batch.run("clean", "--yes", "--older-than", "1d").code == 0
     assert sorted(path for path in report.rglob("*") if path.is_file()) == before
     charges = len(witness.charges())
     for path in batch.state.glob("batchgen.db*"):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StoreError
-from ...files.report_folder import NAME, is_report, read_marker, write_file, write_marker, writing_report
+from ...files.report_folder import MARKER, NAME, is_report, read_marker, write_file, write_marker, writing_report
 from ...planning.selection import Selection
 from .. import thumbnails
 from ..project import open_reader
@@ -122,7 +122,7 @@ def _scope(reader: Reader, batch: Batch, run: Run | None, options: ReportOptions
 def folder_of(batch: Batch) -> Path:
     """Return the folder of a batch's report: ``report`` in its output folder, unless that is something else's."""
     usual = Path(batch.folder) / NAME
-    if not usual.exists() or _is_of(usual, batch) or (usual.is_dir() and not any(usual.iterdir())):
+    if not usual.exists() or _is_of(usual, batch) or _is_empty(usual):
         return usual
     return usual.with_name(f"{NAME}-{_plain(batch.name)}")
 
@@ -136,6 +136,11 @@ def find(batch: Batch) -> Path | None:
 def _is_of(folder: Path, batch: Batch) -> bool:
     marker = read_marker(folder) if is_report(folder) else None
     return marker is not None and marker.get("batch") == batch.name
+
+
+def _is_empty(folder: Path) -> bool:
+    """Return whether a folder is empty, but for what a report leaves that was killed while it began."""
+    return folder.is_dir() and all(path.name == f".{MARKER}.part" for path in folder.iterdir())
 
 
 def _plain(name: str) -> str:
