@@ -35,6 +35,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "runs",
             "Show the image of a job in the system's viewer; without a job, the newest.",
         ),
+        "serve": Entry("serve", "serve", "serve", "Show the page of a batch live: pictures, marks, redo and retry."),
         "report": Entry(
             "report",
             "report",
@@ -99,6 +100,7 @@ SYNONYMS = {
     **dict.fromkeys(("prices", "pricing"), "providers prices"),
     **dict.fromkeys(("models", "model"), "providers models"),
     **dict.fromkeys(("ls", "jobs"), "list"),
+    **dict.fromkeys(("ui", "web", "gui", "server", "browse", "live"), "serve"),
     **dict.fromkeys(("runs", "history"), "list runs"),
     **dict.fromkeys(("log", "logs", "follow", "tail", "monitor", "progress"), "watch"),
     **dict.fromkeys(("stats", "summary", "info"), "status"),

@@ -15,7 +15,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from .kit import SECRET, wait_for
+from tests.app.page_types import mistakes
+
+from .kit import CANARY, SECRET, wait_for
 
 LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
 JOBS = [
@@ -280,3 +282,29 @@ def test_file_named_report_keeps_its_place(shop):
     (shop.folder / "output/shop/report").write_text("notes of the user", encoding="utf-8")
     assert Path(shop.run("report", "--json").json["page"]) == shop.folder / "output/shop/report-shop/index.html"
     assert (shop.folder / "output/shop/report").read_text(encoding="utf-8") == "notes of the user"
+
+
+def test_document_has_the_shape_that_the_page_expects(shop):
+    assert shop.run("redo", "--id", "sun", "--yes").code == 3
+    page = report(shop)
+    assert mistakes(page, "PageDocument") == []
+    page["tiles"].pop("sha")
+    page["head"]["images"] = "5"
+    assert len(mistakes(page, "PageDocument")) == 2
+
+
+def test_key_in_a_prompt_is_not_in_the_report(project):
+    jobs = [LOW | {"id": "cat", "prompt": f"A cat named {CANARY}"}]
+    assert project.run("run", project.manifest(jobs), "--yes").code == 0
+    page = report(project)
+    assert page["words"]["prompt"] == ["A cat named [hidden]"]
+    assert SECRET not in json.dumps(page)
+
+
+def test_status_names_the_report_and_whether_it_is_old(shop):
+    assert shop.run("status", "--json").json["report"] is None
+    page = shop.run("report", "--json").json["page"]
+    assert shop.run("status", "--json").json["report"] == page
+    assert "report    output/shop/report/index.html\n" in shop.run("status").out
+    assert shop.run("redo", "--id", "sun", "--yes").code == 3
+    assert "index.html    older than the last run: batchgen report writes it again" in shop.run("status").out

@@ -20,6 +20,7 @@ from batchgen.errors import SettingsError
 OPEN = {
     "validate": {"strict"}, "plan": {"budget", "diff", "full"}, "watch": {"every"}, "usage": {"by"},
     "export": {"format"}, "report": {"open", "single_file"}, "open": {"folder", "print"}, "verify": {"deep"},
+    "serve": {"port", "open", "read_only"},
     "clean": {"older_than"}, "schedule": {"every", "daily"},
     "sandbox": {"port", "log", "latency", "fault", "throttle", "idle_exit"},
 }  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,7 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ... import redaction
 from ...planning.selection import Selection
 from ...store.copies import CopyRecords
 from ...store.judging import matching_files
@@ -100,6 +102,8 @@ class JobPages:
     only: Sequence[int] | None = None  #: ids of jobs, in place of a selection
 
     def __iter__(self) -> Iterator[list[ReportJob]]:
+        # A prompt may repeat a key, which a run would have hidden in the log only.
+        redaction.register(value for name, value in os.environ.items() if name.endswith("_API_KEY"))
         chosen = partial(selected_ids, batch_id=self.batch.id, selection=self.selection)
         ids = iter(self.reader.ask(chosen) if self.only is None else self.only)
         number = 0

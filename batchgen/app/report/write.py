@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StoreError
-from ...files.report_folder import MARKER, NAME, is_report, read_marker, write_file, write_marker, writing_report
+from ...files.report_folder import read_marker, write_file, write_marker, writing_report
 from ...planning.selection import Selection
 from .. import thumbnails
 from ..project import open_reader
 from . import html
 from .archive import Archive, write_archive
 from .document import build, places_of
+from .folder import PAGE_FILE, folder_of, is_of, plain
 from .inline import inline_thumbnails
 from .jobs import Scope
 from .subject import find_run, find_subject
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
     from ..thumbnails import OnFiles, ThumbnailReport
     from .contact_sheet import Sheet
 
-#: The page, and the folder of its details, in the folder of a report.
-PAGE_FILE, DATA = "index.html", "data"
-#: Characters that a folder's name may have.
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+#: The folder of details in that of a report.
+DATA = "data"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,34 +118,6 @@ def _scope(reader: Reader, batch: Batch, run: Run | None, options: ReportOptions
     return Scope(run=None if run is None else run.id, since=since), ", ".join(texts)
 
 
-def folder_of(batch: Batch) -> Path:
-    """Return the folder of a batch's report: ``report`` in its output folder, unless that is something else's."""
-    usual = Path(batch.folder) / NAME
-    if not usual.exists() or _is_of(usual, batch) or _is_empty(usual):
-        return usual
-    return usual.with_name(f"{NAME}-{_plain(batch.name)}")
-
-
-def find(batch: Batch) -> Path | None:
-    """Return the page of a batch's report; None if there is none."""
-    folder = folder_of(batch)
-    return folder / PAGE_FILE if _is_of(folder, batch) and (folder / PAGE_FILE).is_file() else None
-
-
-def _is_of(folder: Path, batch: Batch) -> bool:
-    marker = read_marker(folder) if is_report(folder) else None
-    return marker is not None and marker.get("batch") == batch.name
-
-
-def _is_empty(folder: Path) -> bool:
-    """Return whether a folder is empty, but for what a report leaves that was killed while it began."""
-    return folder.is_dir() and all(path.name == f".{MARKER}.part" for path in folder.iterdir())
-
-
-def _plain(name: str) -> str:
-    return "".join(char if char in _PLAIN else "_" for char in name)
-
-
 @dataclass(kw_only=True, slots=True)
 class _Writer:
     """Writes one report."""
@@ -164,7 +135,7 @@ class _Writer:
     def write(self, options: ReportOptions, about: str, on_files: OnFiles) -> WrittenReport:
         """Write everything; raise OSError."""
         # First of all, so that a report that was cut off is still known for one.
-        if not _is_of(self.folder, self.batch):
+        if not is_of(self.folder, self.batch):
             write_marker(self.folder, {"batch": self.batch.name})
         made = self._make_thumbnails(on_files)
         document = self._document(options, about)
@@ -231,7 +202,7 @@ class _Writer:
 
     def _put_single(self, document: dict[str, Any]) -> Path:
         """Write a page with its thumbnails inside; it lies beside the usual one, and is named after the batch."""
-        page = self.folder / f"{_plain(self.batch.name)}.html"
+        page = self.folder / f"{plain(self.batch.name)}.html"
         self._put(page, html.render(document | {"inline": inline_thumbnails(document, self.folder)}))
         return page
 

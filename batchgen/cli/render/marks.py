@@ -119,7 +119,7 @@ def import_lines(report: ImportReport) -> Iterator[str]:
     from ...planning.marks import Result
 
     kinds = [mark for mark in report.changes if not mark.is_empty]
-    texts = [f"{_total(kinds)} from {report.file}"] if kinds else []
+    texts = [_total(kinds, f" from {report.file}")] if kinds else []
     texts += [f"{number:,} cleared"] if (number := report.count(Result.CLEARED)) else []
     texts = texts or [f"nothing new in {report.file}"]
     yield from under(report.batch.name[:_NAME], [", ".join(texts)])
@@ -169,8 +169,8 @@ def mark_counts(marks: Iterable[Mark]) -> dict[str, int]:
     return {name: counts[name] for name in ("pick", "reject", "stars", "note")}
 
 
-def _total(marks: Collection[Mark]) -> str:
+def _total(marks: Collection[Mark], origin: str = "") -> str:
     counts = mark_counts(marks)
     words = (("pick", "pick"), ("reject", "reject"), ("stars", "with stars"), ("note", "with a note"))
     parts = [f"{counts[name]:,} {text}" for name, text in words if counts[name]]
-    return f"{count(len(marks), 'mark')}{': ' if parts else ''}{', '.join(parts)}"
+    return f"{count(len(marks), 'mark')}{origin}{': ' if parts else ''}{', '.join(parts)}"
