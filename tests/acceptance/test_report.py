@@ -65,7 +65,10 @@ def links(page: dict, folder: Path) -> list[Path]:
 def test_page_shows_every_picture_and_failure(shop):
     done = shop.run("report")
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines()[0] == "report    output/shop/report/index.html    5 pictures, 1 failed"
+    lines = done.out.splitlines()
+    assert lines[0] == "report    output/shop/report/index.html    5 pictures, 1 failed"
+    assert lines[1].startswith("suspect ")  # the pictures of this sandbox are tiny
+    assert lines[2].startswith("next      batchgen list --batch shop --suspect ")
     folder = shop.folder / "output/shop/report"
     page = page_of(folder / "index.html")
     tiles = page["tiles"]
@@ -156,6 +159,12 @@ def test_mark_selects_single_pictures(shop):
     assert (page["tiles"]["key"], page["tiles"]["ordinal"]) == (["dog"], [1])
     [mark] = page["tiles"]["marks"].values()
     assert (mark["mark"], mark["note"], mark["sha"]) == ("reject", "blurred", sha[:16])
+
+
+def test_suspect_selects_pictures_in_the_first_report_of_all(shop):
+    page = report(shop, "--suspect", "tiny", "--tag", "pets")
+    assert page["tiles"]["key"] == ["cat", "dog", "dog"]
+    assert set(page["tiles"]["suspects"]) == {"0", "1", "2"}
 
 
 def test_report_of_one_run_has_only_its_pictures(shop):
