@@ -1,5 +1,7 @@
 """Redo: makes the images of done jobs again. The old files stay until the new ones are there.
 
+With new prompts, it makes failed jobs as well: a file of prompts may hold rejected pictures and refused jobs.
+
 A redo that was stopped is finished before another one begins: as long as selected jobs wait to be made again, only
 these are sent. So the same command, given again after a kill or a used-up budget, buys nothing twice.
 """
@@ -16,7 +18,7 @@ from ..errors import NotFound
 from ..job import Job, State
 from ..manifest import Batch
 from ..mark import NOTE_LENGTH, PICK, REJECT
-from ..planning.override_marks import NOTE, Overrides
+from ..planning.override_marks import NOTE, Overrides, overrides_of
 from ..planning.selection import Selection
 from ..store import marks
 from ..store.queries import known_keys, remade
@@ -71,18 +73,20 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
     for job in reader.jobs(batch_id, selection):
         by_state.setdefault(job.state, []).append(job)
     done = by_state.pop(State.DONE, [])
+    # New prompts are also for jobs that were refused.
+    named = done + (by_state.pop(State.FAILED, []) if options.prompts else [])
     # What an interrupted run left in flight becomes pending or done when this run settles it.
     unfinished = by_state.pop(State.PENDING, []) + by_state.pop(State.RUNNING, [])
-    edited = [job for job in done if _has_other_prompt(job, options.prompts)]
+    edited = [job for job in named if _has_other_prompt(job, options.prompts)]
     gone = _jobs_without_files(project, reader, batch_id, selection) if options.missing_files else None
     due = edited if gone is None else [job for job in edited if job.key in gone]
     once_done = reader.ask(partial(remade, ids=[job.id for job in unfinished]))
-    waiting = [job for job in unfinished if job.id in once_done]
+    waiting = [job for job in unfinished if job.id in once_done or _waits_with_prompt(job, options.prompts)]
     others = Counter({str(state): len(jobs) for state, jobs in by_state.items()})
     others["pending"] = len(unfinished) - len(waiting)
     notices = [
         *_progress_notices(len(waiting), len(due)),
-        *([f"{number:,} with the prompt in the file already"] if (number := len(done) - len(edited)) else []),
+        *([f"{number:,} with the prompt in the file already"] if (number := len(named) - len(edited)) else []),
         *([] if options.missing_files else _other_notices(others, project.command_flags(batch.name).of_batch)),
     ]
     notes = _notes_of_marks(reader, waiting or due, options)
@@ -127,6 +131,11 @@ def _selection(project: Project, reader: Reader, batch: Batch, options: RunOptio
 
 def _has_other_prompt(job: Job, prompts: Mapping[str, str]) -> bool:
     return job.key not in prompts or canonical(job.task.prompt) != canonical(prompts[job.key])
+
+
+def _waits_with_prompt(job: Job, prompts: Mapping[str, str]) -> bool:
+    """Return whether an interrupted redo gave *job* the prompt in the file."""
+    return job.key in prompts and "prompt" in overrides_of(job.fingerprint) and not _has_other_prompt(job, prompts)
 
 
 def _jobs_without_files(project: Project, reader: Reader, batch_id: int, selection: Selection) -> frozenset[str]:

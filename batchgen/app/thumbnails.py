@@ -5,7 +5,6 @@ Both go by the hash of a file's content, so that a second call for an unchanged 
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -14,7 +13,6 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import StoreError
-from ..files.images.formats import EXTENSIONS, SOURCE_TYPES
 from ..files.superseded import superseded_file
 from ..files.thumbnail_pool import examine_all
 from ..files.thumbnails import FOLDER, FileGone, PictureFile, thumbnail_path
@@ -24,9 +22,11 @@ from ..store import picture_facts
 from ..store.queries import superseded_files
 from ..store.reader import Reader
 from ..store.records import Batch
-from ..task import Kind, Source
+from ..task import Kind
 from .clock import utc_now
 from .project import Project
+from .sources import source_file
+from .suspects import update_suspects
 
 #: Gets the number of files examined so far, and of all that are to be examined.
 OnFiles = Callable[[int, int], None]
@@ -80,6 +80,7 @@ def make(
             picture_facts.write_facts(project.db, facts, utc_now())
             facts = []
     picture_facts.write_facts(project.db, facts, utc_now())
+    report.suspects = update_suspects(project, reader, batch)
     return report
 
 
@@ -126,20 +127,6 @@ def earlier_form(project: Project, batch: Batch, path: str, sha256: str) -> Path
     """Return where a superseded file is, whose stored *path* is that under which it was delivered."""
     place, folder = project.root / path, Path(batch.folder)
     return superseded_file(folder, str(place.relative_to(folder)), sha256) if place.is_relative_to(folder) else None
-
-
-def source_file(project: Project, source: Source) -> PictureFile | None:
-    """Return the file of a source image as it was sent or fetched; None if there is none."""
-    if source.path is not None and source.sha256 is not None:
-        return PictureFile(path=Path(source.path), sha256=source.sha256)
-    stem = hashlib.sha256((source.url or "").encode()).hexdigest()[:32]
-    for mime in SOURCE_TYPES:
-        path = project.state / "inputs" / f"{stem}.{EXTENSIONS[mime]}"
-        try:
-            return PictureFile(path=path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
-        except OSError:
-            continue
-    return None
 
 
 def _missing(reader: Reader, wanted: Mapping[str, PictureFile], thumbs: set[str]) -> tuple[list[PictureFile], int]:

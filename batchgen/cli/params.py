@@ -268,6 +268,13 @@ def parse_moment(text: str, now: datetime, *, end: bool = False) -> datetime:
     )
 
 
+def _since_run(text: str) -> datetime | str:
+    """Return a moment, or the id of a run as it is."""
+    if re.fullmatch(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{6}", text):
+        return text
+    return parse_moment(text, datetime.now().astimezone())
+
+
 def _latency(text: str) -> str:
     # The sandbox reads it; its own parser would load the drawing of images.
     if not re.fullmatch(r"none|realistic|(lognormal:)?[0-9]{1,9}(\.[0-9]{1,9})?", text):
@@ -294,4 +301,5 @@ SHARD = Parsed("I/N", _shard)
 CAUSE = Parsed("CAUSE", _cause, _causes)
 NOTIFY_URL = Parsed("URL", _notify_url)
 SINCE = Parsed("WHEN", lambda text: parse_moment(text, datetime.now().astimezone()))
+SINCE_RUN = Parsed("WHEN|RUN", _since_run)
 UNTIL = Parsed("WHEN", lambda text: parse_moment(text, datetime.now().astimezone(), end=True))

@@ -34,6 +34,7 @@ REFUSED: Mapping[str, str] = {
         _COMMAND_LINE,
     ),
     **dict.fromkeys(("as_curl", "as_yaml", "csv", "example", "files", "layout", "since", "until"), _COMMAND_LINE),
+    **dict.fromkeys(("zip", "contact_sheet", "host", "allow_host"), _COMMAND_LINE),
     **dict.fromkeys(("yes", "all", "force", "requeue", "reset", "not_charged"), _CONSENT),
     **{name: _ALL_COMMANDS.format(name.upper()) for name in (*EVERYWHERE, "color")},
     "allow_unpriced": f"{_CONSENT}, or set the price: providers: NAME: tariff: {{usd_per_image: 0.05}}",

@@ -1,4 +1,4 @@
-"""Cells of lists that name several images."""
+"""Cells of tables: names of several images, and the quote before what a spreadsheet would run."""
 
 from __future__ import annotations
 
@@ -43,3 +43,12 @@ def _exists(name: str, folder: Path) -> bool:
         return find(folder, name) is not None
     except ValueError:  # a NUL
         return False
+
+
+#: Characters with which a cell begins that a spreadsheet would run, or cut off.
+_RUN = ("=", "+", "-", "@", "\t", "\r")
+
+
+def without_guard(cell: str) -> str:
+    """Return a cell without the quote that batchgen puts before what a spreadsheet would run."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_RUN) else cell

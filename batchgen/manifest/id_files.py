@@ -10,12 +10,15 @@ from typing import Any
 
 from ..errors import UsageError
 from ..wording import INVISIBLE, is_blank, tidy
+from .cells import without_guard
 from .filenames import control
 from .lists import BadList, Listing, listing
 from .lists.text import ListFile
 
 ID, PROMPT = "id", "prompt"
 _TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".xlsx", ".xlsm")
+#: Tables whose cells have a quote before what a spreadsheet would run, if batchgen or the page of a report wrote them.
+_GUARDED = (".csv", ".tsv")
 #: Characters around an id that are not part of it.
 _SURROUNDING = " \t\r\n\xa0" + INVISIBLE
 #: Mistakes that one error shows.
@@ -83,6 +86,7 @@ def _id_columns(name: str, folder: Path) -> tuple[Listing, str] | None:
 def _table_ids(rows: Listing, column: str, problems: _Problems) -> Iterator[tuple[int, str]]:
     for line, row in rows.rows(problems.report):
         key = _text(row.get(column)).strip(_SURROUNDING)
+        key = without_guard(key) if rows.file.lower().endswith(_GUARDED) else key
         if key:
             yield line, key
         else:
@@ -128,7 +132,9 @@ def _prompt_rows(name: str, folder: Path, report: Callable[..., None]) -> Iterat
     if key is None or prompt is None:
         raise BadList(f"{rows.file} needs the columns {ID} and {PROMPT}; its columns: {', '.join(columns)}")
     for line, row in rows.rows(report):
-        yield line, _text(row.get(key)).strip(_SURROUNDING), tidy(_text(row.get(prompt)))
+        texts = (_text(row.get(key)), _text(row.get(prompt)))
+        job, text = map(without_guard, texts) if name.lower().endswith(_GUARDED) else texts
+        yield line, job.strip(_SURROUNDING), tidy(text)
 
 
 def _without_header(name: str, folder: Path) -> Iterator[tuple[int, str, str]]:
@@ -141,7 +147,8 @@ def _without_header(name: str, folder: Path) -> Iterator[tuple[int, str, str]]:
         if len(row) > 2:
             raise BadList(f"{name}:{line}:1: the row has {len(row)} cells, not two; put a prompt with commas in quotes")
         if any(cell.strip(_SURROUNDING) for cell in row):
-            yield line, row[0].strip(_SURROUNDING), tidy(row[1] if len(row) > 1 else "")
+            prompt = row[1] if len(row) > 1 else ""
+            yield line, without_guard(row[0].strip(_SURROUNDING)), tidy(without_guard(prompt))
         line = reader.line_num + 1
 
 

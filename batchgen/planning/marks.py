@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ..mark import NO_PICTURE, Mark
+from .selection import NOTED, UNMARKED
 
 
 class Place(NamedTuple):
@@ -42,6 +43,19 @@ class StoredState(NamedTuple):
     pictures: Mapping[Place, str]  #: hash of each current picture; "" for a job without a picture
     marks: Mapping[Place, Mark]  #: marks whose picture was not replaced
     replaced: Mapping[Place, Mark]  #: the others
+
+
+def has(mark: Mark, wanted: Sequence[str]) -> bool:
+    """Return whether *mark* is one of those that ``--marked`` names; without names, every mark is."""
+    return not wanted or any(_has(mark, value) for value in wanted)
+
+
+def _has(mark: Mark, value: str) -> bool:
+    if value == NOTED:
+        return mark.note != ""
+    if value == UNMARKED:
+        return mark.mark is None
+    return mark.stars >= int(value) if value.isdigit() else mark.mark == value
 
 
 def merge(entries: Iterable[Mark], stored: StoredState, *, latest: bool = False) -> Merge:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from sqlalchemy import Connection, Engine, Row, bindparam, delete, select
@@ -32,6 +32,8 @@ from .tables import artifacts, jobs, marks, properties
 CHUNK = 2_000
 
 _ID = "id"
+
+T = TypeVar("T")
 
 
 # --- the database's id --------------------------------------------------------
@@ -118,21 +120,42 @@ def write(path: Path, batch_id: int, entries: Iterable[Mark], *, latest: bool = 
     return Merge(changes=changes, results=results)
 
 
+def remove(path: Path, removed: Iterable[StoredMark]) -> None:
+    """Remove marks, unless they have changed since they were read; raise StoreError."""
+    place = (marks.c.job_id == bindparam("job"), marks.c.ordinal == bindparam("place"))
+    values = [{"job": mark.job_id, "place": mark.ordinal, "moment": mark.at} for mark in removed]
+    if values:
+        same = delete(marks).where(*place, marks.c.marked_at == bindparam("moment"))
+        _as_guest(path, lambda connection: connection.execute(same, values))
+
+
 def _write(engine: Engine, batch_id: int, entries: Sequence[Mark], latest: bool) -> Merge:
     with engine.begin() as connection:
-        wanted = select(jobs.c.key, jobs.c.id, jobs.c.state).where(jobs.c.batch_id == batch_id)
-        rows = connection.execute(wanted.where(jobs.c.key.in_(listed({entry.key for entry in entries})))).all()
-        ids = {row.key: row.id for row in rows}
+        ids, files, state = _stored(connection, batch_id, entries)
         if absent := [entry.key for entry in entries if entry.key not in ids]:
             raise NotFound(f"no job in this batch has the id {absent[0]}")
-        files = _files(connection, rows)
-        merged = merge(entries, _stored_state(connection, ids, files), latest=latest)
+        merged = merge(entries, state, latest=latest)
         _put(
             connection,
             batch_id,
             [(ids[mark.key], files.get((ids[mark.key], mark.ordinal)), mark) for mark in merged.changes],
         )
     return merged
+
+
+def compare(connection: Connection, batch_id: int, entries: Sequence[Mark]) -> Merge:
+    """Return what ``write`` would do with *entries*; those of unknown jobs count as replaced."""
+    return merge(entries, _stored(connection, batch_id, entries)[2])
+
+
+def _stored(
+    connection: Connection, batch_id: int, entries: Iterable[Mark]
+) -> tuple[dict[str, int], dict[tuple[int, int], Any], StoredState]:
+    """Return the jobs of *entries*, the files at each place of them, and their pictures and marks."""
+    wanted = select(jobs.c.key, jobs.c.id, jobs.c.state).where(jobs.c.batch_id == batch_id)
+    rows = connection.execute(wanted.where(jobs.c.key.in_(listed({entry.key for entry in entries})))).all()
+    ids, files = {row.key: row.id for row in rows}, _files(connection, rows)
+    return ids, files, _stored_state(connection, ids, files)
 
 
 def _files(connection: Connection, rows: Sequence[Any]) -> dict[tuple[int, int], Any]:
@@ -189,10 +212,10 @@ def _put(connection: Connection, batch_id: int, changes: Sequence[tuple[int, Any
         connection.execute(statement.on_conflict_do_update(index_elements=["job_id", "ordinal"], set_=update), values)
 
 
-def _as_guest(path: Path, change: Callable[[Connection], str]) -> str:
+def _as_guest(path: Path, change: Callable[[Connection], T]) -> T:
     engine = writing(path, guest=True)
 
-    def carry_out() -> str:
+    def carry_out() -> T:
         with engine.begin() as connection:
             return change(connection)
 

@@ -8,21 +8,45 @@ from __future__ import annotations
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
 from ..picture import VERSION, PictureFacts, Suspect
+from ..task import Task
 from .connection import explain, patiently, writing
 from .controls import PATIENCE
-from .rows import listed
-from .tables import artifacts, jobs, picture_facts, properties, suspects
+from .rows import decode_task, listed
+from .tables import artifacts, attempts, jobs, picture_facts, properties, suspects
 
 _COLUMNS = {"size_bytes": "bytes"}
 _FIELDS = tuple(name for name in PictureFacts.__dataclass_fields__)
+
+
+@dataclass(frozen=True, slots=True)
+class PictureRow:
+    """A current picture of a job, and what made it."""
+
+    job_id: int
+    key: str
+    ordinal: int
+    task: Task
+    sha256: str
+    provider: str
+    model: str
+
+
+def pictures(connection: Connection, batch_id: int) -> list[PictureRow]:
+    """Return the current pictures of a batch, in the order of the manifest."""
+    columns = (jobs.c.id, jobs.c.key, artifacts.c.ordinal, jobs.c.task, artifacts.c.sha256)
+    source = artifacts.join(jobs).join(attempts, attempts.c.id == artifacts.c.attempt_id)
+    wanted = select(*columns, attempts.c.provider, attempts.c.model).select_from(source)
+    rows = connection.execute(wanted.where(*_current(batch_id)).order_by(jobs.c.position, artifacts.c.ordinal))
+    return [PictureRow(row[0], row[1], row[2], decode_task(row[3]), *row[4:]) for row in rows]
 
 
 def of_hashes(connection: Connection, hashes: Iterable[str]) -> dict[str, PictureFacts]:
@@ -64,9 +88,8 @@ def is_examined(connection: Connection, batch_id: int) -> bool:
 
 def state_of_pictures(connection: Connection, batch_id: int) -> str:
     """Return a text that changes with the pictures of a batch, their jobs, and what is known of them."""
-    current = (jobs.c.batch_id == batch_id, artifacts.c.superseded_at.is_(None), jobs.c.orphaned_at.is_(None))
     figures = select(func.count(), func.max(artifacts.c.id), func.sum(artifacts.c.id), func.max(jobs.c.updated_at))
-    files = connection.execute(figures.select_from(artifacts.join(jobs)).where(*current)).one()
+    files = connection.execute(figures.select_from(artifacts.join(jobs)).where(*_current(batch_id))).one()
     known = connection.execute(select(func.count(), func.max(picture_facts.c.examined_at))).one()
     return " ".join(map(str, (VERSION, *files, *known)))
 
@@ -106,6 +129,10 @@ def replace_suspects(path: Path, batch_id: int, found: Sequence[Suspect], state:
         connection.execute(note.on_conflict_do_update(index_elements=["name"], set_={"value": state}))
 
     _as_guest(path, write)
+
+
+def _current(batch_id: int) -> tuple[ColumnElement[bool], ...]:
+    return jobs.c.batch_id == batch_id, artifacts.c.superseded_at.is_(None), jobs.c.orphaned_at.is_(None)
 
 
 def _property(batch_id: int) -> str:

@@ -105,9 +105,9 @@ def test_all_that_begins_so_is_offered_in_the_order_of_use(project):
         env = {"_BATCHGEN_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(index)}
         return [line.partition(",")[2] for line in project.run(**env).out.splitlines()]
 
-    assert offered("batchgen re", 1) == ["retry", "redo", "resume"]
+    assert offered("batchgen re", 1) == ["retry", "report", "redo", "resume"]
     assert {"--budget", "--stop-at", "--log-file"} <= set(offered("batchgen run --", 2))
-    assert offered("batchgen help re", 2) == ["recovery", "retry", "redo", "resume"]
+    assert offered("batchgen help re", 2) == ["report", "recovery", "retry", "report", "redo", "resume"]
     assert offered("batchgen unknown ", 2) == ["list", "retry", "drop", "adopt", "settle"]
 
 

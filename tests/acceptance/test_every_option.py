@@ -18,7 +18,7 @@ from batchgen.cli import batchgen
 from batchgen.cli.params import EVERYWHERE
 from batchgen.sandbox.log import read_log
 
-from .kit import CANARY, PROVIDERS, Workspace, finish
+from .kit import CANARY, PROVIDERS, Workspace, finish, wait_for
 from .test_notify import Hook
 
 LOW = {"provider": "openai", "model": "gpt-image-2", "quality": "low", "size": "1024x1024", "tags": ["t"]}
@@ -173,6 +173,10 @@ def test_what_is_rehearsed_is_seen_with_sandbox_alone(bare):
     for command in REHEARSED:
         done = bare.run(*command.split(), "--sandbox")
         assert done.code == 0, (command, done.err)
+    server = bare.start("serve", "--sandbox")
+    assert server.stdout.readline().startswith(b"serve ")
+    server.terminate()
+    assert finish(server, 20).code == 0
     assert not (bare.state / "batchgen.db").exists()
     assert bare.run("status").code == 10
     picture = next((bare.folder / "sandbox-output").rglob("*.png"))
@@ -195,6 +199,34 @@ def test_the_sandbox_follows_its_instructions(bare, tmp_path):
     assert [answer.status_code for answer in answers] == [400, 429]
     assert finish(server, 20).code == 0
     assert [line["fault"] for line in read_log(log) if line["event"] == "answer"] == ["refuse", "throttle"]
+
+
+def test_options_of_serve(project):
+    assert project.run("run", project.manifest([{"id": "a", "prompt": "A"}], defaults=LOW), "--yes").code == 0
+    seen, browser = project.folder / "seen", project.folder / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}\n')
+    browser.chmod(0o755)
+    project.env["BROWSER"] = f"{browser} %s"
+    words = [
+        "--host",
+        "127.0.0.1",
+        "--port",
+        0,
+        "--allow-host",
+        "page.example",
+        "--open",
+        "--read-only",
+        "--batch",
+        "shop",
+    ]
+    server = project.start("serve", *words)
+    url = server.stdout.readline().decode().split()[1]
+    page = httpx.get(url, headers={"Host": "page.example"}, trust_env=False)
+    assert (page.status_code, '"actions":null' in page.text) == (200, True)
+    assert httpx.get(url, headers={"Host": "other.example"}, trust_env=False).status_code == 403
+    wait_for(lambda: seen.exists() and seen.read_text().strip() == url)
+    server.terminate()
+    assert finish(server, 20).code == 0
 
 
 # --- that none is without a test ------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import time
@@ -10,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from tests.timing import patience
 
@@ -28,6 +29,14 @@ _WATCH = """
 addEventListener("securitypolicyviolation", (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
 """
+#: The marks that the browser keeps for a page, by id and number of the picture.
+_MARKS = """(key) => {
+  const words = ({mark, stars, note}) => [mark, stars || "", note && `'${note}'`].filter(Boolean).join(" ");
+  const name = (id) => id.replace(/^(\\d+) (.*)$/, (_, number, key) => number < 2 ? key : `${key}:${number}`);
+  const kept = Object.entries(JSON.parse(localStorage.getItem(key) ?? "{}"));
+  return Object.fromEntries(kept.map(([id, mark]) => [name(id), words(mark)]).filter(([, text]) => text).sort());
+}"""
+_DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
 
 @contextmanager
@@ -54,6 +63,7 @@ class Tab:
     folder: Path
     problems: list[str] = field(default_factory=list)
     requests: list[str] = field(default_factory=list)
+    _data: dict[str, Any] | None = None
     allowed: list[str] = field(default_factory=list)  #: regular expressions of problems that the test provokes
 
     def watch(self) -> None:
@@ -78,8 +88,8 @@ class Tab:
         for key in keys:
             self.page.keyboard.press(key)
 
-    def find(self, selector: str) -> Any:
-        return self.page.locator(selector)
+    def find(self, selector: str, **options: Any) -> Any:
+        return self.page.locator(selector, **options)
 
     def role(self, role: str, name: str | re.Pattern[str] | None = None, **options: Any) -> Any:
         """Return the element of that role and accessible name, as a screen reader finds it."""
@@ -101,7 +111,78 @@ class Tab:
 
     @property
     def hash(self) -> str:
-        return urlsplit(self.page.url).fragment
+        """The state of the page in its URL."""
+        return str(self.evaluate("() => location.hash.slice(1)"))
+
+    def wait_hash(self, pattern: str | re.Pattern[str]) -> None:
+        """Wait until the URL holds this part of the state."""
+        source = pattern.pattern if isinstance(pattern, re.Pattern) else re.escape(pattern)
+        self.wait("(source) => new RegExp(source).test(location.hash)", source)
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The data of the page, as it lies in the file."""
+        path = Path(unquote(urlsplit(self.page.url).path))
+        if self._data is None:
+            found = _DATA.search(path.read_text(encoding="utf-8"))
+            assert found, "the page has no data"
+            self._data = dict(json.loads(found[1]))
+        return self._data
+
+    def tiles(self) -> list[str]:
+        """Return the tiles in the document, in the order of the grid: ids, and id:2 for a second picture."""
+        rows = self.evaluate("""() => [...document.querySelectorAll(".line:not([hidden]) [data-row]")]
+          .map((tile) => [Number(tile.closest("[aria-rowindex]").ariaRowIndex), tile.ariaColIndex, tile.dataset.row])
+          .sort((a, b) => a[0] - b[0] || a[1] - b[1]).map(([,, row]) => Number(row))""")
+        return [self.name(row) for row in rows]
+
+    def name(self, row: int) -> str:
+        """Return the id of a row, with the number of the picture from the second of its job on."""
+        tiles = self.document["tiles"]
+        return tiles["key"][row] + (f":{tiles['ordinal'][row] + 1}" if tiles["ordinal"][row] > 0 else "")
+
+    def row(self, name: str) -> int:
+        return next(row for row in range(self.document["tiles"]["count"]) if self.name(row) == name)
+
+    def tile(self, name: str) -> Any:
+        return self.find(f'.line:not([hidden]) [data-row="{self.row(name)}"]')
+
+    @property
+    def cursor(self) -> str:
+        """The tile that has the focus of the keyboard."""
+        row = self.evaluate("() => document.querySelector('.line:not([hidden]) [tabindex=\"0\"]')?.dataset.row ?? -1")
+        return self.name(int(row)) if int(row) >= 0 else ""
+
+    def wait_cursor(self, name: str) -> None:
+        """Wait until the cursor is on this tile, in sight."""
+        self.find(f'.line:not([hidden]) [data-row="{self.row(name)}"][tabindex="0"]').wait_for()
+
+    def wait_count(self, text: str) -> None:
+        """Wait until the bar over the grid counts so many pictures."""
+        self.wait("(text) => document.querySelector('.bar .count').textContent === text", text)
+
+    def marks(self) -> dict[str, str]:
+        """Return the marks that the browser keeps, by id: "pick 4 'a note'"; of a second picture by id:2."""
+        document = self.document
+        return dict(self.evaluate(_MARKS, f"batchgen:{document['database']}:{document['batch']}"))
+
+    def wait_marks(self, marks: dict[str, str]) -> None:
+        """Wait until the browser keeps these marks and no others."""
+        end = time.monotonic() + patience(5)
+        while (found := self.marks()) != marks:
+            assert time.monotonic() < end, f"{found} instead of {marks}"
+            self.page.wait_for_timeout(30)
+
+    def toast(self, text: str) -> None:
+        """Wait for a message at the edge of the page."""
+        self.page.get_by_text(text).first.wait_for()
+
+    def pasted(self) -> str:
+        """Return what the clipboard holds, by pasting it into the search field."""
+        self.press("/", "Control+a", "Control+v")
+        text = str(self.find("#search").input_value())
+        self.press("Control+a", "Delete", "Escape")
+        return text
 
     def screenshot(self, name: str) -> Path:
         """Write a picture to look at; nothing compares it."""

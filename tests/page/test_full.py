@@ -1,429 +1,187 @@
-"""Full view: opening and closing, zoom, marks, before and after, details."""
+"""The full view of a picture: going on, marks, notes, details, zoom; by keyboard and by mouse."""
 
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 
-from .looks import FILTER, MOST_ATTEMPTS, failed_key
-
-#: The middle of the picture's box on the stage, and its width.
-BOX = "() => { const box = document.querySelector('.full .main .pane').getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2, box.width]; }"  # noqa: E501
-READY = "() => document.querySelectorAll('.full .main .layer.after .original').length === 1"
+SHOWN = 19  # pictures of the night
+PERCENT = "parseInt(document.querySelector('.full .percent').textContent)"
 
 
 @pytest.fixture
-def show(visitor, looks_page):
-    """Return a function that opens the page with a picture in full view."""
-
-    def open_tab(key: str = "", mode: str = "", **options):
-        fragment = "&".join([FILTER, *([f"open={key}"] if key else []), *([f"mode={mode}"] if mode else [])])
-        tab = visitor.open(looks_page, fragment, **options)
-        tab.allowed.append("ERR_FILE_NOT_FOUND")  # of the original that is gone
-        if key:
-            tab.find(".full:not([hidden])").wait_for()
-        return tab
-
-    return open_tab
+def tab(visitor, night_page):
+    return visitor.open(night_page, "open=fox")
 
 
-def title(tab) -> str:
-    return tab.find("#full-title").inner_text()
+def title(tab):
+    return tab.find("#full-title").text_content()
 
 
-def percent(tab) -> int:
-    return int(tab.find(".full .percent").inner_text().split()[0])
+def wait_title(tab, text):
+    tab.wait("(text) => document.querySelector('#full-title').textContent === text", text)
 
 
-def mark(tab) -> list[str]:
-    """The marks of the picture in full view: names of the buttons that are pressed."""
-    pressed = tab.find(".full .marker [aria-pressed=true]").all()
-    return [button.get_attribute("aria-label") for button in pressed]
+def percent(tab):
+    return int(re.sub(r"\D", "", tab.find(".full .percent").text_content()))
 
 
-def test_full_view_opens_from_the_grid_and_gives_the_focus_back(show):
-    tab = show()
-    tab.press("Home", "Enter")
-    dialog = tab.role("dialog", "edit")
-    assert dialog.is_visible()
-    assert "open=edit" in tab.hash
-    assert tab.evaluate("() => document.querySelector('main').inert")
+def test_keys_go_through_the_pictures(tab):
+    dialog = tab.role("dialog", "fox", exact=True)
+    dialog.wait_for()
+    assert f"1 of {SHOWN}" in dialog.text_content()
+    for key, name in (("ArrowRight", "fox-2"), ("ArrowDown", "fox-3"), ("h", "fox-2"), ("l", "fox-3"), ("Home", "fox")):
+        tab.press(key)
+        wait_title(tab, name)
+    tab.press("ArrowLeft")
+    tab.toast("This is the first picture")
+    tab.press("End", "ArrowRight")
+    tab.toast("This is the last picture")
     tab.press("Escape")
     dialog.wait_for(state="hidden")
     assert "open=" not in tab.hash
-    assert tab.wait("() => document.activeElement.closest('[data-row]')?.dataset.row ?? ''")
-    assert not tab.evaluate("() => document.querySelector('main').inert")
 
 
-def test_browser_back_closes_the_full_view(show):
-    tab = show()
-    tab.press("Home", "Enter")
-    tab.role("dialog", "edit").wait_for()
+def test_back_closes_the_full_view(visitor, night_page):
+    tab = visitor.open(night_page)
+    tab.role("button", "boat-error", exact=True).click()
+    tab.wait_hash("open=boat-error")
     tab.press("ArrowRight")
-    assert title(tab) == "large"
     tab.page.go_back()
-    tab.find(".full").wait_for(state="hidden")
+    tab.wait("() => !location.hash.includes('open=')")
+    assert tab.find(".full").is_hidden()
+    tab.page.go_forward()
+    tab.wait_hash("open=")
+    assert tab.find(".full").is_visible()
 
 
-def test_focus_stays_within_the_full_view(show):
-    tab = show("edit")
+def test_marks_go_on_to_the_next(tab):
+    tab.press("p")
+    wait_title(tab, "fox-2")
+    tab.press("x")
+    wait_title(tab, "fox-3")
+    tab.press("Shift+p", "4")
+    assert title(tab) == "fox-3"
+    tab.wait_marks({"fox": "pick", "fox-2": "reject", "fox-3": "pick 4"})
+    tab.press("u")
+    tab.wait_marks({"fox": "pick", "fox-2": "reject"})
+    tab.press("Control+z")
+    tab.wait_marks({"fox": "pick", "fox-2": "reject", "fox-3": "pick 4"})
+
+
+def test_marks_stay_where_auto_advance_is_off(tab):
+    tab.press("a", "x")
+    tab.wait_marks({"fox": "reject"})
+    assert title(tab) == "fox"
+    tab.role("switch", "Auto-advance").click()
+    tab.press("x")
+    wait_title(tab, "fox-2")
+
+
+def test_marks_by_mouse(tab):
+    full = tab.find(".full")
+    full.get_by_role("button", name="3 stars").click()
+    full.get_by_role("button", name="Pick", exact=True).click()
+    wait_title(tab, "fox-2")
+    full.get_by_role("button", name="Reject", exact=True).click()
+    tab.wait_marks({"fox": "pick 3", "fox-2": "reject"})
+
+
+def test_note_keeps_its_keys(tab):
+    tab.press("n")
+    tab.page.keyboard.type("xp a little darker")
+    tab.press("Escape")
+    tab.wait_marks({"fox": "'xp a little darker'"})
+    assert title(tab) == "fox"
+    tab.press("ArrowRight", "ArrowLeft")
+    tab.wait("(text) => document.querySelector('textarea.note').value === text", "xp a little darker")
+
+
+def test_details_name_everything(visitor, night_page):
+    tab = visitor.open(night_page, "state=all&open=mug-night")
+    panel = tab.role("complementary", "Details")
+    panel.get_by_text("1 attempt").wait_for()
+    text = panel.text_content()
+    for part in (
+        "A night sky above the mug",
+        "photos/mug.jpg",
+        "photos/top.png",
+        "gpt-image-2",
+        "sha256",
+        "mug-night.png",
+        "quality",
+    ):
+        assert part in text, part
+    assert panel.get_by_role("link", name="sidecar").get_attribute("href").endswith("mug-night.png.json")
+    tab.press("i")
+    panel.wait_for(state="hidden")
+
+
+def test_details_of_a_failed_job_name_its_attempts(visitor, night_page):
+    tab = visitor.open(night_page, "state=all&open=boat-error")
+    panel = tab.role("complementary", "Details")
+    panel.get_by_text("3 attempts").wait_for()
+    assert panel.get_by_text("Internal server error").count() >= 3
+    instead = tab.find(".full-main").text_content()
+    assert "The job failed: error" in instead
+    assert "batchgen retry night.yaml --id boat-error" in instead
+
+
+@pytest.mark.parametrize(
+    ("button", "text"),
+    [
+        ("Copy the prompt", "A fox in fresh snow"),
+        ("Id", "fox"),
+        ("Path", "output/shop/fox.png"),
+        ("Redo command", "batchgen redo night.yaml --id fox"),
+        ("Show command", "batchgen show --batch shop fox"),
+    ],
+)
+def test_copies(tab, button, text):
+    tab.find(".panel").get_by_role("button", name=button, exact=True).click()
+    tab.toast("copied")
+    tab.press("n", "Control+v")
+    assert text in tab.find("textarea.note").input_value()
+
+
+def test_original_is_shown_and_zoomed(tab):
+    tab.wait("() => [...document.querySelectorAll('.layer.after img')].some((image) => image.naturalWidth === 1024)")
+    fitted = percent(tab)
+    for key, wanted in (("z", 100), ("+", 140), ("-", 100), ("z", fitted)):
+        tab.press(key)
+        tab.wait(f"(wanted) => {PERCENT} === wanted", wanted)
+    stage = tab.find(".full-main").bounding_box()
+    tab.page.mouse.move(stage["x"] + stage["width"] / 2, stage["y"] + stage["height"] / 2)
+    tab.page.mouse.wheel(0, -400)
+    tab.wait(f"(fitted) => {PERCENT} > fitted", fitted)
+    before = tab.find(".layer.after").bounding_box()
+    tab.page.mouse.down()
+    tab.page.mouse.move(stage["x"] + stage["width"] / 2 - 60, stage["y"] + stage["height"] / 2 - 40, steps=3)
+    tab.page.mouse.up()
+    assert tab.find(".layer.after").bounding_box()["x"] < before["x"]
+
+
+def test_missing_original_keeps_the_thumbnail(visitor, night_project, night_page, tmp_path):
+    copy = tmp_path / "shop"
+    shutil.copytree(night_page.parents[1], copy)
+    (copy / "fox.png").unlink()
+    tab = visitor.open(copy / "report" / "index.html", "open=fox")
+    tab.allowed.append("ERR_FILE_NOT_FOUND")
+    tab.find(".full-main", has_text=re.compile("original|file", re.IGNORECASE)).wait_for()
+    assert tab.wait("() => document.querySelector('.layer.after img.thumb')?.naturalWidth > 0")
+
+
+def test_focus_stays_within_the_view(tab):
+    """Between the last control and the first one the focus is with the browser itself."""
+    within = "() => document.activeElement === document.body || document.activeElement.closest('.full') !== null"
     for _ in range(60):
         tab.press("Tab")
-        inside = tab.evaluate("() => document.activeElement === document.body || "
-                              "document.activeElement.closest('.full') !== null")  # fmt: skip
-        assert inside, tab.evaluate("() => document.activeElement.outerHTML")
+        assert tab.evaluate(within)
 
 
-def test_arrows_move_and_stop_at_the_ends(show):
-    tab = show("edit")
-    tab.press("ArrowLeft")
-    assert title(tab) == "edit"
-    tab.page.get_by_text("This is the first picture").wait_for()
-    for key, name in (("ArrowRight", "large"), ("l", "again"), ("PageDown", "tall"), ("k", "again"), ("h", "large")):
-        tab.press(key)
-        tab.page.locator("#full-title", has_text=re.compile(f"^{name}$")).wait_for()
-    tab.press("End")
-    last = tab.find(".full .who .muted").inner_text()
-    assert re.fullmatch(r"(\d+) of \1", last)
-    tab.press("Home")
-    assert title(tab) == "edit"
-
-
-def test_original_takes_the_place_of_the_thumbnail(show):
-    tab = show("large")
-    tab.wait(READY)
-    tab.wait("() => document.querySelector('.full .layer.after .thumb') === null")
-    assert tab.evaluate("() => document.querySelector('.full .layer.after .original').naturalWidth") == 4000
-
-
-def test_neighbours_are_decoded_ahead(show):
-    tab = show("again")
-    tab.wait(READY)
-    for name in ("tall.png", "large.png"):
-        tab.until(lambda name=name: any(url.endswith(f"/sample/{name}") for url in tab.requests))
-
-
-def test_missing_original_is_stated_over_its_thumbnail(show):
-    tab = show("gone")
-    notice = tab.find(".full .stage-notice")
-    notice.wait_for()
-    assert "output/sample/gone.png is missing" in notice.inner_text()
-    assert tab.find(".full .layer.after .thumb").is_visible()
-
-
-def test_job_without_picture_shows_its_cause_and_command(show):
-    key = failed_key()
-    tab = show(key.replace("/", "%2F"))
-    words = tab.find(".full .absence").inner_text()
-    assert "The job failed" in words
-    assert f"batchgen retry jobs/sample.yaml --sandbox --id {key}" in words
-    assert not tab.find(".full .percent").is_visible()
-
-
-def test_transparency_has_a_checkerboard(show):
-    tab = show("clear")
-    assert tab.find(".full .layer.after .picture.checker").count() == 1
-    tab.press("ArrowRight")
-    tab.wait("() => document.querySelector('.full .picture.checker') === null")
-
-
-# --- zoom -------------------------------------------------------------------------------------------------------
-
-
-def test_zoom_by_keys_fits_and_shows_100_percent(show):
-    tab = show("large")
-    fitted = percent(tab)
-    assert fitted < 50
-    tab.press("z")
-    tab.wait("() => document.querySelector('.full .percent').innerText === '100 %'")
-    tab.press("+")
-    assert tab.wait("() => parseInt(document.querySelector('.full .percent').innerText) === 140")
-    tab.press("z")
-    tab.wait(f"() => document.querySelector('.full .percent').innerText === '{fitted} %'")
-
-
-def test_zoom_by_wheel_keeps_the_point_under_the_pointer(show):
-    tab = show("large")
-    tab.wait(READY)
-    before = tab.find(".full .main .pane").bounding_box()
-    x, y = before["x"] + before["width"] * 0.25, before["y"] + before["height"] * 0.75
-    tab.page.mouse.move(x, y)
-    tab.page.mouse.wheel(0, -600)
-    tab.wait(f"() => ({BOX})()[2] > {before['width'] * 2}")
-    after = tab.find(".full .main .pane").bounding_box()
-    assert (x - after["x"]) / after["width"] == pytest.approx(0.25, abs=0.01)
-    assert (y - after["y"]) / after["height"] == pytest.approx(0.75, abs=0.01)
-
-
-def test_arrows_and_drag_pan_a_zoomed_picture(show):
-    tab = show("large")
-    tab.press("z")
-    tab.wait(f"() => ({BOX})()[2] > 3999")
-    start = tab.evaluate(BOX)
-    tab.press("ArrowRight")
-    tab.wait(f"() => ({BOX})()[0] < {start[0] - 70}")
-    assert title(tab) == "large"
-    tab.page.mouse.move(400, 400)
-    tab.page.mouse.down()
-    tab.page.mouse.move(500, 430, steps=4)
-    tab.page.mouse.up()
-    tab.wait(f"() => Math.abs(({BOX})()[0] - {start[0] - 80 + 100}) < 2")
-    tab.press("l")
-    assert title(tab) == "again"
-
-
-def test_double_click_zooms_to_the_point(show):
-    tab = show("large")
-    tab.page.mouse.dblclick(300, 300)
-    tab.wait("() => document.querySelector('.full .percent').innerText === '100 %'")
-    tab.page.mouse.dblclick(300, 300)
-    tab.wait("() => document.querySelector('.full .percent').innerText !== '100 %'")
-
-
-def test_zoom_stays_between_pictures_of_one_size_only(show):
-    tab = show("large")
-    tab.press("z", "PageDown")
-    tab.wait("() => document.querySelector('.full .percent').innerText !== '100 %'")  # another size
-    tab.press("Home", "z")
-    tab.wait("() => document.querySelector('.full .percent').innerText === '100 %'")
-    tab.press("v")
-    tab.find(".full .knob").wait_for()
-    assert percent(tab) == 100
-
-
-def test_tiny_picture_is_drawn_in_pixels(show):
-    tab = show("tiny")
-    assert percent(tab) == 800
-    assert tab.find(".full .stage.pixels").count() == 1
-
-
-# --- before and after ---------------------------------------------------------------------------------------------
-
-
-def visible(tab, layer: str) -> bool:
-    return tab.evaluate(
-        "(name) => getComputedStyle(document.querySelector(`.full .main .layer.${name}`)).visibility === 'visible'",
-        layer,
-    )
-
-
-def test_modes_follow_their_key_and_the_url(show):
-    tab = show("edit")
-    for mode in ("slider", "sides", "before"):
-        tab.press("v")
-        tab.wait("(mode) => document.querySelector('.full .stages').dataset.mode === mode", mode)
-        tab.wait("(mode) => location.hash.includes(`mode=${mode}`)", mode)
-    tab.press("Shift+V")
-    tab.wait("() => document.querySelector('.full .stages').dataset.mode === 'sides'")
-    assert tab.role("button", "Side by side").get_attribute("aria-pressed") == "true"
-    tab.press("ArrowRight")
-    assert not tab.role("button", "Slider").is_visible()  # `large` was made from nothing
-
-
-def test_flicker_shows_before_while_space_is_held(show):
-    tab = show("edit")
-    assert visible(tab, "after")
-    tab.page.keyboard.down(" ")
-    assert (visible(tab, "before"), visible(tab, "after")) == (True, False)
-    assert tab.find(".full .side-label.left").inner_text() == "Input 1"
-    tab.page.keyboard.up(" ")
-    assert (visible(tab, "before"), visible(tab, "after")) == (False, True)
-
-
-def test_slider_moves_by_drag_keys_and_its_handle(show):
-    tab = show("edit", "slider")
-    handle = tab.role("slider", "Divide before and after")
-    assert handle.get_attribute("aria-valuenow") == "50"
-    tab.press("]", "]", "[")
-    assert handle.get_attribute("aria-valuenow") == "55"
-    handle.focus()
-    tab.press("ArrowLeft")
-    assert handle.get_attribute("aria-valuenow") == "53"
-    assert title(tab) == "edit"
-    box, picture = handle.bounding_box(), tab.find(".full .main .pane").bounding_box()
-    tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    tab.page.mouse.down()
-    tab.page.mouse.move(picture["x"] + picture["width"] * 0.2, picture["y"] + 100, steps=5)
-    tab.page.mouse.up()
-    assert handle.get_attribute("aria-valuenow") == "20"
-    clip = tab.evaluate("() => document.querySelector('.full .layer.after').style.clipPath")
-    assert float(re.findall(r"([\d.]+)%", clip)[-1]) == pytest.approx(20, abs=0.5)
-
-
-def test_inputs_of_an_edit_are_chosen_one_by_one(show):
-    tab = show("edit")
-    tab.role("button", "Input 2: upright.png", exact=True).click()
-    assert tab.find(".full .side-label.left").inner_text() == "Input 2"
-    shapes = tab.role("group", "Before and after have different shapes")
-    assert shapes.is_visible()
-    whole = tab.find(".full .layer.before .picture").bounding_box()
-    shapes.get_by_text("Fill").click()
-    filled = tab.find(".full .layer.before .picture").bounding_box()
-    assert filled["width"] > whole["width"]
-    assert filled["width"] == pytest.approx(tab.find(".full .main .pane").bounding_box()["width"], abs=1)
-
-
-def test_overlay_fades_and_difference_blends(show):
-    tab = show("edit", "slider")
-    tab.role("button", "Overlay").click()
-    tab.press("]")
-    assert tab.evaluate("() => document.querySelector('.full .layer.after').style.opacity") == "0.45"
-    tab.press("d")
-    blend = tab.evaluate("() => getComputedStyle(document.querySelector('.full .layer.after')).mixBlendMode")
-    assert blend == "difference"
-    assert not tab.find(".full .knob").is_visible()
-
-
-def test_mask_lies_over_the_picture(show):
-    tab = show("edit")
-    assert not visible(tab, "mask")
-    tab.press("m")
-    assert visible(tab, "mask")
-    tab.press("m", "PageDown", "m")
-    assert tab.find(".full .layer.mask").count() == 0
-
-
-def test_earlier_form_is_compared_as_now_and_earlier(show):
-    tab = show("again", "slider")
-    labels = [tab.find(f".full .side-label.{side}").inner_text() for side in ("left", "right")]
-    assert labels == ["Earlier", "Now"]
-    assert tab.find(".full .panel").get_by_text("again-1.png").is_visible()
-
-
-# --- marks ---------------------------------------------------------------------------------------------------------
-
-
-def test_pick_and_reject_go_on_to_the_next(show):
-    tab = show("edit")
-    tab.press("p")
-    assert title(tab) == "large"
-    tab.press("x", "h")
-    assert (title(tab), mark(tab)) == ("large", ["Reject"])
-    tab.press("ArrowLeft")
-    assert mark(tab) == ["Pick"]
-
-
-def test_marks_stay_with_shift_and_without_auto_advance(show):
-    tab = show("edit")
-    tab.press("Shift+P", "4")
-    assert (title(tab), mark(tab)) == ("edit", ["Pick", "4 stars"])
-    tab.press("a", "x")
-    assert (title(tab), mark(tab)) == ("edit", ["Reject", "4 stars"])
-    tab.press("u")
-    assert mark(tab) == []
-    tab.press("Control+z", "Control+z")
-    assert mark(tab) == ["Pick", "4 stars"]
-
-
-def test_marks_go_on_where_a_filter_takes_the_picture_away(show, visitor, looks_page):
-    tab = visitor.open(looks_page, f"{FILTER}&mark=none&open=edit")
-    tab.find(".full:not([hidden])").wait_for()
-    tab.press("x")
-    assert title(tab) == "large"
-    tab.press("Shift+X")
-    assert title(tab) == "large"
-    assert tab.find(".full .who .muted").inner_text() == "not among those shown"
-    tab.press("ArrowRight")
-    assert title(tab) == "again"
-
-
-def test_buttons_mark_as_keys_do(show):
-    tab = show("edit")
-    tab.find(".full .marker").get_by_role("button", name="3 stars").click()
-    tab.find(".full .marker").get_by_role("button", name="Reject", exact=True).click()
-    assert title(tab) == "large"
-    tab.press("ArrowLeft")
-    assert mark(tab) == ["Reject", "3 stars"]
-
-
-def test_note_is_kept_when_its_field_is_left(show):
-    tab = show("edit")
-    tab.press("n")
-    tab.page.keyboard.type("handle is too thick, p x 5")
-    tab.press("Escape")
-    assert (title(tab), mark(tab)) == ("edit", [])
-    tab.press("l", "h")
-    note = tab.role("textbox", "Note")
-    tab.until(lambda: note.input_value() == "handle is too thick, p x 5")
-    tab.page.reload()
-    tab.until(lambda: note.input_value() == "handle is too thick, p x 5")
-
-
-def test_marks_are_announced(show):
-    tab = show("edit")
-    tab.press("Shift+X")
-    words = tab.find(".full > [role=status]").inner_text()
-    assert re.fullmatch(r"1 of \d+, edit, rejected", words)
-
-
-# --- details -------------------------------------------------------------------------------------------------------
-
-
-def test_details_name_attempts_files_and_parameters(show):
-    tab = show("large")
-    panel = tab.find(".full .panel")
-    panel.get_by_text(f"{MOST_ATTEMPTS} attempts").wait_for()
-    assert panel.locator(".attempt").count() == MOST_ATTEMPTS
-    assert panel.get_by_text("1024x1024").first.is_visible()
-    tab.press("i")
-    assert not panel.is_visible()
-
-
-def test_copies_reach_the_clipboard(show, visitor, looks_page):
-    profile = visitor.profile(permissions=["clipboard-read", "clipboard-write"])
-    tab = show("edit", profile=profile)
-    for name, text in (
-        ("Id", "edit"),
-        ("Path", "output/sample/edit.png"),
-        ("Redo command", "batchgen redo jobs/sample.yaml --sandbox --id edit"),
-    ):
-        tab.role("button", name, exact=True).click()
-        tab.page.get_by_text(f"{name} copied").wait_for()
-        assert tab.evaluate("() => navigator.clipboard.readText()") == text
-
-
-def test_suspect_leads_to_the_other_picture(show):
-    tab = show("twin")
-    alert = tab.find(".full .panel .alert").first
-    assert "1 of 256" in alert.inner_text()
-    alert.get_by_role("button", name="edit").click()
-    assert title(tab) == "edit"
-
-
-def test_filmstrip_holds_neighbours_only(show):
-    tab = show("edit")
-    current = tab.find(".film-strip [aria-current]")
-    assert current.get_attribute("aria-label") == "edit"
-    tab.find(".film-strip").get_by_role("button", name="tall").click()
-    assert title(tab) == "tall"
-    assert tab.find(".film-strip button").count() < 60
-
-
-# --- touch ---------------------------------------------------------------------------------------------------------
-
-SWIPE = """([from, to]) => {
-  const stage = document.querySelector(".full .main"), y = innerHeight / 2;
-  const send = (type, x) => stage.dispatchEvent(new PointerEvent(type,
-    { pointerId: 7, pointerType: "touch", isPrimary: true, bubbles: true, cancelable: true, clientX: x, clientY: y }));
-  stage.setPointerCapture = () => {};
-  send("pointerdown", from); send("pointermove", (from + to) / 2); send("pointermove", to); send("pointerup", to);
-}"""
-
-
-def test_swipe_moves_on_a_phone(show):
-    tab = show("edit", size="phone", touch=True)
-    tab.evaluate(SWIPE, [300, 100])
-    assert title(tab) == "large"
-    tab.evaluate(SWIPE, [100, 300])
-    assert title(tab) == "edit"
-
-
-def test_thumbs_reach_the_marks_of_a_phone(show):
-    tab = show("edit", size="phone", touch=True)
-    for name in ("Pick", "Reject"):
-        box = tab.find(".full .marker").get_by_role("button", name=name, exact=True).bounding_box()
-        assert box["height"] >= 46
-        assert box["y"] > 844 * 0.8
-    assert not tab.find(".full .panel").is_visible()
-    assert tab.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+def test_filmstrip_goes_there(tab):
+    tab.find(".film button").nth(3).click()
+    assert title(tab) != "fox"
+    assert tab.find(".film").get_by_role("button").count() <= 40

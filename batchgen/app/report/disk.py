@@ -14,7 +14,8 @@ from ...files.source_cache import copy_name
 from ...files.thumbnails import FOLDER as THUMBNAILS
 from ...store.report_rows import FileRow
 from ...task import Source
-from ..thumbnails import earlier_form, source_file
+from ..sources import source_file
+from ..thumbnails import earlier_form
 from .places import Places, stored
 from .tiles import Looks
 

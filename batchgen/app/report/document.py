@@ -80,14 +80,17 @@ def build(
     *,
     scope: Scope = EVERYTHING,
     folder: Path | None = None,
+    about: str = "",
     on_details: OnDetails | None = None,
 ) -> dict[str, Any]:
     """Return the document of a report in *folder*, which is ``report`` in the output folder by default.
 
+    *about* states in a few words which part of the batch is selected.
+
     With *on_details*, the details of more than ``INLINE`` tiles go there, a chunk at a time; otherwise all of them are
     in the document.
     """
-    places = _places(project, batch, folder)
+    places = places_of(project, batch, folder)
     disk, sums = Disk(project=project, batch=batch, places=places), Sums()
     looks = disk.looks()
     tiles = Tiles(looks=looks)
@@ -98,10 +101,11 @@ def build(
     chunks = _Chunks(sink)
     for page in pages:
         for job in page:
-            tiles.add(job)
             sums.add(job)
-        (inline or chunks).add([detail(job, looks) for job in page])
-    document = _frame(project, batch, places) | sums.document(project, reader, batch, scope)
+            if job.is_shown:
+                tiles.add(job)
+        (inline or chunks).add([detail(job, looks) for job in page if job.is_shown])
+    document = _frame(project, batch, places) | {"about": about} | sums.document(project, reader, batch, scope)
     document |= _tiles(tiles, reader, disk.thumbnails())
     if inline is not None:
         return document | {"details": inline.rest}
@@ -120,7 +124,7 @@ def figures(project: Project, reader: Reader, batch: Batch) -> dict[str, Any]:
 
 def changes(project: Project, reader: Reader, batch: Batch, ids: Sequence[int]) -> dict[str, Any]:
     """Return the tiles of these jobs, with words of their own."""
-    disk = Disk(project=project, batch=batch, places=_places(project, batch, None))
+    disk = Disk(project=project, batch=batch, places=places_of(project, batch))
     tiles = Tiles(looks=disk.looks())
     for page in JobPages(project=project, reader=reader, batch=batch, only=ids):
         for job in page:
@@ -130,12 +134,13 @@ def changes(project: Project, reader: Reader, batch: Batch, ids: Sequence[int]) 
 
 def details(project: Project, reader: Reader, batch: Batch, ids: Sequence[int]) -> list[Mapping[str, Any]]:
     """Return the details of these jobs."""
-    looks = Disk(project=project, batch=batch, places=_places(project, batch, None)).looks()
+    looks = Disk(project=project, batch=batch, places=places_of(project, batch)).looks()
     pages = JobPages(project=project, reader=reader, batch=batch, only=ids)
     return [detail(job, looks) for page in pages for job in page]
 
 
-def _places(project: Project, batch: Batch, folder: Path | None) -> Places:
+def places_of(project: Project, batch: Batch, folder: Path | None = None) -> Places:
+    """Return the folders that a page in *folder* refers to."""
     output = Path(batch.folder)
     return Places(root=project.root, output=output, report=folder or output / NAME)
 

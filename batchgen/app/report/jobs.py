@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -9,6 +10,7 @@ from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from ... import redaction
 from ...planning.selection import Selection
 from ...store.copies import CopyRecords
 from ...store.judging import matching_files
@@ -67,6 +69,11 @@ class ReportJob:
     suspects: Sequence[Suspect] = ()
     marks: Sequence[StoredMark] = ()
 
+    @property
+    def is_shown(self) -> bool:
+        """Return whether it has a tile: not if the calls that the report is about were followed by a delivery."""
+        return bool(self.pictures) or not self.files
+
     @cached_property
     def task(self) -> Task:
         """Return the task; decoding it takes longer than all the rest."""
@@ -95,17 +102,16 @@ class JobPages:
     only: Sequence[int] | None = None  #: ids of jobs, in place of a selection
 
     def __iter__(self) -> Iterator[list[ReportJob]]:
+        # A prompt may repeat a key, which a run would have hidden in the log only.
+        redaction.register(value for name, value in os.environ.items() if name.endswith("_API_KEY"))
         chosen = partial(selected_ids, batch_id=self.batch.id, selection=self.selection)
         ids = iter(self.reader.ask(chosen) if self.only is None else self.only)
         number = 0
         while page := list(islice(ids, PAGE)):
-            jobs = [job for job in self._page(page, number) if self._is_wanted(job)]
-            number += len(jobs)
+            jobs = [job for job in self._page(page, number) if self.scope.everything or job.calls]
+            number += sum(job.is_shown for job in jobs)
             if jobs:
                 yield jobs
-
-    def _is_wanted(self, job: ReportJob) -> bool:
-        return self.scope.everything or bool(job.calls or job.pictures)
 
     def _page(self, ids: Sequence[int], first: int) -> Iterator[ReportJob]:
         ask = self.reader.ask
@@ -130,7 +136,7 @@ class JobPages:
                 suspects=suspects.get(row.id, ()),
                 marks=marks.get(row.id, ()),
             )
-            first += self._is_wanted(job)
+            first += job.is_shown
             yield job
 
     def _pictures(

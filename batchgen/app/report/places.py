@@ -33,6 +33,12 @@ class Places:
         """Return the URL of the working folder."""
         return self.url(self.root)
 
+    def name(self, path: str) -> str | None:
+        """Return the name of a file, whose stored *path* is given, in the output folder; None if it is elsewhere."""
+        if not path.startswith(self.folder) or (not self.folder and path.startswith("/")):
+            return None
+        return path.removeprefix(self.folder)
+
     def url(self, path: Path) -> str:
         """Return the URL of *path* relative to the page; that of a folder ends with a slash."""
         relative = os.path.relpath(path, self.report)

@@ -5,37 +5,45 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StoreError
-from ...files.report_folder import NAME, is_report, read_marker, write_file, write_marker, writing_report
+from ...files.report_folder import read_marker, write_file, write_marker, writing_report
 from ...planning.selection import Selection
 from .. import thumbnails
 from ..project import open_reader
 from . import html
-from .document import build
-from .jobs import EVERYTHING, Scope
+from .archive import Archive, write_archive
+from .document import build, places_of
+from .folder import PAGE_FILE, folder_of, is_of, plain
+from .inline import inline_thumbnails
+from .jobs import Scope
+from .subject import find_run, find_subject
 
 if TYPE_CHECKING:
     from ...store.reader import Reader
-    from ...store.records import Batch
+    from ...store.records import Batch, Run
     from ..project import Project
     from ..thumbnails import OnFiles, ThumbnailReport
+    from .contact_sheet import Sheet
 
-#: The page, and the folder of its details, in the folder of a report.
-PAGE_FILE, DATA = "index.html", "data"
-#: Characters that a folder's name may have.
-_PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
+#: The folder of details in that of a report.
+DATA = "data"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportOptions:
-    """How a report is written."""
+    """How a report is written; paths are absolute."""
 
-    scope: Scope = EVERYTHING
-    single_file: bool = False
-    folder: Path | None = None  #: absolute; None: the usual one
+    since: datetime | str | None = None  #: a moment, or the id of the run with whose start it begins
+    selected_by: str = ""  #: the selecting options, as typed
+    folder: Path | None = None  #: None: the usual one
+    single_file: bool = False  #: thumbnails are inside the page
+    zipped: bool = False  #: write a zip of the output folder
+    archive: Path | None = None  #: the zip; None: beside the output folder
+    sheet: Path | None = None  #: a contact sheet, as .pdf or .png
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,25 +52,32 @@ class WrittenReport:
 
     batch: str
     page: Path
+    size_bytes: int  #: of the page
     pictures: int
     jobs: Mapping[str, int]  #: by state, and in total
     files: Sequence[Path] = field(default_factory=tuple)  #: that were written: those that changed
-    thumbnails: int = 0  #: that were made
-    reused: int = 0  #: thumbnails
-    suspects: Mapping[str, int] = field(default_factory=dict)  #: pictures by kind
-    unreadable: Sequence[tuple[str, str]] = ()  #: pictures without a thumbnail: path and reason
+    thumbnails: ThumbnailReport
+    archive: Archive | None = None
+    sheet: Sheet | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return it as ``report --json`` prints it."""
+        made, archive, sheet = self.thumbnails, self.archive, self.sheet
         return {
             "batch": self.batch,
             "page": str(self.page),
             "pictures": self.pictures,
             "jobs": dict(self.jobs),
             "files": [str(file) for file in self.files],
-            "thumbnails": {"made": self.thumbnails, "reused": self.reused},
-            "suspects": dict(self.suspects),
-            "unreadable": [{"path": path, "message": message} for path, message in self.unreadable],
+            "thumbnails": {"made": made.made, "reused": made.reused},
+            "suspects": dict(made.suspects),
+            "unreadable": [{"path": path, "message": message} for path, message in made.unreadable],
+            "zip": None
+            if archive is None
+            else {"path": str(archive.path), "bytes": archive.size_bytes, "missing": list(archive.missing)},
+            "contact_sheet": None
+            if sheet is None
+            else {"files": [str(file) for file in sheet.files], "pages": sheet.pages},
         }
 
 
@@ -73,40 +88,34 @@ def write(
     options: ReportOptions = ReportOptions(),
     on_files: OnFiles = lambda _done, _total: None,
 ) -> WrittenReport:
-    """Write the report of a batch (None: the one that ran last); raise NotFound, StoreError."""
+    """Write the report of a batch, or of one run (None: the batch that ran last); raise NotFound, StoreError."""
     with open_reader(project) as reader:
-        batch = reader.batch(name)
+        batch, run = find_subject(reader, name)
+        scope, about = _scope(reader, batch, run, options)
         folder = options.folder or folder_of(batch)
-        writer = _Writer(project=project, reader=reader, batch=batch, selection=selection, folder=folder)
+        writer = _Writer(project=project, reader=reader, batch=batch, selection=selection, scope=scope, folder=folder)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with writing_report(folder):
-                return writer.write(options, on_files)
+                return writer.write(options, about, on_files)
         except OSError as error:
+            file = error.filename or folder
             raise StoreError(
-                f"the report cannot be written to {folder}: {error.strerror or error}. "
+                f"the report cannot be written: {file}: {error.strerror or error}. Nothing else was changed. "
                 "Free disk space, fix the folder, or choose another one: batchgen report -o DIR"
             ) from error
 
 
-def folder_of(batch: Batch) -> Path:
-    """Return the folder of a batch's report: ``report`` in its output folder, unless that is something else's."""
-    usual = Path(batch.folder) / NAME
-    if not usual.exists() or _is_of(usual, batch) or not any(usual.iterdir()):
-        return usual
-    own = "".join(char if char in _PLAIN else "_" for char in batch.name)
-    return usual.with_name(f"{NAME}-{own}")
-
-
-def find(batch: Batch) -> Path | None:
-    """Return the page of a batch's report; None if there is none."""
-    folder = folder_of(batch)
-    return folder / PAGE_FILE if _is_of(folder, batch) and (folder / PAGE_FILE).is_file() else None
-
-
-def _is_of(folder: Path, batch: Batch) -> bool:
-    marker = read_marker(folder) if is_report(folder) else None
-    return marker is not None and marker.get("batch") == batch.name
+def _scope(reader: Reader, batch: Batch, run: Run | None, options: ReportOptions) -> tuple[Scope, str]:
+    """Return the calls that the report is about, and the same in words."""
+    since, texts = options.since, [f"run {run.id}"] if run is not None else []
+    if isinstance(since, str):
+        texts.append(f"since run {since}")
+        since = find_run(reader, batch, since).started_at
+    elif since is not None:
+        texts.append(f"since {since.astimezone():%Y-%m-%d %H:%M}")
+    texts += [options.selected_by] if options.selected_by else []
+    return Scope(run=None if run is None else run.id, since=since), ", ".join(texts)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -117,62 +126,85 @@ class _Writer:
     reader: Reader
     batch: Batch
     selection: Selection
+    scope: Scope
     folder: Path
     written: list[Path] = field(default_factory=list)  #: files that changed
+    chunks: list[str] = field(default_factory=list)  #: names of the files of details
+    copies: list[str] = field(default_factory=list)  #: stored paths of derived copies
 
-    def write(self, options: ReportOptions, on_files: OnFiles) -> WrittenReport:
+    def write(self, options: ReportOptions, about: str, on_files: OnFiles) -> WrittenReport:
         """Write everything; raise OSError."""
         # First of all, so that a report that was cut off is still known for one.
-        if not _is_of(self.folder, self.batch):
+        if not is_of(self.folder, self.batch):
             write_marker(self.folder, {"batch": self.batch.name})
-        made = self._thumbnails(on_files)
-        chunks: list[str] = []
+        made = self._make_thumbnails(on_files)
+        document = self._document(options, about)
+        page = self._put_single(document) if options.single_file else self._put_page(document)
+        archive = sheet = None
+        if options.zipped:
+            places = places_of(self.project, self.batch, self.folder)
+            target = options.archive or places.output.with_name(f"{places.output.name or 'batch'}.zip")
+            archive = write_archive(target, places, document, self.copies)
+        if options.sheet is not None:
+            from .contact_sheet import write_sheet  # it loads Pillow
 
-        def on_details(number: int, details: Sequence[Mapping[str, Any]]) -> None:
-            (self.folder / DATA).mkdir(exist_ok=True)
-            chunks.append(f"{number:04}.js")
-            self._put(self.folder / DATA / chunks[-1], html.chunk(number, details))
+            sheet = write_sheet(options.sheet, document, self.folder)
+        return WrittenReport(
+            batch=self.batch.name,
+            page=page,
+            size_bytes=page.stat().st_size,
+            pictures=document["head"]["images"],
+            jobs=document["head"]["jobs"],
+            files=self.written,
+            thumbnails=made,
+            archive=archive,
+            sheet=sheet,
+        )
 
+    def _make_thumbnails(self, on_files: OnFiles) -> ThumbnailReport:
+        pictures = None
+        if not (self.selection.everything or self.selection.suspects):  # suspects are looked for among all
+            pictures = thumbnails.pictures_of(self.project, self.reader, self.batch, self.selection)
+        return thumbnails.make(self.project, self.reader, self.batch, self.folder, files=pictures, on_files=on_files)
+
+    def _document(self, options: ReportOptions, about: str) -> dict[str, Any]:
         document = build(
             self.project,
             self.reader,
             self.batch,
             self.selection,
-            scope=options.scope,
+            scope=self.scope,
             folder=self.folder,
-            on_details=on_details,
+            about=about,
+            on_details=None if options.single_file else self._put_details,
         )
-        self._put_page(document)
-        for path in (self.folder / DATA).glob("*.js"):
-            if path.name not in chunks:
-                path.unlink()  # an earlier report had more jobs
-        return WrittenReport(
-            batch=self.batch.name,
-            page=self.folder / PAGE_FILE,
-            pictures=document["head"]["images"],
-            jobs=document["head"]["jobs"],
-            files=self.written,
-            thumbnails=made.made,
-            reused=made.reused,
-            suspects=made.suspects,
-            unreadable=made.unreadable,
-        )
+        self.copies += [copy["path"] for entry in document.get("details", ()) for copy in entry["copies"]]
+        return document
 
-    def _thumbnails(self, on_files: OnFiles) -> ThumbnailReport:
-        pictures = None
-        if not self.selection.everything:
-            pictures = thumbnails.pictures_of(self.project, self.reader, self.batch, self.selection)
-        return thumbnails.make(self.project, self.reader, self.batch, self.folder, files=pictures, on_files=on_files)
+    def _put_details(self, number: int, details: Sequence[Mapping[str, Any]]) -> None:
+        (self.folder / DATA).mkdir(exist_ok=True)
+        self.chunks.append(f"{number:04}.js")
+        self.copies += [copy["path"] for entry in details for copy in entry["copies"]]
+        self._put(self.folder / DATA / self.chunks[-1], html.chunk(number, details))
 
-    def _put_page(self, document: dict[str, Any]) -> None:
+    def _put_page(self, document: dict[str, Any]) -> Path:
         """Write the page, unless it shows the same already but for the time at which it was written."""
         digest = hashlib.sha256(html.render(document | {"generated_at": ""}).encode()).hexdigest()
         marker = {"batch": self.batch.name, "database": document["database"], "digest": digest}
         page = self.folder / PAGE_FILE
-        if page.is_file() and read_marker(self.folder) == {"batchgen_report": 1, **marker}:
-            return
-        self._put(page, html.render(document))
-        write_marker(self.folder, marker)
+        if not (page.is_file() and read_marker(self.folder) == {"batchgen_report": 1, **marker}):
+            self._put(page, html.render(document))
+            write_marker(self.folder, marker)
+        for path in (self.folder / DATA).glob("*.js"):
+            if path.name not in self.chunks:
+                path.unlink()  # an earlier report had more jobs
+        return page
+
+    def _put_single(self, document: dict[str, Any]) -> Path:
+        """Write a page with its thumbnails inside; it lies beside the usual one, and is named after the batch."""
+        page = self.folder / f"{plain(self.batch.name)}.html"
+        self._put(page, html.render(document | {"inline": inline_thumbnails(document, self.folder)}))
+        return page
 
     def _put(self, path: Path, text: str) -> None:
         if write_file(path, text.encode("utf-8", "replace")):

@@ -2,23 +2,62 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..options import FOLDER, Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
+from ...errors import UsageError
+from .. import output
+from ..options import (
+    FILE,
+    FOLDER,
+    Session,
+    as_options,
+    batch,
+    batch_argument,
+    command,
+    judging,
+    option,
+    sandbox,
+    selecting,
+    selection,
+)
+from ..params import SINCE_RUN
 from ..reading import measuring
-from ..render.format import count, display_path
+from ..render.format import command_lines, count, display_path, size
 
 if TYPE_CHECKING:
-    from ...app.report.write import WrittenReport
+    from ...app.project import CommandFlags
+    from ...app.report.write import ReportOptions, WrittenReport
+
+#: Pictures from which on a page with its thumbnails inside is slow to open.
+_MANY = 2_000
+#: The value of --zip without a name.
+_BESIDE = "-"
 
 
 @command(
     "report",
-    "batchgen report",
     "batchgen report --open",
+    "batchgen report --tag autumn --since 24h",
+    "batchgen report 20261130-023000-6e9cb3          one run of a batch",
+    "batchgen report --zip                           the output folder with the page, to hand on",
+    "batchgen report --marked pick --contact-sheet picks.pdf",
 )
-@option("-o", "--out", "target", type=FOLDER, metavar="DIR", help="Write it to this folder.")
+@option("--open", "show", is_flag=True, help="Open the page in the browser.")
+@option("--since", type=SINCE_RUN, help="Only pictures and calls since: a date, a time, a span ago, or a run.")
+@option("--single-file", is_flag=True, help="Put the thumbnails into the page, as one file to send.")
+@option(
+    "--zip",
+    "archive",
+    is_flag=False,
+    flag_value=_BESIDE,
+    metavar="[FILE.zip]",
+    help="Also write the output folder with the page as a zip.",
+)
+@option("--contact-sheet", "sheet", type=FILE, metavar="FILE", help="Also write a contact sheet: FILE.pdf or FILE.png.")
+@option("-o", "--out", "target", type=FOLDER, metavar="DIR", help="Write the page to this folder.")
 @selecting
 @judging
 @batch_argument
@@ -27,24 +66,83 @@ if TYPE_CHECKING:
 def report(
     session: Session,
     *,
-    target: Path | None,
+    show: bool,
     batch: str | None,
-    **options: Any,  # noqa: ANN401 - the selection
+    **options: Any,  # noqa: ANN401 - those above, and the selection
 ) -> int:
     """Write a page that shows every picture, what failed and why, and what it cost.
 
-    The page is report/index.html in the output folder of the batch.
+    The page is report/index.html in the output folder of the batch; it opens from disk. BATCH may also be the id of a
+    run. A second report makes only the thumbnails that are new.
     """
-    from ...app.report.write import ReportOptions, write
+    from ...app.report.write import write
 
-    project, chosen = session.project(), selection(options)
-    wanted = ReportOptions(folder=None if target is None else session.file(target))
+    project = session.project()
+    wanted = _options(session, options)
     with measuring(session, "making thumbnails", "pictures") as on_files:
-        written = write(project, batch, chosen, wanted, on_files)
-    session.print(written.as_json(), _lines(written))
+        written = write(project, batch, selection(options), wanted, on_files)
+    session.print(written.as_json(), _lines(written, project.command_flags(written.batch)))
+    for line in _warnings(written, single=wanted.single_file):
+        output.say(line)
+    if show and not session.as_json:
+        _open(written.page)
     return 0
 
 
-def _lines(written: WrittenReport) -> list[str]:
+def _options(session: Session, options: dict[str, Any]) -> ReportOptions:
+    """Take how the report is written out of *options*; raise UsageError."""
+    from ...app.report.write import ReportOptions
+
+    target, sheet, archive = options.pop("target"), options.pop("sheet"), options.pop("archive")
+    if sheet is not None and sheet.suffix.lower() not in (".pdf", ".png"):
+        raise UsageError(f"--contact-sheet {sheet}: the name must end in .pdf or .png")
+    if archive is not None and archive != _BESIDE and not archive.lower().endswith(".zip"):
+        raise UsageError(f"--zip {archive}: the name must end in .zip; a batch is named before it: report BATCH --zip")
+    return ReportOptions(
+        since=options.pop("since"),
+        selected_by=as_options(selection(dict(options))),
+        folder=None if target is None else session.file(target),
+        single_file=options.pop("single_file"),
+        zipped=archive is not None,
+        archive=None if archive in (None, _BESIDE) else session.file(Path(archive)),
+        sheet=None if sheet is None else session.file(sheet),
+    )
+
+
+def _lines(written: WrittenReport, flags: CommandFlags) -> Iterator[str]:
     others = [f"{number:,} {state}" for state in ("failed", "unknown", "pending") if (number := written.jobs[state])]
-    return [f"report    {display_path(written.page)}    {', '.join([count(written.pictures, 'picture'), *others])}"]
+    yield f"report    {display_path(written.page)}    {', '.join([count(written.pictures, 'picture'), *others])}"
+    if written.archive is not None:
+        yield f"zip       {display_path(written.archive.path)}    {size(written.archive.size_bytes)}"
+    if written.sheet is not None:
+        yield f"sheet     {display_path(written.sheet.files[0])}    {count(written.sheet.pages, 'page')}"
+    if suspects := written.thumbnails.suspects:
+        kinds = ", ".join(f"{number:,} {kind}" for kind, number in suspects.items())
+        yield f"suspect   {count(sum(suspects.values()), 'picture')}: {kinds}"
+        kind = next(iter(suspects))
+        yield from command_lines([(f"batchgen list{flags.of_batch} --suspect {kind}", "lists these jobs")])
+
+
+def _warnings(written: WrittenReport, *, single: bool) -> Iterator[str]:
+    if unreadable := written.thumbnails.unreadable:
+        path, message = unreadable[0]
+        yield f"warning: {count(len(unreadable), 'picture')} without a thumbnail, such as {path}: {message}"
+    if written.archive is not None and (missing := written.archive.missing):
+        yield f"warning: {count(len(missing), 'file')} gone and not in the zip, such as {missing[0]}"
+    if single and written.pictures > _MANY:
+        yield (
+            f"warning: {written.pictures:,} pictures in one file of {size(written.size_bytes)}, which browsers open "
+            "slowly; without --single-file the page loads its thumbnails as they are looked at"
+        )
+
+
+def _open(page: Path) -> None:
+    from ...app import viewer
+
+    program = viewer.viewer()
+    if program is None:
+        output.say(f"no viewer was found on this machine; {viewer.VARIABLE} names one")
+    elif not viewer.show(program, [page]):
+        output.say(f"{program[0]} cannot be started; {viewer.VARIABLE} names another viewer")
+    elif not sys.stdout.isatty():
+        output.say(f"opened with {program[0]}")

@@ -100,7 +100,8 @@ def redo(session: Session, manifest: str | None, *, missing: bool, **values: Any
     Without MANIFEST: those of the batch that ran last. The old files move to .superseded/ when the new ones
     are there; until then, and if a job fails, they stay. A redo that was stopped is finished by the same command or by
     run, which buy nothing twice. What --with and --prompts set applies to these jobs until their manifest entry
-    changes. Without --note, the note of a rejected picture goes with its job.
+    changes. Without --note, the note of a rejected picture goes with its job. With --prompts, failed jobs of the file
+    are made as well.
     """
     repeat = _repeat(session, values)
     path = session.manifest(manifest, last_first=True)

@@ -25,7 +25,7 @@ def status(session: Session, batch: str | None) -> int:
     """
     from ...app import queries
     from ...store import ledger
-    from ..render.result import advice, files_line, gone_lines
+    from ..render.result import advice, files_line, gone_lines, report_lines
 
     project = session.project()
     report = queries.status(project, batch)
@@ -36,11 +36,13 @@ def status(session: Session, batch: str | None) -> int:
         *gone_lines(report.presence),
         *control_lines(project, report.controls),
         files_line(report),
+        *report_lines(report),
     ]
     document = ledger.status_document(*figures) | {
         "controls": control_documents(report.controls),
         "files_gone": report.presence.as_json(),
         "last_run": run_document(report),
+        "report": None if report.report is None else str(report.report),
     }
     session.print(document, [*lines, *advice(report, project.command_flags(batch))])
     return 0

@@ -25,7 +25,7 @@ _GAUGE = 20
 #: The width of the labels before the lines of a screen, and those whose lines are copied to a shell.
 _LABEL, _WHOLE = 10, ("files", "now try")
 #: Labels of lines that begin with a path, up to two blanks, which stays whole.
-_PATHS = ("file", "copy", "source")
+_PATHS = ("file", "copy", "source", "report", "zip", "sheet")
 #: Control characters that stay in a cell: CSV quotes them.
 _QUOTED = "\t\n\r"
 #: Characters that change the direction of the text around them.

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import shlex
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from .format import count
+from .format import command_lines, count, display_path, under
+from .table import Fit, table
 
 if TYPE_CHECKING:
+    from ...app.marks import ImportReport, MarkList
+    from ...app.project import CommandFlags
     from ...mark import Mark
     from ...store.records import Bill, SuspectPicture
+
+#: Letters of a batch's name in front of a line.
+_NAME = 9
 
 
 def mark_documents(bill: Bill) -> list[dict[str, Any]]:
@@ -68,12 +77,94 @@ def _reason(suspect: SuspectPicture) -> str:
     return f"{suspect.kind}{other}{f': {suspect.detail}' if suspect.detail else ''}"
 
 
+# --- the marks command --------------------------------------------------------
+
+
+def mark_lines(found: MarkList, flags: CommandFlags) -> list[str]:
+    """Return the table of ``marks list``."""
+    if not found.marks:
+        note = f" ({found.replaced:,} of pictures that were replaced since)" if found.replaced else ""
+        step = (f"batchgen marks import{flags.of_batch} FILE", "takes in marks.json, which the page of a report saves")
+        return [f"{found.batch.name}: no marks{note}", *command_lines([step])]
+    rows = [
+        [mark.key, mark.ordinal + 1 or "", mark.mark or "", mark.stars or "", f"{mark.at.astimezone():%Y-%m-%d %H:%M}",
+         mark.note]
+        for mark in found.marks
+    ]  # fmt: skip
+    fit = Fit(least={0: 12, 5: 16}, names=(0,), wrap=(5,), drop=(4, 1))
+    lines = table(rows, ("id", "picture", "mark", "stars", "marked", "note"), right=(1, 3), fit=fit)
+    lines.append(f"{found.batch.name}: {_total(found.marks)}")
+    if found.replaced:
+        lines.append(f"{count(found.replaced, 'mark')} of pictures that were replaced since: not listed")
+    return lines
+
+
+def clear_lines(removed: MarkList, flags: CommandFlags) -> list[str]:
+    """Return what ``marks clear`` removed, and the command that brings it back."""
+    if removed.undo is None:
+        return [f"{removed.batch.name}: no marks to clear"]
+    file = shlex.quote(display_path(removed.undo))
+    undo = (f"batchgen marks import{flags.flags} {file}", "brings them back")
+    return [f"{removed.batch.name}: cleared {_total(removed.marks)}", *command_lines([undo])]
+
+
+def import_lines(report: ImportReport) -> Iterator[str]:
+    """Yield what became of the marks in a file."""
+    from ...planning.marks import Result
+
+    kinds = [mark for mark in report.changes if not mark.is_empty]
+    texts = [_total(kinds, f" from {report.file}")] if kinds else []
+    texts += [f"{number:,} cleared"] if (number := report.count(Result.CLEARED)) else []
+    texts = texts or [f"nothing new in {report.file}"]
+    yield from under(report.batch.name[:_NAME], [", ".join(texts)])
+    others = (
+        (Result.SAME, "here already"),
+        (Result.OLDER, "older than those here, which stay"),
+        (Result.REPLACED, "of pictures that were replaced since: skipped"),
+    )
+    if parts := [f"{number:,} {words}" for result, words in others if (number := report.count(result))]:
+        yield from under("", ["; ".join(parts)])
+    yield from under("note", report.notices)
+
+
+def next_lines(reports: Iterable[ImportReport], flags: CommandFlags) -> list[str]:
+    """Return the commands that use imported marks."""
+    steps: dict[str, str] = {}
+    for report in reports:
+        marks = {mark.mark for mark in report.changes}
+        batch = replace(flags, batch=report.batch.name).of_batch
+        if "pick" in marks:
+            steps[f"batchgen export{batch} --marked pick --files DIR"] = "copies the picks"
+        if "reject" in marks:
+            command = f"batchgen redo {flags.manifest(report.batch.manifest)}{flags.flags} --marked reject"
+            steps[command] = "makes the rejects again: shows the price and asks"
+    return command_lines(steps.items())
+
+
+def import_document(report: ImportReport) -> dict[str, Any]:
+    """Return the result of an import for ``--json``."""
+    from ...planning.marks import Result
+
+    return {
+        "file": report.file,
+        "batch": report.batch.name,
+        **{result.value: report.count(result) for result in Result},
+        "marks": mark_counts(report.changes),
+        "notices": list(report.notices),
+    }
+
+
 def mark_counts(marks: Iterable[Mark]) -> dict[str, int]:
     """Return how many marks are a pick, a reject, have stars, or a note."""
-    all_marks = list(marks)
-    return {
-        "pick": sum(mark.mark == "pick" for mark in all_marks),
-        "reject": sum(mark.mark == "reject" for mark in all_marks),
-        "stars": sum(mark.stars > 0 for mark in all_marks),
-        "note": sum(mark.note != "" for mark in all_marks),
-    }
+    counts = Counter[str]()
+    for mark in marks:
+        facts = {"pick": mark.mark == "pick", "reject": mark.mark == "reject", "stars": mark.stars, "note": mark.note}
+        counts.update({name: bool(fact) for name, fact in facts.items()})
+    return {name: counts[name] for name in ("pick", "reject", "stars", "note")}
+
+
+def _total(marks: Collection[Mark], origin: str = "") -> str:
+    counts = mark_counts(marks)
+    words = (("pick", "pick"), ("reject", "reject"), ("stars", "with stars"), ("note", "with a note"))
+    parts = [f"{counts[name]:,} {text}" for name, text in words if counts[name]]
+    return f"{count(len(marks), 'mark')}{origin}{': ' if parts else ''}{', '.join(parts)}"

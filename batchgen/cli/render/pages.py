@@ -23,7 +23,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Providers": ("providers", "keys", "limits", "failover", "outages"),
     "Run": ("runs", "arguments", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),
-    "Afterwards": ("report", "usage", "causes", "unknown", "recovery"),
+    "Afterwards": ("report", "serve", "marks", "usage", "causes", "unknown", "recovery"),
     "How it works": ("design", "architecture", "decisions", "internals", "durability", "glossary", "contributing"),
 }
 _FOLDER = files("batchgen") / "help"

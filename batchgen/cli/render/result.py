@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -63,6 +64,17 @@ def files_line(status: BatchStatus) -> str:
     is_elsewhere = status.counts.done and not Path(folder).exists()
     note = "    nothing was written there; batchgen export names every file" if is_elsewhere else ""
     return f"files     {display_path(folder)}{note}"
+
+
+def report_lines(status: BatchStatus) -> list[str]:
+    """Return where the report of a batch is, if one was written, and whether a run came after it."""
+    if status.report is None:
+        return []
+    written = datetime.fromtimestamp(status.report.stat().st_mtime, UTC)
+    run = status.run
+    is_older = run is not None and (run.ended_at is None or run.ended_at > written)
+    note = "    older than the last run: batchgen report writes it again" if is_older else ""
+    return [f"report    {display_path(status.report)}{note}"]
 
 
 def _headline(result: RunResult) -> str:

@@ -29,7 +29,6 @@ export function bar(page) {
     chips.replaceChildren(...chipsOf(page));
   };
   view.on("rows", draw);
-  draw();
   return h(
     "div",
     { class: "bar" },
@@ -126,7 +125,6 @@ function choice(label, options, read, write, { view }) {
     select.value = read();
   };
   view.on("rows", draw);
-  draw();
   return h("span", { class: "select" }, select, icon("chevron"));
 }
 
@@ -180,7 +178,6 @@ export function emptyState(page) {
     if (action) element.append(h("button", { class: "btn", type: "button", text: action, onclick: run }));
   };
   view.on("rows", draw);
-  draw();
   return element;
 }
 

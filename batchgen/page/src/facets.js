@@ -3,9 +3,8 @@
 import { h, setAttribute, setText } from "./dom.js";
 import { FACETS, rangeTitle } from "./filters.js";
 import { number } from "./format.js";
-import { icon } from "./icons.js";
 import { CAUSES, KINDS, MARKS, STATES, SUSPECTS } from "./labels.js";
-import { openSheet } from "./sheet.js";
+import { closeSheet, openSheet } from "./sheet.js";
 
 /** @typedef {import("./page").BuiltPage} BuiltPage */
 /** @typedef {import("./types").Facet} Facet */
@@ -61,8 +60,8 @@ export function valueName({ document: { zone } }, facet, value) {
   }
 }
 
-/** @param {BuiltPage} page @returns {HTMLElement} */
-export function facetList(page) {
+/** The facets as an element; `draw` brings it up to date. @param {BuiltPage} page */
+function facetSections(page) {
   const sections = FACETS.map((facet) => facetSection(page, facet));
   const element = h(
     "div",
@@ -72,8 +71,13 @@ export function facetList(page) {
   const draw = () => {
     for (const section of sections) section.draw();
   };
-  page.view.on("rows", draw);
-  draw();
+  return { element, draw };
+}
+
+/** The facets beside the grid; the view announces its rows once the page is built. @param {BuiltPage} page */
+export function facetList(page) {
+  const { element, draw } = facetSections(page);
+  for (const topic of /** @type {const} */ (["rows", "marks"])) page.view.on(topic, draw);
   return element;
 }
 
@@ -119,7 +123,7 @@ function facetSection(page, facet) {
     const buttons = cut.map(([value, count]) => {
       let button = options.get(value);
       if (!button) options.set(value, (button = option(page, facet, value)));
-      setText(/** @type {HTMLElement} */ (button.lastElementChild), number(count));
+      setText(/** @type {HTMLElement} */ (button.lastElementChild), count < 0 ? "" : number(count));
       setAttribute(button, "aria-pressed", String(chosen.has(value)));
       button.classList.toggle("zero", count === 0);
       return button;
@@ -141,32 +145,36 @@ function facetSection(page, facet) {
  * @param {BuiltPage} page @param {Facet} facet @returns {[string, number][]} */
 function shownValues({ view }, facet) {
   const { words } = view.columns[facet],
-    counts = view.counts[facet] ?? [],
+    counts = view.counts.of(facet),
     chosen = view.filters.get(facet) ?? new Set();
   /** @type {[string, number][]} */
   const values = words.map((word, code) => [word, counts[code] ?? 0]);
-  for (const value of chosen)
-    if (!words.includes(value)) values.push([value, view.filters.size === 1 ? view.rows.length : 0]);
+  // A range that was brushed over the night is not among the words, and has no count.
+  for (const value of chosen) if (!words.includes(value)) values.push([value, -1]);
   const kept = values.filter(([value]) => isListed(view, facet, value));
-  if (IN_ORDER.has(facet)) return kept;
-  return kept.sort((a, b) => view.totalOf(facet, b[0]) - view.totalOf(facet, a[0]) || a[0].localeCompare(b[0]));
+  if (IN_ORDER.has(facet) && (facet !== "size" || kept.length <= SHORT)) return kept;
+  return kept.sort(
+    (a, b) => view.counts.total(facet, b[0]) - view.counts.total(facet, a[0]) || a[0].localeCompare(b[0]),
+  );
 }
 
 /** Marks are listed while they are few words: single numbers of stars only where there are such pictures.
  * @param {import("./view").PageView} view @param {Facet} facet @param {string} value */
 function isListed(view, facet, value) {
   if (view.filters.get(facet)?.has(value)) return true;
-  if (facet === "mark" && /^[1-5]$|replaced/.test(value)) return view.totalOf(facet, value) > 0;
-  if (facet === "state") return view.totalOf(facet, value) > 0 || ["done", "failed", "pending"].includes(value);
-  return ALWAYS.has(facet) || view.totalOf(facet, value) > 0;
+  if (facet === "mark" && /^[1-5]$|replaced/.test(value)) return view.counts.total(facet, value) > 0;
+  if (facet === "state") return view.counts.total(facet, value) > 0 || ["done", "failed", "pending"].includes(value);
+  return ALWAYS.has(facet) || view.counts.total(facet, value) > 0;
 }
 
 /** A facet with a single value that all pictures have divides nothing.
  * @param {BuiltPage} page @param {Facet} facet @param {[string, number][]} values */
 function isUseful({ view }, facet, values) {
   if (ALWAYS.has(facet) || view.filters.has(facet)) return true;
-  if (facet === "earlier" || facet === "c2pa") return view.totalOf(facet, "yes") > 0 && view.totalOf(facet, "no") > 0;
-  if (facet === "suspect" || facet === "cause" || facet === "tag") return values.length > 0;
+  if (facet === "earlier" || facet === "c2pa")
+    return view.counts.total(facet, "yes") > 0 && view.counts.total(facet, "no") > 0;
+  if (facet === "cause") return values.some(([, count]) => count > 0);
+  if (facet === "suspect" || facet === "tag") return values.length > 0;
   return values.length > 1;
 }
 
@@ -194,15 +202,14 @@ function option(page, facet, value) {
 
 /** Opens the facets as a sheet, for a phone. @param {BuiltPage} page */
 export function openFacets(page) {
-  const found = h("button", {
-    class: "btn primary",
-    type: "button",
-    onclick: (/** @type {Event} */ event) => {
-      /** @type {HTMLElement} */ (event.currentTarget).closest("dialog")?.close();
-    },
-  });
-  const draw = () => setText(found, `Show ${number(page.view.rows.length)}`);
-  page.view.on("rows", draw);
-  draw();
-  openSheet("Filters", h("div", { class: "facet-sheet" }, facetList(page), h("footer", {}, icon("filter"), found)));
+  const { view } = page,
+    { element, draw } = facetSections(page);
+  const done = h("button", { class: "btn primary", type: "button", onclick: closeSheet });
+  const update = () => {
+    draw();
+    setText(done, `Show ${number(view.rows.length)}`);
+  };
+  const end = view.on("rows", update);
+  update();
+  openSheet("Filters", h("div", { class: "facet-sheet" }, element, h("footer", {}, done)), { closed: end });
 }

@@ -12,8 +12,6 @@ import { day, money } from "./format.js";
 /** A facet as a column: a code for each row (-1: none) or several, and the words of the codes.
  * @typedef {{words: string[], one?: Int32Array, many?: (number[] | 0)[], numbers?: Float64Array}} Column */
 
-/** @typedef {{rows: Uint32Array, counts: Record<string, Uint32Array>, totals: Record<string, number>}} Outcome */
-
 /** @type {Facet[]} */
 export const FACETS = [
   "state",
@@ -33,6 +31,7 @@ export const FACETS = [
 ];
 export const MARK_WORDS = ["pick", "reject", "none", "stars", "1", "2", "3", "4", "5", "note", "replaced"];
 const UNKNOWN = "unknown";
+const SIDE = 1_000_000; // above any width or height
 
 /** @param {PageDocument} page @param {MarkStore} marks @returns {Record<Facet, Column>} */
 export function facetColumns(page, marks) {
@@ -85,9 +84,8 @@ function markCodes(mark, replaced) {
 
 /** @param {number} count @param {MarkStore} marks @returns {Column} */
 function markColumn(count, marks) {
-  const column = { words: MARK_WORDS, many: /** @type {(number[] | 0)[]} */ (new Array(count)) };
-  for (let row = 0; row < count; row++)
-    column.many[row] = markCodes(marks.get(row), marks.replaced(row) !== undefined);
+  const column = { words: MARK_WORDS, many: new Array(count).fill(markCodes(undefined, false)) };
+  updateMarks(column, marks, marks.marked());
   return column;
 }
 
@@ -100,13 +98,12 @@ export function updateMarks(column, marks, rows) {
 
 /** Width and height, in the order of their area. @param {PageDocument} page @returns {Column} */
 function sizeColumn({ tiles }) {
-  const names = Array.from({ length: tiles.count }, (_, row) =>
-    tiles.width[row] ? `${tiles.width[row]}x${tiles.height[row]}` : "",
-  );
-  const area = (/** @type {string} */ name) => name.split("x").reduce((product, side) => product * Number(side), 1);
-  const words = [...new Set(names)].filter(Boolean).sort((a, b) => area(a) - area(b));
-  const codes = new Map(words.map((word, code) => [word, code]));
-  return { words, one: Int32Array.from(names, (name) => codes.get(name) ?? -1) };
+  const sizes = Float64Array.from(tiles.width, (width, row) => width * SIDE + tiles.height[row]);
+  const area = (/** @type {number} */ size) => Math.floor(size / SIDE) * (size % SIDE);
+  const known = [...new Set(sizes)].filter(Boolean).sort((a, b) => area(a) - area(b));
+  const codes = new Map(known.map((size, code) => [size, code]));
+  const words = known.map((size) => `${Math.floor(size / SIDE)}x${size % SIDE}`);
+  return { words, one: Int32Array.from(sizes, (size) => codes.get(size) ?? -1) };
 }
 
 /** Prices in a few steps of 1, 2, 5; a word is a range "from..to" in USD.
@@ -151,7 +148,7 @@ function rangeColumn(numbers, edges, unknown) {
 
 /** @param {string} value @returns {[number, number] | null} */
 function range(value) {
-  const match = /^(-?[\d.]*?)\.\.(-?[\d.]*)$/.exec(value);
+  const match = /^(\d*\.?\d*?)(?:\.\.|-)(\d*\.?\d*)$/.exec(value);
   return match && [match[1] === "" ? -Infinity : Number(match[1]), match[2] === "" ? Infinity : Number(match[2])];
 }
 
@@ -196,44 +193,44 @@ function passes(column, values, count) {
 }
 
 /**
- * The rows that pass, in the given order, and how many rows each value has when its own facet does not filter.
+ * How many facets each row fails, and the last of them; a row that the search did not find fails two.
+ * @typedef {{misses: Uint8Array, missed: Uint8Array}} Failures
+ */
+
+/**
  * @param {Record<Facet, Column>} columns
  * @param {Map<Facet, Set<string>>} filters
  * @param {Uint8Array | null} found rows that the search found; null: no search
- * @param {Uint32Array} order all rows
- * @returns {Outcome}
+ * @param {number} count of all rows
+ * @returns {Failures}
  */
-export function evaluate(columns, filters, found, order) {
-  const count = order.length;
+export function failures(columns, filters, found, count) {
   const misses = new Uint8Array(count),
-    missed = new Uint8Array(count); // how many facets a row fails; the last of them
+    missed = new Uint8Array(count);
   for (const [facet, values] of filters) {
     const pass = passes(columns[facet], values, count),
       number = FACETS.indexOf(facet);
-    for (let row = 0; row < count; row++)
-      if (!pass[row]) {
-        misses[row]++;
-        missed[row] = number;
-      }
+    for (let row = 0; row < count; row++) {
+      if (pass[row]) continue;
+      misses[row]++;
+      missed[row] = number;
+    }
   }
   if (found) for (let row = 0; row < count; row++) if (!found[row]) misses[row] += 2;
-  const rows = order.filter((row) => !misses[row]);
-  /** @type {Record<string, Uint32Array>} */
-  const counts = {};
-  /** @type {Record<string, number>} */
-  const totals = {};
-  FACETS.forEach((facet, number) => {
-    totals[facet] = 0;
-    const total = new Uint32Array(columns[facet].words.length),
-      { one, many } = columns[facet];
-    for (let row = 0; row < count; row++) {
-      if (misses[row] > 1 || (misses[row] === 1 && missed[row] !== number)) continue;
-      totals[facet]++;
-      if (one) {
-        if (one[row] >= 0) total[one[row]]++;
-      } else if (many?.[row]) for (const code of /** @type {number[]} */ (many[row])) total[code]++;
-    }
-    counts[facet] = total;
-  });
-  return { rows, counts, totals };
+  return { misses, missed };
+}
+
+/** How many rows have each value of a facet, if this facet itself does not filter.
+ * @param {Column} column @param {Facet} facet @param {Failures | null} failures null: all rows count */
+export function countValues({ words, one, many }, facet, failures) {
+  const counts = new Uint32Array(words.length),
+    number = FACETS.indexOf(facet),
+    rows = (one ?? many ?? []).length;
+  for (let row = 0; row < rows; row++) {
+    if (failures?.misses[row] && (failures.misses[row] > 1 || failures.missed[row] !== number)) continue;
+    if (one) {
+      if (one[row] >= 0) counts[one[row]]++;
+    } else if (many?.[row]) for (const code of /** @type {number[]} */ (many[row])) counts[code]++;
+  }
+  return counts;
 }

@@ -88,6 +88,7 @@ export class FullView {
     this.showMark();
     this.#showPlace(position);
     this.#announce();
+    if (this.page.view.part === "note") this.note();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#ahead(), AHEAD_AFTER);
   }

@@ -22,6 +22,7 @@ export class Grid {
   #width = 0;
   #caption = 0;
   #heading = 0;
+  #over = 0;
 
   /** @param {BuiltPage} page */
   constructor(page) {
@@ -73,11 +74,10 @@ export class Grid {
     view.on("rows", () => this.arrange());
     view.on("size", () => this.arrange(true));
     view.on("cursor", () => this.draw());
-    for (const topic of /** @type {const} */ (["selection", "marks"])) view.on(topic, () => this.dress());
+    for (const topic of /** @type {const} */ (["cursor", "selection", "marks"])) view.on(topic, () => this.dress());
     const observer = new ResizeObserver(() => this.#resized());
     observer.observe(this.element);
     observer.observe(document.body); // what is above may grow and move the grid
-    this.arrange();
   }
 
   #resized() {
@@ -98,6 +98,7 @@ export class Grid {
     this.#width = this.element.clientWidth;
     this.#heading = /** @type {HTMLElement} */ (this.probe.firstElementChild).offsetHeight;
     this.#caption = this.probe.offsetHeight - this.#heading;
+    this.#over = this.#overlay();
     const narrow = innerWidth <= NARROW,
       gap = narrow ? 6 : 10,
       below = narrow ? 8 : 12;
@@ -124,7 +125,7 @@ export class Grid {
     if (this.element.getBoundingClientRect().top > 0) return null;
     for (const { tiles, element } of [...this.#lines.values()].sort((a, b) => a.line - b.line)) {
       const { top } = element.getBoundingClientRect();
-      if (top >= this.#overlay() - 8 && tiles.length) return { row: tiles[0].row, top };
+      if (top >= this.#over - 8 && tiles.length) return { row: tiles[0].row, top };
     }
     return null;
   }
@@ -151,7 +152,6 @@ export class Grid {
     if (position >= 0) lines.add(this.layout.place(position).line);
     for (const line of this.#lines.keys()) if (!lines.has(line)) this.#release(line);
     for (const line of lines) if (line < this.layout.lines && !this.#lines.has(line)) this.#show(line);
-    this.dress();
     this.#drawTitle();
   }
 
@@ -208,20 +208,19 @@ export class Grid {
 
   /** The title of the group at the top of the window, where its heading has scrolled away. */
   #drawTitle() {
-    const inside = this.#overlay() - this.element.getBoundingClientRect().top;
-    this.title.hidden = !this.layout.headings || inside <= 0 || !this.layout.lines;
-    if (this.title.hidden) return;
-    const item = this.virtualizer
-      .getVirtualItems()
-      .find(({ end }) => end - this.virtualizer.options.scrollMargin > inside);
+    const { scrollMargin } = this.virtualizer.options;
+    const inside = this.layout.headings ? scrollY + this.#over - scrollMargin : 0;
+    if (this.title.hidden !== inside <= 0) this.title.hidden = inside <= 0;
+    if (inside <= 0) return;
+    const item = this.virtualizer.getVirtualItems().find(({ end }) => end - scrollMargin > inside);
     const group = this.layout.groups[this.layout.groupOf(item?.index ?? 0)];
     groupTitle(/** @type {HTMLElement} */ (this.title.firstElementChild), group);
   }
 
-  /** Height of what lies over the top of the grid: the page's head and the bar. */
+  /** Height of what lies over the top of the grid: the page's head and the bar, which sticks below it. */
   #overlay() {
     const bar = this.root.parentElement?.querySelector(".bar");
-    return bar ? Math.max(0, bar.getBoundingClientRect().bottom) : 0;
+    return bar ? Number.parseFloat(getComputedStyle(bar).top) + bar.clientHeight : 0;
   }
 
   /** Brings the cursor's tile into sight and gives it the focus. */
@@ -229,15 +228,14 @@ export class Grid {
     const position = this.page.view.position(this.page.view.cursor);
     if (position < 0) return;
     const { line } = this.layout.place(position);
-    const bar = this.root.parentElement?.querySelector(".bar");
-    const over = Number.parseFloat(bar ? getComputedStyle(bar).top : "0") + (bar?.clientHeight ?? 0);
     const top = this.#top() + this.layout.offset(line),
       title = this.layout.headings * this.#heading;
     const highest = top + this.layout.lineHeight - innerHeight + 8,
-      lowest = top - over - title - 4;
+      lowest = top - this.#over - title - 4;
     if (scrollY > lowest) scrollTo(0, Math.max(0, lowest));
     else if (scrollY < highest) scrollTo(0, highest);
     this.draw();
+    this.dress();
     this.tileOf(this.page.view.cursor)?.element.focus({ preventScroll: true });
   }
 

@@ -24,7 +24,8 @@ export function connectKeys() {
     if (layers.some((layer) => layer.active() && layer.down(event))) event.preventDefault();
   });
   document.addEventListener("keyup", (event) => {
-    if (layers.some((layer) => layer.active() && layer.up?.(event))) event.preventDefault();
+    const taken = layers.some((layer) => layer.active() && layer.up?.(event));
+    if (taken && !ofControl(event)) event.preventDefault(); // a button is pressed when Space comes up
   });
   document.addEventListener("click", giveBack);
 }

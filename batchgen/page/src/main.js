@@ -5,6 +5,7 @@ import { h } from "./dom.js";
 import { mountComparison } from "./compare.js";
 import { mountFull } from "./full.js";
 import { connectKeys } from "./keys.js";
+import { connect } from "./live.js";
 import { overview } from "./overview.js";
 import { createPage } from "./page.js";
 import { mountPictures } from "./pictures.js";
@@ -27,6 +28,7 @@ function start() {
   connectKeys();
   mountFull(page);
   mountComparison(page);
+  connect(page);
 }
 
 /** The URL's hash holds the state of the page, so the link moves the focus itself. @param {Event} event */

@@ -36,6 +36,8 @@ export class PageMarks {
   #changed = [];
   /** @type {((rows: number[]) => void)[]} */
   #shown = [];
+  /** @type {Map<string, number>} */
+  #rows = new Map();
   #timer = 0;
   #full = false;
 
@@ -50,6 +52,11 @@ export class PageMarks {
       if (event.key === this.storageKey) this.#announce(this.#take(this.#stored()));
     });
     for (const name of ["pagehide", "visibilitychange"]) addEventListener(name, () => this.#write());
+  }
+
+  /** Takes in that rows changed: a job may have its first picture now. */
+  dataChanged() {
+    this.#rows.clear();
   }
 
   /** @param {number} row */
@@ -105,7 +112,7 @@ export class PageMarks {
   }
 
   clear() {
-    const rows = this.#all().filter((row) => this.get(row));
+    const rows = this.marked().filter((row) => this.get(row));
     if (rows.length) this.change(rows, EMPTY, "Cleared");
   }
 
@@ -123,21 +130,32 @@ export class PageMarks {
     for (const listener of this.#shown) listener(rows);
   }
 
-  /** @returns {number[]} */
-  #all() {
-    return Array.from({ length: this.page.tiles.count }, (_, row) => row);
+  /** Rows that have a mark, or had one before their picture was replaced. @returns {number[]} */
+  marked() {
+    return this.#rowsOf(this.#marks.keys());
   }
 
-  /** @param {Iterable<string>} ids */
+  /** The rows of marks, in their order; a mark may be of a picture that the page does not hold.
+   * @param {Iterable<string>} ids */
   #rowsOf(ids) {
-    const wanted = new Set(ids);
-    return this.#all().filter((row) => wanted.has(this.#id(row)));
+    const rows = [];
+    for (const id of ids) {
+      const row = this.#index().get(id);
+      if (row !== undefined) rows.push(row);
+    }
+    return rows.sort((a, b) => a - b);
+  }
+
+  /** The rows by id; made when it is first needed, longer when rows join. */
+  #index() {
+    const { count } = this.page.tiles;
+    for (let row = this.#rows.size; row < count; row++) this.#rows.set(this.#id(row), row);
+    return this.#rows;
   }
 
   counts() {
     const counts = { pick: 0, reject: 0, stars: 0, note: 0 };
-    if (!this.#marks.size) return counts;
-    for (const row of this.#all()) {
+    for (const row of this.marked()) {
       const mark = this.get(row);
       if (mark?.mark) counts[mark.mark]++;
       if (mark?.stars) counts.stars++;
@@ -148,12 +166,12 @@ export class PageMarks {
 
   /** @param {"pick" | "reject"} mark */
   rows(mark) {
-    return this.#all().filter((row) => this.get(row)?.mark === mark);
+    return this.marked().filter((row) => this.get(row)?.mark === mark);
   }
 
   /** @returns {MarkEntry[]} */
   entries() {
-    return this.#all()
+    return this.marked()
       .filter((row) => this.get(row))
       .map((row) => this.#entry(row));
   }

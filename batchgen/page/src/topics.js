@@ -24,8 +24,14 @@ export class Topics {
     for (const topic of due) for (const listener of this.#listeners.get(topic) ?? []) listener();
   }
 
-  /** @param {Topic} topic @param {() => void} listener */
+  /** @param {Topic} topic @param {() => void} listener @returns {() => void} what ends the listening */
   on(topic, listener) {
     this.#listeners.set(topic, [...(this.#listeners.get(topic) ?? []), listener]);
+    return () => {
+      this.#listeners.set(
+        topic,
+        (this.#listeners.get(topic) ?? []).filter((each) => each !== listener),
+      );
+    };
   }
 }

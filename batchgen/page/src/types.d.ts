@@ -9,6 +9,7 @@ export interface PageDocument {
   database: string; // its id: marks are kept under it
   sandbox: boolean;
   batch: string;
+  about: string; // which part of the batch: "run …", "since …", "--tag autumn"; "": all of it
   manifest: string; // as a user types it from the working folder
   zone: number; // minutes east of UTC of the machine that wrote the report
   root: string; // URL of the working folder's files relative to the page: "../../"
@@ -116,7 +117,7 @@ export interface Need {
   at_risk_usd: string | null; // money lost, or at risk
   ids: string[]; // at most 200
   command: string; // to copy
-  prompts: { id: string; prompt: string }[]; // of refused jobs, to edit as CSV; empty otherwise
+  prompts: { id: string; prompt: string; message: string }[]; // of refused jobs, to edit as CSV; empty otherwise
   edit_command: string | null; // the command that takes the CSV back
 }
 
@@ -166,6 +167,7 @@ export interface Tiles {
   sha: string[]; // first 16 hex digits of the file's SHA-256; "": no picture
   path: string[]; // relative to the working folder; "": no picture
   alpha: number[]; // rows with transparency
+  gone: number[]; // rows whose file is not on the disk any more
   no_thumb: number[]; // rows of pictures without a thumbnail
   c2pa: number[]; // rows that carry C2PA
   sources: Record<number, number[]>; // row -> words.source (edits)
@@ -247,6 +249,7 @@ export interface MarkStore {
   clear(): void;
   counts(): { pick: number; reject: number; stars: number; note: number };
   rows(mark: "pick" | "reject"): number[];
+  marked(): number[]; // rows that have a mark, or had one before their picture was replaced
   entries(): MarkEntry[]; // of all marks that count
   merge(entries: MarkEntry[], whole?: boolean): number; // how many changed; the later of two counts
   onChange(listener: (rows: number[]) => void): void; // after changes made here; not after merge
@@ -303,7 +306,7 @@ export interface View {
   toggle(row: number): void;
   jump(): void; // brings the pictures into sight
   emit(topic: Topic): void; // listeners are called in a microtask, once for a topic
-  on(topic: Topic, listener: () => void): void;
+  on(topic: Topic, listener: () => void): () => void; // returns what ends it
 }
 
 // --- the parts, each with one function that main.js calls ------------------------------------------------------------

@@ -1,6 +1,7 @@
 /** What the page shows: filters, order, cursor, selection, what is open. Calls its listeners; draws nothing. */
 
-import { evaluate, facetColumns, updateMarks } from "./filters.js";
+import { FacetCounts } from "./counts.js";
+import { facetColumns, failures, updateMarks } from "./filters.js";
 import { Topics } from "./topics.js";
 import { groupedRows, GROUPS, sortedRows, SORTS } from "./order.js";
 import { SearchIndex } from "./search.js";
@@ -35,8 +36,6 @@ export class PageView extends Topics {
   /** @type {View["mode"]} */
   #mode = "result";
   #stale = true;
-  /** @type {import("./filters").Outcome | null} */
-  #unfiltered = null;
   /** Where the picture in full view is or was among the rows. */
   #place = 0;
   /** @type {Uint32Array | null} */
@@ -51,8 +50,7 @@ export class PageView extends Topics {
     this.columns = facetColumns(page, marks);
     /** @type {{rows: Uint32Array, groups: {title: string, start: number, count: number}[]}} */
     this.shown = { rows: new Uint32Array(), groups: [] };
-    /** @type {Pick<import("./filters").Outcome, "counts" | "totals">} */
-    this.outcome = { counts: {}, totals: {} };
+    this.facetCounts = new FacetCounts(this.columns);
     this.positions = new Int32Array();
     marks.onRows((rows) => this.#marked(rows));
   }
@@ -73,11 +71,7 @@ export class PageView extends Topics {
   }
   get counts() {
     this.refresh();
-    return this.outcome.counts;
-  }
-  get totals() {
-    this.refresh();
-    return this.outcome.totals;
+    return this.facetCounts;
   }
 
   get query() {
@@ -171,21 +165,22 @@ export class PageView extends Topics {
 
   /** Takes in that rows of the document changed or joined. */
   dataChanged() {
+    this.marks.dataChanged();
     this.columns = facetColumns(this.page, this.marks);
+    this.facetCounts = new FacetCounts(this.columns);
     this.search = new SearchIndex(this.page);
-    this.#unfiltered = null;
     this.#order = null;
     this.emit("data");
     this.invalidate();
   }
 
-  /** @param {number[]} rows */
+  /** Takes in other marks. They do not sort again: the pictures stay where the eye left them.
+   * @param {number[]} rows */
   #marked(rows) {
     updateMarks(this.columns.mark, this.marks, rows);
-    this.#unfiltered = null;
+    this.facetCounts.forget("mark");
     this.emit("marks");
-    // A change of marks does not sort again: the pictures stay where the eye left them.
-    this.invalidate();
+    if (this.filters.has("mark")) this.invalidate();
   }
 
   /** Computes the rows again if anything changed that they depend on. */
@@ -194,8 +189,9 @@ export class PageView extends Topics {
     this.#stale = false;
     this.#order ??= sortedRows(this.page, this.marks, this.#sort);
     const before = this.shown.rows;
-    const { rows, counts, totals } = evaluate(this.columns, this.filters, this.search.find(this.#query), this.#order);
-    this.outcome = { counts, totals };
+    const failed = failures(this.columns, this.filters, this.search.find(this.#query), this.#order.length);
+    this.facetCounts.update(failed);
+    const rows = this.#order.filter((row) => !failed.misses[row]);
     this.shown = groupedRows(this.page, rows, this.#group);
     const old = this.positions;
     this.positions = new Int32Array(this.page.tiles.count).fill(-1);
@@ -204,23 +200,6 @@ export class PageView extends Topics {
     });
     this.#settle(before, old);
     if (this.full >= 0 && this.positions[this.full] >= 0) this.#place = this.positions[this.full];
-  }
-
-  /** How many rows have a value, whatever the filters. @param {Facet} facet @param {string} value */
-  totalOf(facet, value) {
-    const { counts } = this.#whole();
-    return counts[facet]?.[this.columns[facet].words.indexOf(value)] ?? 0;
-  }
-
-  /** Counts without any filter, kept until data or marks change. */
-  #whole() {
-    this.#unfiltered ??= evaluate(
-      this.columns,
-      new Map(),
-      null,
-      this.#order ?? sortedRows(this.page, this.marks, this.#sort),
-    );
-    return this.#unfiltered;
   }
 
   /** Keeps the cursor on a tile that is shown, the next one after it first, and the selection within what is shown.

@@ -1,0 +1,107 @@
+"""A zip of a batch: its pictures with their sidecars, and the page, which shows all of them wherever it is unpacked.
+
+Earlier forms of pictures stay at home. Source images, and files outside the output folder, come along in folders of
+their own, so that no link of the page leads out of the zip.
+"""
+
+from __future__ import annotations
+
+import os
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+from ...files.thumbnails import thumbnail_path
+from . import html
+from .inline import hashes
+from .places import Places
+
+#: Folders of what was outside of the output folder.
+SOURCES, FILES = "sources", "files"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Archive:
+    """A zip that was written."""
+
+    path: Path
+    size_bytes: int
+    files: int
+    missing: Sequence[str] = ()  #: stored paths of files that are gone
+
+
+@dataclass(kw_only=True, slots=True)
+class _Content:
+    """What goes into a zip: files by their names in it, and the document as it is there."""
+
+    document: dict[str, Any]
+    files: dict[str, Path] = field(default_factory=dict)
+    missing: list[str] = field(default_factory=list)
+
+
+def write_archive(target: Path, places: Places, document: Mapping[str, Any], copies: Sequence[str]) -> Archive:
+    """Write the zip *target*; *copies*: stored paths of derived copies. Raises OSError."""
+    content = _content(places, document, copies)
+    part = target.with_name(f".{target.name}.part")
+    top = PurePosixPath(places.output.name or "batch")
+    page = PurePosixPath(places.report.name, "index.html")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
+            for name, path in content.files.items():
+                archive.write(path, str(top / name))
+            archive.writestr(str(top / page), html.render(content.document))
+        os.replace(part, target)  # noqa: PTH105 - the same for both
+    finally:
+        with suppress(FileNotFoundError):
+            part.unlink()
+    number = len(content.files) + 1
+    return Archive(path=target, size_bytes=target.stat().st_size, files=number, missing=content.missing)
+
+
+def _content(places: Places, document: Mapping[str, Any], copies: Sequence[str]) -> _Content:
+    tiles, words = document["tiles"], document["words"]
+    report = places.report.name
+    content = _Content(document={**document, "folder_url": "../", "root": "../"})
+    paths = [_delivered(content, places, *each) for each in zip(tiles["path"], tiles["sha"], strict=True)]
+    for stored in copies:
+        if (name := places.name(stored)) is not None:
+            content.files[name] = places.root / stored
+    for sha in hashes(document):
+        content.files[f"{report}/{thumbnail_path(Path(), sha)}"] = thumbnail_path(places.report, sha)
+    sources = [_source(content, places, source) for source in words["source"]]
+    for chunk in _chunks(places.report, document):
+        content.files[f"{report}/{chunk.relative_to(places.report)}"] = chunk
+    content.document |= {"tiles": {**tiles, "path": paths, "earlier": {}}, "words": {**words, "source": sources}}
+    content.files = {name: path for name, path in content.files.items() if path.is_file()}
+    return content
+
+
+def _delivered(content: _Content, places: Places, stored: str, sha: str) -> str:
+    """Add a delivered file and its sidecar; return its path as the page in the zip states it."""
+    if not stored:
+        return ""
+    path = places.root / stored
+    if not path.is_file():
+        content.missing.append(stored)
+    name = places.name(stored) or f"{FILES}/{sha}{path.suffix}"
+    content.files[name] = path
+    content.files[f"{name}.json"] = path.with_name(f"{path.name}.json")
+    return f"{places.folder}{name}"
+
+
+def _source(content: _Content, places: Places, source: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a source image; return it with its URL in the zip."""
+    if source["url"] is None:
+        return dict(source)
+    path = (places.report / unquote(source["url"])).resolve()
+    name = f"{SOURCES}/{source['sha']}{path.suffix}"
+    content.files[f"{places.report.name}/{name}"] = path
+    return {**source, "url": name}
+
+
+def _chunks(report: Path, document: Mapping[str, Any]) -> Iterator[Path]:
+    return report.glob("data/*.js") if "chunk" in document else iter(())

@@ -1,0 +1,120 @@
+"""Changes of the job database: which jobs of a batch changed since a moment, found at little cost by a server."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.exc import DBAPIError
+
+from .connection import explain, reading
+from .tables import EPOCH, artifacts, batch_of_job, jobs, marks, micros
+
+#: A job carries the moment of its change, which is before that of its commit: by as long as a slow disk takes.
+OVERLAP = timedelta(seconds=15)
+
+#: The columns by which two states of a job are told apart.
+_FACTS = (jobs.c.updated_at, jobs.c.state, jobs.c.claim, jobs.c.delivered, jobs.c.orphaned_at)
+
+
+@dataclass(slots=True)
+class Changes:
+    """Watches a job database through one connection of its own, which is only used by one thread at a time."""
+
+    path: Path
+    _connection: Connection | None = None
+    _file: tuple[int, int] = (0, 0)  #: device and inode of the open database
+    _version: int = 0
+    _recent: dict[int, tuple[object, ...]] = field(default_factory=dict)  #: jobs reported within the overlap
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection.engine.dispose()
+            self._connection = None
+
+    def happened(self) -> bool:
+        """Return whether anything was committed since the last call; raise StoreError."""
+        try:
+            version = self._open().exec_driver_sql("PRAGMA data_version").scalar_one()
+            self._end()
+        except (DBAPIError, sqlite3.Error) as error:
+            self.close()
+            raise explain(error, self.path) from error
+        before, self._version = self._version, int(version)
+        return before != self._version
+
+    def changed(self, batch_id: int, since: datetime) -> list[int]:
+        """Return the ids of jobs that changed since about *since* and were not returned yet; raise StoreError."""
+        try:
+            asked = select(jobs.c.id, *_FACTS).where(jobs.c.batch_id == batch_id, jobs.c.updated_at >= since - OVERLAP)
+            rows = {row[0]: tuple(row[1:]) for row in self._open().execute(asked)}
+            self._end()
+        except (DBAPIError, sqlite3.Error) as error:
+            self.close()
+            raise explain(error, self.path) from error
+        fresh = [job_id for job_id, facts in rows.items() if self._recent.get(job_id) != facts]
+        self._recent = rows
+        return fresh
+
+    @property
+    def was_replaced(self) -> bool:
+        """Return whether another file has taken the place of the open database: it was recovered, or moved."""
+        return self._connection is not None and _identity(self.path) != self._file
+
+    def _open(self) -> Connection:
+        if self._connection is None or self.was_replaced:
+            self.close()
+            self._file, self._version = _identity(self.path), 0
+            self._recent.clear()
+            self._connection = reading(self.path).connect()
+        return self._connection
+
+    def _end(self) -> None:
+        """End the transaction: an open one would keep showing the same snapshot."""
+        if self._connection is not None:
+            self._connection.rollback()
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    with suppress(OSError):
+        facts = path.stat()
+        return facts.st_dev, facts.st_ino
+    return 0, 0
+
+
+def cursor(moment: datetime) -> int:
+    """Return *moment* as a number that a page hands in again."""
+    return micros(moment)
+
+
+def moment_of(cursor: int) -> datetime:
+    """Return the moment of a cursor; raise OverflowError for a number that is none."""
+    return EPOCH + timedelta(microseconds=cursor)
+
+
+def file_of_hash(connection: Connection, batch_id: int, sha: str) -> tuple[str, str] | None:
+    """Return the stored path and the hash of a current file whose hash begins with *sha*; None if there is none."""
+    begins = artifacts.c.sha256.between(sha, sha + "g")
+    wanted = select(artifacts.c.path, artifacts.c.sha256).join(jobs)
+    wanted = wanted.where(begins, artifacts.c.superseded_at.is_(None), batch_of_job == batch_id).limit(1)
+    row = connection.execute(wanted).one_or_none()
+    return None if row is None else (row.path, row.sha256)
+
+
+def state_of_marks(connection: Connection, batch_id: int) -> tuple[object, ...]:
+    """Return the number of marks and the time of the last one: other values where any mark has changed."""
+    wanted = select(func.count(), func.max(marks.c.marked_at)).where(marks.c.batch_id == batch_id)
+    return tuple(connection.execute(wanted).one())

@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { moneyLine, pace, sentences, spent, subtitle, title } from "../../batchgen/page/src/head_words.js";
+
+const JOBS = { total: 154, pending: 4, running: 0, done: 142, failed: 7, unknown: 1, cancelled: 0 };
+const RUN = {
+  id: "r2", number: 1, of: 1, started_at: "2026-11-28T22:04:00Z", ended_at: "2026-11-29T04:34:00Z", exit_code: 3,
+  meaning: "ran to the end",
+};
+const HEAD = {
+  run: RUN, jobs: JOBS, images: 142, attempts: 171, usd: "2.5912", unpriced: 0, credits: {}, at_risk_usd: "0.0336",
+  lost_usd: "0.0178", budgets: [{ name: "batch", usd: "5", spent_usd: "2.5912", unit: "USD" }], seconds: 23_400,
+  in_progress: false, images_per_hour: 21.8, usd_per_image: "0.0182", waits: [],
+};
+const NIGHT = { from: RUN.started_at, to: RUN.ended_at };
+
+const page = (head = {}, costs = []) => ({ head: { ...HEAD, ...head }, night: NIGHT, zone: 60, costs: { provider: costs } });
+const jobs = (some) => ({ jobs: { ...JOBS, done: 0, failed: 0, pending: 0, unknown: 0, ...some }, in_progress: false });
+
+test("title counts what is done and what is not", () => {
+  assert.equal(title(HEAD), "142 of 154 done, 7 failed, 1 unknown");
+  assert.equal(title(jobs({ done: 154 })), "All 154 done");
+  assert.equal(title(jobs({ total: 1, done: 1 })), "The job is done");
+  assert.equal(title(jobs({ failed: 154 })), "All 154 failed");
+  assert.equal(title(jobs({ total: 0 })), "No jobs yet");
+  assert.equal(title({ ...jobs({ total: 200_000, done: 1000, pending: 199_000 }), in_progress: true }), "1,000 of 200,000 done so far");
+});
+
+test("sentence states when it ran in the zone of the machine, and what waits", () => {
+  const waits = ["4 jobs wait: gptimageapi is out of money"];
+  assert.equal(sentences(page({ waits })),
+    "Ran from Sat 28 Nov, 23:04 to 05:34, 6 h 30 min. 4 jobs wait: gptimageapi is out of money.");
+  assert.match(sentences(page({ run: { ...RUN, of: 3, number: 3 } })), /^3 runs from Sat 28 Nov, 23:04 to 05:34, .* in progress\.$/);
+  assert.match(sentences(page({ in_progress: true, run: { ...RUN, ended_at: null } })), /^In progress since .*23:04\.$/);
+  assert.match(sentences(page({ run: { ...RUN, ended_at: null } })), /until it was interrupted\.$/);
+  assert.equal(sentences(page({ run: null })), "It has not run yet.");
+});
+
+test("sentence of a run of seconds has no from and to", () => {
+  const run = { ...RUN, ended_at: "2026-11-28T22:04:07Z" };
+  assert.match(sentences(page({ run, seconds: 7 })), /23:04 for 7 s\.$/);
+});
+
+test("sentence names the exit code of a run that ended early", () => {
+  const run = { ...RUN, exit_code: 130, meaning: "interrupted; nothing is lost" };
+  assert.match(sentences(page({ run })), /exit code 130: interrupted; nothing is lost\.$/);
+  assert.doesNotMatch(sentences(page()), /exit code/);
+});
+
+test("subtitle names the run and its days", () => {
+  assert.equal(subtitle(page({ run: { ...RUN, number: 2, of: 2 } })), "run 2 of 2 · Sat 28 Nov to Sun 29 Nov");
+});
+
+test("pace leaves out what is not known", () => {
+  assert.equal(pace(HEAD), "22 images an hour · $0.0182 an image · 171 attempts");
+  assert.equal(pace({ ...HEAD, seconds: 5, usd_per_image: null, attempts: 1 }), "1 attempt");
+});
+
+test("money adds credits only of providers without a price", () => {
+  const bars = [
+    { name: "aimlapi", usd: 1.2, credits: "90601" }, { name: "gptimageapi", usd: null, credits: "12" },
+  ];
+  assert.deepEqual(spent(page({}, bars)), { figure: "$2.59", rest: "+ 12 credits at gptimageapi" });
+  assert.deepEqual(spent(page({ usd: null }, bars)), { figure: "12 credits", rest: "at gptimageapi" });
+  assert.deepEqual(spent(page({ usd: null })), { figure: "No price known", rest: "" });
+});
+
+test("money line states what is left, at risk and lost", () => {
+  assert.equal(moneyLine(HEAD), "$2.38 left · $0.0336 at risk · $0.0178 paid for failures");
+  const budgets = [{ name: "batch", usd: "2.5", spent_usd: "2.5", unit: "USD" }];
+  assert.match(moneyLine({ ...HEAD, budgets }), /^budget reached/);
+});
