@@ -1,32 +1,33 @@
-"""Drawings: a landscape or the source images, the prompt in letters, and a footer, encoded as ordered."""
+"""Drawings: a landscape with the prompt in letters, or an edit of the source images, encoded as ordered."""
 
 from __future__ import annotations
 
-import colorsys
 import hashlib
 import io
 import math
 import random
 import textwrap
-import threading
 from dataclasses import replace
 
 from PIL import Image, ImageDraw, ImageFont
 
+from .canvas import colour, gradient, letters
+from .editing import draw_edit
 from .values import Order
 
-Box = tuple[int, int, int, int]
-Colour = tuple[int, int, int]
 MIMES = {"png": "image/png", "jpeg": "image/jpeg", "webp": "image/webp"}
 _LONGEST_TEXT = 700  # characters drawn; more would not be readable
-_fonts = threading.local()  # a FreeType face must not be used by two threads at once
 
 
 def draw_picture(order: Order, *, provider: str, serial: int, index: int, seed: int) -> bytes:
     """Return the encoded image number ``index`` of an order; every call of the server has its own serial."""
     key = hashlib.sha256(f"{seed}:{serial}:{index}:{order.prompt}".encode()).hexdigest()
-    picture = _edit(order, key) if order.sources else _landscape(order.width, order.height, key)
-    _write_caption(picture, order.prompt, f"sandbox · {provider} · {order.model} · {order.size} · {order.quality}")
+    footer = f"sandbox · {provider} · {order.model} · {order.size} · {order.quality}"
+    if order.sources:
+        picture = draw_edit(order, key, footer)
+    else:
+        picture = _landscape(order.width, order.height, key)
+        _write_caption(picture, order.prompt, footer)
     if order.transparent:
         _cut_out(picture)
     return encode(picture, order)
@@ -60,51 +61,6 @@ def encode(picture: Image.Image, order: Order) -> bytes:
     return buffer.getvalue()
 
 
-def source_boxes(width: int, height: int, count: int) -> list[Box]:
-    """Return a box for each of ``count`` source images: a grid above the caption, one row up to four."""
-    margin = max(2, min(width, height) // 24)
-    columns = min(count, 4)
-    rows = -(-count // columns)
-    box_width = max(1, (width - margin * (columns + 1)) // columns)
-    box_height = max(1, (round(height * 0.68) - margin * rows) // rows)
-    boxes = []
-    for number in range(count):
-        row, column = divmod(number, columns)
-        left, top = margin + column * (box_width + margin), margin + row * (box_height + margin)
-        boxes.append((left, top, left + box_width, top + box_height))
-    return boxes
-
-
-def fit(size: tuple[int, int], box: Box) -> Box:
-    """Return the largest box of the proportions of ``size`` in the middle of ``box``."""
-    left, top, right, bottom = box
-    scale = min((right - left) / size[0], (bottom - top) / size[1])
-    width, height = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-    x, y = left + (right - left - width) // 2, top + (bottom - top - height) // 2
-    return x, y, x + width, y + height
-
-
-def _edit(order: Order, key: str) -> Image.Image:
-    """Return the source images in frames on a dark backdrop, the first one tinted where its mask is open."""
-    hue = random.Random(key).random()  # noqa: S311 - repeatable on purpose
-    picture = _gradient(order.width, order.height, _colour(hue, 0.35, 0.34), _colour(hue + 0.06, 0.45, 0.18))
-    boxes = source_boxes(order.width, order.height, len(order.sources))
-    frame = max(1, min(picture.size) // 170)
-    for source, box in zip(order.sources, boxes, strict=True):
-        left, top, right, bottom = fit(source.size, box)
-        border = (left - frame, top - frame, right + frame - 1, bottom + frame - 1)
-        ImageDraw.Draw(picture).rectangle(border, fill=(246, 244, 238))
-        # reducing_gap: a 50 MP photo is reduced by whole steps before the costly resampling.
-        small = source.resize((right - left, bottom - top), Image.Resampling.BILINEAR, reducing_gap=1.5)
-        picture.paste(small.convert("RGB"), (left, top), small if small.mode == "RGBA" else None)
-    if order.mask is not None:
-        left, top, right, bottom = fit(order.mask.size, boxes[0])
-        alpha = order.mask.getchannel("A").resize((right - left, bottom - top), Image.Resampling.BILINEAR)
-        open_area = alpha.point([round((255 - value) * 0.55) for value in range(256)])
-        picture.paste(_colour(int(key[:4], 16) / 65536, 0.85, 1.0), (left, top, right, bottom), open_area)
-    return picture
-
-
 def _cut_out(picture: Image.Image) -> None:
     """Make everything outside a round cornered card transparent, in place."""
     width, height = picture.size
@@ -124,28 +80,16 @@ def _landscape(width: int, height: int, seed: str) -> Image.Image:
     return picture
 
 
-def _colour(hue: float, saturation: float, value: float) -> Colour:
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
-    return round(red * 255), round(green * 255), round(blue * 255)
-
-
-def _gradient(width: int, height: int, top: Colour, bottom: Colour) -> Image.Image:
-    # A column stretched sideways: every row is one colour, which PNG stores in a few bytes.
-    column = Image.linear_gradient("L").resize((1, height))
-    picture = Image.composite(Image.new("RGB", (1, height), bottom), Image.new("RGB", (1, height), top), column)
-    return picture.resize((width, height), Image.Resampling.NEAREST)
-
-
 def _sky(width: int, height: int, hue: float, chance: random.Random) -> Image.Image:
     night = chance.random() < 0.3
-    top = _colour(hue, 0.6, 0.28) if night else _colour(hue, 0.42, 0.86)
-    bottom = _colour(hue + 0.12, 0.5, 0.55) if night else _colour(hue + 0.1, 0.2, 0.99)
-    picture = _gradient(width, height, top, bottom)
+    top = colour(hue, 0.6, 0.28) if night else colour(hue, 0.42, 0.86)
+    bottom = colour(hue + 0.12, 0.5, 0.55) if night else colour(hue + 0.1, 0.2, 0.99)
+    picture = gradient(width, height, top, bottom)
     draw = ImageDraw.Draw(picture)
     short = min(width, height)
     radius = short * chance.uniform(0.07, 0.13)
     sun = (width * chance.uniform(0.2, 0.8), height * chance.uniform(0.14, 0.3))
-    draw.circle(sun, radius, fill=_colour(hue + 0.1, 0.12 if night else 0.25, 0.97))
+    draw.circle(sun, radius, fill=colour(hue + 0.1, 0.12 if night else 0.25, 0.97))
     for _ in range(60 if night else 0):
         star = (chance.uniform(0, width), chance.uniform(0, height * 0.5))
         draw.circle(star, max(1.0, short / 500), fill=(255, 255, 245))
@@ -167,7 +111,7 @@ def _hills(picture: Image.Image, hue: float, chance: random.Random, swing: float
             turn = 6.283 * x / width
             wave = 0.62 * math.sin(slow * turn + shift) + 0.3 * math.sin(fast * turn + 2 * shift)
             ridge.append((float(x), base + rise * wave))
-        fill = _colour(hue + 0.02 * layer, 0.3 + 0.35 * share, 0.82 - 0.5 * share)
+        fill = colour(hue + 0.02 * layer, 0.3 + 0.35 * share, 0.82 - 0.5 * share)
         draw.polygon([(0.0, height), *ridge, (width, ridge[-1][1]), (width, height)], fill=fill)
 
 
@@ -179,7 +123,7 @@ def _peaks(picture: Image.Image, hue: float, chance: random.Random) -> None:
     width, height = picture.size
     draw = ImageDraw.Draw(picture)
     for layer in range(3):
-        fill = _colour(hue + 0.03 * layer, 0.35 + 0.1 * layer, 0.72 - 0.18 * layer)
+        fill = colour(hue + 0.03 * layer, 0.35 + 0.1 * layer, 0.72 - 0.18 * layer)
         for _ in range(4 - layer):
             x, spread = chance.uniform(0, width), width * chance.uniform(0.2, 0.4)
             top = height * chance.uniform(0.25 + 0.14 * layer, 0.5 + 0.14 * layer)
@@ -192,7 +136,7 @@ def _bubbles(picture: Image.Image, hue: float, chance: random.Random) -> None:
     width, height = picture.size
     draw = ImageDraw.Draw(picture, "RGBA")
     for _ in range(26):
-        tint = _colour(hue + chance.uniform(-0.12, 0.2), chance.uniform(0.3, 0.7), chance.uniform(0.6, 1.0))
+        tint = colour(hue + chance.uniform(-0.12, 0.2), chance.uniform(0.3, 0.7), chance.uniform(0.6, 1.0))
         centre = (chance.uniform(0, width), chance.uniform(0, height))
         radius = min(width, height) * chance.uniform(0.03, 0.17)
         draw.circle(centre, radius, fill=(*tint, chance.randint(90, 170)))
@@ -203,7 +147,7 @@ def _skyline(picture: Image.Image, hue: float, chance: random.Random) -> None:
     width, height = picture.size
     draw = ImageDraw.Draw(picture)
     for near in (False, True):
-        wall = _colour(hue + 0.05, 0.4, 0.32) if near else _colour(hue, 0.4, 0.6)
+        wall = colour(hue + 0.05, 0.4, 0.32) if near else colour(hue, 0.4, 0.6)
         x = 0.0
         while x < width:
             house = width * chance.uniform(0.05, 0.1)
@@ -214,7 +158,7 @@ def _skyline(picture: Image.Image, hue: float, chance: random.Random) -> None:
             for number in range(windows):
                 if chance.random() < 0.4:
                     left, upper = x + (1 + number % 3) * cell, top + cell * (0.8 + 1.8 * (number // 3))
-                    draw.rectangle((left, upper, left + cell * 0.5, upper + cell * 0.9), fill=_colour(0.13, 0.45, 0.98))
+                    draw.rectangle((left, upper, left + cell * 0.5, upper + cell * 0.9), fill=colour(0.13, 0.45, 0.98))
             x += house * chance.uniform(1.0, 1.15)
 
 
@@ -232,7 +176,7 @@ def _write_caption(picture: Image.Image, prompt: str, footer: str) -> None:
     for line in lines:
         draw.text((width / 2, y), line, font=font, fill=(255, 255, 255), anchor="ma")
         y += spacing
-    small = _font(max(8, round(short / 52)))
+    small = letters(max(8, round(short / 52)))
     while small.getlength(footer) > width - 2 * inset - margin and len(footer) > 12:
         footer = footer[:-2].rstrip("… ") + "…"
     draw.text((width / 2, y + margin * 0.5), footer, font=small, fill=(196, 204, 220), anchor="ma")
@@ -242,7 +186,7 @@ def _wrap(text: str, width: int, height: int, short: int) -> tuple[ImageFont.Fre
     """Return the largest letters that fit, the lines, and their distance; what does not fit is cut off."""
     text = " ".join(text[:_LONGEST_TEXT].split())
     for divisor in (18, 22, 27, 33, 40, 50):
-        font = _font(max(8, round(short / divisor)))
+        font = letters(max(8, round(short / divisor)))
         spacing = round(font.size * 1.25)
         columns = int(width * len(text) / max(1, font.getlength(text)))  # by the mean width of these characters
         lines = textwrap.wrap(text, max(1, columns))
@@ -250,13 +194,3 @@ def _wrap(text: str, width: int, height: int, short: int) -> tuple[ImageFont.Fre
             return font, lines, spacing
     room = max(1, height // spacing)
     return font, [*lines[: room - 1], lines[room - 1][:-2] + "…"] if len(lines) > room else lines, spacing
-
-
-def _font(size: int) -> ImageFont.FreeTypeFont:
-    cache: dict[int, ImageFont.FreeTypeFont] = _fonts.__dict__.setdefault("cache", {})
-    if size not in cache:
-        font = ImageFont.load_default(size)
-        if not isinstance(font, ImageFont.FreeTypeFont):
-            raise TypeError("the sandbox needs a build of Pillow with FreeType")
-        cache[size] = font
-    return cache[size]

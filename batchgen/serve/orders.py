@@ -77,8 +77,13 @@ class Orders:
         """Return the plan of *order* with its price; sends nothing. Raises Refusal."""
         with self._lock:
             token = secrets.token_urlsafe(12)
-            arguments = self._arguments(order, self._write_ids(token, order.ids))
-            plan = Plan(token, arguments, self._dry_run(arguments))
+            ids = self._write_ids(token, order.ids)
+            arguments = self._arguments(order, ids)
+            try:
+                plan = Plan(token, arguments, self._dry_run(arguments))
+            except Refusal:
+                ids.unlink(missing_ok=True)
+                raise
             self._plans[token] = plan
             while len(self._plans) > MOST_PLANS:
                 self._forget(next(iter(self._plans)))

@@ -11,7 +11,8 @@ import openai
 import pytest
 from PIL import Image
 
-from batchgen.sandbox.drawing import fit, source_boxes
+from batchgen.sandbox.canvas import fit
+from batchgen.sandbox.editing import inner, insets
 from batchgen.sandbox.launch import Sandbox, start
 from batchgen.sandbox.log import read_log, totals
 
@@ -87,16 +88,15 @@ def test_sdk_generates(sandbox, base, model):
 def test_sdk_edits_several_images_with_a_mask(sandbox, base, model):
     red, green = (200, 20, 30), (20, 190, 60)
     files = [("t-rex.png", png(red), "image/png"), ("crown.png", png(green), "image/png")]
-    mask = ("mask.png", png((0, 0, 0, 255), mode="RGBA"), "image/png")
+    mask = ("mask.png", png((0, 0, 0, 0), mode="RGBA"), "image/png")
     with sdk(sandbox, base) as client:
         answer = client.images.edit(model=model, image=files, mask=mask, prompt="Put the crown on its head", n=2)
         single = client.images.edit(model=model, image=files[0], prompt="Darker")
     drawn = [opened(image_bytes(item)) for item in answer.data]
     assert drawn[0].tobytes() != drawn[1].tobytes()
     for picture in drawn:
-        for colour, box in zip((red, green), source_boxes(1024, 1024, 2), strict=True):
-            left, top, right, bottom = fit((80, 60), box)
-            assert picture.getpixel(((left + right) // 2, (top + bottom) // 2))[:3] == colour
+        left, top, right, bottom = fit((80, 60), insets(inner(fit((80, 60), (0, 0, 1024, 1024))), 1)[0])
+        assert picture.getpixel(((left + right) // 2, (top + bottom) // 2))[:3] == green
     assert opened(image_bytes(single.data[0])).size == (1024, 1024)
 
 

@@ -8,10 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops
 
+from batchgen.sandbox.canvas import fit
 from batchgen.sandbox.dialects import DIALECTS
-from batchgen.sandbox.drawing import draw_picture, fit, source_boxes
+from batchgen.sandbox.drawing import draw_picture
+from batchgen.sandbox.editing import inner, insets, place
 from batchgen.sandbox.faults import FaultBook, parse_directive, parse_rate, parse_rule, split_prompt
 from batchgen.sandbox.log import read_log
 from batchgen.sandbox.server import require_loopback
@@ -199,17 +201,61 @@ def test_prices_equal_manual_sums():
     assert Decimal(repr(router.usage["cost"])) == router.usd == Decimal("0.067201")
 
 
-def test_edits_show_the_source_and_images_differ():
-    source = Image.new("RGB", (80, 60), (10, 200, 90))
-    other = Image.new("RGB", (60, 80), (220, 20, 200))
-    order = Order(kind="edit", model="m", prompt="Swap them", width=512, height=512, sources=(source, other))
-    with Image.open(io.BytesIO(draw_picture(order, provider="p", serial=1, index=0, seed=0))) as drawn:
-        drawn.load()
-        for picture, box in zip(order.sources, source_boxes(512, 512, 2), strict=True):
-            left, top, right, bottom = fit(picture.size, box)
-            assert drawn.getpixel(((left + right) // 2, (top + bottom) // 2)) == picture.getpixel((0, 0))
-    made = {draw_picture(order, provider="p", serial=1, index=index, seed=0) for index in range(3)}
-    assert len(made) == 3
+def halves(mode: str = "RGB") -> Image.Image:
+    """A picture that is red on its left and blue on its right."""
+    picture = Image.new(mode, (300, 200), (200, 20, 30))
+    picture.paste((20, 40, 190), (150, 0, 300, 200))
+    return picture
+
+
+def drawn(order: Order, index: int = 0) -> Image.Image:
+    with Image.open(io.BytesIO(draw_picture(order, provider="p", serial=1, index=index, seed=0))) as picture:
+        picture.load()
+        return picture
+
+
+@pytest.mark.parametrize(("width", "height"), [(900, 600), (512, 512), (400, 800)])
+def test_edits_line_up_with_the_source(width, height):
+    order = Order(kind="edit", model="m", prompt="Darker", width=width, height=height, sources=(halves(),))
+    left, top, right, bottom = place(order)
+    assert (right - left) / (bottom - top) == pytest.approx(1.5, abs=0.02)
+    middle, row = (left + right) // 2, top + (bottom - top) * 3 // 4
+    for index in range(12):
+        picture = drawn(order, index)
+        assert picture.size == (width, height)
+        # The border between the halves stays where it was, whatever the light.
+        beside = [picture.getpixel((middle + offset, row)) for offset in (-20, -6, 6, 20)]
+        assert max(abs(one - other) for one, other in zip(beside[1], beside[2], strict=True)) > 20, index
+
+
+def test_edits_differ_from_the_source_and_from_each_other():
+    order = Order(kind="edit", model="m", prompt="Swap", width=300, height=200, sources=(halves(),))
+    made = [drawn(order, index) for index in range(8)]
+    assert len({picture.tobytes() for picture in made}) == 8
+    upper = (0, 0, 300, 180)  # without the line of text
+    assert all(ImageChops.difference(picture, halves()).crop(upper).getbbox() for picture in made)
+
+
+def test_edits_show_every_further_source():
+    others = [Image.new("RGB", (60, 80), (220, 20 + 9 * number, 200)) for number in range(7)]
+    order = Order(kind="edit", model="m", prompt="Add", width=512, height=512, sources=(halves(), *others))
+    picture = drawn(order)
+    for other, box in zip(others, insets(place(order), 7), strict=True):
+        left, top, right, bottom = fit(other.size, box)
+        assert picture.getpixel(((left + right) // 2, (top + bottom) // 2)) == other.getpixel((0, 0))
+
+
+def test_edits_change_only_the_open_area_of_a_mask():
+    mask = Image.new("RGBA", (300, 200), (0, 0, 0, 255))
+    mask.paste((0, 0, 0, 0), (150, 40, 290, 120))
+    other = Image.new("RGB", (40, 40), (0, 255, 0))
+    order = Order(kind="edit", model="m", prompt="P", width=300, height=200, sources=(halves(), other), mask=mask)
+    for index in range(6):
+        changed = ImageChops.difference(drawn(order, index), halves()).crop((0, 0, 300, 180)).getbbox()
+        assert changed is not None
+        assert (changed[0] >= 149, changed[1] >= 39, changed[2] <= 291, changed[3] <= 121) == (True,) * 4, changed
+    left, top, right, bottom = fit(other.size, insets(inner((150, 40, 290, 120)), 1)[0])
+    assert drawn(order).getpixel(((left + right) // 2, (top + bottom) // 2)) == (0, 255, 0)
 
 
 @pytest.mark.parametrize("prompt", ["", "word", "Ω" * 900, "long " * 400, "w" * 300])

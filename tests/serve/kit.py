@@ -68,7 +68,7 @@ class Server:
         return rows_of(self.document())
 
     def send(self, method: str, path: str, body: object) -> httpx.Response:
-        return self.client.request(method, path, json=body, timeout=patience(30))
+        return self.client.request(method, path, json=body, timeout=patience(60))
 
     def raw(self, request: str, *, seconds: float = 10) -> bytes:
         """Send a request byte by byte as it is, which a client would tidy up; return the answer."""

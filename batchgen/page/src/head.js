@@ -23,13 +23,16 @@ const LEAST = 0.8; // per cent of a bar that a part takes at least, so that one 
 export function headSection(page) {
   const element = h("section", { class: "over", "aria-labelledby": "over-title" });
   const draw = () => {
-    const { head, sandbox, batch } = page.document;
+    const { head, sandbox, batch, about } = page.document;
     element.replaceChildren(
       ...(sandbox
         ? [h("p", { class: "sandbox-line" }, h("b", { text: "Sandbox" }), " Simulated pictures: nothing was paid.")]
         : []),
       h("h1", { id: "over-title", text: title(head) }),
       h("p", { class: "lede text", text: sentences(page.document) }),
+      ...(about
+        ? [h("p", { class: "about" }, "This page shows a part of the batch: ", h("b", { class: "text", text: about }))]
+        : []),
       ...(head.images ? [lookButton(page)] : []),
       h("div", { class: "figures" }, jobsBlock(page, head), moneyBlock(page)),
     );

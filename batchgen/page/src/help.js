@@ -49,12 +49,14 @@ export const KEYS = [
       ["V", "Result, slider, sides, before"],
       ["[ ]", "Move the slider"],
       ["M", "Mask"],
+    ["D", "Difference"],
     ],
   ],
   [
     "Compare",
     [
       ["C", "Compare 2 to 4"],
+    ["Del", "Take one out"],
       ["K", "Keep this, reject the others"],
       ["Space", "Hold: the other picture"],
     ],

@@ -42,7 +42,7 @@ export function nightCard(page) {
     );
     if (!empty) plot.draw();
   };
-  new ResizeObserver(() => plot.draw()).observe(chart);
+  new ResizeObserver(() => plot.resize()).observe(element);
   page.view.on("rows", () => plot.band());
   draw();
   return { element, draw };
@@ -56,7 +56,7 @@ class Plot {
     this.host = host;
     /** @type {Drawing | null} */
     this.drawing = null;
-    this.width = 0;
+    this.size = "";
     this.current = -1;
     this.anchor = -1;
     this.tip = h("div", { class: "tip", hidden: true });
@@ -69,6 +69,13 @@ class Plot {
     host.addEventListener("keydown", (event) => this.key(event));
     host.addEventListener("focus", () => host.matches(":focus-visible") && this.show(Math.max(0, this.current)));
     host.addEventListener("blur", () => this.leave());
+  }
+
+  /** Draws again where the width or the size of the text has changed. */
+  resize() {
+    const size = `${this.host.clientWidth} ${getComputedStyle(document.documentElement).fontSize}`;
+    if (size !== this.size) this.draw();
+    this.size = size;
   }
 
   draw() {
