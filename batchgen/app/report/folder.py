@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...files.report_folder import MARKER, NAME, is_report, read_marker
+from ...files.report_folder import MARKER, NAME, is_report, read_marker, write_marker, writing_report
+from ...files.thumbnails import FOLDER as THUMBNAILS
 
 if TYPE_CHECKING:
     from ...store.records import Batch
@@ -23,6 +24,17 @@ def folder_of(batch: Batch) -> Path:
     if not usual.exists() or is_of(usual, batch) or _is_empty(usual):
         return usual
     return usual.with_name(f"{NAME}-{plain(batch.name)}")
+
+
+def begin_report(batch: Batch) -> Path:
+    """Make the folders of a batch's report and its thumbnails, so that they are known for a report; raise OSError."""
+    folder = folder_of(batch)
+    folder.mkdir(parents=True, exist_ok=True)
+    with writing_report(folder):
+        if not is_of(folder, batch):
+            write_marker(folder, {"batch": batch.name})
+        (folder / THUMBNAILS).mkdir(exist_ok=True)
+    return folder
 
 
 def find(batch: Batch) -> Path | None:
