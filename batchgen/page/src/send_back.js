@@ -1,10 +1,11 @@
 /** The sheet that sends rejects back and hands picks over: what is marked, what should change, commands to copy. */
 
+import { canAct, runForm } from "./actions.js";
 import { commandBox } from "./command.js";
 import { h } from "./dom.js";
 import { count, money, number } from "./format.js";
 import { icon } from "./icons.js";
-import { addChanges, changeFields } from "./send_changes.js";
+import { addChanges, changedParameters, changeFields, editsPrompts, redoNote } from "./send_changes.js";
 import { closeSheet, openSheet } from "./sheet.js";
 
 /** @typedef {import("./types").Page} Page */
@@ -18,7 +19,8 @@ export function openSendBack(page) {
   if (!rejects.length && !picks) return openSheet("Send back rejects", nothing(), { side: true });
   const title = rejects.length ? `Send back ${count(rejects.length, "reject")}` : `Hand over ${count(picks, "pick")}`;
   const again = rejects.length ? redoSteps(page, rejects) : [];
-  const steps = [...again.slice(0, 2), saveStep(page), ...again.slice(2), picks ? pickStep(page, picks) : null];
+  const save = canAct(page) ? null : saveStep(page); // a live page has its marks in the job database already
+  const steps = [...again.slice(0, 2), save, ...again.slice(2), picks ? pickStep(page, picks) : null];
   const body = h(
     "div",
     { class: "steps" },
@@ -145,10 +147,32 @@ function redoCommands(page, rows) {
     failed = rows.length - done.length;
   /** @type {HTMLElement[]} */
   const parts = [h("h3", { text: "Make them again" })];
+  if (canAct(page) && !editsPrompts()) return [...parts, ...liveRuns(page, rows)];
   if (done.length) parts.push(commandBox(addChanges(page, `${commands.redo} --marked reject`)));
   if (failed) parts.push(commandBox(addChanges(page, `${commands.retry} --marked reject`)));
   parts.push(h("p", { class: "muted", text: price(page, done) }));
   return parts;
+}
+
+/** Buttons that show the price of a run, which is confirmed on the page.
+ * @param {Page} page @param {number[]} rows @returns {HTMLElement[]} */
+function liveRuns(page, rows) {
+  const { key, sha } = page.document.tiles;
+  const groups = /** @type {const} */ ([
+    ["redo", rows.filter((row) => sha[row])],
+    ["retry", rows.filter((row) => !sha[row])],
+  ]);
+  return groups
+    .filter(([, chosen]) => chosen.length)
+    .map(([action, chosen]) => {
+      const ids = [...new Set(chosen.map((row) => key[row]))];
+      const place = h("div", {});
+      const show = () =>
+        place.replaceChildren(runForm(page, { action, ids, changes: changedParameters(), note: redoNote() }));
+      const text = `Show the price of ${count(ids.length, action === "redo" ? "job" : "failed job")}`;
+      place.append(h("button", { class: "btn primary", type: "button", text, onclick: show }));
+      return place;
+    });
 }
 
 /** What the rejects cost until now; the price of the redo is the plan's. @param {Page} page @param {number[]} rows */
