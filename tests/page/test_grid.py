@@ -130,7 +130,7 @@ def test_selection_by_mouse(tab):
     tab.tile("fox-2").click(modifiers=["Control"])
     assert selected(tab) == 3
     tools = tab.role("toolbar", "Selection")
-    assert "3 pictures selected" in tools.text_content()
+    assert "3 selected" in tools.text_content()
     tools.get_by_role("button", name="Pick").click()
     tab.wait_marks({"fox": "pick", "fox-3": "pick", "owl": "pick"})
     tools.get_by_role("button", name="Deselect").click()

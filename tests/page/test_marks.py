@@ -109,7 +109,7 @@ def test_files_of_other_pages_are_refused(tab):
     }
     for change, words in (
         ({"database": "0" * 32}, "another job database"),
-        ({"batch": "other"}, "other"),
+        ({"batch": "other"}, "marks of batch other"),
         ({"marks": 1}, "not a file of marks"),
     ):
         drop(tab, "marks.json", json.dumps(page | change))

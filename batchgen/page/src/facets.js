@@ -29,7 +29,8 @@ export const TITLES = {
 
 const SHORT = 8; // values of a facet before "more"
 const ALWAYS = new Set(["state", "mark"]); // facets that show values without a single picture
-const IN_ORDER = new Set(["state", "mark", "size", "cost", "time", "suspect"]); // others: the most frequent first
+/** Facets whose values keep their order; of the others the most frequent come first. */
+const IN_ORDER = new Set(["state", "mark", "size", "cost", "time", "suspect", "earlier", "c2pa"]);
 
 /** The name of a value. @param {BuiltPage} page @param {Facet} facet @param {string} value */
 export function valueName({ document: { zone } }, facet, value) {

@@ -11,7 +11,8 @@ import { createTile } from "./tile.js";
 /** @typedef {import("./tile").Tile} Tile */
 /** @typedef {{element: HTMLElement, tiles: Tile[], line: number}} LineElement */
 
-const NARROW = 860; // px; below, tiles are smaller than the slider says
+const PHONE = 560; // px; up to here tiles are smaller than the slider says
+const NARROW = 860;
 const OVERSCAN = 4; // lines drawn above and below the window
 
 export class Grid {
@@ -73,6 +74,9 @@ export class Grid {
     this.virtualizer._didMount();
     view.on("rows", () => this.arrange());
     view.on("size", () => this.arrange(true));
+    view.on("reveal", () => {
+      if (scrollY > this.#top() - innerHeight / 2) this.reveal(); // a reader of the overview stays there
+    });
     view.on("cursor", () => this.draw());
     for (const topic of /** @type {const} */ (["cursor", "selection", "marks"])) view.on(topic, () => this.dress());
     const observer = new ResizeObserver(() => this.#resized());
@@ -102,7 +106,7 @@ export class Grid {
     const narrow = innerWidth <= NARROW,
       gap = narrow ? 6 : 10,
       below = narrow ? 8 : 12;
-    const wanted = narrow ? Math.max(96, view.tile * 0.58) : view.tile;
+    const wanted = Math.max(84, view.tile * (innerWidth <= PHONE ? 0.58 : narrow ? 0.8 : 1));
     const columns = Math.max(1, Math.floor((this.#width + gap) / (wanted + gap)));
     const side = Math.floor((this.#width - gap * (columns - 1)) / columns);
     this.element.classList.toggle("tiny", side < 112);
@@ -140,8 +144,11 @@ export class Grid {
     for (const [line, { element }] of this.#lines) {
       if (this.layout.at(line).heading >= 0 !== element.classList.contains("heading")) this.#release(line);
     }
+    const focused = this.lines.contains(document.activeElement);
     for (const entry of this.#lines.values()) this.#fill(entry);
     this.draw();
+    // The element that has the focus may show another picture by now.
+    if (focused) this.tileOf(this.page.view.cursor)?.element.focus({ preventScroll: true });
   }
 
   /** Draws the lines in sight, and the line of the cursor, so that the focus is not lost. */
@@ -225,6 +232,14 @@ export class Grid {
 
   /** Brings the cursor's tile into sight and gives it the focus. */
   showCursor() {
+    this.reveal();
+    this.draw();
+    this.dress();
+    this.tileOf(this.page.view.cursor)?.element.focus({ preventScroll: true });
+  }
+
+  /** Scrolls as far as it takes to see the cursor's tile. */
+  reveal() {
     const position = this.page.view.position(this.page.view.cursor);
     if (position < 0) return;
     const { line } = this.layout.place(position);
@@ -234,9 +249,6 @@ export class Grid {
       lowest = top - this.#over - title - 4;
     if (scrollY > lowest) scrollTo(0, Math.max(0, lowest));
     else if (scrollY < highest) scrollTo(0, highest);
-    this.draw();
-    this.dress();
-    this.tileOf(this.page.view.cursor)?.element.focus({ preventScroll: true });
   }
 
   /** @param {number} row @returns {Tile | undefined} the tile of a row, if it is in the document */

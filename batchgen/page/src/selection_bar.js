@@ -1,7 +1,7 @@
 /** The bar that floats while several pictures are selected: marks for all of them at once. */
 
 import { h, setText } from "./dom.js";
-import { count } from "./format.js";
+import { number } from "./format.js";
 import { compare } from "./grid_keys.js";
 import { icon } from "./icons.js";
 import { announce } from "./page.js";
@@ -43,7 +43,7 @@ export function selectionBar(page) {
       before = element.hidden;
     element.hidden = size < 1;
     comparison.hidden = size < 2 || size > 4;
-    setText(label, `${count(size, "picture")} selected`);
+    setText(label, `${number(size)} selected`);
     if (size || !before) announce(size ? `${size} selected` : "Nothing selected");
   });
   return element;

@@ -19,8 +19,7 @@ export function openSendBack(page) {
   if (!rejects.length && !picks) return openSheet("Send back rejects", nothing(), { side: true });
   const title = rejects.length ? `Send back ${count(rejects.length, "reject")}` : `Hand over ${count(picks, "pick")}`;
   const again = rejects.length ? redoSteps(page, rejects) : [];
-  const save = canAct(page) ? null : saveStep(page); // a live page has its marks in the job database already
-  const steps = [...again.slice(0, 2), save, ...again.slice(2), picks ? pickStep(page, picks) : null];
+  const steps = [...again.slice(0, 2), saveStep(page), ...again.slice(2), picks ? pickStep(page, picks) : null];
   const body = h(
     "div",
     { class: "steps" },
@@ -49,16 +48,38 @@ function numbered(place, step) {
   return h("section", { class: "step" }, h("span", { class: "no", "aria-hidden": "true", text: number(place) }), step);
 }
 
-/** The steps that make the rejects again: what they are, what changes, the commands.
+/** The steps that make the rejects again: what they are, what changes, the commands or the run itself.
  * @param {Page} page @param {number[]} rows @returns {HTMLElement[]} */
 function redoSteps(page, rows) {
-  const commands = h("div", {});
-  const draw = () => commands.replaceChildren(...redoCommands(page, rows));
+  const again = h("div", {});
+  const draw = () => {
+    const here = canAct(page) && !editsPrompts(); // only the command line takes a table of prompts
+    again.replaceChildren(...(here ? redoRuns(page, rows) : redoCommands(page, rows)));
+  };
   draw();
+  const changes = h("div", {}, h("h3", { text: "Change something, if you like" }), changeFields(page, draw));
+  return [rejectStep(page, rows), changes, again];
+}
+
+/** Under a live page: the price on demand, and the confirmation that starts the run.
+ * @param {Page} page @param {number[]} rows @returns {HTMLElement[]} */
+function redoRuns(page, rows) {
+  const { tiles } = page.document;
+  const done = new Set(rows.filter((row) => tiles.sha[row]).map((row) => tiles.key[row])),
+    failed = new Set(rows.filter((row) => !tiles.sha[row]).map((row) => tiles.key[row]));
+  const form = (/** @type {"redo" | "retry"} */ action, /** @type {Set<string>} */ ids) => {
+    const place = h("div", {});
+    const button = h("button", { class: "btn", type: "button" }, `Show the price of ${count(ids.size, "job")}`);
+    button.addEventListener("click", () =>
+      place.replaceChildren(runForm(page, { action, ids: [...ids], changes: changedParameters(), note: redoNote() })),
+    );
+    place.append(button);
+    return place;
+  };
   return [
-    rejectStep(page, rows),
-    h("div", {}, h("h3", { text: "Change something, if you like" }), changeFields(page, draw)),
-    commands,
+    h("h3", { text: "Make them again" }),
+    ...(done.size ? [form("redo", done)] : []),
+    ...(failed.size ? [form("retry", failed)] : []),
   ];
 }
 
@@ -112,31 +133,38 @@ function others(page, rows) {
 
 /** @param {Page} page */
 function saveStep(page) {
-  const counts = page.marks.counts();
+  const counts = page.marks.counts(),
+    inDatabase = Boolean(page.document.live?.marks);
   const parts = [
     counts.pick && `${number(counts.pick)} picked`,
     counts.reject && `${number(counts.reject)} rejected`,
     counts.stars && `${number(counts.stars)} with stars`,
     counts.note && `${number(counts.note)} with a note`,
   ];
+  const place = inDatabase ? "They are in the job database already." : "They stay in this browser as well.";
   return h(
     "div",
     {},
     h("h3", { text: "Save the marks" }),
-    h("p", { class: "muted", text: `${parts.filter(Boolean).join(", ")}. They stay in this browser as well.` }),
+    h("p", { class: "muted", text: `${parts.filter(Boolean).join(", ")}. ${place}` }),
+    saveButtons(page, !inDatabase),
+    inDatabase ? null : h("p", { class: "muted", text: "Then take them in, in the folder where you run batchgen:" }),
+    inDatabase ? null : commandBox(`${page.document.commands.marks_import} marks.json`),
+  );
+}
+
+/** @param {Page} page @param {boolean} primary */
+function saveButtons(page, primary) {
+  return h(
+    "div",
+    { class: "buttons" },
     h(
-      "div",
-      { class: "buttons" },
-      h(
-        "button",
-        { class: "btn primary", type: "button", onclick: () => page.marks.write("json") },
-        icon("download"),
-        "marks.json",
-      ),
-      h("button", { class: "btn", type: "button", onclick: () => page.marks.write("csv") }, icon("download"), "CSV"),
+      "button",
+      { class: primary ? "btn primary" : "btn", type: "button", onclick: () => page.marks.write("json") },
+      icon("download"),
+      "marks.json",
     ),
-    h("p", { class: "muted", text: "Then take them in, in the folder where you run batchgen:" }),
-    commandBox(`${page.document.commands.marks_import} marks.json`),
+    h("button", { class: "btn", type: "button", onclick: () => page.marks.write("csv") }, icon("download"), "CSV"),
   );
 }
 
@@ -147,32 +175,10 @@ function redoCommands(page, rows) {
     failed = rows.length - done.length;
   /** @type {HTMLElement[]} */
   const parts = [h("h3", { text: "Make them again" })];
-  if (canAct(page) && !editsPrompts()) return [...parts, ...liveRuns(page, rows)];
   if (done.length) parts.push(commandBox(addChanges(page, `${commands.redo} --marked reject`)));
   if (failed) parts.push(commandBox(addChanges(page, `${commands.retry} --marked reject`)));
   parts.push(h("p", { class: "muted", text: price(page, done) }));
   return parts;
-}
-
-/** Buttons that show the price of a run, which is confirmed on the page.
- * @param {Page} page @param {number[]} rows @returns {HTMLElement[]} */
-function liveRuns(page, rows) {
-  const { key, sha } = page.document.tiles;
-  const groups = /** @type {const} */ ([
-    ["redo", rows.filter((row) => sha[row])],
-    ["retry", rows.filter((row) => !sha[row])],
-  ]);
-  return groups
-    .filter(([, chosen]) => chosen.length)
-    .map(([action, chosen]) => {
-      const ids = [...new Set(chosen.map((row) => key[row]))];
-      const place = h("div", {});
-      const show = () =>
-        place.replaceChildren(runForm(page, { action, ids, changes: changedParameters(), note: redoNote() }));
-      const text = `Show the price of ${count(ids.length, action === "redo" ? "job" : "failed job")}`;
-      place.append(h("button", { class: "btn primary", type: "button", text, onclick: show }));
-      return place;
-    });
 }
 
 /** What the rejects cost until now; the price of the redo is the plan's. @param {Page} page @param {number[]} rows */

@@ -274,7 +274,7 @@ export type Facet =
   | "c2pa"
   | "earlier"
   | "time";
-export type Topic = "rows" | "cursor" | "selection" | "marks" | "open" | "size" | "data" | "auto" | "jump";
+export type Topic = "rows" | "cursor" | "selection" | "marks" | "open" | "size" | "data" | "auto" | "jump" | "reveal";
 
 export interface View {
   rows: Uint32Array; // shown, in order

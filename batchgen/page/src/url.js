@@ -6,6 +6,7 @@ import { FACETS } from "./filters.js";
 /** @typedef {import("./types").Facet} Facet */
 /** @typedef {import("./view").PageView} PageView */
 
+const REPLACE_AFTER = 300; // ms
 const MODES = ["result", "slider", "sides", "before"];
 
 /** A picture by key and, from the second of its job on, its number: "cat-1", "cat-1:2".
@@ -92,14 +93,15 @@ export function restore(view, text) {
  * @param {PageView} view
  */
 export function connectUrl(view) {
-  let before = snapshot(view),
-    restoring = false;
+  let before = snapshot(view);
+  let restoring = false;
+  const replace = replacer();
   const read = () => {
     restoring = true;
     try {
       restore(view, location.hash);
     } catch {
-      restore(view, "");
+      restore(view, ""); // not a URL that the page wrote
     }
     queueMicrotask(() => {
       before = snapshot(view);
@@ -108,20 +110,42 @@ export function connectUrl(view) {
   };
   const write = () => {
     if (restoring) return;
-    const now = snapshot(view),
-      url = hash(view) || location.pathname + location.search;
-    const opened = now.open && !before.open,
-      closed = !now.open && before.open;
+    const now = snapshot(view);
+    const url = hash(view) || location.pathname + location.search;
     const last = before;
     before = now;
-    if (url === (location.hash || location.pathname + location.search)) return;
-    if (closed && history.state?.opened && last.rest === now.rest) return history.back();
-    if (opened || last.filters !== now.filters) history.pushState({ opened }, "", url);
-    else history.replaceState(history.state, "", url);
+    if (!now.open && last.open && history.state?.opened && last.rest === now.rest) {
+      replace.now();
+      history.back();
+    } else if ((now.open && !last.open) || last.filters !== now.filters) {
+      replace.now();
+      history.pushState({ opened: now.open && !last.open }, "", url);
+    } else replace.later(url);
   };
   read();
   for (const topic of /** @type {const} */ (["rows", "open", "size"])) view.on(topic, write);
   addEventListener("popstate", read);
+  addEventListener("pagehide", replace.now);
+}
+
+/** Replaces the URL some time after it changed: browsers take only so many changes a second. */
+function replacer() {
+  /** @type {string | null} */
+  let next = null;
+  let timer = 0;
+  const now = () => {
+    clearTimeout(timer);
+    timer = 0;
+    if (next !== null && next !== (location.hash || location.pathname + location.search)) {
+      history.replaceState(history.state, "", next);
+    }
+    next = null;
+  };
+  const later = (/** @type {string} */ url) => {
+    next = url;
+    timer ||= setTimeout(now, REPLACE_AFTER);
+  };
+  return { now, later };
 }
 
 /** @param {PageView} view */

@@ -80,7 +80,7 @@ export class PageView extends Topics {
   set query(query) {
     if (query !== this.#query) {
       this.#query = query;
-      this.invalidate();
+      this.#choose();
     }
   }
   get sort() {
@@ -89,14 +89,14 @@ export class PageView extends Topics {
   set sort(sort) {
     this.#sort = sort in SORTS ? sort : "manifest";
     this.#order = null;
-    this.invalidate();
+    this.#choose();
   }
   get group() {
     return this.#group;
   }
   set group(group) {
     this.#group = group in GROUPS ? group : "none";
-    this.invalidate();
+    this.#choose();
   }
   get tile() {
     return this.#tile;
@@ -127,7 +127,7 @@ export class PageView extends Topics {
     else values.delete(value);
     if (values.size) this.filters.set(facet, values);
     else this.filters.delete(facet);
-    this.invalidate();
+    this.#choose();
   }
 
   /** The values of a facet that are chosen. @param {Facet} facet @returns {string[]} */
@@ -138,7 +138,7 @@ export class PageView extends Topics {
   /** Takes all values of a facet away. @param {Facet} facet */
   unfilter(facet) {
     this.filters.delete(facet);
-    this.invalidate();
+    this.#choose();
   }
 
   /** @param {Facet} facet @param {string} value */
@@ -148,14 +148,20 @@ export class PageView extends Topics {
     if (state && facet !== "state" && !ANY_STATE.has(facet)) this.filters.set("state", state);
     this.filters.set(facet, new Set([value]));
     this.#query = "";
-    this.invalidate();
+    this.#choose();
     this.jump();
   }
 
   clear() {
     this.filters = new Map();
     this.#query = "";
+    this.#choose();
+  }
+
+  /** Takes in what the reader chose to see: the cursor is brought into sight. */
+  #choose() {
     this.invalidate();
+    this.emit("reveal");
   }
 
   invalidate() {
