@@ -47,6 +47,7 @@ class Suspect:
 
     job_id: int
     ordinal: int
+    artifact_id: int  #: of the file: once it is replaced, the suspect is gone
     kind: str  #: one of SUSPECT_KINDS
     detail: str
     other_job_id: int | None = None  #: the job of the picture that it resembles

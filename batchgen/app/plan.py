@@ -64,6 +64,8 @@ def read_manifest(
     batch = manifest.load(path, providers=providers_, today=today, content=content, on_jobs=on_jobs, recall=recall)
     if batch.confirm_above is None:
         batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))
+    if batch.report is None:
+        batch = replace(batch, report=stored.get("report"))
     if stored.get("budget"):
         batch = replace(batch, shared_budget=settings.shared_budget(path.absolute().parent))
     if project.sandbox:

@@ -8,7 +8,8 @@ The steps of ``run``, in order:
 4. plan: compare the manifest with the database, find the keys, ask for consent (``confirm``);
 5. in a sandbox run, start the sandbox; requeue the failed jobs of a retry;
 6. ``RunSession.execute``: load the jobs, settle interrupted attempts, send what is due, collect the result;
-7. write the summary and release the locks.
+7. write the summary and release the locks;
+8. write the report, if the manifest or the settings ask for one.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ from .recovery.sidecars import restore_sidecars
 from .redo import Requeue, jobs_to_redo, jobs_to_retry
 from .retry import as_stored, ending_models, requeue, with_overrides
 from .run_options import RunOptions, ShowMessage
+from .run_report import with_report
 from .run_result import RunResult, write_summary
 from .shutdown import StopRequest
 from .wiring import Follow, RunSession
@@ -76,7 +78,7 @@ def run(
         session = prepare_run(project, batch, options, confirm, report=report, resources=resources)
         result = anyio.run(replace(session, on_silence=on_silence, stop=stop).execute, follow)
         _record_end(project, result, report)
-        return result
+    return with_report(project, result, report) if batch.report else result
 
 
 def prepare_run(

@@ -62,6 +62,8 @@ class RunResult:
     previous_exit_code: int | None = None
     recovery: RecoveryReport | None = None  #: what the job database had lost and took in from disk
     resumed: Resumed | None = None  #: the calls that an interrupted run had in flight
+    cut_off: bool = False  #: requests in flight were given up, after a second signal or a long wait
+    report: Path | None = None  #: the page of the report that was written at the end
     copies: CopyReport | None = None  #: derived copies; None: the manifest asks for none
     plan: Plan = field(default_factory=Plan)
     loaded: Loaded = field(default_factory=Loaded)  #: how loading the plan changed the job database
@@ -140,6 +142,7 @@ class RunResult:
             "needs_person": self.needs_attention,
             "files_gone": self.status.presence.as_json(),
             "copies": None if self.copies is None else self.copies.as_json(),
+            "report": None if self.report is None else str(self.report),
             "run": self._run(),
             "budgets": [budget.as_json() for budget in self.budgets],
             "skipped": self.plan.skipped.as_json(),

@@ -114,6 +114,11 @@ class Stop:
         self.signal: int | None = None
         runner.subscribe(self._count)
 
+    @property
+    def is_cut_off(self) -> bool:
+        """Return whether requests in flight were given up: at a second signal, or because the first one took long."""
+        return self._scope.cancel_called
+
     async def guard(self, display: AbstractAsyncContextManager[None]) -> None:
         """Run the runner inside *display* until its end.
 

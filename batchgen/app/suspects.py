@@ -43,6 +43,7 @@ def _examined(project: Project, reader: Reader, rows: list[PictureRow]) -> list[
             job_id=row.job_id,
             key=row.key,
             ordinal=row.ordinal,
+            artifact_id=row.artifact_id,
             task=row.task,
             facts=facts[row.sha256],
             provider=row.provider,

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
 import anyio
 
-from ..files.images import DamagedImageError, decode
+from ..files.images import DamagedImageError
 from ..files.output import digest
 from ..job import Requeued, State
 from ..planning.selection import Selection
@@ -18,6 +18,7 @@ from ..store.copies import CopyRecords
 from ..store.reader import Reader
 from ..store.records import Batch, DeliveredFile, StoredCopy
 from .clock import utc_now
+from .examination import Examination
 from .project import Project, open_locked, open_reader
 
 #: Threads that read files: disks serve several reads at once.
@@ -45,13 +46,15 @@ class VerifyReport:
     checked: int
     problems: Sequence[FileProblem]
     requeued: Sequence[str] = ()  #: keys of requeued jobs
+    suspects: Mapping[str, int] = field(default_factory=dict)  #: pictures that may be wrong, by kind; only if *deep*
+    notice: str | None = None  #: why suspects were not looked for
     copies: Sequence[FileProblem] = ()  #: derived copies that are missing or were changed; a run writes missing ones
 
 
 def verify(
     project: Project, name: str | None, selection: Selection, *, deep: bool, on_files: OnFiles = lambda _files: None
 ) -> VerifyReport:
-    """Check size and hash of every file of the selected jobs; *deep*: decode it too."""
+    """Check size and hash of every file of the selected jobs; *deep*: decode it too, and look for suspects."""
     with open_reader(project) as reader:
         batch = reader.batch(name)
         return _verified(project, reader, batch, selection, deep=deep, on_files=on_files)
@@ -83,7 +86,9 @@ def _verified(
 ) -> VerifyReport:
     checked, problems, copies = 0, list[FileProblem](), list[FileProblem]()
     records = CopyRecords(project.state)
-    check, check_copy = partial(_problem, project.root, deep=deep), partial(_copy_problem, project.root)
+    examination = Examination(project, reader, batch) if deep else None
+    check = partial(_problem, project.root, examination=examination)
+    check_copy = partial(_copy_problem, project.root)
     with ThreadPoolExecutor(_THREADS) as threads:
         for page in reader.files(batch.id, replace(selection, orphaned=True)):
             for problem in threads.map(check, page):
@@ -94,7 +99,12 @@ def _verified(
             stored = records.of_jobs(batch.name, {delivered.key for delivered in page})
             derived = [copy for copies_ in stored.values() for copy in copies_ if copy.recipe]
             copies += [problem for problem in threads.map(check_copy, derived) if problem is not None]
-    return VerifyReport(batch=batch, checked=checked, problems=problems, copies=copies)
+            if examination is not None:
+                examination.save()
+    report = VerifyReport(batch=batch, checked=checked, problems=problems, copies=copies)
+    if examination is None:
+        return report
+    return replace(report, suspects=examination.suspects(), notice=examination.notice)
 
 
 def _copy_problem(root: Path, copy: StoredCopy) -> FileProblem | None:
@@ -109,7 +119,7 @@ def _copy_problem(root: Path, copy: StoredCopy) -> FileProblem | None:
         return problem(what="copy unreadable", detail=str(error.strerror))
 
 
-def _problem(root: Path, delivered: DeliveredFile, *, deep: bool) -> FileProblem | None:
+def _problem(root: Path, delivered: DeliveredFile, *, examination: Examination | None) -> FileProblem | None:
     file, path = delivered.file, root / delivered.file.path
     problem = partial(FileProblem, key=delivered.key, path=file.path, orphaned=delivered.orphaned)
     try:
@@ -119,8 +129,8 @@ def _problem(root: Path, delivered: DeliveredFile, *, deep: bool) -> FileProblem
         actual = digest(path)
         if actual != file.sha256:
             return problem(what="hash", detail=f"sha256 {actual[:16]}…, delivered with {file.sha256[:16]}…")
-        if deep:
-            decode(path.read_bytes())
+        if examination is not None:
+            examination.decode(path.read_bytes(), file.sha256)
     except FileNotFoundError:
         return problem(what="missing", detail="the file is missing")
     except OSError as error:

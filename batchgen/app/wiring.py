@@ -42,6 +42,7 @@ from .clock import steady_clock, utc_now
 from .config.keys import ApiKeys
 from .copy_task import CopyTask
 from .deliver import Copies
+from .idle_thumbnails import IdleThumbnails
 from .lane_result import LaneResult
 from .lanes import LaneHistory, lanes, policy_of
 from .plan import learned_prices
@@ -106,12 +107,14 @@ class RunSession:
         resumed, sent = Resumed(), SentCalls()
         runner.on_recovered = partial(self._after_recovery, batch_id, profiles, resumed, started, reload=interrupted)
         copies = CopyTask(Copies(self.project, self.batch), self.reader, batch_id, self.show_message)
-        for listener in (resumed.record, sent.record, copies.record):
+        batch = self.reader.batch(self.batch.name)
+        thumbnails = IdleThumbnails(self.project, batch, is_wanted=bool(self.batch.report))
+        for listener in (resumed.record, sent.record, copies.record, thumbnails.record):
             runner.subscribe(listener)
         self._prepare_folder(batch_id, profiles)
         stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop)
         async with self._backend(profiles, spool, runner) if needed else nullcontext():
-            with sent.corrected():
+            with sent.corrected(), thumbnails:
                 display = self._supervisor(runner).around(follow(runner, self.reader))
                 await stop.guard(
                     copies.around(display, lambda: stop.signal is not None) if self.batch.copies else display
@@ -122,6 +125,7 @@ class RunSession:
             resumed=resumed if resumed.calls else None,
             imageless_job=sent.imageless_job(runner.lanes),
             copies=copies.report if self.batch.copies else None,
+            cut_off=stop.is_cut_off,
         )
         await self.writer.end_run(run_id, result.exit_code, utc_now())
         last_run.record_end(self.project, self.batch.name, run_id)

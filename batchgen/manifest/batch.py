@@ -211,6 +211,7 @@ class Batch:
     retry: Retry | None = None  #: as written at the top of the manifest
     on_unknown: Literal["retry", "hold"] | None = None  #: as written at the top of the manifest
     confirm_above: int | None = None  #: nano-USD above which a run at a terminal asks; None: 1 USD
+    report: bool | None = None  #: whether each run ends with a report; None: it does not
     skipped: SkippedJobs = field(default_factory=SkippedJobs)  #: jobs left out because of a bad source image
     warnings: tuple[Problem, ...] = ()
     copies: tuple[CopySpec, ...] = ()  #: derived copies of every image

@@ -27,7 +27,7 @@ from .yaml_reader import read
 MAX_FILES, MAX_DEPTH = 1_000, 50
 
 #: Keys that count only in the manifest named on the command line.
-_OF_THE_WHOLE = ("name", "output", "deliver", "retry", "on_unknown", "budget", "confirm_above")
+_OF_THE_WHOLE = ("name", "output", "deliver", "retry", "on_unknown", "budget", "confirm_above", "report")
 
 #: Parameters that are added to the default instead of replacing it.
 _ADDED = ("tags", "extra")

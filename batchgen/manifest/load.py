@@ -66,6 +66,7 @@ def load(
         on_unknown=manifest.on_unknown,
         skipped=jobs.skipped,
         confirm_above=nano_usd(manifest.confirm_above),
+        report=manifest.report,
         copies=naming.copies,
         warnings=reported,
         inputs=inputs,

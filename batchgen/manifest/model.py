@@ -304,6 +304,7 @@ class Manifest(Strict):
     on_bad_source: OnBadSource = Field("stop", description=_ON_BAD_SOURCE)
     budget: Annotated[BudgetSpec, _PLAIN_USD] = Field(BudgetSpec(), description="Budget of the batch, or its USD only")
     confirm_above: Money | None = Field(None, description="USD above which run asks at a terminal; default 1")
+    report: bool | None = Field(None, description="Whether each run ends with a report, as batchgen report writes it")
     jobs: list[JobSpec] = Field([], description="The jobs")
     prompts: Annotated[
         list[Prompt],

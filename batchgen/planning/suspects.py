@@ -36,6 +36,7 @@ class ExaminedPicture:
     job_id: int
     key: str
     ordinal: int
+    artifact_id: int
     task: Task
     facts: PictureFacts
     provider: str  #: that made it
@@ -44,7 +45,9 @@ class ExaminedPicture:
 
     def suspect(self, kind: str, detail: str, other: ExaminedPicture | None = None) -> Suspect:
         """Return the picture as a suspect."""
-        found = Suspect(job_id=self.job_id, ordinal=self.ordinal, kind=kind, detail=detail)
+        found = Suspect(
+            job_id=self.job_id, ordinal=self.ordinal, artifact_id=self.artifact_id, kind=kind, detail=detail
+        )
         return found if other is None else replace(found, other_job_id=other.job_id, other_ordinal=other.ordinal)
 
 

@@ -34,6 +34,7 @@ class PictureRow:
     job_id: int
     key: str
     ordinal: int
+    artifact_id: int
     task: Task
     sha256: str
     provider: str
@@ -42,11 +43,11 @@ class PictureRow:
 
 def pictures(connection: Connection, batch_id: int) -> list[PictureRow]:
     """Return the current pictures of a batch, in the order of the manifest."""
-    columns = (jobs.c.id, jobs.c.key, artifacts.c.ordinal, jobs.c.task, artifacts.c.sha256)
+    columns = (jobs.c.id, jobs.c.key, artifacts.c.ordinal, artifacts.c.id, jobs.c.task, artifacts.c.sha256)
     source = artifacts.join(jobs).join(attempts, attempts.c.id == artifacts.c.attempt_id)
     wanted = select(*columns, attempts.c.provider, attempts.c.model).select_from(source)
     rows = connection.execute(wanted.where(*_current(batch_id)).order_by(jobs.c.position, artifacts.c.ordinal))
-    return [PictureRow(row[0], row[1], row[2], decode_task(row[3]), *row[4:]) for row in rows]
+    return [PictureRow(*row[:4], decode_task(row[4]), *row[5:]) for row in rows]
 
 
 def of_hashes(connection: Connection, hashes: Iterable[str]) -> dict[str, PictureFacts]:
@@ -58,14 +59,17 @@ def of_hashes(connection: Connection, hashes: Iterable[str]) -> dict[str, Pictur
 
 
 def suspects_of_jobs(connection: Connection, ids: Iterable[int]) -> dict[int, list[Suspect]]:
-    """Return the suspects of these jobs by job id."""
-    wanted = select(suspects).where(suspects.c.job_id.in_(listed(ids))).order_by(suspects.c.id)
+    """Return the suspects among the current files of these jobs by job id."""
+    current = (suspects.c.job_id.in_(listed(ids)), artifacts.c.superseded_at.is_(None))
+    source = suspects.join(artifacts, artifacts.c.id == suspects.c.artifact_id)
+    wanted = select(suspects).select_from(source).where(*current).order_by(suspects.c.id)
     found: dict[int, list[Suspect]] = {}
     for row in connection.execute(wanted):
         found.setdefault(row.job_id, []).append(
             Suspect(
                 job_id=row.job_id,
                 ordinal=row.ordinal,
+                artifact_id=row.artifact_id,
                 kind=row.kind,
                 detail=row.detail,
                 other_job_id=row.other_job_id,
@@ -77,7 +81,9 @@ def suspects_of_jobs(connection: Connection, ids: Iterable[int]) -> dict[int, li
 
 def suspect_counts(connection: Connection, batch_id: int) -> Mapping[str, int]:
     """Return how many suspects a batch has of each kind."""
-    counts = select(suspects.c.kind, func.count()).where(suspects.c.batch_id == batch_id)
+    source = suspects.join(artifacts, artifacts.c.id == suspects.c.artifact_id)
+    counts = select(suspects.c.kind, func.count()).select_from(source)
+    counts = counts.where(suspects.c.batch_id == batch_id, artifacts.c.superseded_at.is_(None))
     return Counter({row.kind: row[1] for row in connection.execute(counts.group_by(suspects.c.kind))})
 
 

@@ -38,6 +38,7 @@ def picture(key: str, found: PictureFacts, sources: tuple[PictureFacts, ...] = (
         job_id=int(key.rsplit("-", maxsplit=1)[-1]),
         key=key,
         ordinal=0,
+        artifact_id=7,
         task=replace(task, **asked),  # type: ignore[arg-type]
         facts=found,
         provider="aigate",
@@ -90,7 +91,7 @@ def test_a_picture_by_itself(changes, asked, expected):
 
 def test_of_equal_files_the_later_ones_are_suspect():
     found = find_suspects([picture("cat-1", facts("a")), picture("cat-2", facts("b")), picture("cat-3", facts("a"))])
-    expected = {"job_id": 3, "ordinal": 0, "kind": "duplicate", "detail": "the same file as cat-1"}
+    expected = {"job_id": 3, "ordinal": 0, "artifact_id": 7, "kind": "duplicate", "detail": "the same file as cat-1"}
     assert found == [Suspect(**expected, other_job_id=1, other_ordinal=0)]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,8 +21,20 @@ USER_FILE = "config.yaml"
 SECTIONS = {
     "providers": "should map the name of a provider to its settings",
     "confirm_above": "should be an amount in USD, such as 5",
+    "report": "should be true or false",
     "budget": "should have per_day, per_month or both, such as {per_day: {usd: 20}}",
     "options": "should map the name of a command to its options",
+}
+
+
+def _is_amount(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1_000_000
+
+
+#: Sections that are single values, and the check of each.
+_PLAIN: Mapping[str, Callable[[object], bool]] = {
+    "confirm_above": _is_amount,
+    "report": lambda value: isinstance(value, bool),
 }
 
 
@@ -142,8 +154,8 @@ def _misplaced(values: object, places: Places) -> Iterator[Problem]:
         if name not in SECTIONS:
             hint = suggest(name, SECTIONS)
             yield places.problem((name,), "unknown_key", f"unknown key {name!r}", hint, key=True)
-        elif name == "confirm_above":
-            if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1_000_000:
+        elif name in _PLAIN:
+            if not _PLAIN[name](value):
                 yield places.problem((name,), "wrong_type", SECTIONS[name])
         elif name == "budget":
             # The model loads much, and few settings files have a budget.

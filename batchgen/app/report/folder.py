@@ -6,7 +6,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...files.report_folder import NAME, is_report, read_marker
+from ...files.report_folder import MARKER, NAME, is_report, read_marker, write_marker, writing_report
+from ...files.thumbnails import FOLDER as THUMBNAILS
 
 if TYPE_CHECKING:
     from ...store.records import Batch
@@ -20,9 +21,20 @@ _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234567
 def folder_of(batch: Batch) -> Path:
     """Return the folder of a batch's report: ``report`` in its output folder, unless that is something else's."""
     usual = Path(batch.folder) / NAME
-    if not usual.exists() or is_of(usual, batch) or (usual.is_dir() and not any(usual.iterdir())):
+    if not usual.exists() or is_of(usual, batch) or _is_empty(usual):
         return usual
     return usual.with_name(f"{NAME}-{plain(batch.name)}")
+
+
+def begin_report(batch: Batch) -> Path:
+    """Make the folders of a batch's report and its thumbnails, so that they are known for a report; raise OSError."""
+    folder = folder_of(batch)
+    folder.mkdir(parents=True, exist_ok=True)
+    with writing_report(folder):
+        if not is_of(folder, batch):
+            write_marker(folder, {"batch": batch.name})
+        (folder / THUMBNAILS).mkdir(exist_ok=True)
+    return folder
 
 
 def find(batch: Batch) -> Path | None:
@@ -38,6 +50,11 @@ def is_of(folder: Path, batch: Batch) -> bool:
     """Return whether *folder* has the report of a batch."""
     marker = read_marker(folder) if is_report(folder) else None
     return marker is not None and marker.get("batch") == batch.name
+
+
+def _is_empty(folder: Path) -> bool:
+    """Return whether a folder is empty, but for what a report leaves that was killed while it began."""
+    return folder.is_dir() and all(path.name == f".{MARKER}.part" for path in folder.iterdir())
 
 
 def plain(name: str) -> str:

@@ -9,6 +9,7 @@ from .. import output
 from ..options import Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
 from ..reading import counting
 from ..render.format import command_lines, count
+from ..render.marks import suspects_line
 from ..render.table import Fit, table
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @command("verify", "batchgen verify", "batchgen verify --deep --requeue     requeues the jobs of damaged files")
-@option("--deep", is_flag=True, help="Decode every image as well.")
+@option("--deep", is_flag=True, help="Decode every image as well, and look for suspects.")
 @option("--requeue", is_flag=True, help="Requeue the jobs of missing or damaged files; a run makes them again.")
 @selecting
 @judging
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
 def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
     """Check every delivered file against its hash.
 
-    Ends with 3 if one is missing or damaged. Derived copies are checked too; they do not count, because a run writes
-    missing ones again.
+    Ends with 3 if one is missing or damaged. With --deep it also looks for pictures that may be wrong, such as
+    duplicates or wrong sizes; these do not count, and ``batchgen list --suspect KIND`` lists them. Derived copies are
+    checked too; they do not count, because a run writes missing ones again.
     """
     from ...app import verify as use_case
 
@@ -43,6 +45,10 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **opt
         return code
     result = f"{len(report.problems)} missing or damaged" if report.problems else "all as delivered"
     output.say(f"{report.batch.name}: {count(report.checked, 'file')} checked, {result}")
+    if report.suspects:
+        output.say(suspects_line(report.suspects))
+    if report.notice:
+        output.say(f"suspects were not looked for: {report.notice}")
     for line in _next(report, project.command_flags(batch), requeue=requeue):
         output.say(line)
     return code
@@ -68,6 +74,10 @@ def _next(report: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str
         steps.append((f"batchgen verify{way.of_batch} --requeue", what))
     if any(flaw.what == "copy missing" for flaw in report.copies):
         steps.append((run, "writes the missing copies; nothing is bought for them"))
+    if report.suspects:
+        kind = max(report.suspects, key=lambda kind: report.suspects[kind])
+        steps.append((f"batchgen list jobs{way.of_batch} --suspect {kind}", "shows these pictures"))
+        steps.append((f"batchgen report{way.of_batch}", "shows all of them, as pictures"))
     return command_lines(steps) if steps else []
 
 
@@ -80,6 +90,7 @@ def _document(report: VerifyReport) -> dict[str, Any]:
             {"id": flaw.key, "path": flaw.path, "what": flaw.what, "detail": flaw.detail} for flaw in report.problems
         ],
         "requeued": list(report.requeued),
+        "suspects": dict(report.suspects),
         "copies": [
             {"id": flaw.key, "path": flaw.path, "what": flaw.what.removeprefix("copy "), "detail": flaw.detail}
             for flaw in report.copies

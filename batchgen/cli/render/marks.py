@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +56,12 @@ def mark_cell(bill: Bill) -> str:
 def suspect_cell(bill: Bill) -> str:
     """Return the kinds of a job's suspects as one cell."""
     return ", ".join(dict.fromkeys(suspect.kind for suspect in bill.suspects))
+
+
+def suspects_line(counts: Mapping[str, int]) -> str:
+    """Return how many suspects there are: "12 suspect: 7 near-duplicate, 5 wrong-size"."""
+    most = sorted(counts.items(), key=lambda item: -item[1])
+    return f"{sum(counts.values()):,} suspect: {', '.join(f'{number:,} {kind}' for kind, number in most)}"
 
 
 def judgement_lines(bill: Bill) -> Iterator[str]:

@@ -53,6 +53,7 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
     lines += under("prices", _price_lines(result.underpriced))
     lines += under("copies", _copy_lines(result.copies))
     lines.append(files_line(status))
+    lines += [] if result.report is None else [f"report    {display_path(result.report)}"]
     lines += advice(status, result.command_flags, result.imageless_job, result.lanes)
     lines.append(f"exit code {result.exit_code:d}: {result.exit_meaning}")
     return lines

@@ -7,13 +7,14 @@ the resampling is 5 and the encoding 4: HAMMING looks like BICUBIC at these rati
 from __future__ import annotations
 
 import io
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
 
 from PIL import Image
 
 from ...picture import PictureFacts
-from . import heif
+from . import decode, heif
 from .decoding import MAX_PIXELS, bytes_per_pixel, decoder_errors, memory, open_image
 from .formats import DamagedImageError, TooLargeError, refusal, sniff
 from .pixels import in_rgb, upright, upright_size
@@ -48,6 +49,22 @@ def make_thumbnail(data: bytes, sha256: str) -> Thumbnail:
         return Thumbnail(facts=facts, data=_encoded(small))
     except (DamagedImageError, MemoryError, OSError, ModuleNotFoundError) as error:
         return Thumbnail(facts=unreadable(data, sha256, str(error) or type(error).__name__))
+
+
+def decode_facts(data: bytes, sha256: str) -> PictureFacts | None:
+    """Decode every pixel of a file and return its facts; None where they cannot be measured although it decodes.
+
+    Raises DamagedImageError and whatever else ``decode`` raises.
+    """
+    found: list[PictureFacts] = []
+
+    def look(mime: str, image: Image.Image) -> None:
+        with suppress(Exception):  # an odd mode of pixels does not make a file damaged
+            size, alpha = upright_size(image), is_transparent(image)
+            found.append(measure(shrink(image), data, sha256=sha256, mime=mime, size=size, alpha=alpha))
+
+    decode(data, look)
+    return found[0] if found else None
 
 
 def unreadable(data: bytes, sha256: str, message: str) -> PictureFacts:

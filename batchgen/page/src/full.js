@@ -21,6 +21,8 @@ import { Panel } from "./panel.js";
 
 /** Pixels that are decoded ahead of need, at most. */
 const AHEAD = 48e6;
+/** Pictures that follow each other faster are passed, not looked at. */
+const HURRY = 120; // ms
 /** Neighbours are loaded once the picture itself had its chance. */
 const AHEAD_AFTER = 160; // ms
 
@@ -29,6 +31,8 @@ export class FullView {
   details = !matchMedia("(max-width: 860px)").matches;
   #position = 0; // of the row; kept when a filter takes the row away
   #timer = 0;
+  #panelTimer = 0;
+  #moved = 0; // when the picture changed last, ms
   #originals = new Originals();
   #absence = h("div", { class: "absence", hidden: true });
   #live = h("p", { class: "vh", role: "status", "aria-live": "polite" });
@@ -80,10 +84,11 @@ export class FullView {
     if (!moved) return;
     this.#absence.hidden = !!this.stages.picture;
     this.#absence.replaceChildren(...(this.stages.picture ? [] : absence(this.page, full)));
-    this.panel.show(full);
+    this.#describe();
     this.showMark();
     this.#showPlace(position);
     this.#announce();
+    if (this.page.view.part === "note") this.note();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#ahead(), AHEAD_AFTER);
   }
@@ -113,6 +118,7 @@ export class FullView {
   }
 
   note() {
+    if (this.panel.row !== this.row) this.panel.show(this.row);
     if (!this.details) this.toggleDetails();
     this.panel.focusNote();
   }
@@ -164,9 +170,19 @@ export class FullView {
     this.#showPlace(position);
   }
 
+  /** Fill the details; while an arrow is held down, only those of the picture it stops at. */
+  #describe() {
+    const pause = performance.now() - this.#moved;
+    this.#moved = performance.now();
+    clearTimeout(this.#panelTimer);
+    if (pause > HURRY) this.panel.show(this.row);
+    else this.#panelTimer = setTimeout(() => this.panel.show(this.row), HURRY);
+  }
+
   #close() {
     if (this.row < 0) return;
     clearTimeout(this.#timer);
+    clearTimeout(this.#panelTimer);
     this.panel.clear();
     this.film.clear();
     this.stages.clear();

@@ -1,10 +1,11 @@
 /** The sheet that sends rejects back and hands picks over: what is marked, what should change, commands to copy. */
 
+import { canAct, runForm } from "./actions.js";
 import { commandBox } from "./command.js";
 import { h } from "./dom.js";
 import { count, money, number } from "./format.js";
 import { icon } from "./icons.js";
-import { addChanges, changeFields } from "./send_changes.js";
+import { addChanges, changedParameters, changeFields, redoNote } from "./send_changes.js";
 import { closeSheet, openSheet } from "./sheet.js";
 
 /** @typedef {import("./types").Page} Page */
@@ -47,16 +48,35 @@ function numbered(place, step) {
   return h("section", { class: "step" }, h("span", { class: "no", "aria-hidden": "true", text: number(place) }), step);
 }
 
-/** The steps that make the rejects again: what they are, what changes, the commands.
+/** The steps that make the rejects again: what they are, what changes, the commands or the run itself.
  * @param {Page} page @param {number[]} rows @returns {HTMLElement[]} */
 function redoSteps(page, rows) {
-  const commands = h("div", {});
-  const draw = () => commands.replaceChildren(...redoCommands(page, rows));
+  const again = h("div", {});
+  const draw = () => again.replaceChildren(...(canAct(page) ? redoRuns(page, rows) : redoCommands(page, rows)));
   draw();
+  const changes = h("div", {}, h("h3", { text: "Change something, if you like" }), changeFields(page, draw));
+  return [rejectStep(page, rows), changes, again];
+}
+
+/** Under a live page: the price on demand, and the confirmation that starts the run.
+ * @param {Page} page @param {number[]} rows @returns {HTMLElement[]} */
+function redoRuns(page, rows) {
+  const { tiles } = page.document;
+  const done = new Set(rows.filter((row) => tiles.sha[row]).map((row) => tiles.key[row])),
+    failed = new Set(rows.filter((row) => !tiles.sha[row]).map((row) => tiles.key[row]));
+  const form = (/** @type {"redo" | "retry"} */ action, /** @type {Set<string>} */ ids) => {
+    const place = h("div", {});
+    const button = h("button", { class: "btn", type: "button" }, `Show the price of ${count(ids.size, "job")}`);
+    button.addEventListener("click", () =>
+      place.replaceChildren(runForm(page, { action, ids: [...ids], changes: changedParameters(), note: redoNote() })),
+    );
+    place.append(button);
+    return place;
+  };
   return [
-    rejectStep(page, rows),
-    h("div", {}, h("h3", { text: "Change something, if you like" }), changeFields(page, draw)),
-    commands,
+    h("h3", { text: "Make them again" }),
+    ...(done.size ? [form("redo", done)] : []),
+    ...(failed.size ? [form("retry", failed)] : []),
   ];
 }
 
@@ -110,31 +130,38 @@ function others(page, rows) {
 
 /** @param {Page} page */
 function saveStep(page) {
-  const counts = page.marks.counts();
+  const counts = page.marks.counts(),
+    inDatabase = Boolean(page.document.live?.marks);
   const parts = [
     counts.pick && `${number(counts.pick)} picked`,
     counts.reject && `${number(counts.reject)} rejected`,
     counts.stars && `${number(counts.stars)} with stars`,
     counts.note && `${number(counts.note)} with a note`,
   ];
+  const place = inDatabase ? "They are in the job database already." : "They stay in this browser as well.";
   return h(
     "div",
     {},
     h("h3", { text: "Save the marks" }),
-    h("p", { class: "muted", text: `${parts.filter(Boolean).join(", ")}. They stay in this browser as well.` }),
+    h("p", { class: "muted", text: `${parts.filter(Boolean).join(", ")}. ${place}` }),
+    saveButtons(page, !inDatabase),
+    inDatabase ? null : h("p", { class: "muted", text: "Then take them in, in the folder where you run batchgen:" }),
+    inDatabase ? null : commandBox(`${page.document.commands.marks_import} marks.json`),
+  );
+}
+
+/** @param {Page} page @param {boolean} primary */
+function saveButtons(page, primary) {
+  return h(
+    "div",
+    { class: "buttons" },
     h(
-      "div",
-      { class: "buttons" },
-      h(
-        "button",
-        { class: "btn primary", type: "button", onclick: () => page.marks.write("json") },
-        icon("download"),
-        "marks.json",
-      ),
-      h("button", { class: "btn", type: "button", onclick: () => page.marks.write("csv") }, icon("download"), "CSV"),
+      "button",
+      { class: primary ? "btn primary" : "btn", type: "button", onclick: () => page.marks.write("json") },
+      icon("download"),
+      "marks.json",
     ),
-    h("p", { class: "muted", text: "Then take them in, in the folder where you run batchgen:" }),
-    commandBox(`${page.document.commands.marks_import} marks.json`),
+    h("button", { class: "btn", type: "button", onclick: () => page.marks.write("csv") }, icon("download"), "CSV"),
   );
 }
 

@@ -26,7 +26,7 @@ export function changeFields(page, changed) {
     text("Size", "1536x1024", change.size, set("size")),
     text("Anything else", "background=transparent", change.other, set("other"), true),
     text("Note, kept with the new pictures", "the shadow is too hard", change.note, set("note"), true),
-    promptBox(page, changed),
+    page.document.live?.actions ? null : promptBox(page, changed),
   );
 }
 
