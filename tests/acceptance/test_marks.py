@@ -196,7 +196,7 @@ def test_rebuilt_job_database_takes_marks_of_its_pictures(project, shop):
 def test_suspects_select_only_once_they_were_looked_for(project, shop, witness):
     for command in ("list --suspect tiny", f"redo {shop} --suspect tiny --yes", f"retry {shop} --suspect tiny --yes",
                     "export --suspect tiny", "verify --suspect tiny", "marks list --suspect tiny",
-                    "marks clear --suspect tiny", "report --suspect tiny"):  # fmt: skip
+                    "marks clear --suspect tiny"):  # fmt: skip
         done = project.run(*command.split())
         assert (done.code, "`batchgen report`, or `batchgen verify --deep`" in done.err) == (2, True), done.err
     assert witness.arrivals() == []

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from . import real
 from .answers import answers
 from .clients import clients
+from .documents import documents
 from .figures import Row
 from .flight import burst, flight
 from .images import images
@@ -32,6 +33,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "clients": clients,
     "answers": answers,
     "images": images,
+    "documents": documents,
     "table": table,
     "start": start,
 }

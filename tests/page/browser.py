@@ -175,7 +175,7 @@ class Tab:
 
     def toast(self, text: str) -> None:
         """Wait for a message at the edge of the page."""
-        self.page.get_by_text(text).first.wait_for()
+        self.find(".toasts").get_by_text(text).first.wait_for()
 
     def pasted(self) -> str:
         """Return what the clipboard holds, by pasting it into the search field."""

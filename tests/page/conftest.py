@@ -17,6 +17,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+            if item.get_closest_marker("timeout") is None:  # the first test of a worker also makes the batch
+                item.add_marker(pytest.mark.timeout(120))
 
 
 @pytest.fixture(scope="module")

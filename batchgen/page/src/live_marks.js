@@ -83,8 +83,8 @@ export function connectMarks(page, url, onWaiting) {
   function offer() {
     offered = true;
     const mine = page.marks.entries().filter((entry) => !stored.has(place(entry)) && !queue.has(place(entry)));
-    if (mine.length)
-      page.toast(`${count(mine.length, "mark")} are in this browser only`, "Save in the job database", () => enqueue(mine));
+    const text = `${count(mine.length, "mark")} are in this browser only`;
+    if (mine.length) page.toast(text, "Save in the job database", () => enqueue(mine));
   }
 
   if (url !== null) page.marks.onChange((rows) => enqueue(page.marks.entriesOf(rows)));
