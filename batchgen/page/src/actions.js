@@ -63,7 +63,7 @@ export function runForm(page, order) {
     const text = `Started as a run of its own (process ${run.pid}). This page follows it; its output: ${run.log}`;
     show(h("p", { text }));
     running.set(run.plan, (/** @type {any} */ end) =>
-      show(h("p", { text: outcome(end) }), h("pre", { class: "text", text: end.lines }), button("Once more", ask)),
+      show(h("p", { text: outcome(end) }), h("pre", { class: "text", text: end.lines })),
     );
   }
 

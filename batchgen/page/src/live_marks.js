@@ -68,9 +68,12 @@ export function connectMarks(page, url, onWaiting) {
   /** Takes marks of the job database in. @param {MarkEntry[]} entries @param {boolean} whole all that there are */
   function take(entries, whole) {
     const now = new Map(entries.map((entry) => [place(entry), entry]));
-    const news = entries.filter((entry) => !queue.has(place(entry)));
+    const at = new Date().toISOString();
+    // The server is right about what it has just changed, even where its clock is behind that of this browser.
+    const news = entries
+      .filter((entry) => !queue.has(place(entry)))
+      .map((entry) => (whole ? entry : { ...entry, at }));
     if (whole) {
-      const at = new Date().toISOString();
       for (const [key, entry] of stored)
         if (!now.has(key) && !queue.has(key)) news.push({ ...entry, mark: null, stars: 0, note: "", at });
       stored = now;
