@@ -10,6 +10,7 @@ def tab(visitor, night_page):
     tab = visitor.open(night_page, size="phone", touch=True)
     tab.wait_count("19 pictures")
     tab.tile("fox").scroll_into_view_if_needed()
+    tab.page.wait_for_timeout(400)  # until the page has come to rest under the finger
     return tab
 
 
