@@ -17,6 +17,7 @@ from .plots import plots
 from .settings import Settings
 from .start import start
 from .table import table
+from .thumbnails import thumbnails
 
 BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "large": real.large,
@@ -32,6 +33,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "clients": clients,
     "answers": answers,
     "images": images,
+    "thumbnails": thumbnails,
     "table": table,
     "start": start,
 }
