@@ -168,14 +168,18 @@ def _billed(
     bills, copies = reader.bills(page), CopyRecords(project.state).of_jobs(page[0].batch, [job.key for job in page])
     ids = [job.id for job in page]
     of_marks, of_suspects = reader.ask(partial(marks.of_jobs, ids=ids)), reader.ask(partial(suspects_of, ids=ids))
-    files = reader.ask(partial(matching_files, ids=ids, selection=selection)) if selection.judges else None
+    files: dict[int, set[int]] | None = None
+    if selection.judges:
+        files = {}
+        for job_id, ordinal in reader.ask(partial(matching_files, ids=ids, selection=selection)):
+            files.setdefault(job_id, set()).add(ordinal)
     for job in page:
         bill = replace(
             bills.get(job.id, records.Bill()),
             copies=tuple(copy for copy in copies.get(job.key, ()) if copy.recipe),
             marks=tuple(mark for mark in of_marks.get(job.id, ()) if not mark.replaced),
             suspects=tuple(of_suspects.get(job.id, ())),
-            selected=None if files is None else frozenset(number for job_id, number in files if job_id == job.id),
+            selected=None if files is None else frozenset(files.get(job.id, ())),
         )
         yield job, bill
 

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Methods that change nothing.
 _READING = ("GET", "HEAD")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
+#: Browsers ask for it without the token; the answer is empty for everyone.
+_ICON = "favicon.ico"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: Headers of every answer. A page adds its own policy; every other answer may do nothing at all in a browser.
 _HEADERS = {
@@ -57,6 +59,8 @@ class Guard:
         first, _, rest = scope["path"].removeprefix("/").partition("/")
         refusal = self._refusal(scope["method"], headers, first)
         app = self.app if refusal is None else PlainTextResponse(refusal + "\n", status_code=403)
+        if first == _ICON:
+            app = Response(status_code=204)
         inner = {**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode(), "root_path": ""}
         await app(inner, receive, _with_headers(send))
 

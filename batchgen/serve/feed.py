@@ -161,7 +161,8 @@ class Feed:
         before, after = self._marks, self.source.marks()
         self._marks = after
         changed = [mark for key, mark in after.items() if before.get(key) != mark]
-        cleared = [{**mark, "mark": None, "stars": 0, "note": ""} for key, mark in before.items() if key not in after]
+        empty = {"mark": None, "stars": 0, "note": "", "at": self.now().isoformat()}
+        cleared = [{**mark, **empty} for key, mark in before.items() if key not in after]
         return [("marks", _text({"whole": False, "marks": changed + cleared}))] if changed or cleared else []
 
     def _publish(self, pairs: Sequence[tuple[str, str]]) -> None:

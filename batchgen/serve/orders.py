@@ -32,7 +32,7 @@ MOST_PLANS = 50
 #: Seconds in which a run that cannot start has ended: a lock, a missing key.
 _FIRST_MOMENTS = 2.5
 _NEW_LOG = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
-_TAIL = 12  #: lines of a run's output that the page shows
+_TAIL = 5  #: lines of a run's output that the page shows
 
 
 class Refusal(BatchgenError):
@@ -198,10 +198,8 @@ class Orders:
 
 def tail(log: Path) -> str:
     """Return the last lines of a run's output."""
-    lines = log.read_text("utf-8", "replace").splitlines()
-    return (
-        "\n".join(line for line in lines if line.strip())[-4_000:] if len(lines) <= _TAIL else "\n".join(lines[-_TAIL:])
-    )
+    lines = [line for line in log.read_text("utf-8", "replace").splitlines() if line.strip()]
+    return "\n".join(lines[-_TAIL:])
 
 
 def _spending(document: Mapping[str, Any]) -> list[str]:

@@ -46,6 +46,8 @@ SELECTED = (
     ("unknown retry", *DOUBTFUL, "--batch shop", "doubtful"),
     ("unknown drop", *DOUBTFUL, "--batch shop", "doubtful"),
     ("cancel", *FAILED, "--batch shop", "refused"),
+    ("marks list", *FAILED, "--batch shop", "refused"),
+    ("marks clear", *FAILED, "--batch shop", "refused"),
     ("verify", "--id made", *KNOWN, "--status done", *COUNTED, "--batch shop", "made"),
     ("plan m.yaml", *PENDING, "waits"),
     ("run m.yaml", *PENDING, "waits"),
@@ -89,9 +91,24 @@ def states(project) -> dict[str, str]:
     return {key: job["state"] for key, job in project.jobs().items()}
 
 
+def mark_all(project) -> None:
+    """Give every job without a picture a note, and every picture a pick."""
+    document = project.run("marks", "list", "--json").json
+    for row in project.run("list", "--json").json:
+        pictures = [(file["picture"], file["sha256"]) for file in row["files"]] or [(0, "")]
+        document["marks"] += [
+            {"id": row["id"], "picture": number, "sha256": sha256, "mark": "pick", "at": "2026-03-01T06:30:00Z"}
+            for number, sha256 in pictures
+        ]
+    (project.folder / "marks.json").write_text(json.dumps(document))
+    assert project.run("marks", "import", "marks.json").code == 0
+
+
 @pytest.mark.parametrize("case", SELECTED, ids=lambda case: case[0])
 def test_all_that_selects_selects_together(copied, witness, case):
     command, *options, wanted = case
+    if command.startswith("marks"):
+        mark_all(copied)
     before = states(copied)
     extra = ["--json"] + (["--dry-run"] if command.split()[0] in ("run", "resume", "retry", "redo") else [])
     done = copied.run(*shlex.split(" ".join([command, *options])), *extra)
@@ -100,6 +117,8 @@ def test_all_that_selects_selects_together(copied, witness, case):
         assert [job["id"] for job in done.json] == [wanted]
     elif command == "unknown list":
         assert [job["id"] for job in done.json["unknown"]] == [wanted]
+    elif command.startswith("marks"):
+        assert [mark["id"] for mark in done.json["marks"]] == [wanted]
     elif command == "verify":
         assert (done.json["checked"], done.json["wrong"]) == (1, 0)
     elif "lanes" in done.json:
@@ -163,7 +182,7 @@ REHEARSED = (
     "db backup b.db", "db vacuum", "db upgrade", "db recover r.yaml", "pause openai", "unpause openai",
     "limit openai burst=3", "limit openai --reset", "clean", "doctor", "plan r.yaml", "resume -n", "retry -n",
     "redo -n --id only",
-    "unknown retry", "unknown drop", "cancel --all",
+    "marks list", "marks clear", "unknown retry", "unknown drop", "cancel --all",
 )  # fmt: skip
 
 
@@ -181,6 +200,9 @@ def test_what_is_rehearsed_is_seen_with_sandbox_alone(bare):
     assert bare.run("status").code == 10
     picture = next((bare.folder / "sandbox-output").rglob("*.png"))
     assert "no file is missing" in bare.run("unknown", "adopt", "only", picture, "--sandbox").err
+    saved = bare.run("marks", "list", "--json", "--sandbox").out
+    (bare.folder / "marks.json").write_text(saved)
+    assert bare.run("marks", "import", "marks.json", "--sandbox").code == 0
 
 
 def test_the_sandbox_follows_its_instructions(bare, tmp_path):

@@ -148,3 +148,11 @@ def test_a_sealed_answer_survives_a_manifest_that_does_not_know_it(project, sand
     run(project)
     assert "sealed-chat" not in bought(witness)
     assert states(project)["sealed-chat"] == "done"
+
+
+def test_report_shows_what_an_older_program_delivered(project):
+    done = project.run("report", "--json")
+    assert done.code == 0, done.err
+    assert done.json["pictures"] >= len(DONE)
+    assert done.json["jobs"]["done"] == len(DONE)
+    assert (project.folder / "output/shop/report/index.html").is_file()

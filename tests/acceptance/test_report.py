@@ -15,9 +15,13 @@ import pytest
 import yaml
 from PIL import Image
 
+from batchgen.app.project import Project
+from batchgen.app.report import document
+from batchgen.app.report.write import write
+from batchgen.planning.selection import Selection
 from tests.app.page_types import mistakes
 
-from .kit import CANARY, SECRET, wait_for
+from .kit import SECRET, wait_for
 
 LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
 JOBS = [
@@ -61,7 +65,10 @@ def links(page: dict, folder: Path) -> list[Path]:
 def test_page_shows_every_picture_and_failure(shop):
     done = shop.run("report")
     assert (done.code, done.err) == (0, "")
-    assert done.out.splitlines()[0] == "report    output/shop/report/index.html    5 pictures, 1 failed"
+    lines = done.out.splitlines()
+    assert lines[0] == "report    output/shop/report/index.html    5 pictures, 1 failed"
+    assert lines[1].startswith("suspect ")  # the pictures of this sandbox are tiny
+    assert lines[2].startswith("next      batchgen list --batch shop --suspect ")
     folder = shop.folder / "output/shop/report"
     page = page_of(folder / "index.html")
     tiles = page["tiles"]
@@ -135,7 +142,8 @@ def test_report_that_was_deleted_is_written_again(shop):
 )
 def test_options_select_what_the_page_shows(shop, options, keys):
     (shop.folder / "ids.txt").write_text("sun\n", encoding="utf-8")
-    found = report(shop, *options)["tiles"]["key"]
+    done = shop.run("report", *options, "--json")
+    found = page_of(Path(done.json["page"]))["tiles"]["key"]
     assert len(set(found)) == 1 if keys is None else found == keys
 
 
@@ -148,10 +156,16 @@ def test_mark_selects_single_pictures(shop):
         )
         values = (batch, job, artifact, sha)
         database.execute("INSERT INTO marks VALUES (NULL, ?, ?, 1, ?, ?, 'reject', 0, 'blurred', 0)", values)
-    page = report(shop, "--marked", "reject")
+    page = page_of(Path(shop.run("report", "--marked", "reject", "--json").json["page"]))
     assert (page["tiles"]["key"], page["tiles"]["ordinal"]) == (["dog"], [1])
     [mark] = page["tiles"]["marks"].values()
     assert (mark["mark"], mark["note"], mark["sha"]) == ("reject", "blurred", sha[:16])
+
+
+def test_suspect_selects_pictures_in_the_first_report_of_all(shop):
+    page = page_of(Path(shop.run("report", "--suspect", "tiny", "--tag", "pets", "--json").json["page"]))
+    assert page["tiles"]["key"] == ["cat", "dog", "dog"]
+    assert set(page["tiles"]["suspects"]) == {"0", "1", "2"}
 
 
 def test_report_of_one_run_has_only_its_pictures(shop):
@@ -294,11 +308,12 @@ def test_document_has_the_shape_that_the_page_expects(shop):
 
 
 def test_key_in_a_prompt_is_not_in_the_report(project):
-    jobs = [LOW | {"id": "cat", "prompt": f"A cat named {CANARY}"}]
+    key = "correct horse battery"  # the key of no provider here, so that the run does not know it
+    jobs = [LOW | {"id": "cat", "prompt": f"A cat named {key}"}]
     assert project.run("run", project.manifest(jobs), "--yes").code == 0
-    page = report(project)
+    page = page_of(Path(project.run("report", "--json", SHOP_API_KEY=key).json["page"]))
     assert page["words"]["prompt"] == ["A cat named [hidden]"]
-    assert SECRET not in json.dumps(page)
+    assert key not in json.dumps(page)
 
 
 def test_status_names_the_report_and_whether_it_is_old(shop):
@@ -308,3 +323,21 @@ def test_status_names_the_report_and_whether_it_is_old(shop):
     assert "report    output/shop/report/index.html\n" in shop.run("status").out
     assert shop.run("redo", "--id", "sun", "--yes").code == 3
     assert "index.html    older than the last run: batchgen report writes it again" in shop.run("status").out
+
+
+def test_details_of_many_pictures_are_in_files_of_their_own(shop, monkeypatch):
+    monkeypatch.setattr(document, "INLINE", 3)
+    monkeypatch.setattr(document, "PAGE", 2)
+    monkeypatch.chdir(shop.folder)
+    project = Project.of(shop.folder, None)
+    page = write(project, None).page
+    content = page_of(page)
+    assert ("details" in content, content["chunk"]) == (False, 2)
+    chunks = sorted((page.parent / "data").glob("*.js"))
+    assert [path.name for path in chunks] == ["0000.js", "0001.js", "0002.js"]
+    matches = [re.fullmatch(r"batchgenDetails\((\d+),(.*)\);\n", path.read_text(encoding="utf-8")) for path in chunks]
+    details = [entry for match in matches for entry in json.loads(match[2])]
+    assert [entry["parameters"]["n"] for entry in details] == [1, 2, 1, 1, 1]
+    assert "'self' file:" in page.read_text(encoding="utf-8")
+    write(project, None, Selection(ids=("cat", "dog", "hat")))
+    assert [path.name for path in (page.parent / "data").glob("*.js")] == ["0000.js", "0001.js"]

@@ -81,8 +81,14 @@ def test_files_that_are_gone_and_without_a_thumbnail_are_listed():
 def test_suspect_leads_to_the_picture_that_it_resembles():
     first, second = call(0), call(0)
     one, two = file(first), file(second)
-    like = Suspect(job_id=2, ordinal=0, kind="near-duplicate", detail="3 of 256", other_job_id=1, other_ordinal=0)
-    columns, words = tiles(job([first], [one], id=1), replace(job([second], [two], id=2, key="b"), suspects=[like]))
+    like = Suspect(
+        job_id=2, ordinal=0, artifact_id=two.id, kind="near-duplicate", detail="3 of 256", other_job_id=1,
+        other_ordinal=0,
+    )  # fmt: skip
+    old = replace(like, artifact_id=-1, kind="tiny")  # of a file that was replaced
+    columns, words = tiles(
+        job([first], [one], id=1), replace(job([second], [two], id=2, key="b"), suspects=[like, old])
+    )
     assert columns["suspects"] == {1: [[words["suspect"].index("near-duplicate"), 0, "3 of 256"]]}
 
 

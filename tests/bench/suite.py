@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from . import real
 from .answers import answers
 from .clients import clients
+from .documents import documents
 from .figures import Row
 from .flight import burst, flight
 from .images import images
 from .limits import limits
 from .million import million
+from .page import page
 from .peers import peers
 from .plots import plots
 from .settings import Settings
@@ -34,8 +36,10 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "answers": answers,
     "images": images,
     "thumbnails": thumbnails,
+    "documents": documents,
     "table": table,
     "start": start,
+    "page": page,
 }
 #: Left out where no names are given: long, and not figures of batchgen alone.
 ON_REQUEST = frozenset({"plots", "peers"})

@@ -21,7 +21,20 @@ pytestmark = pytest.mark.slow
 
 # the others take what these take, only longer
 @pytest.mark.parametrize(
-    "name", ["answers", "clients", "images", "thumbnails", "start", "table", "small", "syncs", "limits", "plots"]
+    "name",
+    [
+        "answers",
+        "clients",
+        "images",
+        "thumbnails",
+        "start",
+        "table",
+        "small",
+        "syncs",
+        "limits",
+        "plots",
+        "documents",
+    ],
 )
 def test_short_benchmark_yields_figures(name):
     try:

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 from PIL import Image, ImageDraw
 
+from batchgen.sandbox import launch
 from tests.acceptance.kit import Workspace
 
 HERE = Path(__file__).parent
@@ -69,3 +70,26 @@ def hostile(project: Workspace) -> Workspace:
     done = project.run("run", "hostile.yaml", "--yes", seconds=90)
     assert done.code == 0, done.err
     return project
+
+
+def shop(project: Workspace) -> Workspace:
+    """Run a small batch that each test may change: two cats and more, one refused."""
+    photo(project.folder / "photos" / "mug.jpg")
+    jobs = [
+        {"id": "cat", "provider": "openai", "quality": "low", "n": 2, "prompt": "A cat on a sofa"},
+        {"id": "owl", "provider": "aigate", "quality": "low", "prompt": "An owl on a fence post"},
+        {"id": "banner", "provider": "openai", "quality": "low", "size": "1536x1024", "prompt": "Dunes at sunrise"},
+        {"id": "leaf", "provider": "openai", "quality": "low", "background": "transparent", "prompt": "A maple leaf"},
+        {"id": "wolf", "provider": "openai", "quality": "low", "prompt": "A wolf [sandbox: refuse]"},
+        {"id": "mug", "provider": "openai", "images": ["photos/mug.jpg"], "prompt": "The same mug in autumn light"},
+    ]
+    project.manifest(jobs, name="shop.yaml")
+    done = project.run("run", "shop.yaml", "--yes", seconds=90)
+    assert done.code == 3, done.err
+    return project
+
+
+def stop_sandbox(project: Workspace) -> None:
+    """Stop the simulated providers that ``--sandbox`` started."""
+    if running := launch.find(project.state / "sandbox"):
+        running.stop()

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -99,6 +99,13 @@ class Tab:
         """Wait until a JavaScript expression or function is true; return its value."""
         return self.page.wait_for_function(expression, arg=argument).json_value()
 
+    def until(self, condition: Callable[[], bool]) -> None:
+        """Wait until a condition of the test holds; the tab goes on meanwhile."""
+        deadline = time.monotonic() + patience(5)
+        while not condition():
+            assert time.monotonic() < deadline, condition
+            self.page.wait_for_timeout(30)
+
     def evaluate(self, expression: str, argument: object = None) -> Any:
         return self.page.evaluate(expression, argument)
 
@@ -168,7 +175,7 @@ class Tab:
 
     def toast(self, text: str) -> None:
         """Wait for a message at the edge of the page."""
-        self.page.get_by_text(text).first.wait_for()
+        self.find(".toasts").get_by_text(text).first.wait_for()
 
     def pasted(self) -> str:
         """Return what the clipboard holds, by pasting it into the search field."""

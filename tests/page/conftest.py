@@ -9,6 +9,7 @@ from tests.acceptance.kit import CANARY, PROVIDERS, Workspace
 
 from . import batches
 from .browser import Visitor, chromium
+from .looks import looks
 
 
 def pytest_collection_modifyitems(items):
@@ -16,6 +17,8 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "browser" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.slow)
+            if item.get_closest_marker("timeout") is None:  # the first test of a worker also makes the batch
+                item.add_marker(pytest.mark.timeout(120))
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +65,9 @@ def night_project(workspace):
 @pytest.fixture(scope="session")
 def night_page(night_project):
     return batches.report(night_project)
+
+
+@pytest.fixture(scope="session")
+def looks_page(tmp_path_factory):
+    """Return a page of pictures to look at closely."""
+    return looks(tmp_path_factory.mktemp("looks"))

@@ -96,7 +96,7 @@ def test_note_keeps_its_keys(tab):
     tab.wait_marks({"fox": "'xp a little darker'"})
     assert title(tab) == "fox"
     tab.press("ArrowRight", "ArrowLeft")
-    assert tab.find("textarea.note").input_value() == "xp a little darker"
+    tab.wait("(text) => document.querySelector('textarea.note').value === text", "xp a little darker")
 
 
 def test_details_name_everything(visitor, night_page):

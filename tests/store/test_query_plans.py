@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import event
 
 from batchgen.planning.selection import IdList, Selection
-from batchgen.store import at_risk, queries
+from batchgen.store import at_risk, marks, queries
 from batchgen.store.connection import driver
 from batchgen.store.reader import Reader
 from batchgen.store.records import DueFilter
@@ -48,6 +48,8 @@ QUESTIONS: dict[str, tuple[Callable[[Reader], Any], set[str]]] = {
     "list --id GLOB": (lambda reader: list(reader.jobs(1, Selection(ids=("a*",)))), set()),
     "list --ids-from": (lambda reader: list(reader.jobs(1, LISTED)), set()),
     "list --state failed": (lambda reader: list(reader.jobs(1, Selection(states=("failed",)))), set()),
+    "list --marked": (lambda reader: list(reader.jobs(1, Selection(marks=("pick", "3")))), set()),
+    "marks list": (lambda reader: reader.ask(partial(marks.of_batch, batch_id=1)), set()),
     "list --state orphaned": (lambda reader: list(reader.jobs(1, Selection(states=("orphaned",)))), set()),
 }
 #: Indices of few rows: a search of one of them by its batch alone reads few.

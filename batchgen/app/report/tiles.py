@@ -118,7 +118,7 @@ class Tiles:
             for name in ("alpha", "c2pa"):
                 if getattr(facts, name):
                     self._lists[name].append(row)
-        self._suspects += [(row, each) for each in job.suspects if each.ordinal == file.ordinal]
+        self._suspects += [(row, each) for each in job.suspects if each.artifact_id == file.id]
 
     def _add_suspects(self) -> None:
         """Add the suspects, once the rows of the pictures are known that they resemble."""

@@ -42,7 +42,9 @@ export function runForm(page, order) {
       warning ? h("p", { class: "alert", text: warning }) : null,
       h("p", { class: "price" }, h("b", { text: price(plan) }), h("span", { class: "muted", text: scope(plan) })),
       plan.notices.length ? h("ul", { class: "notices muted" }, plan.notices.map((text) => h("li", { text }))) : null,
-      plan.obstacle ? h("p", { class: "alert", text: plan.obstacle }) : button(label(order, plan), () => start(plan), true),
+      plan.obstacle
+        ? h("p", { class: "alert", text: plan.obstacle })
+        : button(label(order, plan), () => start(plan), true),
       plan.obstacle && plan.jobs ? commandBox(plan.command) : null,
     );
   }
@@ -58,9 +60,10 @@ export function runForm(page, order) {
 
   /** @param {Run} run */
   function follow(run) {
-    show(h("p", { text: `Started as a run of its own (process ${run.pid}). This page follows it; its output: ${run.log}` }));
+    const text = `Started as a run of its own (process ${run.pid}). This page follows it; its output: ${run.log}`;
+    show(h("p", { text }));
     running.set(run.plan, (/** @type {any} */ end) =>
-      show(h("p", { text: outcome(end) }), h("pre", { class: "text", text: end.lines }), button("Once more", ask)),
+      show(h("p", { text: outcome(end) }), h("pre", { class: "text", text: end.lines })),
     );
   }
 

@@ -21,7 +21,7 @@ const TABS = [
 
 /** @param {Page} page @returns {{element: HTMLElement, draw: () => void}} */
 export function costCard(page) {
-  const element = h("section", { class: "card costs", "aria-labelledby": "cost-title" });
+  const element = h("section", { class: "card costs", "aria-label": "Cost of the batch" });
   /** @type {By} */
   let by = "provider";
   let all = false;
@@ -41,7 +41,7 @@ export function costCard(page) {
       h(
         "header",
         {},
-        h("h2", { id: "cost-title", text: "Cost" }),
+        h("h2", { text: "Cost" }),
         !empty &&
           tabList(tabs, by, (name) => {
             by = name;

@@ -13,7 +13,7 @@ export class Filmstrip {
   /** @type {Map<number, HTMLButtonElement>} */
   #buttons = new Map();
   #row = -1;
-  #places = 1;
+  #room = 1; // px
 
   /** @param {Page} page @param {(row: number) => void} open */
   constructor(page, open) {
@@ -29,8 +29,9 @@ export class Filmstrip {
     this.#row = row;
     const { rows } = this.page.view;
     // As many on each side as fit in all: at an edge they fill the strip, else they are loaded ahead.
-    const from = Math.max(0, position - this.#places);
-    const wanted = rows.subarray(from, position + this.#places + 1);
+    const places = Math.ceil(this.#room / PITCH);
+    const from = Math.max(0, position - places);
+    const wanted = rows.subarray(from, position + places + 1);
     const wantedSet = new Set(wanted);
     for (const [old, button] of this.#buttons) {
       if (wantedSet.has(old)) continue;
@@ -51,7 +52,7 @@ export class Filmstrip {
    * @param {number} position @param {number} from position of the first button */
   #offset(position, from) {
     const { length } = this.page.view.rows;
-    const room = this.element.clientWidth;
+    const room = this.#room;
     const all = length * PITCH - GAP;
     const start = all <= room ? (all - room) / 2 : clamp(position * PITCH + (PITCH - GAP - room) / 2, 0, all - room);
     return Math.round(from * PITCH - start);
@@ -69,9 +70,7 @@ export class Filmstrip {
   }
 
   #measure() {
-    const places = Math.max(1, Math.floor(this.element.clientWidth / PITCH));
-    if (places === this.#places) return;
-    this.#places = places;
+    this.#room = this.element.clientWidth;
     if (this.#row >= 0) this.show(this.#row, Math.max(0, this.page.view.position(this.#row)));
   }
 

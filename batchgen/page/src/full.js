@@ -21,6 +21,8 @@ import { Panel } from "./panel.js";
 
 /** Pixels that are decoded ahead of need, at most. */
 const AHEAD = 48e6;
+/** Pictures that follow each other faster are passed, not looked at. */
+const HURRY = 120; // ms
 /** Neighbours are loaded once the picture itself had its chance. */
 const AHEAD_AFTER = 160; // ms
 
@@ -29,6 +31,9 @@ export class FullView {
   details = !matchMedia("(max-width: 860px)").matches;
   #position = 0; // of the row; kept when a filter takes the row away
   #timer = 0;
+  #panelTimer = 0;
+  #sha = ""; // of the picture that is shown
+  #moved = 0; // when the picture changed last, ms
   #originals = new Originals();
   #absence = h("div", { class: "absence", hidden: true });
   #live = h("p", { class: "vh", role: "status", "aria-live": "polite" });
@@ -72,18 +77,22 @@ export class FullView {
     const { full, mode } = this.page.view;
     if (full < 0) return this.#close();
     if (this.row < 0) this.cover.open();
-    const moved = full !== this.row;
-    this.row = full;
-    const position = this.page.view.position(full);
-    if (position >= 0) this.#position = position;
-    if (moved || mode !== this.stages.mode) this.stages.show(full, mode);
-    if (!moved) return;
+    if (full !== this.row) this.#show(full);
+    else if (mode !== this.stages.mode) this.stages.show(full, mode);
+  }
+
+  /** @param {number} row */
+  #show(row) {
+    this.row = row;
+    this.#sha = this.page.document.tiles.sha[row];
+    this.stages.show(row, this.page.view.mode);
     this.#absence.hidden = !!this.stages.picture;
-    this.#absence.replaceChildren(...(this.stages.picture ? [] : absence(this.page, full)));
-    this.panel.show(full);
+    this.#absence.replaceChildren(...(this.stages.picture ? [] : absence(this.page, row)));
+    this.#describe();
     this.showMark();
-    this.#showPlace(position);
+    this.showPlace();
     this.#announce();
+    if (this.page.view.part === "note") this.note();
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#ahead(), AHEAD_AFTER);
   }
@@ -93,6 +102,13 @@ export class FullView {
     const next = this.page.view.step(by);
     if (next >= 0) this.page.view.open(next);
     else this.page.toast(by > 0 ? "This is the last picture" : "This is the first picture");
+  }
+
+  /** Take in that the data changed: a picture may have arrived or been replaced while it was looked at. */
+  refresh() {
+    if (this.row < 0 || this.page.document.tiles.sha[this.row] === this.#sha) return;
+    this.film.clear();
+    this.#show(this.row);
   }
 
   /** The first or the last picture of those shown. @param {number} index 0 or -1 */
@@ -113,6 +129,7 @@ export class FullView {
   }
 
   note() {
+    if (this.panel.row !== this.row) this.panel.show(this.row);
     if (!this.details) this.toggleDetails();
     this.panel.focusNote();
   }
@@ -164,9 +181,19 @@ export class FullView {
     this.#showPlace(position);
   }
 
+  /** Fill the details; while an arrow is held down, only those of the picture it stops at. */
+  #describe() {
+    const pause = performance.now() - this.#moved;
+    this.#moved = performance.now();
+    clearTimeout(this.#panelTimer);
+    if (pause > HURRY) this.panel.show(this.row);
+    else this.#panelTimer = setTimeout(() => this.panel.show(this.row), HURRY);
+  }
+
   #close() {
     if (this.row < 0) return;
     clearTimeout(this.#timer);
+    clearTimeout(this.#panelTimer);
     this.panel.clear();
     this.film.clear();
     this.stages.clear();
@@ -227,6 +254,7 @@ export function mountFull(page) {
   });
   page.view.on("marks", () => view.showMark());
   page.view.on("rows", () => view.showPlace());
+  page.view.on("data", () => view.refresh());
   page.view.on("auto", () => view.showAuto());
   addKeys(fullKeys(view));
   view.update();

@@ -24,6 +24,7 @@ export class Grid {
   #caption = 0;
   #heading = 0;
   #over = 0;
+  #updating = false;
 
   /** @param {BuiltPage} page */
   constructor(page) {
@@ -64,7 +65,9 @@ export class Grid {
       initialOffset: () => scrollY,
       scrollMargin: this.#top(),
       overscan: OVERSCAN,
-      onChange: () => this.draw(),
+      onChange: () => {
+        if (!this.#updating) this.draw();
+      },
     };
   }
 
@@ -135,9 +138,11 @@ export class Grid {
   }
 
   #update() {
+    this.#updating = true; // the virtualizer announces every one of these calls
     this.virtualizer.setOptions(this.#options());
     this.virtualizer.measure();
     this.virtualizer._willUpdate();
+    this.#updating = false;
     this.lines.style.height = `${this.layout.offset(this.layout.lines)}px`;
     this.element.hidden = !this.layout.lines || !this.page.view.rows.length;
     for (const line of this.#lines.keys()) if (line >= this.layout.lines) this.#release(line);

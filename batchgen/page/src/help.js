@@ -35,13 +35,13 @@ export const KEYS = [
       ["Page↑ Page↓", "A screen"],
       ["Shift →", "Extend the selection"],
       ["Ctrl A", "Select all shown"],
-      ["Esc", "Back"],
+      ["Esc G", "Back"],
     ],
   ],
   [
     "Look",
     [
-      ["Enter E", "Full view"],
+      ["Enter E", "Full view, and back"],
       ["I", "Details"],
       ["Z", "Fit or 100 %"],
       ["+ −", "Zoom; size of tiles"],

@@ -13,7 +13,7 @@ import { h } from "./dom.js";
 /** How a picture lies in a pane of another shape. @typedef {"fit" | "fill"} Shape */
 
 /** Originals of pictures that are passed quickly are not loaded at all. */
-const PATIENCE = 90; // ms
+const PATIENCE = 120; // ms
 
 export class Layer {
   /** @type {Original | null} */

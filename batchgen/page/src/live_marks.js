@@ -68,9 +68,12 @@ export function connectMarks(page, url, onWaiting) {
   /** Takes marks of the job database in. @param {MarkEntry[]} entries @param {boolean} whole all that there are */
   function take(entries, whole) {
     const now = new Map(entries.map((entry) => [place(entry), entry]));
-    const news = entries.filter((entry) => !queue.has(place(entry)));
+    const at = new Date().toISOString();
+    // The server is right about what it has just changed, even where its clock is behind that of this browser.
+    const news = entries
+      .filter((entry) => !queue.has(place(entry)))
+      .map((entry) => (whole ? entry : { ...entry, at }));
     if (whole) {
-      const at = new Date().toISOString();
       for (const [key, entry] of stored)
         if (!now.has(key) && !queue.has(key)) news.push({ ...entry, mark: null, stars: 0, note: "", at });
       stored = now;
@@ -83,8 +86,8 @@ export function connectMarks(page, url, onWaiting) {
   function offer() {
     offered = true;
     const mine = page.marks.entries().filter((entry) => !stored.has(place(entry)) && !queue.has(place(entry)));
-    if (mine.length)
-      page.toast(`${count(mine.length, "mark")} are in this browser only`, "Save in the job database", () => enqueue(mine));
+    const text = `${count(mine.length, "mark")} are in this browser only`;
+    if (mine.length) page.toast(text, "Save in the job database", () => enqueue(mine));
   }
 
   if (url !== null) page.marks.onChange((rows) => enqueue(page.marks.entriesOf(rows)));

@@ -16,6 +16,7 @@ export class Panel {
   element = h("aside", { class: "panel", "aria-label": "Details", tabindex: "-1" });
   row = -1;
   #timer = 0;
+  #scrolled = false;
   #note = h("textarea", {
     class: "input note",
     rows: "3",
@@ -31,6 +32,9 @@ export class Panel {
     this.page = page;
     this.choose = choose;
     this.leave = leave;
+    this.element.addEventListener("scroll", () => {
+      this.#scrolled = true;
+    });
     addEventListener("pagehide", () => this.saveNote());
   }
 
@@ -59,7 +63,8 @@ export class Panel {
         this.#copies(),
       ].filter((element) => element !== null),
     );
-    this.element.scrollTop = 0;
+    if (this.#scrolled) this.element.scrollTop = 0; // reading or setting it costs a layout
+    this.#scrolled = false;
     clearTimeout(this.#timer);
     this.#timer = setTimeout(() => this.#load(row, job), PATIENCE);
   }

@@ -5,7 +5,7 @@ import { commandBox } from "./command.js";
 import { h } from "./dom.js";
 import { count, money, number } from "./format.js";
 import { icon } from "./icons.js";
-import { addChanges, changedParameters, changeFields, redoNote } from "./send_changes.js";
+import { addChanges, changedParameters, changeFields, editsPrompts, redoNote } from "./send_changes.js";
 import { closeSheet, openSheet } from "./sheet.js";
 
 /** @typedef {import("./types").Page} Page */
@@ -52,7 +52,10 @@ function numbered(place, step) {
  * @param {Page} page @param {number[]} rows @returns {HTMLElement[]} */
 function redoSteps(page, rows) {
   const again = h("div", {});
-  const draw = () => again.replaceChildren(...(canAct(page) ? redoRuns(page, rows) : redoCommands(page, rows)));
+  const draw = () => {
+    const here = canAct(page) && !editsPrompts(); // only the command line takes a table of prompts
+    again.replaceChildren(...(here ? redoRuns(page, rows) : redoCommands(page, rows)));
+  };
   draw();
   const changes = h("div", {}, h("h3", { text: "Change something, if you like" }), changeFields(page, draw));
   return [rejectStep(page, rows), changes, again];

@@ -91,6 +91,11 @@ export function changedParameters() {
   return change.other ? [...named, change.other] : named;
 }
 
+/** Whether the prompts are edited in a table, which only the command line takes. */
+export function editsPrompts() {
+  return change.prompts;
+}
+
 /** @returns {string} */
 export function redoNote() {
   return change.note;

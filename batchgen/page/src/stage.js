@@ -76,7 +76,7 @@ export class Stage {
     this.element.prepend(this.#pane);
     if (this.layers.every((layer) => layer.shows)) this.#takeOver();
     else this.#timer = setTimeout(() => this.settle(), HANDOVER);
-    this.measure();
+    this.#zoom.drawNow();
   }
 
   /** Lay one more layer over the others. @param {Layer} layer */

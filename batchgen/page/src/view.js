@@ -213,13 +213,13 @@ export class PageView extends Topics {
   #settle(before, old) {
     for (const row of this.selection) if (this.positions[row] < 0) this.selection.delete(row);
     if (this.cursor >= 0 && this.positions[this.cursor] >= 0) return;
-    const start = this.cursor >= 0 ? old[this.cursor] : -1;
-    let next = -1;
-    for (let index = start; index >= 0 && index < before.length && next < 0; index++)
-      if (this.positions[before[index]] >= 0) next = before[index];
-    for (let index = start; index >= 0 && next < 0; index--)
-      if (this.positions[before[index]] >= 0) next = before[index];
-    this.cursor = next >= 0 ? next : (this.shown.rows[0] ?? -1);
+    const isShown = (/** @type {number} */ row) => this.positions[row] >= 0;
+    const place = this.cursor >= 0 ? (old[this.cursor] ?? -1) : -1,
+      order = /** @type {Uint32Array} */ (this.#order);
+    const after = (/** @type {Uint32Array} */ rows, /** @type {number} */ index) =>
+      rows.subarray(Math.max(0, index)).find(isShown);
+    const next = place < 0 ? undefined : (after(before, place) ?? before.subarray(0, place).findLast(isShown));
+    this.cursor = next ?? after(order, order.indexOf(this.cursor)) ?? this.shown.rows[0] ?? -1;
     this.emit("cursor");
   }
 
