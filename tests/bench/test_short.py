@@ -34,6 +34,7 @@ pytestmark = pytest.mark.slow
         "limits",
         "plots",
         "documents",
+        "page",
     ],
 )
 def test_short_benchmark_yields_figures(name):
