@@ -12,6 +12,7 @@ from .figures import Row
 from .flight import burst, flight
 from .images import images
 from .limits import limits
+from .live import live
 from .million import million
 from .peers import peers
 from .plots import plots
@@ -34,6 +35,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "answers": answers,
     "images": images,
     "documents": documents,
+    "serve": live,
     "table": table,
     "start": start,
 }
