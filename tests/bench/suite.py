@@ -14,6 +14,7 @@ from .images import images
 from .limits import limits
 from .live import live
 from .million import million
+from .page import page
 from .peers import peers
 from .plots import plots
 from .settings import Settings
@@ -38,6 +39,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "serve": live,
     "table": table,
     "start": start,
+    "page": page,
 }
 #: Left out where no names are given: long, and not figures of batchgen alone.
 ON_REQUEST = frozenset({"plots", "peers"})

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { moneyLine, pace, sentences, spent, subtitle, title } from "../../batchgen/page/src/head_words.js";
+import { moneyLine, onlyBudget, pace, sentences, spent, subtitle, title } from "../../batchgen/page/src/head_words.js";
 
 const JOBS = { total: 154, pending: 4, running: 0, done: 142, failed: 7, unknown: 1, cancelled: 0 };
 const RUN = {
@@ -68,6 +68,13 @@ test("money adds credits only of providers without a price", () => {
 
 test("money line states what is left, at risk and lost", () => {
   assert.equal(moneyLine(HEAD), "$2.38 left · $0.0336 at risk · $0.0178 paid for failures");
-  const budgets = [{ name: "batch", usd: "2.5", spent_usd: "2.5", unit: "USD" }];
+  const budgets = [{ name: "batch", usd: "2.5912", spent_usd: "2.5912", unit: "USD" }];
   assert.match(moneyLine({ ...HEAD, budgets }), /^budget reached/);
+});
+
+test("budget of the last run only is not that of all spending", () => {
+  const budgets = [{ name: "run", usd: "0.528", spent_usd: "0.527", unit: "USD" }];
+  assert.equal(onlyBudget({ ...HEAD, budgets }), null);
+  assert.doesNotMatch(moneyLine({ ...HEAD, budgets }), /left|reached/);
+  assert.equal(onlyBudget(HEAD), HEAD.budgets[0]);
 });

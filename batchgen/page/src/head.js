@@ -3,7 +3,7 @@
 import { h, svg } from "./dom.js";
 import { number } from "./format.js";
 import { icon } from "./icons.js";
-import { amount, moneyLine, pace, sentences, spent, title } from "./head_words.js";
+import { amount, moneyLine, onlyBudget, pace, sentences, spent, title } from "./head_words.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./types").Head} Head */
@@ -87,10 +87,10 @@ function figure(page, state, word, value) {
 }
 
 /** @param {Page} page */
-function moneyBlock({ document: { head }, document: page }) {
-  const { figure: total, rest } = spent(page),
-    [only, ...others] = head.budgets;
-  const one = only && !others.length;
+function moneyBlock(page) {
+  const { head } = page.document,
+    { figure: total, rest } = spent(page.document),
+    only = onlyBudget(head);
   return h(
     "div",
     { class: "block money" },
@@ -104,11 +104,11 @@ function moneyBlock({ document: { head }, document: page }) {
         h("span", { class: "value", text: total }),
         rest ? h("span", { class: "faint text", text: ` ${rest}` }) : null,
       ),
-      one ? h("span", { class: "of faint", text: `of ${amount(only, only.usd)} budget` }) : null,
+      only ? h("span", { class: "of faint", text: `of ${amount(only, only.usd)} budget` }) : null,
     ),
-    one
+    only
       ? budgetMeter(head, only)
-      : only
+      : head.budgets.length
         ? h(
             "ul",
             { class: "budgets" },
@@ -138,7 +138,7 @@ function budgetRow(head, budget) {
 function budgetMeter(head, budget) {
   const whole = Math.max(1e-9, Number(budget.usd)),
     used = Number(budget.spent_usd) / whole;
-  const risk = head.budgets.length === 1 && budget.unit === "USD" ? Number(head.at_risk_usd) / whole : 0;
+  const risk = onlyBudget(head) ? Number(head.at_risk_usd) / whole : 0;
   return meter(
     [
       { kind: used >= 1 ? "over" : "used", share: Math.min(1, used) },

@@ -113,13 +113,18 @@ export function unpriced(bars) {
   );
 }
 
+/** The budget that all of the spending counts against; null where there are several, or one of the last run only.
+ * @param {Head} head */
+export function onlyBudget(head) {
+  const [only, ...others] = head.budgets;
+  const whole = only?.unit === "USD" && !others.length && Number(only.spent_usd) === Number(head.usd);
+  return whole ? only : null;
+}
+
 /** "$2.41 left · $0.0336 at risk · $0.0178 lost to failures". @param {Head} head */
 export function moneyLine(head) {
-  const [only, ...others] = head.budgets;
-  const left =
-    only?.unit === "USD" && !others.length
-      ? Number(only.usd) - Number(only.spent_usd) - Number(head.at_risk_usd)
-      : null;
+  const only = onlyBudget(head);
+  const left = only ? Number(only.usd) - Number(only.spent_usd) - Number(head.at_risk_usd) : null;
   return [
     left !== null && (left > 0 ? `${money(left)} left` : "budget reached"),
     Number(head.at_risk_usd) > 0 && `${money(head.at_risk_usd)} at risk`,

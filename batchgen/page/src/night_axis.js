@@ -3,6 +3,7 @@
 /** @typedef {import("./types").Night} Night */
 /** @typedef {{from: number, to: number, left: number, right: number}} Piece  seconds after the start, and pixels */
 
+const FINE = 1.5;
 const BREAK = 18; // px that stay of a gap between two runs
 const STEPS = [
   1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800, 1209600,
@@ -93,7 +94,8 @@ export function countScale(greatest) {
  * @returns {{x: number, at: number, day: boolean, fine: boolean}[]}
  */
 export function timeTicks(axis, start, zone, apart) {
-  const step = STEPS.find((each) => each * axis.scale >= apart) ?? STEPS[STEPS.length - 1];
+  const room = (/** @type {number} */ step) => (step < 60 ? apart * FINE : apart); // seconds make longer labels
+  const step = STEPS.find((each) => each * axis.scale >= room(each)) ?? STEPS[STEPS.length - 1];
   const ticks = [];
   let last = -Infinity,
     lastDay = NaN;
@@ -102,7 +104,7 @@ export function timeTicks(axis, start, zone, apart) {
     for (let at = Math.ceil((local + piece.from) / step) * step - local; at <= piece.to; at += step) {
       const x = axis.x(at),
         day = Math.floor((local + at) / 86400);
-      if (x - last < apart) continue;
+      if (x - last < room(step)) continue;
       ticks.push({ x, at: start + at, day: day !== lastDay, fine: step < 60 });
       last = x;
       lastDay = day;
