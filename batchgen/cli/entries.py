@@ -105,6 +105,7 @@ SYNONYMS = {
     **dict.fromkeys(("log", "logs", "follow", "tail", "monitor", "progress"), "watch"),
     **dict.fromkeys(("stats", "summary", "info"), "status"),
     **dict.fromkeys(("page", "gallery", "html"), "report"),
+    **dict.fromkeys(("mark", "pick", "reject", "cull"), "marks"),
     **dict.fromkeys(("ledger", "spend", "spent", "money", "balance", "bill"), "usage"),
     **dict.fromkeys(("continue", "again", "restart"), "resume"),
     **dict.fromkeys(("stop", "kill", "abort"), "cancel"),

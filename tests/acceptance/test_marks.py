@@ -202,6 +202,18 @@ def test_suspects_select_only_once_they_were_looked_for(project, shop, witness):
     assert witness.arrivals() == []
 
 
+def test_redo_of_suspects_buys_each_once(project, shop, witness):
+    assert project.run("verify", "--deep").code == 0
+    [suspect] = project.run("show", "cat", "--json").json["suspects"][:1]
+    assert "suspect   " in project.run("show", "cat").out
+    kind = suspect["kind"]
+    assert "cat" in {row["id"] for row in project.run("list", "--suspect", kind, "--json").json}
+    for _ in range(2):  # what was made again has not been examined yet, and is not made again by the same command
+        assert project.run("redo", shop, "--suspect", kind, "--id", "cat", "--yes").code in (0, 3)
+        assert witness.prompts() == ["P cat"]
+    assert "cat" not in {row["id"] for row in project.run("list", "--suspect", kind, "--json").json}
+
+
 @pytest.fixture(scope="module")
 def slow(tmp_path_factory):
     with launch.start(

@@ -142,7 +142,8 @@ def test_report_that_was_deleted_is_written_again(shop):
 )
 def test_options_select_what_the_page_shows(shop, options, keys):
     (shop.folder / "ids.txt").write_text("sun\n", encoding="utf-8")
-    found = report(shop, *options)["tiles"]["key"]
+    done = shop.run("report", *options, "--json")
+    found = page_of(Path(done.json["page"]))["tiles"]["key"]
     assert len(set(found)) == 1 if keys is None else found == keys
 
 
@@ -155,14 +156,14 @@ def test_mark_selects_single_pictures(shop):
         )
         values = (batch, job, artifact, sha)
         database.execute("INSERT INTO marks VALUES (NULL, ?, ?, 1, ?, ?, 'reject', 0, 'blurred', 0)", values)
-    page = report(shop, "--marked", "reject")
+    page = page_of(Path(shop.run("report", "--marked", "reject", "--json").json["page"]))
     assert (page["tiles"]["key"], page["tiles"]["ordinal"]) == (["dog"], [1])
     [mark] = page["tiles"]["marks"].values()
     assert (mark["mark"], mark["note"], mark["sha"]) == ("reject", "blurred", sha[:16])
 
 
 def test_suspect_selects_pictures_in_the_first_report_of_all(shop):
-    page = report(shop, "--suspect", "tiny", "--tag", "pets")
+    page = page_of(Path(shop.run("report", "--suspect", "tiny", "--tag", "pets", "--json").json["page"]))
     assert page["tiles"]["key"] == ["cat", "dog", "dog"]
     assert set(page["tiles"]["suspects"]) == {"0", "1", "2"}
 

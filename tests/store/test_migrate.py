@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select
 
 from batchgen.errors import SchemaMismatch, StoreError
-from batchgen.store import migrate, totals
+from batchgen.store import marks, migrate, totals
 from batchgen.store.connection import writing
 from batchgen.store.reader import Reader
 from batchgen.store.tables import ledger_totals, metadata
@@ -264,7 +265,9 @@ def test_an_upgrade_adds_up_the_ledger_of_an_older_program(path: Path) -> None:
     with closing(sqlite3.connect(path)) as dbapi:
         dbapi.executescript(OLDER)
     migrate.ensure(path)
+    assert len(marks.database_id(path)) == 32
     with Reader(path) as reader:
+        assert reader.ask(partial(marks.of_batch, batch_id=1)) == []
         assert reader.ask(lambda connection: connection.scalar(select(func.max(ledger_totals.c.block)))) == 1
         assert reader.ask(totals.differing_blocks) == 0
         [line] = reader.usage(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 from ...money import show_credits
@@ -14,6 +15,7 @@ from .tiles import TICKS, dollars
 
 #: The name of the bar of jobs without a tag.
 UNTAGGED = "untagged"
+_QUARTER = 900 * TICKS
 
 
 @dataclass(kw_only=True, slots=True)
@@ -68,7 +70,7 @@ class Costs:
                 "model": [call.model],
                 "tag": job.tags or [UNTAGGED],
                 "kind": [job.row.kind],
-                "day": [f"{datetime.fromtimestamp(call.at / TICKS).astimezone():%Y-%m-%d}"],
+                "day": [_day(call.at // _QUARTER)],
             }
             for key, names in groups.items():
                 for name in names:
@@ -81,6 +83,12 @@ class Costs:
             names = sorted(bars) if key == "day" else sorted(bars, key=lambda name: _rank(name, self._bars[key][name]))
             document[key] = [bars[name].document(name) for name in names]
         return document
+
+
+@lru_cache(10_000)
+def _day(quarter: int) -> str:
+    """Return the local day of a quarter of an hour; days of all time zones begin with one."""
+    return f"{datetime.fromtimestamp(quarter * _QUARTER / TICKS).astimezone():%Y-%m-%d}"
 
 
 def _rank(name: str, bar: Bar) -> tuple[int, int, str]:

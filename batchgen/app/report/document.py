@@ -116,7 +116,7 @@ def build(
 def figures(project: Project, reader: Reader, batch: Batch) -> dict[str, Any]:
     """Return head, night, costs and needs of a batch."""
     sums = Sums()
-    for page in JobPages(project=project, reader=reader, batch=batch):
+    for page in JobPages(project=project, reader=reader, batch=batch, judged=False):
         for job in page:
             sums.add(job)
     return sums.document(project, reader, batch, EVERYTHING)

@@ -90,6 +90,16 @@ class ReportJob:
         return {call.id: call for call in self.every_call}
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Judgements:
+    """What is known of the pictures of some jobs besides their files: by key, by hash, and by job id."""
+
+    copies: Mapping[str, Sequence[StoredCopy]] = field(default_factory=dict)
+    facts: Mapping[str, PictureFacts] = field(default_factory=dict)
+    suspects: Mapping[int, Sequence[Suspect]] = field(default_factory=dict)
+    marks: Mapping[int, Sequence[StoredMark]] = field(default_factory=dict)
+
+
 @dataclass(kw_only=True, slots=True)
 class JobPages:
     """Reads the jobs of a report; each page is one transaction."""
@@ -100,6 +110,7 @@ class JobPages:
     selection: Selection = field(default_factory=Selection)
     scope: Scope = EVERYTHING
     only: Sequence[int] | None = None  #: ids of jobs, in place of a selection
+    judged: bool = True  #: with copies, facts, suspects and marks of pictures
 
     def __iter__(self) -> Iterator[list[ReportJob]]:
         # A prompt may repeat a key, which a run would have hidden in the log only.
@@ -116,10 +127,8 @@ class JobPages:
     def _page(self, ids: Sequence[int], first: int) -> Iterator[ReportJob]:
         ask = self.reader.ask
         rows, calls = ask(partial(jobs_of, ids=ids)), ask(partial(calls_of, ids=ids))
-        files, marks = ask(partial(files_of, ids=ids)), ask(partial(marks_of_jobs, ids=ids))
-        facts = ask(partial(of_hashes, hashes={file.sha256 for each in files.values() for file in each}))
-        suspects = ask(partial(suspects_of_jobs, ids=ids))
-        copies = CopyRecords(self.project.state).of_jobs(self.batch.name, [row.key for row in rows])
+        files = ask(partial(files_of, ids=ids))
+        judgements = self._judgements(rows, files) if self.judged else _Judgements()
         matching = ask(partial(matching_files, ids=ids, selection=self.selection)) if self.selection.judges else None
         for row in rows:
             every_call, every_file = calls.get(row.id, []), files.get(row.id, [])
@@ -131,13 +140,23 @@ class JobPages:
                 pictures=self._pictures(every_file, every_call, matching),
                 files=[file for file in every_file if file.superseded_at is None],
                 earlier=[file for file in every_file if file.superseded_at is not None],
-                copies=[copy for copy in copies.get(row.key, ()) if copy.recipe],
-                facts=facts,
-                suspects=suspects.get(row.id, ()),
-                marks=marks.get(row.id, ()),
+                copies=[copy for copy in judgements.copies.get(row.key, ()) if copy.recipe],
+                facts=judgements.facts,
+                suspects=judgements.suspects.get(row.id, ()),
+                marks=judgements.marks.get(row.id, ()),
             )
             first += job.is_shown
             yield job
+
+    def _judgements(self, rows: Sequence[ReportRow], files: Mapping[int, Sequence[FileRow]]) -> _Judgements:
+        ask, ids = self.reader.ask, [row.id for row in rows]
+        hashes = {file.sha256 for each in files.values() for file in each}
+        return _Judgements(
+            copies=CopyRecords(self.project.state).of_jobs(self.batch.name, [row.key for row in rows]),
+            facts=ask(partial(of_hashes, hashes=hashes)),
+            suspects=ask(partial(suspects_of_jobs, ids=ids)),
+            marks=ask(partial(marks_of_jobs, ids=ids)),
+        )
 
     def _pictures(
         self, files: Iterable[FileRow], calls: Iterable[Call], matching: Container[tuple[int, int]] | None
