@@ -13,6 +13,7 @@ from .flight import burst, flight
 from .images import images
 from .limits import limits
 from .million import million
+from .page import page
 from .peers import peers
 from .plots import plots
 from .settings import Settings
@@ -36,6 +37,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "documents": documents,
     "table": table,
     "start": start,
+    "page": page,
 }
 #: Left out where no names are given: long, and not figures of batchgen alone.
 ON_REQUEST = frozenset({"plots", "peers"})
