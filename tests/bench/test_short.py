@@ -35,6 +35,7 @@ pytestmark = pytest.mark.slow
         "plots",
         "documents",
         "page",
+        "serve",
     ],
 )
 def test_short_benchmark_yields_figures(name):
