@@ -12,6 +12,7 @@ from .figures import Row
 from .flight import burst, flight
 from .images import images
 from .limits import limits
+from .live import live
 from .million import million
 from .page import page
 from .peers import peers
@@ -35,6 +36,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "answers": answers,
     "images": images,
     "documents": documents,
+    "serve": live,
     "table": table,
     "start": start,
     "page": page,
