@@ -170,7 +170,10 @@ def _long_tasks(browser: Any, index: Path, seconds: float, folder: Path) -> dict
         else:
             _wheel(tab, seconds)
         browser.stop_tracing()
-        script = [task.script for task in trace.tasks(trace.read(path))]
-        found[f"longest task of script while {how}"] = {"cpu": (max(script), "ms")}
+        tasks = trace.tasks(trace.read(path))
+        found[f"longest task of script while {how}"] = {"cpu": (max(task.script for task in tasks), "ms")}
+    found["main thread while scrolling"] = {
+        "cpu": (sum(task.cpu for task in tasks) / (60 * seconds), "ms a frame of 60 Hz")
+    }
     tab.context.close()
     return found

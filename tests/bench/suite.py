@@ -12,12 +12,15 @@ from .figures import Row
 from .flight import burst, flight
 from .images import images
 from .limits import limits
+from .live import live
 from .million import million
+from .page import page
 from .peers import peers
 from .plots import plots
 from .settings import Settings
 from .start import start
 from .table import table
+from .thumbnails import thumbnails
 
 BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "large": real.large,
@@ -33,9 +36,12 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "clients": clients,
     "answers": answers,
     "images": images,
+    "thumbnails": thumbnails,
     "documents": documents,
+    "serve": live,
     "table": table,
     "start": start,
+    "page": page,
 }
 #: Left out where no names are given: long, and not figures of batchgen alone.
 ON_REQUEST = frozenset({"plots", "peers"})

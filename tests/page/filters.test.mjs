@@ -151,8 +151,16 @@ test("groups come in the order of their first row, and each tile is in one", () 
   );
   assert.deepEqual([...rows], [5, 2, 4, 3, 1]);
   assert.deepEqual(groupedRows(page, rows, "none").groups, []);
+});
+
+test("single tiles of prompts and jobs are one group at the end", () => {
+  const { rows, groups } = groupedRows(page, Uint32Array.of(1, 2, 3, 4), "job");
   assert.deepEqual(
-    groupedRows(page, Uint32Array.of(2, 3, 4), "job").groups.map(({ count }) => count),
-    [2, 1],
+    groups.map(({ title, count }) => [title, count]),
+    [
+      ["c", 2],
+      ["Jobs with one picture", 2],
+    ],
   );
+  assert.deepEqual([...rows], [2, 3, 1, 4]);
 });

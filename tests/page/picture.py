@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -15,32 +16,41 @@ from batchgen.sandbox import launch
 
 from .browser import chromium
 
-TARGET = Path(__file__).parents[2] / "batchgen" / "help" / "page.webp"
-SIZE = (1280, 1000)
+ROOT = Path(__file__).parents[2]
+TARGET = ROOT / "batchgen" / "help" / "page.webp"
+WIDTH, OVERVIEW, PICTURES, TOP = 1280, 712, 660, 100  # pixels; TOP: above the pictures, left out
 LARGEST = 120_000  # bytes: the picture is in the package
 
 
-def batchgen(folder: Path, *arguments: str) -> str:
-    """Run batchgen as a user of that folder; return what it prints."""
-    command = [sys.executable, "-m", "batchgen", "-C", str(folder), *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
-
-
 def report(folder: Path) -> Path:
-    """Run the demo and write its report; return the page."""
-    batchgen(folder, "demo", "--latency", "realistic")
+    """Run the demo's manifest in a folder of its own and write its report; return the page."""
+    shutil.copytree(ROOT / "jobs", folder / "jobs")
+    for arguments in (["run", "jobs/demo.yaml", "--sandbox", "--yes"], ["report", "--sandbox", "--json"]):
+        command = [sys.executable, "-m", "batchgen", "-C", str(folder), *arguments]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)  # the demo has failures
     if running := launch.find(folder / ".batchgen" / "sandbox"):
         running.stop()
-    return Path(folder, json.loads(batchgen(folder, "report", "--sandbox", "--json"))["page"])
+    return Path(folder, json.loads(done.stdout)["page"])
 
 
 def take(page: Path) -> Image.Image:
-    """Photograph the top of the page, in light colours."""
+    """Photograph the overview, and below it the pictures while somebody decides, in light colours."""
     with chromium() as browser:
-        tab = browser.new_page(viewport={"width": SIZE[0], "height": SIZE[1]}, color_scheme="light")
+        tab = browser.new_page(viewport={"width": WIDTH, "height": OVERVIEW}, color_scheme="light")
         tab.goto(page.as_uri())
+        tab.wait_for_selector(".tile img")
+        overview = tab.screenshot()
+        tab.set_viewport_size({"width": WIDTH, "height": PICTURES})
+        for key in ("Home", "p", "p", "x", "5", "p", "ArrowRight", "x"):
+            tab.keyboard.press(key)
+        tab.evaluate("() => document.getElementById('pictures').scrollIntoView()")
         tab.wait_for_function("() => [...document.images].every((image) => image.complete)")
-        return Image.open(io.BytesIO(tab.screenshot()))
+        tab.wait_for_timeout(8_000)  # until the message about the last mark is gone
+        pictures = tab.screenshot(clip={"x": 0, "y": TOP, "width": WIDTH, "height": PICTURES - TOP})
+    whole = Image.new("RGB", (WIDTH, OVERVIEW + PICTURES - TOP))
+    whole.paste(Image.open(io.BytesIO(overview)), (0, 0))
+    whole.paste(Image.open(io.BytesIO(pictures)), (0, OVERVIEW))
+    return whole
 
 
 def main() -> None:
@@ -49,7 +59,7 @@ def main() -> None:
         picture = take(report(Path(folder)))
     for quality in range(90, 30, -5):
         buffer = io.BytesIO()
-        picture.convert("RGB").save(buffer, "WEBP", quality=quality, method=6)
+        picture.save(buffer, "WEBP", quality=quality, method=6)
         if buffer.tell() <= LARGEST:
             break
     TARGET.write_bytes(buffer.getvalue())

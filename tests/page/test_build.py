@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from .needs import need_program
 
@@ -83,6 +84,14 @@ def test_no_file_of_the_page_is_long():
 def test_no_lock_file_and_no_packages_lie_with_the_sources():
     assert not list(PAGE.glob("*lock*"))
     assert not (PAGE / "node_modules").exists()
+
+
+def test_picture_of_the_page_is_small():
+    """It is part of the package; `python -m tests.page.picture` takes it again."""
+    path = ROOT / "batchgen" / "help" / "page.webp"
+    with Image.open(path) as picture:
+        assert picture.width == 1280
+    assert path.stat().st_size <= 120_000
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ export function absence(page, row) {
     h("span", { class: `dot ${state}` }),
     h("b", { text: need ? `${headline}: ${need.title.toLowerCase()}` : headline }),
     h("p", { text: need?.meaning ?? meaning }),
+    ...(need?.todo ? [h("p", { text: need.todo })] : []),
     ...(need?.example ? [h("p", { class: "text message", text: need.example })] : []),
     ...(actionable ? [commandBox(command)] : []),
   ];

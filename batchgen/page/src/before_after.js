@@ -233,7 +233,7 @@ export class BeforeAfter {
 
   #makeSide() {
     const side = new Stage(this.originals, this.zoom, this.swipe);
-    side.element.classList.add("side");
+    side.element.classList.add("second");
     this.main.element.after(side.element);
     return side;
   }

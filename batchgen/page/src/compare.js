@@ -175,18 +175,19 @@ export class Comparison {
   #find(row) {
     const partner = this.candidates.best(row);
     if (partner >= 0) return this.page.view.compare([row, partner]);
-    this.page.toast("There is no second picture to compare with");
+    this.page.toast("The comparison needs a second picture, and the page shows none");
     if (this.panes.length || this.page.view.full < 0) this.page.view.close();
   }
 
   /** Keep the panes of rows that stay, make those that join. @param {number[]} rows */
   #arrange(rows) {
     const chosen = this.pane?.row;
-    const old = new Map(this.panes.map((pane) => [pane.row, pane]));
+    const stays = (/** @type {ComparePane} */ pane) => rows.includes(pane.row) && !pane.outdated;
+    const old = new Map(this.panes.filter(stays).map((pane) => [pane.row, pane]));
+    for (const pane of this.panes) if (!stays(pane)) pane.drop();
     this.panes = rows.map(
       (row) => old.get(row) ?? new ComparePane(this.page, row, this.#originals, this.zoom, this.#hooks()),
     );
-    for (const [row, pane] of old) if (!rows.includes(row)) pane.drop();
     this.#place.className = `compare-panes n${rows.length}`;
     this.#place.replaceChildren(...this.panes.map((pane) => pane.element));
     this.at = Math.max(0, rows.indexOf(chosen ?? rows[0]));
@@ -238,6 +239,7 @@ export function mountComparison(page) {
   const comparison = new Comparison(page);
   page.view.on("open", () => comparison.update());
   page.view.on("marks", () => comparison.showMarks());
+  page.view.on("data", () => comparison.update());
   addKeys(compareKeys(comparison));
   comparison.update();
 }

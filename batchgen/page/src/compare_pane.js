@@ -34,6 +34,7 @@ export class ComparePane {
     const { tiles, words } = page.document;
     this.page = page;
     this.row = row;
+    this.sha = tiles.sha[row];
     this.originals = originals;
     this.picture = /** @type {Picture} */ (pictureOf(page, row));
     this.stage = new Stage(originals, zoom);
@@ -62,6 +63,11 @@ export class ComparePane {
     this.stage.show({ picture: this.picture }, this.picture);
   }
 
+  /** Whether the picture was replaced since. */
+  get outdated() {
+    return this.page.document.tiles.sha[this.row] !== this.sha;
+  }
+
   /** @param {boolean} current */
   setCurrent(current) {
     this.element.classList.toggle("current", current);
@@ -83,7 +89,7 @@ export class ComparePane {
     this.overlaid = picture ? how : "";
     this.over.hidden = !picture;
     if (!picture) return;
-    this.#over = new Layer(this.originals, picture, `over ${how}`);
+    this.#over = new Layer(this.originals, picture, `overlay ${how}`);
     this.#over.place(this.picture.width / this.picture.height, "fit");
     this.#over.load();
     this.stage.add(this.#over);

@@ -32,6 +32,7 @@ export class FullView {
   #position = 0; // of the row; kept when a filter takes the row away
   #timer = 0;
   #panelTimer = 0;
+  #sha = ""; // of the picture that is shown
   #moved = 0; // when the picture changed last, ms
   #originals = new Originals();
   #absence = h("div", { class: "absence", hidden: true });
@@ -76,17 +77,20 @@ export class FullView {
     const { full, mode } = this.page.view;
     if (full < 0) return this.#close();
     if (this.row < 0) this.cover.open();
-    const moved = full !== this.row;
-    this.row = full;
-    const position = this.page.view.position(full);
-    if (position >= 0) this.#position = position;
-    if (moved || mode !== this.stages.mode) this.stages.show(full, mode);
-    if (!moved) return;
+    if (full !== this.row) this.#show(full);
+    else if (mode !== this.stages.mode) this.stages.show(full, mode);
+  }
+
+  /** @param {number} row */
+  #show(row) {
+    this.row = row;
+    this.#sha = this.page.document.tiles.sha[row];
+    this.stages.show(row, this.page.view.mode);
     this.#absence.hidden = !!this.stages.picture;
-    this.#absence.replaceChildren(...(this.stages.picture ? [] : absence(this.page, full)));
+    this.#absence.replaceChildren(...(this.stages.picture ? [] : absence(this.page, row)));
     this.#describe();
     this.showMark();
-    this.#showPlace(position);
+    this.showPlace();
     this.#announce();
     if (this.page.view.part === "note") this.note();
     clearTimeout(this.#timer);
@@ -98,6 +102,13 @@ export class FullView {
     const next = this.page.view.step(by);
     if (next >= 0) this.page.view.open(next);
     else this.page.toast(by > 0 ? "This is the last picture" : "This is the first picture");
+  }
+
+  /** Take in that the data changed: a picture may have arrived or been replaced while it was looked at. */
+  refresh() {
+    if (this.row < 0 || this.page.document.tiles.sha[this.row] === this.#sha) return;
+    this.film.clear();
+    this.#show(this.row);
   }
 
   /** The first or the last picture of those shown. @param {number} index 0 or -1 */
@@ -162,7 +173,7 @@ export class FullView {
     setAttribute(this.auto, "aria-checked", String(this.page.view.auto));
   }
 
-  /** Rows were filtered anew or joined: place and neighbours change, the picture stays. */
+  /** The rows shown changed: place and neighbours follow, the picture stays. */
   showPlace() {
     if (this.row < 0) return;
     const position = this.page.view.position(this.row);
@@ -243,6 +254,7 @@ export function mountFull(page) {
   });
   page.view.on("marks", () => view.showMark());
   page.view.on("rows", () => view.showPlace());
+  page.view.on("data", () => view.refresh());
   page.view.on("auto", () => view.showAuto());
   addKeys(fullKeys(view));
   view.update();

@@ -97,8 +97,16 @@ function groupTitle({ tiles, words }, group, row) {
   }
 }
 
+/** Groups of which many have a single tile; those are shown together, or each would take a line of its own.
+ * @type {Record<string, string>} */
+const SINGLES = {
+  prompt: "Prompts with one picture",
+  job: "Jobs with one picture",
+  source: "Sources with one picture",
+};
+
 /**
- * The rows brought together by group; groups come in the order of their first row.
+ * The rows brought together by group; groups come in the order of their first row, and single tiles last.
  * @param {PageDocument} page
  * @param {Uint32Array} rows
  * @param {string} group
@@ -110,18 +118,24 @@ export function groupedRows(page, rows, group) {
   /** @type {Map<string | number, number[]>} */
   const members = new Map();
   for (const row of rows) {
-    const key = keyOf(row),
-      list = members.get(key);
+    const key = keyOf(row);
+    const list = members.get(key);
     if (list) list.push(row);
     else members.set(key, [row]);
   }
-  const grouped = new Uint32Array(rows.length),
-    groups = [];
+  const isSingle = (/** @type {number[]} */ list) => group in SINGLES && list.length === 1;
+  const lists = [...members.values()];
+  const singles = lists.filter(isSingle).flat();
+  const grouped = new Uint32Array(rows.length);
+  /** @type {{title: string, start: number, count: number}[]} */
+  const groups = [];
   let start = 0;
-  for (const list of members.values()) {
+  const add = (/** @type {string} */ title, /** @type {number[]} */ list) => {
     grouped.set(list, start);
-    groups.push({ title: groupTitle(page, group, list[0]), start, count: list.length });
+    groups.push({ title, start, count: list.length });
     start += list.length;
-  }
+  };
+  for (const list of lists) if (!isSingle(list)) add(groupTitle(page, group, list[0]), list);
+  if (singles.length) add(SINGLES[group], singles);
   return { rows: grouped, groups };
 }

@@ -12,12 +12,15 @@ const STATES = { delivered: "Delivered", missed: "Failed", open: "Not answered y
 /** @type {Record<string, string>} class of the dot */
 const DOTS = { delivered: "done", missed: "failed", open: "running", unknown: "unknown" };
 
+/** Parameters that are among the facts about the picture already. */
+const ELSEWHERE = new Set(["kind", "provider", "model"]);
+
 /** @param {unknown} value */
 const plain = (value) => (typeof value === "string" ? value : JSON.stringify(value));
 
 /** All that the job asks for. @param {Detail} detail */
 export function parameters(detail) {
-  const entries = Object.entries(detail.parameters);
+  const entries = Object.entries(detail.parameters).filter(([name]) => !ELSEWHERE.has(name));
   return (
     entries.length > 0 &&
     h(

@@ -15,7 +15,7 @@ const EXCERPT = 3000;
 const SUSPECTS = {
   tiny: "The picture is tiny.",
   "one-colour": "The picture has only one colour.",
-  "wrong-size": "The picture has another size than was asked for.",
+  "wrong-size": "The picture does not have the size that was requested.",
   "no-alpha": "The picture should be transparent and is not.",
   duplicate: "The same file as another picture.",
   "near-duplicate": "Looks nearly like another picture.",

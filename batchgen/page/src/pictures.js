@@ -25,8 +25,7 @@ export function mountPictures(page, section) {
   connectFiles(page);
   view.search.prepare();
   view.on("jump", () => {
-    if (section.getBoundingClientRect().top > innerHeight * 0.5 || section.getBoundingClientRect().top < 0)
-      section.scrollIntoView();
+    if (section.getBoundingClientRect().top > innerHeight * 0.5) section.scrollIntoView();
   });
   let opened = false;
   view.on("open", () => {
