@@ -20,6 +20,7 @@ from .plots import plots
 from .settings import Settings
 from .start import start
 from .table import table
+from .thumbnails import thumbnails
 
 BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "large": real.large,
@@ -35,6 +36,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "clients": clients,
     "answers": answers,
     "images": images,
+    "thumbnails": thumbnails,
     "documents": documents,
     "serve": live,
     "table": table,

@@ -26,6 +26,7 @@ pytestmark = pytest.mark.slow
         "answers",
         "clients",
         "images",
+        "thumbnails",
         "start",
         "table",
         "small",
