@@ -100,8 +100,8 @@ class Plot {
   at(event) {
     const { bars, axis } = /** @type {Drawing} */ (this.drawing);
     const time = axis.at(event.clientX - this.host.getBoundingClientRect().left);
-    const found = bars.findIndex((bar) => time < bar.to);
-    return found < 0 ? bars.length - 1 : found;
+    const index = bars.findIndex((bar) => time < bar.to);
+    return index < 0 ? bars.length - 1 : index;
   }
 
   /** @param {PointerEvent} event */
