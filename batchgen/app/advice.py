@@ -57,6 +57,14 @@ def next_steps(
         yield NextStep(command=f"batchgen show{flags.of_batch} {example}", what="shows every attempt of a job")
 
 
+def resuming(status: BatchStatus, flags: CommandFlags) -> list[NextStep]:
+    """Return how the waiting jobs of a batch are sent, what stopped the last run first; nothing during a run."""
+    if status.holder is not None:
+        return []
+    run = f"batchgen run {flags.manifest(status.batch.manifest)}{flags.flags}"
+    return list(_resuming(status, flags, (), run))
+
+
 def cause_step(cause: str, manifest: str, flags: CommandFlags) -> NextStep:
     """Return what helps against a cause of failure; *manifest* is as a command takes it."""
     if cause in _NEEDS_A_CHANGE:

@@ -29,7 +29,7 @@ from .report.folder import begin_report
 _WAITING, _FACTS = 500, 20_000
 _NICE = 19
 #: Seconds that the end of a run waits for the picture that is being examined.
-_PATIENCE = 10.0
+_PATIENCE = 3.0
 
 
 class IdleThumbnails:
@@ -67,8 +67,8 @@ class IdleThumbnails:
         with self._news:
             self._ending = True
             self._news.notify()
-        self._process.end()
         self._thread.join(_PATIENCE)
+        self._process.end()
         try:
             picture_facts.write_facts(self._project.db, list(self._facts), utc_now())
         except BatchgenError as failure:

@@ -20,6 +20,8 @@ CLOSURES = {
     "no-image": "calls were charged but returned no image",
 }
 
+#: Closures whose message is a whole sentence, and is shown alone.
+WHOLE_SENTENCE = ("budget", "no-image")
 #: Closures that are reported even if other providers did the work.
 NEWS = ("money", "denied", "no-image")
 #: More precise reasons, by closure and cause.

@@ -6,7 +6,6 @@ Both go by the hash of a file's content, so that a second call for an unchanged 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,7 +14,7 @@ from pathlib import Path
 from ..errors import StoreError
 from ..files.superseded import superseded_file
 from ..files.thumbnail_pool import examine_all
-from ..files.thumbnails import FOLDER, FileGone, PictureFile, thumbnail_path
+from ..files.thumbnails import FOLDER, FileGone, PictureFile, is_abandoned, thumbnail_path
 from ..picture import VERSION, PictureFacts
 from ..planning.selection import Selection
 from ..store import picture_facts
@@ -33,8 +32,6 @@ OnFiles = Callable[[int, int], None]
 
 #: Facts written in one transaction: few enough that a run, which writes as well, does not wait.
 _PAGE = 250
-#: Seconds after which an unfinished file was left by a process that was killed.
-_ABANDONED = 3600
 
 
 @dataclass(kw_only=True, slots=True)
@@ -91,7 +88,7 @@ def prepare_folder(folder: Path) -> set[str]:
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
         with os.scandir(folder / FOLDER) as entries:
             for entry in entries:
-                if entry.name.endswith(".part") and entry.stat().st_mtime < time.time() - _ABANDONED:
+                if is_abandoned(entry.name):
                     Path(entry.path).unlink(missing_ok=True)
                 names.add(entry.name)
     except OSError as error:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .images.thumbnail import make_thumbnail, unreadable
+from .thumbnails import part_name
 
 #: The kernel ends this process before a run, if memory is short.
 _OOM_SCORE = "800"
@@ -58,7 +59,7 @@ def _answer(order: dict[str, str]) -> dict[str, Any]:
 
 def _write(target: Path, data: bytes) -> None:
     """Write a thumbnail whole or not at all; it can be made again, so that nothing waits for the disk."""
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = target.with_name(part_name(target))
     try:
         part.write_bytes(data)
         part.replace(target)

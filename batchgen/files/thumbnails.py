@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from ..picture import PictureFacts
 FOLDER = "thumbs"
 #: Seconds after which a decoder that has not answered is ended.
 _PATIENCE = 120.0
+_PART = re.compile(r"\..+\.webp\.(\d+)\.part")
 #: Facts of a file at which the process died: they count until the next report, which tries again.
 _UNPROVEN = 0
 
@@ -42,6 +44,25 @@ class FileGone:
 def thumbnail_path(folder: Path, sha256: str) -> Path:
     """Return the path of a thumbnail within the *folder* of a report."""
     return folder / FOLDER / f"{sha256[:16]}.webp"
+
+
+def part_name(target: Path) -> str:
+    """Return the name under which this process writes a thumbnail."""
+    return f".{target.name}.{os.getpid()}.part"
+
+
+def is_abandoned(name: str) -> bool:
+    """Return whether *name* is an unfinished thumbnail of a process that was killed."""
+    match = _PART.fullmatch(name)
+    if match is None:
+        return False
+    try:
+        os.kill(int(match[1]), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, OverflowError):
+        pass
+    return False
 
 
 class ThumbnailProcess:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, exists, false, func
 
 from ..errors import NotFound, nearest
 from ..job import State
-from ..planning.selection import ORPHANED, Selection, absent_ids, is_literal, literal_start
+from ..planning.selection import ORPHANED, UNMARKED, Selection, absent_ids, is_literal, literal_start
 from .connection import driver
 from .judging import judged, require_examined
 from .records import DeliveredFile, DueFilter, StoredArtifact
@@ -45,6 +45,8 @@ def selected(
 
     *batch* is ``batch_of_job`` in a query that begins with another table.
     """
+    if selection.judges and UNMARKED not in selection.marks:
+        batch = batch_of_job  # Marks and suspects are few: they lead to their jobs.
     conditions = (batch == batch_id, *_conditions(selection), *judged(batch_id, selection), *more)
     if selection.sample is None:
         return conditions

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from batchgen.app.advice import NextStep
 from batchgen.app.project import CommandFlags
 from batchgen.app.report.costs import Costs
-from batchgen.app.report.head import Figures
+from batchgen.app.report.head import Figures, joined
 from batchgen.app.report.needs import Needs
 from batchgen.fault import Cause
 
@@ -90,6 +91,22 @@ def test_need_of_waiting_jobs_states_why():
     [found] = needs(job(state="pending"), waits=["1 job waits: openai is paused"])
     assert (found["title"], found["meaning"]) == ("Waiting", "1 job waits: openai is paused.")
     assert found["command"] == "batchgen run shop.yaml --sandbox"
+
+
+def test_need_of_waiting_jobs_says_what_to_do_first():
+    collector = Needs()
+    collector.add(job(state="pending", message="Too many requests"))
+    steps = [
+        NextStep(command=None, what="raise the budget"),
+        NextStep(command="batchgen unpause x", what="sends again"),
+    ]
+    [found] = collector.document("shop.yaml", FLAGS, ["it waits"], steps)
+    assert (found["todo"], found["example"]) == ("Raise the budget; batchgen unpause x sends again.", "")
+
+
+def test_reason_of_several_lanes_is_stated_once():
+    stops = ["a: the budget is used up: 1 left", "b: the budget is used up: 2 left", "c: out of money", "it is 06:00"]
+    assert list(joined(stops)) == ["the budget is used up (a, b)", "c: out of money", "it is 06:00"]
 
 
 @pytest.mark.parametrize("cause", [*map(str, Cause), "of-another-version"])

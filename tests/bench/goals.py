@@ -87,6 +87,17 @@ GOALS = (
         "at least 98 %, never over",
         [("limit: 600", ("space", "speed"))],
     ),
+    Goal(
+        "thumbnails: PNG of 2.6 MB, JPEG, a folder; near duplicates among 50,000",
+        "none",
+        "45, 12 ms CPU an image on every core; seconds",
+        [
+            ("thumbnail: 1024 x 1024 PNG", ("cpu",)),
+            ("thumbnail: 1024 x 1024 JPEG", ("cpu",)),
+            ("thumbnails: ", ("speed", "cpu")),
+            ("near duplicates", ("cpu",)),
+        ],
+    ),
 )
 
 

@@ -12,6 +12,7 @@ from .figures import Row
 from .flight import burst, flight
 from .images import images
 from .limits import limits
+from .live import live
 from .million import million
 from .page import page
 from .peers import peers
@@ -19,6 +20,7 @@ from .plots import plots
 from .settings import Settings
 from .start import start
 from .table import table
+from .thumbnails import thumbnails
 
 BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "large": real.large,
@@ -34,7 +36,9 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "clients": clients,
     "answers": answers,
     "images": images,
+    "thumbnails": thumbnails,
     "documents": documents,
+    "serve": live,
     "table": table,
     "start": start,
     "page": page,

@@ -21,7 +21,22 @@ pytestmark = pytest.mark.slow
 
 # the others take what these take, only longer
 @pytest.mark.parametrize(
-    "name", ["answers", "clients", "images", "start", "table", "small", "syncs", "limits", "plots", "documents", "page"]
+    "name",
+    [
+        "answers",
+        "clients",
+        "images",
+        "thumbnails",
+        "start",
+        "table",
+        "small",
+        "syncs",
+        "limits",
+        "plots",
+        "documents",
+        "page",
+        "serve",
+    ],
 )
 def test_short_benchmark_yields_figures(name):
     try:

@@ -110,5 +110,15 @@ def test_a_folder_that_cannot_be_written_is_an_error(tmp_path):
         list(examine_all([file(tmp_path / "1.png")], tmp_path / "no such folder"))
 
 
+def test_an_unfinished_thumbnail_is_abandoned_once_its_process_is_dead(tmp_path, folder):
+    process = ThumbnailProcess()
+    process.make(file(tmp_path / "1.png"), folder)
+    name = f".0123456789abcdef.webp.{process._process.pid}.part"
+    assert not thumbnails.is_abandoned(name)
+    process.close()
+    assert thumbnails.is_abandoned(name)
+    assert not thumbnails.is_abandoned("0123456789abcdef.webp")
+
+
 def test_names_follow_the_hash():
     assert thumbnail_path(Path("report"), "ab" * 32) == Path("report/thumbs/abababababababab.webp")

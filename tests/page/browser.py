@@ -100,7 +100,7 @@ class Tab:
         return self.page.wait_for_function(expression, arg=argument).json_value()
 
     def until(self, condition: Callable[[], bool]) -> None:
-        """Wait until a condition of the test holds; the tab goes on meanwhile."""
+        """Wait until a condition of the test holds; the tab keeps working meanwhile."""
         deadline = time.monotonic() + patience(5)
         while not condition():
             assert time.monotonic() < deadline, condition

@@ -51,6 +51,18 @@ def test_live_page_follows_a_run(visitor, project, server):
     assert tab.evaluate("() => document.querySelector('.line [tabindex=\"0\"]').dataset.row") == "3"
 
 
+def test_live_figures_leave_the_focus_where_it_is(visitor, project, server):
+    tab = visitor.open(server.url)
+    tab.page.get_by_text("live", exact=True).wait_for()
+    chart, model = tab.role("slider", "Time of the night"), tab.role("tab", "Model")
+    for number, control in ((4, chart), (5, model)):
+        control.focus()
+        assert project.run("run", cats(project, number), "--yes").code == 0
+        tab.role("heading", f"All {number} done").wait_for()
+        tab.wait(f"() => document.querySelector('.figure .value').textContent === '{number}'")
+        assert control.evaluate("(element) => element === document.activeElement")
+
+
 def test_live_marks_reach_database_and_other_pages(visitor, project, server):
     one, two = visitor.open(server.url), visitor.open(server.url)
     for tab in (one, two):

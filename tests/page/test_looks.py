@@ -242,3 +242,12 @@ def test_thumbs_reach_the_marks_of_a_phone(show):
         assert box["y"] > 844 * 0.8
     assert not tab.find(".full .panel").is_visible()
     assert tab.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_sides_share_a_phone(show):
+    tab = show("edit", "sides", size="phone", touch=True)
+    panes = [pane.bounding_box() for pane in tab.find(".full .pane").all()]
+    assert len(panes) == 2
+    assert panes[0]["width"] == pytest.approx(panes[1]["width"], abs=1)
+    assert panes[0]["width"] > 300
+    assert panes[1]["y"] > panes[0]["y"] + panes[0]["height"]

@@ -7,16 +7,24 @@ from functools import partial
 from typing import Any
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import Connection, event, select
 
 from batchgen.planning.selection import IdList, Selection
 from batchgen.store import at_risk, marks, queries
 from batchgen.store.connection import driver
 from batchgen.store.reader import Reader
 from batchgen.store.records import DueFilter
+from batchgen.store.tables import jobs
 from batchgen.store.usage_groups import GroupBy, Period, UsageQuery
 
 from .kit import NOW
+
+
+def suspects(connection: Connection) -> None:
+    """Select jobs by their suspects, as if those had been looked for."""
+    conditions = queries.selected(1, Selection(suspects=("tiny",)))
+    connection.execute(select(jobs.c.id).where(*conditions)).all()
+
 
 LISTED = Selection(listed=IdList("ids.txt", {}))
 LANE = DueFilter(provider="openai")
@@ -49,6 +57,7 @@ QUESTIONS: dict[str, tuple[Callable[[Reader], Any], set[str]]] = {
     "list --ids-from": (lambda reader: list(reader.jobs(1, LISTED)), set()),
     "list --state failed": (lambda reader: list(reader.jobs(1, Selection(states=("failed",)))), set()),
     "list --marked": (lambda reader: list(reader.jobs(1, Selection(marks=("pick", "3")))), set()),
+    "list --suspect": (lambda reader: reader.ask(suspects), set()),
     "marks list": (lambda reader: reader.ask(partial(marks.of_batch, batch_id=1)), set()),
     "list --state orphaned": (lambda reader: list(reader.jobs(1, Selection(states=("orphaned",)))), set()),
 }

@@ -44,6 +44,19 @@ def _copy_fault(image: Path, copy: Path) -> str | None:
     return None if listed == [hashlib.sha256(copy.read_bytes()).hexdigest()] else "is not the one in the sidecar"
 
 
+def check_report(folder: Path, artifacts: Iterable[Line], problems: list[str]) -> set[Path]:
+    """Note a report that is missing, or lacks the thumbnail of an image; return all thumbnails."""
+    pages = list((folder / "output").rglob("report/index.html"))
+    if len(pages) != 1:
+        problems.append(f"{len(pages)} reports")
+        return set()
+    thumbs = {path.stem: path for path in (pages[0].parent / "thumbs").glob("*.webp")}
+    lacking = [row["path"] for row in artifacts if row["sha256"][:16] not in thumbs]
+    if lacking:
+        problems.append(f"the report has no thumbnail of {lacking[:5]}")
+    return set(thumbs.values())
+
+
 def check_replaced(folder: Path, replaced: Iterable[Line], problems: list[str]) -> set[Path]:
     """Note replaced images that are lost; return the files of all that are kept, and their copies.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from PIL import Image
 
-from .beside import check_copies, check_replaced
+from .beside import check_copies, check_replaced, check_report
 from .stand import CANARY
 from .sums import differing_sums
 
@@ -94,6 +94,7 @@ def check(folder: Path, lines: Iterable[Line], terms: Terms, *, copies: bool = F
     others = check_replaced(folder, book.replaced, found.problems)
     if copies:
         others |= check_copies(folder, book.artifacts, found.problems)
+        others |= check_report(folder, book.artifacts, found.problems)
     _files(book, folder, found, others)
     _secrets(folder, found)
     return found

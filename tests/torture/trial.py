@@ -80,6 +80,7 @@ class Trial:
             "retry": {"attempts": 6, "first_wait": 0.02, "max_wait": 0.1},
             "on_unknown": "hold" if self.hold else "retry",
             **({"deliver": COPY} if self.copies else {}),
+            **({"report": True} if self.copies else {}),
             "defaults": {"quality": "low"},
             "jobs": list(self._jobs()),
         }

@@ -16,6 +16,7 @@ from ...store import picture_facts
 from ...store.marks import database_id
 from ...store.report_rows import count_tiles
 from .. import queries
+from ..advice import resuming
 from ..clock import utc_now
 from .costs import Costs
 from .details import detail
@@ -60,6 +61,7 @@ class Sums:
         status = queries.status(project, batch.name)
         flags, manifest = _flags(project, batch)
         top = head(self.figures, status, runs, scope, now)
+        waits = ["the run in progress sends these jobs"] if top["in_progress"] else top["waits"]
         spans = lane_spans(
             project.state / "logs", {run.id: run.ended_at for run in runs if scope.run in (None, run.id)}
         )
@@ -68,7 +70,7 @@ class Sums:
             "head": top,
             "night": self.night.document(ends, spans),
             "costs": self.costs.document(),
-            "needs": self.needs.document(manifest, flags, top["waits"]),
+            "needs": self.needs.document(manifest, flags, waits, resuming(status, flags)),
         }
 
 

@@ -45,10 +45,10 @@ def lane_spans(folder: Path, runs: Mapping[str, datetime | None]) -> dict[str, l
 
 
 def _why(event: Mapping[str, Any]) -> str:
-    from ..lane_result import CLOSURES
+    from ..lane_result import CLOSURES, WHOLE_SENTENCE
 
-    why = CLOSURES.get(str(event.get("why")), "")
-    return ": ".join(filter(None, [why, event.get("message", "")]))
+    why, message = CLOSURES.get(str(event.get("why")), ""), event.get("message", "")
+    return message if message and event.get("why") in WHOLE_SENTENCE else ": ".join(filter(None, [why, message]))
 
 
 def _events(folder: Path, runs: Collection[str]) -> Iterator[dict[str, Any]]:

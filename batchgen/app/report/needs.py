@@ -8,7 +8,7 @@ from typing import Any
 
 from ...fault import Cause
 from ...money import show_usd
-from ..advice import cause_step
+from ..advice import NextStep, cause_step
 from ..project import CommandFlags
 from .jobs import ReportJob
 from .tiles import visible
@@ -62,16 +62,42 @@ class Needs:
             return
         self._groups.setdefault((state, cause), Group(state=state, cause=cause)).add(job)
 
-    def document(self, manifest: str, flags: CommandFlags, waits: Sequence[str]) -> list[dict[str, Any]]:
-        """Return the groups: failed jobs first, those with the most jobs on top; *manifest* as a command takes it."""
+    def document(
+        self, manifest: str, flags: CommandFlags, waits: Sequence[str], steps: Sequence[NextStep] = ()
+    ) -> list[dict[str, Any]]:
+        """Return the groups: failed jobs first, those with the most jobs on top; *manifest* as a command takes it.
+
+        *waits* and *steps*: why jobs wait, and what to do about it.
+        """
         order = ("failed", "unknown", "pending")
         groups = sorted(self._groups.values(), key=lambda group: (order.index(group.state), -group.count, group.cause))
-        return [_need(group, manifest, flags, waits) for group in groups]
+        return [
+            _waiting(group, manifest, flags, waits, steps)
+            if group.state == "pending"
+            else _need(group, manifest, flags)
+            for group in groups
+        ]
 
 
-def _need(group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str]) -> dict[str, Any]:
-    title, meaning, todo, command = _words(group, manifest, flags, waits)
+def _waiting(
+    group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str], steps: Sequence[NextStep]
+) -> dict[str, Any]:
+    """Return the need of jobs that wait; what some of them answered earlier is no reason."""
+    run = f"batchgen run {manifest}{flags.flags}"
+    # The command itself is beside it.
+    steps = [step for step in steps if step.command is None or not step.command.startswith(run)]
+    todo = [step.what if step.command is None else f"{step.command} {step.what}" for step in steps]
+    words = ("Waiting", next(iter(waits), "the next run sends these jobs"), "; ".join(todo), run)
+    return _document(group, words, None) | {"example": ""}
+
+
+def _need(group: Group, manifest: str, flags: CommandFlags) -> dict[str, Any]:
     edit = f"batchgen retry {manifest}{flags.flags} --prompts FILE" if group.prompts else None
+    return _document(group, _words(group, manifest, flags), edit)
+
+
+def _document(group: Group, words: tuple[str, str, str, str], edit: str | None) -> dict[str, Any]:
+    title, meaning, todo, command = words
     return {
         "state": group.state,
         "cause": group.cause,
@@ -89,13 +115,11 @@ def _need(group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str]
     }
 
 
-def _words(group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str]) -> tuple[str, str, str, str]:
+def _words(group: Group, manifest: str, flags: CommandFlags) -> tuple[str, str, str, str]:
     """Return title, meaning, what to do, and the command of a group."""
     run = f"batchgen run {manifest}{flags.flags}"
     if group.state == "unknown":
         return "Unknown", Cause.UNKNOWN.meaning, Cause.UNKNOWN.cure, f"batchgen unknown list{flags.of_batch}"
-    if group.state == "pending":
-        return "Waiting", next(iter(waits), "the next run sends these jobs"), "", run
     if group.cause not in set(Cause):
         return "Failed", "", "", f"batchgen retry {manifest}{flags.flags}"
     cause, step = Cause(group.cause), cause_step(group.cause, manifest, flags)

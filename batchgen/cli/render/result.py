@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 #: Reasons for missing copies that are shown.
 _REASONS = 3
-#: Reasons for closing a lane whose message is a whole sentence, and is shown alone.
-_WHOLE_SENTENCE = ("budget", "no-image")
 
 
 def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
@@ -217,9 +215,11 @@ def _failovers(lanes: Sequence[LaneResult]) -> list[str]:
 
 
 def _lane_line(lane: LaneResult) -> str:
+    from ...app.lane_result import WHOLE_SENTENCE
+
     why, message = lane.why_closed, short(lane.message or "", 160)
     text = f"{why}: {message}" if message else why
-    if message and lane.closed in _WHOLE_SENTENCE:
+    if message and lane.closed in WHOLE_SENTENCE:
         text = message
     left = f" ({lane.left:,} pending)" if lane.left else ""
     return f"stopped   {lane.name}: {text}{left}"

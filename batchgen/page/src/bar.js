@@ -29,37 +29,19 @@ export function bar(page) {
     chips.replaceChildren(...chipsOf(page));
   };
   view.on("rows", draw);
-  return h(
-    "div",
-    { class: "bar" },
-    figure,
-    chips,
-    h(
-      "div",
-      { class: "controls" },
-      filters,
-      choice(
-        "Sort",
-        SORTS,
-        () => view.sort,
-        (sort) => {
-          view.sort = sort;
-        },
-        page,
-      ),
-      choice(
-        "Group",
-        GROUPS,
-        () => view.group,
-        (group) => {
-          view.group = group;
-        },
-        page,
-      ),
-      sizer(page),
-      printButton(),
-    ),
-  );
+  const controls = h("div", { class: "controls" }, filters, ...choices(page), sizer(page), printButton());
+  return h("div", { class: "bar" }, figure, chips, controls);
+}
+
+/** Order and groups. @param {BuiltPage} page */
+function choices(page) {
+  const { view } = page;
+  const sort = (/** @type {string} */ value) => void (view.sort = value);
+  const group = (/** @type {string} */ value) => void (view.group = value);
+  return [
+    choice("Sort", SORTS, () => view.sort, sort, page),
+    choice("Group", GROUPS, () => view.group, group, page),
+  ];
 }
 
 /** "142 pictures", "3 pictures and 7 jobs without one". @param {BuiltPage} page */

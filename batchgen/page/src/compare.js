@@ -175,7 +175,7 @@ export class Comparison {
   #find(row) {
     const partner = this.candidates.best(row);
     if (partner >= 0) return this.page.view.compare([row, partner]);
-    this.page.toast("There is no second picture to compare with");
+    this.page.toast("The comparison needs a second picture, and the page shows none");
     if (this.panes.length || this.page.view.full < 0) this.page.view.close();
   }
 

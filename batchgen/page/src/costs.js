@@ -153,6 +153,6 @@ function footnote(page) {
   if (!costs.provider.length) return "";
   let text = names.length ? `${names.join(", ")}: counted in credits, without a price in USD.` : "";
   if (head.usd === null || !Number(head.usd))
-    text = names.length ? "Counted in credits; the bars show images." : "No price is known; the bars show images.";
+    text = names.length ? "Counted in credits; the bars show images." : "No price is set; the bars show images.";
   return text && h("p", { class: "cardfoot", text });
 }

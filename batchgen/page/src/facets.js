@@ -124,22 +124,29 @@ function facetSection(page, facet) {
     const buttons = cut.map(([value, count]) => {
       let button = options.get(value);
       if (!button) options.set(value, (button = option(page, facet, value)));
-      setText(/** @type {HTMLElement} */ (button.lastElementChild), count < 0 ? "" : number(count));
-      setAttribute(button, "aria-pressed", String(chosen.has(value)));
-      button.classList.toggle("zero", count === 0);
-      return button;
+      return dressOption(button, count, chosen.has(value));
     });
-    if (
-      buttons.length !== list.childElementCount ||
-      buttons.some((button, index) => list.children[index] !== button)
-    ) {
-      const focused = document.activeElement;
-      list.replaceChildren(...buttons);
-      if (focused instanceof HTMLElement && focused !== document.activeElement)
-        focused.focus({ preventScroll: true });
-    }
+    replaceButtons(list, buttons);
   }
   return { element, draw };
+}
+
+/** @param {HTMLButtonElement} button @param {number} count below 0: unknown @param {boolean} chosen */
+function dressOption(button, count, chosen) {
+  setText(/** @type {HTMLElement} */ (button.lastElementChild), count < 0 ? "" : number(count));
+  setAttribute(button, "aria-pressed", String(chosen));
+  button.classList.toggle("zero", count === 0);
+  return button;
+}
+
+/** Lists the buttons, if they are others or in another order; the one that has the focus keeps it.
+ * @param {HTMLElement} list @param {HTMLButtonElement[]} buttons */
+function replaceButtons(list, buttons) {
+  const same = buttons.length === list.childElementCount && buttons.every((button, at) => list.children[at] === button);
+  if (same) return;
+  const focused = document.activeElement;
+  list.replaceChildren(...buttons);
+  if (focused instanceof HTMLElement && focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
 /** The values of a facet and their counts, in the order in which they are listed.

@@ -173,7 +173,7 @@ export class FullView {
     setAttribute(this.auto, "aria-checked", String(this.page.view.auto));
   }
 
-  /** Rows were filtered anew or joined: place and neighbours change, the picture stays. */
+  /** The rows shown changed: place and neighbours follow, the picture stays. */
   showPlace() {
     if (this.row < 0) return;
     const position = this.page.view.position(this.row);

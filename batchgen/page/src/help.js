@@ -163,7 +163,7 @@ function signs() {
 /** Where marks are, and how they get into the job database. @param {Page} page */
 function files(page) {
   const { live, commands, sandbox } = page.document;
-  const kept = live
+  const sentence = live
     ? live.marks
       ? "Marks go into the job database as you make them."
       : "This page is read only: marks stay in this browser."
@@ -172,7 +172,7 @@ function files(page) {
     "section",
     { class: "files" },
     h("h3", { text: "Where marks go" }),
-    h("p", { class: "muted", text: kept }),
+    h("p", { class: "muted", text: sentence }),
     live?.marks ? null : commandBox(`${commands.marks_import} marks.json`),
     sandbox && h("p", { class: "muted", text: "These are marks of the sandbox. They never reach real jobs." }),
     readButton(page),

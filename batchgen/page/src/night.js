@@ -21,31 +21,35 @@ export function nightCard(page) {
     "aria-describedby": "night-keys",
   });
   const element = h("section", { class: "card night", "aria-labelledby": "night-title" });
-  const plot = new Plot(page, chart);
+  const plot = new Plot(page, chart),
+    pace = h("span", { class: "faint" }),
+    foot = h("div", { class: "foot" });
+  const title = h("header", {}, h("h2", { id: "night-title", text: "The night" }), pace);
   const draw = () => {
     const { night } = page.document;
     const empty = !night.bars.some(Boolean) && !night.lanes.some((lane) => lane.spans.length || lane.ticks.length);
-    element.replaceChildren(
-      h(
-        "header",
-        {},
-        h("h2", { id: "night-title", text: "The night" }),
-        h("span", { class: "faint", text: empty ? "" : `images every ${duration(night.step)}` }),
-      ),
-      empty ? h("p", { class: "nothing muted", text: "Nothing has been delivered yet." }) : chart,
-      h(
-        "p",
-        { class: "vh", id: "night-keys" },
-        "Left and right move, Shift extends the range, Enter shows the pictures of the range, Escape clears it.",
-      ),
-      ...(empty ? [] : [h("div", { class: "foot" }, legend(night), nightTable(page))]),
-    );
-    if (!empty) plot.draw();
+    pace.textContent = empty ? "" : `images every ${duration(night.step)}`;
+    if (empty) {
+      element.replaceChildren(title, h("p", { class: "nothing muted", text: "Nothing has been delivered yet." }));
+      return;
+    }
+    // The chart stays in the page while it is drawn again: it may have the focus.
+    if (!element.contains(chart)) element.replaceChildren(title, chart, keyHint(), foot);
+    if (!foot.querySelector("details[open]")) foot.replaceChildren(legend(night), nightTable(page));
+    plot.draw();
   };
   new ResizeObserver(() => plot.resize()).observe(element);
   page.view.on("rows", () => plot.band());
   draw();
   return { element, draw };
+}
+
+function keyHint() {
+  return h(
+    "p",
+    { class: "vh", id: "night-keys" },
+    "Left and right move, Shift extends the range, Enter shows the pictures of the range, Escape clears it.",
+  );
 }
 
 /** The chart with its pointer and keys: one bar is the current one, from where a range extends. */
@@ -96,8 +100,8 @@ class Plot {
   at(event) {
     const { bars, axis } = /** @type {Drawing} */ (this.drawing);
     const time = axis.at(event.clientX - this.host.getBoundingClientRect().left);
-    const found = bars.findIndex((bar) => time < bar.to);
-    return found < 0 ? bars.length - 1 : found;
+    const index = bars.findIndex((bar) => time < bar.to);
+    return index < 0 ? bars.length - 1 : index;
   }
 
   /** @param {PointerEvent} event */

@@ -1,4 +1,4 @@
-/** The night in words: what a bar stands for, the legend, and the same data as a table. */
+/** The night in words: what a bar means, the legend, and the same data as a table. */
 
 import { h, svg } from "./dom.js";
 import { clock, clockSeconds, count, day, money } from "./format.js";

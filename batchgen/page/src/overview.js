@@ -28,13 +28,19 @@ export function overview(page) {
   );
 }
 
-/** Draws a section again when its part of the data has changed, so that focus and scrolling survive other changes.
- * @param {Page["view"]} view @param {{draw: () => void}} section @param {() => unknown} part */
+/** Draws a section again when its part of the data has changed; the focus stays at its place in the section.
+ * @param {Page["view"]} view @param {{element: HTMLElement, draw: () => void}} section @param {() => unknown} part */
 function redraw(view, section, part) {
   let before = JSON.stringify(part());
+  const controls = () => [...section.element.querySelectorAll("button, summary, [tabindex]")];
   view.on("data", () => {
     const now = JSON.stringify(part());
-    if (now !== before) section.draw();
+    if (now === before) return;
     before = now;
+    const focused = document.activeElement,
+      place = focused ? controls().indexOf(focused) : -1;
+    section.draw();
+    const next = controls()[place];
+    if (next instanceof HTMLElement && !focused?.isConnected) next.focus({ preventScroll: true });
   });
 }
