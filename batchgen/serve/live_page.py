@@ -18,8 +18,9 @@ from ..app.report.folder import folder_of
 from ..app.thumbnails import pictures_of
 from ..files.thumbnails import PictureFile
 from ..mark import Mark
-from ..store.changes import cursor, file_of_hash, state_of_marks
-from ..store.marks import of_batch
+from ..store.changes import cursor
+from ..store.delivered import file_of_hash
+from ..store.marks import of_batch, state_of_marks
 from ..store.reader import Reader
 from ..store.records import Batch
 from .pictures import Picture, Thumbnails, read_picture
