@@ -57,15 +57,6 @@ def test_hostile_prompts_are_found_by_search(visitor, hostile_page):
     tab.wait_count("1 picture")
 
 
-def test_groups_of_hostile_prompts(visitor, hostile_page):
-    tab = visitor.open(hostile_page, "group=prompt")
-    tab.press("Home")
-    tab.wait("() => document.querySelectorAll('.line:not([hidden]) [role=rowheader]').length > 0")
-    titles = tab.role("rowheader").all_text_contents()
-    assert any(title.startswith(batches.HOSTILE[0]) for title in titles), titles
-    assert tab.page.title() != "owned"
-
-
 def test_page_holds_no_key_and_no_element_of_a_prompt(hostile_page):
     text = hostile_page.read_text(encoding="utf-8")
     assert text.count("<script") == 2  # the data and the program
