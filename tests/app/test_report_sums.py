@@ -8,7 +8,7 @@ from batchgen.app.advice import NextStep
 from batchgen.app.project import CommandFlags
 from batchgen.app.report.costs import Costs
 from batchgen.app.report.head import Figures, joined
-from batchgen.app.report.needs import Needs
+from batchgen.app.report.needs import IN_PROGRESS, Needs
 from batchgen.fault import Cause
 
 from .reportjobs import call, file, job, missed
@@ -91,6 +91,11 @@ def test_need_of_waiting_jobs_states_why():
     [found] = needs(job(state="pending"), waits=["1 job waits: openai is paused"])
     assert (found["title"], found["meaning"]) == ("Waiting", "1 job waits: openai is paused.")
     assert found["command"] == "batchgen run shop.yaml --sandbox"
+
+
+def test_need_of_jobs_that_a_run_sends_has_no_command():
+    [found] = needs(job(state="pending"), waits=[IN_PROGRESS])
+    assert (found["meaning"], found["command"]) == ("The run in progress sends these jobs.", "")
 
 
 def test_need_of_waiting_jobs_says_what_to_do_first():

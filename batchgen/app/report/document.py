@@ -24,7 +24,7 @@ from .disk import Disk
 from .head import Figures, head
 from .jobs import EVERYTHING, PAGE, JobPages, ReportJob, Scope
 from .lane_log import lane_spans
-from .needs import Needs
+from .needs import IN_PROGRESS, Needs
 from .night import Night
 from .places import Places
 from .tiles import Tiles
@@ -61,7 +61,7 @@ class Sums:
         status = queries.status(project, batch.name)
         flags, manifest = _flags(project, batch)
         top = head(self.figures, status, runs, scope, now)
-        waits = ["the run in progress sends these jobs"] if top["in_progress"] else top["waits"]
+        waits = [IN_PROGRESS] if top["in_progress"] else top["waits"]
         spans = lane_spans(
             project.state / "logs", {run.id: run.ended_at for run in runs if scope.run in (None, run.id)}
         )

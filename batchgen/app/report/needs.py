@@ -15,6 +15,8 @@ from .tiles import visible
 
 #: Ids that one cause names, and prompts that it hands out for editing.
 _IDS, _PROMPTS = 200, 5_000
+#: Why jobs wait while their batch runs.
+IN_PROGRESS = "the run in progress sends these jobs"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -87,7 +89,9 @@ def _waiting(
     # The command itself is beside it.
     steps = [step for step in steps if step.command is None or not step.command.startswith(run)]
     todo = [step.what if step.command is None else f"{step.command} {step.what}" for step in steps]
-    words = ("Waiting", next(iter(waits), "the next run sends these jobs"), "; ".join(todo), run)
+    # The reason of jobs that the run in progress sends: a second run would be refused.
+    command = "" if list(waits) == [IN_PROGRESS] else run
+    words = ("Waiting", next(iter(waits), "the next run sends these jobs"), "; ".join(todo), command)
     return _document(group, words, None) | {"example": ""}
 
 
