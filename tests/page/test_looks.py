@@ -210,7 +210,7 @@ def test_details_name_attempts_files_and_parameters(show):
 def test_suspect_leads_to_the_other_picture(show):
     tab = show("twin")
     alert = tab.find(".full .panel .alert").first
-    assert "1 of 256" in alert.inner_text()
+    assert "Looks nearly like another picture." in alert.inner_text()
     alert.get_by_role("button", name="edit").click()
     assert title(tab) == "edit"
 

@@ -37,7 +37,7 @@ export function alerts(page, row) {
         "div",
         {},
         h("p", { text: SUSPECTS[word] ?? word }),
-        detail && h("p", { class: "text", text: detail }),
+        detail && other < 0 && h("p", { class: "text", text: detail }),
         other >= 0 &&
           h(
             "p",
