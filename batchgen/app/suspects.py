@@ -24,8 +24,8 @@ def update_suspects(project: Project, reader: Reader, batch: Batch) -> Mapping[s
     state = reader.ask(partial(picture_facts.state_of_pictures, batch_id=batch.id))
     if reader.ask(partial(picture_facts.examined_state, batch_id=batch.id)) != state:
         rows = reader.ask(partial(picture_facts.pictures, batch_id=batch.id))
-        found = find_suspects(_examined(project, reader, rows))
-        picture_facts.replace_suspects(project.db, batch.id, found, state)
+        suspects = find_suspects(_examined(project, reader, rows))
+        picture_facts.replace_suspects(project.db, batch.id, suspects, state)
     return reader.ask(partial(picture_facts.suspect_counts, batch_id=batch.id))
 
 
