@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from ..errors import BatchgenError, ExitCode
-from .access import PAGE_POLICY
+from .access import PAGE_POLICY, READING
 from .feed import Feed
 from .live_page import LivePage
 from .orders import Orders, Refusal
@@ -107,7 +107,7 @@ class Application:
 
     async def _change_marks(self, request: Request) -> Response:
         change = _checked(MarkChange, await _body(request))
-        return _json(await anyio.to_thread.run_sync(self.page.change_marks, change.as_marks()))
+        return _json(await anyio.to_thread.run_sync(self.page.change_marks, change.marks))
 
     async def _plan(self, request: Request) -> Response:
         order = _checked(Order, await _body(request))
@@ -163,6 +163,6 @@ async def _error(_request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
-    if request.method in ("GET", "HEAD"):
+    if request.method in READING:
         return PlainTextResponse(f"{error.detail}\n", status_code=error.status_code)
     return JSONResponse({"error": error.detail}, status_code=error.status_code)

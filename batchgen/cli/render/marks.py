@@ -60,8 +60,12 @@ def suspect_cell(bill: Bill) -> str:
 
 def suspects_line(counts: Mapping[str, int]) -> str:
     """Return how many suspects there are: "12 suspect: 7 near-duplicate, 5 wrong-size"."""
-    most = sorted(counts.items(), key=lambda item: -item[1])
-    return f"{sum(counts.values()):,} suspect: {', '.join(f'{number:,} {kind}' for kind, number in most)}"
+    return f"{sum(counts.values()):,} suspect: {suspect_kinds(counts)}"
+
+
+def suspect_kinds(counts: Mapping[str, int]) -> str:
+    """Return how many suspects there are of each kind, the most frequent first; a picture may be of several kinds."""
+    return ", ".join(f"{number:,} {kind}" for kind, number in sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def judgement_lines(bill: Bill) -> Iterator[str]:
