@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 from ..app.project import Project
@@ -126,8 +126,6 @@ class Orders:
         code = _wait(process, _FIRST_MOMENTS)
         if code is not None and code not in (ExitCode.OK, ExitCode.JOBS_FAILED, ExitCode.OUT_OF_MONEY):
             raise Refusal(f"The run did not start.\n{tail(log)}")
-        from threading import Thread
-
         Thread(target=self._await_end, args=(process, run, log), daemon=True).start()
         return run
 

@@ -130,6 +130,7 @@ export function facts(page, row) {
           bytes(tiles.bytes[row]),
           words.mime[tiles.mime[row]]?.replace("image/", "").toUpperCase(),
           holds(tiles.alpha, row) && "transparent",
+          holds(tiles.gone, row) && "not on the disk any more",
         ]
           .filter(Boolean)
           .join(", "),
