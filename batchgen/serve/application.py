@@ -106,11 +106,11 @@ class Application:
         return _json(await anyio.to_thread.run_sync(self.page.detail, request.path_params["key"]))
 
     async def _change_marks(self, request: Request) -> Response:
-        change = _checked(MarkChange, await _body(request))
+        change = _validate(MarkChange, await _body(request))
         return _json(await anyio.to_thread.run_sync(self.page.change_marks, change.marks))
 
     async def _plan(self, request: Request) -> Response:
-        order = _checked(Order, await _body(request))
+        order = _validate(Order, await _body(request))
         return _json(await anyio.to_thread.run_sync(self.orders.plan, order))
 
     async def _start(self, request: Request) -> Response:
@@ -125,7 +125,7 @@ def _hash(request: Request) -> str:
     return sha
 
 
-async def _body(request: Request) -> Any:  # noqa: ANN401 - any JSON value; it is checked by whoever uses it
+async def _body(request: Request) -> Any:  # noqa: ANN401 - any JSON value; its model checks it
     """Return the JSON of a request; raise HTTPException."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise HTTPException(415, "The body of the request must be JSON.")
@@ -140,7 +140,7 @@ async def _body(request: Request) -> Any:  # noqa: ANN401 - any JSON value; it i
         raise HTTPException(400, "The body of the request is not valid JSON.") from None
 
 
-def _checked(model: type[Model], body: object) -> Model:
+def _validate(model: type[Model], body: object) -> Model:
     """Return the body of a request as its *model*; raise HTTPException."""
     try:
         return model.model_validate(body)

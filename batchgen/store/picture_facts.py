@@ -60,9 +60,9 @@ def suspects_of_jobs(connection: Connection, ids: Iterable[int]) -> dict[int, li
     current = (suspects.c.job_id.in_(listed(ids)), artifacts.c.superseded_at.is_(None))
     source = suspects.join(artifacts, artifacts.c.id == suspects.c.artifact_id)
     wanted = select(suspects).select_from(source).where(*current).order_by(suspects.c.id)
-    found: dict[int, list[Suspect]] = {}
+    by_job: dict[int, list[Suspect]] = {}
     for row in connection.execute(wanted):
-        found.setdefault(row.job_id, []).append(
+        by_job.setdefault(row.job_id, []).append(
             Suspect(
                 job_id=row.job_id,
                 ordinal=row.ordinal,
@@ -73,7 +73,7 @@ def suspects_of_jobs(connection: Connection, ids: Iterable[int]) -> dict[int, li
                 other_ordinal=row.other_ordinal,
             )
         )
-    return found
+    return by_job
 
 
 def suspect_counts(connection: Connection, batch_id: int) -> Mapping[str, int]:
@@ -93,8 +93,8 @@ def state_of_pictures(connection: Connection, batch_id: int) -> str:
     """Return a text that changes with the pictures of a batch, their jobs, and what is known of them."""
     figures = select(func.count(), func.max(artifacts.c.id), func.sum(artifacts.c.id), func.max(jobs.c.updated_at))
     files = connection.execute(figures.select_from(artifacts.join(jobs)).where(*_current(batch_id))).one()
-    known = connection.execute(select(func.count(), func.max(picture_facts.c.examined_at))).one()
-    return " ".join(map(str, (VERSION, *files, *known)))
+    facts = connection.execute(select(func.count(), func.max(picture_facts.c.examined_at))).one()
+    return " ".join(map(str, (VERSION, *files, *facts)))
 
 
 def examined_state(connection: Connection, batch_id: int) -> str | None:

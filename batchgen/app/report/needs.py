@@ -15,8 +15,6 @@ from .tiles import visible
 
 #: Ids that one cause names, and prompts that it hands out for editing.
 _IDS, _PROMPTS = 200, 5_000
-#: Why jobs wait while their batch runs.
-IN_PROGRESS = "the run in progress sends these jobs"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -65,11 +63,11 @@ class Needs:
         self._groups.setdefault((state, cause), Group(state=state, cause=cause)).add(job)
 
     def document(
-        self, manifest: str, flags: CommandFlags, waits: Sequence[str], steps: Sequence[NextStep] = ()
+        self, manifest: str, flags: CommandFlags, waits: Sequence[str] | None, steps: Sequence[NextStep] = ()
     ) -> list[dict[str, Any]]:
         """Return the groups: failed jobs first, those with the most jobs on top; *manifest* as a command takes it.
 
-        *waits* and *steps*: why jobs wait, and what to do about it.
+        *waits* and *steps*: why jobs wait, and what to do about it; *waits* is None while a run sends them.
         """
         order = ("failed", "unknown", "pending")
         groups = sorted(self._groups.values(), key=lambda group: (order.index(group.state), -group.count, group.cause))
@@ -82,16 +80,16 @@ class Needs:
 
 
 def _waiting(
-    group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str], steps: Sequence[NextStep]
+    group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str] | None, steps: Sequence[NextStep]
 ) -> dict[str, Any]:
-    """Return the need of jobs that wait; what some of them answered earlier is no reason."""
+    """Return the need of jobs that wait; the messages of their earlier attempts do not explain it."""
+    if waits is None:
+        return _document(group, ("Waiting", "the run in progress sends these jobs", "", ""), None) | {"example": ""}
     run = f"batchgen run {manifest}{flags.flags}"
-    # The command itself is beside it.
+    # The page shows the run command itself as the command of this need.
     steps = [step for step in steps if step.command is None or not step.command.startswith(run)]
     todo = [step.what if step.command is None else f"{step.command} {step.what}" for step in steps]
-    # The reason of jobs that the run in progress sends: a second run would be refused.
-    command = "" if list(waits) == [IN_PROGRESS] else run
-    words = ("Waiting", next(iter(waits), "the next run sends these jobs"), "; ".join(todo), command)
+    words = ("Waiting", next(iter(waits), "the next run sends these jobs"), "; ".join(todo), run)
     return _document(group, words, None) | {"example": ""}
 
 
