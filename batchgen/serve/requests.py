@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from ..mark import STARS, Mark
+from ..mark import Mark
+from ..planning.marks_file import parse_entry
 
 #: Jobs that one order names, and marks that one request changes.
 MOST_JOBS, MOST_MARKS = 100_000, 100_000
@@ -32,18 +32,21 @@ class MarkEntry(BaseModel):
     model_config = _MODEL
 
     id: str
-    picture: int = Field(ge=0, le=10_000)
-    sha256: str = Field(pattern=r"^([0-9a-f]{16,64})?$")
+    picture: int
+    sha256: str
     mark: Literal["pick", "reject"] | None
-    stars: int = Field(ge=0, le=STARS)
-    note: str = Field(max_length=10_000)
-    at: Annotated[AwareDatetime, Field(strict=False)]
+    stars: int
+    note: str
+    at: str
+    _mark: Mark = PrivateAttr()
+
+    def model_post_init(self, _context: object) -> None:
+        """Check the values as those of a file; raise ValueError."""
+        self._mark = parse_entry(self.model_dump())
 
     def as_mark(self) -> Mark:
         """Return the mark."""
-        at: datetime = self.at
-        place = {"key": self.id, "ordinal": self.picture - 1, "sha256": self.sha256}
-        return Mark(**place, mark=self.mark, stars=self.stars, note=self.note, at=at)  # type: ignore[arg-type]
+        return self._mark
 
 
 class MarkChange(BaseModel):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +15,7 @@ from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
 from .connection import explain, reading
+from .rows import listed
 from .tables import EPOCH, artifacts, batch_of_job, jobs, marks, micros
 
 #: A job carries the moment of its change, which is before that of its commit: by as long as a slow disk takes.
@@ -118,3 +121,12 @@ def state_of_marks(connection: Connection, batch_id: int) -> tuple[object, ...]:
     """Return the number of marks and the time of the last one: other values where any mark has changed."""
     wanted = select(func.count(), func.max(marks.c.marked_at)).where(marks.c.batch_id == batch_id)
     return tuple(connection.execute(wanted).one())
+
+
+def state_of_jobs(connection: Connection, batch_id: int, keys: Iterable[str]) -> str:
+    """Return a hash of what a run changes of these jobs: another one where any of them has changed."""
+    wanted = select(jobs.c.id, *_FACTS).where(jobs.c.batch_id == batch_id, jobs.c.key.in_(listed(keys)))
+    digest = hashlib.sha256()
+    for row in connection.execute(wanted.order_by(jobs.c.id)):
+        digest.update(repr(tuple(row)).encode())
+    return digest.hexdigest()
