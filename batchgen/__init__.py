@@ -34,8 +34,7 @@ if TYPE_CHECKING:
         run,
         run_async,
     )
-
-__version__ = "0.1.0"
+    from .version import __version__
 
 __all__ = [
     "AlreadyRunning",
@@ -72,9 +71,11 @@ def __getattr__(name: str) -> object:
     """Import a name of the interface."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from . import api
-
-    value = globals()[name] = getattr(api, name)
+    if name == "__version__":
+        from . import version as module
+    else:
+        from . import api as module  # type: ignore[no-redef]
+    value = globals()[name] = getattr(module, name)
     return value
 
 

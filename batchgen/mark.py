@@ -41,5 +41,10 @@ class Mark:
             "mark": self.mark,
             "stars": self.stars,
             "note": self.note,
-            "at": self.at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "at": instant(self.at),
         }
+
+
+def instant(moment: datetime) -> str:
+    """Return a time as marks.json states it: in UTC, to the millisecond."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

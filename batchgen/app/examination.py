@@ -43,8 +43,8 @@ class Examination:
         """Write the facts that the job database lacks; verification does not fail if it cannot be written."""
         facts, self._facts = self._facts, []
         try:
-            known = self._known([each.sha256 for each in facts])
-            new = {each.sha256: each for each in facts if each.sha256 not in known}
+            current = self._with_facts([each.sha256 for each in facts])
+            new = {each.sha256: each for each in facts if each.sha256 not in current}
             picture_facts.write_facts(self._project.db, list(new.values()), utc_now())
         except StoreError as error:
             self.notice = str(error)
@@ -63,13 +63,14 @@ class Examination:
         edits = self._reader.jobs(self._batch.id, Selection(kinds=(Kind.EDIT.value,)))
         sources = dict.fromkeys(source for job in edits for source in job.task.images)
         files = {file.sha256: file for source in sources if (file := source_file(self._project, source))}
-        known = self._known(files)
+        current = self._with_facts(files)
         for sha256, file in files.items():
-            if sha256 not in known:
+            if sha256 not in current:
                 # A source that is gone or damaged is the concern of the plan.
                 with suppress(OSError, DamagedImageError):
                     self.decode(file.path.read_bytes(), sha256)
 
-    def _known(self, hashes: Iterable[str]) -> set[str]:
+    def _with_facts(self, hashes: Iterable[str]) -> set[str]:
+        """Return those of the hashes whose facts are in the job database."""
         facts: dict[str, PictureFacts] = self._reader.ask(partial(picture_facts.of_hashes, hashes=hashes))
         return {sha256 for sha256, each in facts.items() if each.version == VERSION}

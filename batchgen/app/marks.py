@@ -64,15 +64,15 @@ def change(project: Project, batch: str | None, entries: Iterable[Mark], *, late
 def list_marks(project: Project, batch: str | None, selection: Selection) -> MarkList:
     """Return the marks of a batch that *selection* selects."""
     with open_reader(project) as reader:
-        found = reader.batch(batch)
-        stored = reader.ask(partial(marks.of_batch, batch_id=found.id))
+        named = reader.batch(batch)
+        stored = reader.ask(partial(marks.of_batch, batch_id=named.id))
         of_jobs = replace(selection, marks=(), orphaned=True)
         if not of_jobs.everything:
-            ids = {job.id for job in reader.jobs(found.id, of_jobs)}
+            ids = {job.id for job in reader.jobs(named.id, of_jobs)}
             stored = [mark for mark in stored if mark.job_id in ids]
     wanted = [mark for mark in stored if has(mark, selection.marks)]
     return MarkList(
-        batch=found,
+        batch=named,
         database=marks.database_id(project.db),
         sandbox=project.sandbox,
         marks=[mark for mark in wanted if not mark.replaced],
@@ -124,11 +124,11 @@ def import_file(project: Project, batch: str | None, file: MarksFile) -> ImportR
     """
     _require_kind(project, file)
     with open_reader(project) as reader:
-        found = _batch(reader, batch, file)
-        notices = _origin_notices(project, reader, found, file)
-        _require_ids(reader, found, file)
-    merged = marks.write(project.db, found.id, file.marks)
-    return ImportReport(batch=found, file=file.name, changes=merged.changes, results=merged.results, notices=notices)
+        target = _batch(reader, batch, file)
+        notices = _origin_notices(project, reader, target, file)
+        _require_ids(reader, target, file)
+    merged = marks.write(project.db, target.id, file.marks)
+    return ImportReport(batch=target, file=file.name, changes=merged.changes, results=merged.results, notices=notices)
 
 
 def _require_kind(project: Project, file: MarksFile) -> None:
@@ -185,8 +185,8 @@ def _origin_notices(project: Project, reader: Reader, batch: Batch, file: MarksF
 
 def _require_ids(reader: Reader, batch: Batch, file: MarksFile) -> None:
     """Raise NotFound if the batch lacks ids of the file."""
-    known = reader.ask(partial(known_keys, batch_id=batch.id, keys=file.lines))
-    if absent := [key for key in file.lines if key not in known]:
+    keys_here = reader.ask(partial(known_keys, batch_id=batch.id, keys=file.lines))
+    if absent := [key for key in file.lines if key not in keys_here]:
         listed = Selection(listed=IdList(file.name, file.lines))
         keys = (job.key for job in reader.jobs(batch.id, Selection(orphaned=True)))
         raise NotFound(

@@ -116,8 +116,8 @@ def pictures_of(
         return
     for job in reader.jobs(batch.id, replace(selection, kinds=(Kind.EDIT.value,))):
         for source in (*job.task.images, *([job.task.mask] if job.task.mask else [])):
-            if found := source_file(project, source):
-                yield found
+            if file := source_file(project, source):
+                yield file
 
 
 def earlier_form(project: Project, batch: Batch, path: str, sha256: str) -> Path | None:

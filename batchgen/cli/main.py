@@ -16,8 +16,8 @@ from typing import Any, TextIO
 
 import click
 
-from .. import __version__
 from ..errors import AlreadyRunning, BatchgenError, ExitCode, StoreError, UsageError
+from ..version import __version__
 from . import environment
 from .command import LazyGroup, as_json, coloured
 from .entries import ALIASES, GROUPS

@@ -17,8 +17,8 @@ from typing import Any, Self
 from ..errors import StoreError
 from ..picture import PictureFacts
 
-#: The folder of thumbnails within that of a report.
-FOLDER = "thumbs"
+#: The folder of thumbnails within that of a report, and the digits of a hash that name one.
+FOLDER, SHORT = "thumbs", 16
 #: Seconds after which a decoder that has not answered is ended.
 _PATIENCE = 120.0
 _PART = re.compile(r"\..+\.webp\.(\d+)\.part")
@@ -43,7 +43,7 @@ class FileGone:
 
 def thumbnail_path(folder: Path, sha256: str) -> Path:
     """Return the path of a thumbnail within the *folder* of a report."""
-    return folder / FOLDER / f"{sha256[:16]}.webp"
+    return folder / FOLDER / f"{sha256[:SHORT]}.webp"
 
 
 def part_name(target: Path) -> str:
@@ -115,7 +115,7 @@ class ThumbnailProcess:
         """Return the answer to an order; None if the process died."""
         if self.is_ended:
             return None
-        process = self._process = self._process or _started(self._nice)
+        process = self._process = self._process or _start(self._nice)
         orders, answers = process.stdin, process.stdout
         assert orders is not None  # noqa: S101 - it was started with pipes
         assert answers is not None  # noqa: S101
@@ -136,7 +136,7 @@ def _result(answer: dict[str, Any], picture: PictureFile) -> PictureFacts | File
     return FileGone(message=answer["gone"]) if "gone" in answer else PictureFacts(**answer["facts"])
 
 
-def _started(nice: int) -> subprocess.Popen[bytes]:
+def _start(nice: int) -> subprocess.Popen[bytes]:
     # -P: the working folder may hold files named like modules.
     command = [sys.executable, "-P", "-m", "batchgen.files.thumbnail_worker", str(nice)]
     package = str(Path(__file__).resolve().parents[2])

@@ -37,8 +37,7 @@ def load(
     """Read, validate and expand the manifest at *path*; raise ManifestError with every problem in it.
 
     *providers* are the settings of ``batchgen.yaml``. Without *today*, there are no warnings of old prices. *content*
-    is read in place of the file; *on_jobs* gets the number of jobs so far. Jobs of inputs that *recall* knows are not
-    checked again.
+    is read in place of the file; *on_jobs* gets the number of jobs so far. Inputs that *recall* knows are not checked.
     """
     problems, warnings = Problems(), Problems()
     parts = include.gather(path, problems, warnings, content)

@@ -13,7 +13,7 @@ from typing import Any
 from ..errors import UsageError
 from ..manifest.cells import without_guard
 from ..manifest.lists.dialect import guess_delimiter
-from ..mark import NO_PICTURE, NOTE_LENGTH, PICK, REJECT, STARS, Mark
+from ..mark import NO_PICTURE, NOTE_LENGTH, PICK, REJECT, STARS, Mark, instant
 
 #: Columns of the table, in this order.
 COLUMNS = ("id", "picture", "mark", "stars", "note", "sha256", "at")
@@ -39,13 +39,12 @@ class MarksFile:
 
 def document(marks: Iterable[Mark], *, database: str, batch: str, sandbox: bool, now: datetime) -> dict[str, Any]:
     """Return the document of ``marks.json``."""
-    exported_at = now.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {
         "schema_version": _VERSION,
         "database": database,
         "batch": batch,
         "sandbox": sandbox,
-        "exported_at": exported_at,
+        "exported_at": instant(now),
         "marks": [mark.as_json() for mark in marks],
     }
 
@@ -112,8 +111,8 @@ def _note(value: Any) -> str:  # noqa: ANN401 - any JSON value
     if not isinstance(value, str) or len(value) > NOTE_LENGTH:
         raise ValueError(f"note must be a text of at most {NOTE_LENGTH:,} characters")
     # Without control characters and halves of characters, which a database or a terminal cannot take.
-    kept = (char for char in value if char in "\n\t" or (char >= " " and char != "\x7f"))
-    return "".join(kept).encode("utf-8", "ignore").decode().strip()
+    printable = (char for char in value if char in "\n\t" or (char >= " " and char != "\x7f"))
+    return "".join(printable).encode("utf-8", "ignore").decode().strip()
 
 
 def _moment(value: Any) -> datetime:  # noqa: ANN401 - any JSON value
@@ -146,11 +145,11 @@ def _read_json(text: str, name: str) -> MarksFile:
             "Upgrade batchgen. Nothing was changed"
         )
     places = ((f"entry {number}", number, entry) for number, entry in enumerate(entries, 1))
-    marks, lines = _parsed(places, name)
+    marks, lines = _parse_entries(places, name)
     return MarksFile(name=name, marks=marks, lines=lines, **facts)
 
 
-def _parsed(places: Iterable[tuple[str, int, Any]], name: str) -> tuple[list[Mark], dict[str, int]]:
+def _parse_entries(places: Iterable[tuple[str, int, Any]], name: str) -> tuple[list[Mark], dict[str, int]]:
     """Return the marks in entries, each with its place in words and its number; raise UsageError with all mistakes."""
     marks, lines, mistakes = list[Mark](), dict[str, int](), list[str]()
     for place, number, entry in places:
@@ -182,13 +181,17 @@ def _read_table(text: str, name: str, now: datetime) -> MarksFile:
                 f"{name}: a table of marks needs the columns {', '.join(COLUMNS)}; {absent[0]} is missing. "
                 "batchgen marks list --csv prints one. Nothing was changed"
             )
-        marks, numbers = _parsed(_table_entries(reader, columns, now), name)
+        marks, numbers = _parse_entries(_table_entries(reader, columns, now), name)
     except csv.Error as error:
         raise UsageError(f"{name}:{reader.line_num}: {error}. Nothing was changed") from None
     return MarksFile(name=name, marks=marks, lines=numbers)
 
 
-def _table_entries(reader: Any, columns: Sequence[str], now: datetime) -> Iterator[tuple[str, int, Any]]:  # noqa: ANN401
+def _table_entries(
+    reader: Any,  # noqa: ANN401 - of the csv module, which has no public name for it
+    columns: Sequence[str],
+    now: datetime,
+) -> Iterator[tuple[str, int, Any]]:
     for row in reader:
         cells = {column: without_guard(cell) for column, cell in zip(columns, row, strict=False)}
         if any(cell.strip() for cell in cells.values()):

@@ -70,7 +70,7 @@ def pairs(
         if first is not None:
             yield index, first
             followers[first] += 1
-        # Of thousands that look the same, a few stand for all.
+        # Of thousands that look the same, a few represent all of them.
         if first is None or followers[first] <= _COMPANIONS:
             bands.add(index)
             cells.add(index)

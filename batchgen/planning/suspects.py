@@ -1,14 +1,14 @@
 """Suspects: pictures that may be wrong, by their facts, by what was asked for, and by the rest of the batch. Pure.
 
-Of pictures that are alike, only the later ones in the manifest are suspect: who makes the suspects again keeps one.
+Of pictures that are alike, only the later ones in the manifest are suspect: redoing the suspects keeps the first.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from ..picture import PictureFacts, Suspect
 from ..task import Task
@@ -45,19 +45,24 @@ class ExaminedPicture:
 
     def suspect(self, kind: str, detail: str, other: ExaminedPicture | None = None) -> Suspect:
         """Return the picture as a suspect."""
-        found = Suspect(
-            job_id=self.job_id, ordinal=self.ordinal, artifact_id=self.artifact_id, kind=kind, detail=detail
+        return Suspect(
+            job_id=self.job_id,
+            ordinal=self.ordinal,
+            artifact_id=self.artifact_id,
+            kind=kind,
+            detail=detail,
+            other_job_id=None if other is None else other.job_id,
+            other_ordinal=None if other is None else other.ordinal,
         )
-        return found if other is None else replace(found, other_job_id=other.job_id, other_ordinal=other.ordinal)
 
 
 def find_suspects(pictures: Sequence[ExaminedPicture]) -> list[Suspect]:
     """Return the suspects among the pictures of a batch, which are in the order of the manifest."""
     readable = [each for each in pictures if each.facts.error is None]
-    found = [each.suspect("unreadable", each.facts.error) for each in pictures if each.facts.error is not None]
+    suspects = [each.suspect("unreadable", each.facts.error) for each in pictures if each.facts.error is not None]
     for picture in readable:
-        found += _alone(picture)
-    return [*found, *_duplicates(readable), *_near_duplicates(readable), *_unsigned(readable)]
+        suspects += _alone(picture)
+    return [*suspects, *_duplicates(readable), *_near_duplicates(readable), *_unsigned(readable)]
 
 
 def _alone(picture: ExaminedPicture) -> Iterator[Suspect]:
@@ -139,8 +144,3 @@ def _unsigned(pictures: Sequence[ExaminedPicture]) -> Iterator[Suspect]:
 
 def _name(picture: ExaminedPicture) -> str:
     return f"{picture.key} ({picture.ordinal + 1})" if picture.ordinal else picture.key
-
-
-def count_by_kind(found: Sequence[Suspect]) -> Mapping[str, int]:
-    """Return how many suspects there are of each kind."""
-    return Counter(each.kind for each in found)

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 #: Methods that change nothing.
-_READING = ("GET", "HEAD")
+READING = ("GET", "HEAD")
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::[0-9]{1,5})?")
 #: Browsers ask for it without the token; the answer is empty for everyone.
 _ICON = "favicon.ico"
@@ -70,7 +70,7 @@ class Guard:
             return "This server does not answer to that host name. Use the address that batchgen serve printed."
         if not secrets.compare_digest(token.encode(), self.token.encode()):
             return "The address lacks the right token. Use the address that batchgen serve printed."
-        if method in _READING:
+        if method in READING:
             return None
         if self.read_only:
             return "This server was started with --read-only: nothing can be changed here."
@@ -112,7 +112,7 @@ def known_hosts(address: str, others: Iterable[str] = ()) -> frozenset[str]:
     names = {*_LOOPBACK, address.lower(), *(name.lower() for name in others)}
     if not is_loopback(address):
         names |= {socket.gethostname().lower(), *_own_addresses()}
-    return frozenset(names - {"0.0.0.0", "::", ""})  # noqa: S104 - these are no names of a host
+    return frozenset(names - {"0.0.0.0", "::", ""})  # noqa: S104 - a request never names these
 
 
 def _own_addresses() -> set[str]:

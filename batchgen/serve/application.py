@@ -21,7 +21,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Route
 
 from ..errors import BatchgenError, ExitCode
-from .access import PAGE_POLICY
+from .access import PAGE_POLICY, READING
 from .feed import Feed
 from .live_page import LivePage
 from .orders import Orders, Refusal
@@ -106,11 +106,11 @@ class Application:
         return _json(await anyio.to_thread.run_sync(self.page.detail, request.path_params["key"]))
 
     async def _change_marks(self, request: Request) -> Response:
-        change = _checked(MarkChange, await _body(request))
-        return _json(await anyio.to_thread.run_sync(self.page.change_marks, change.as_marks()))
+        change = _validate(MarkChange, await _body(request))
+        return _json(await anyio.to_thread.run_sync(self.page.change_marks, change.marks))
 
     async def _plan(self, request: Request) -> Response:
-        order = _checked(Order, await _body(request))
+        order = _validate(Order, await _body(request))
         return _json(await anyio.to_thread.run_sync(self.orders.plan, order))
 
     async def _start(self, request: Request) -> Response:
@@ -125,7 +125,7 @@ def _hash(request: Request) -> str:
     return sha
 
 
-async def _body(request: Request) -> Any:  # noqa: ANN401 - any JSON value; it is checked by whoever uses it
+async def _body(request: Request) -> Any:  # noqa: ANN401 - any JSON value; its model checks it
     """Return the JSON of a request; raise HTTPException."""
     if request.headers.get("content-type", "").partition(";")[0] != "application/json":
         raise HTTPException(415, "The body of the request must be JSON.")
@@ -140,7 +140,7 @@ async def _body(request: Request) -> Any:  # noqa: ANN401 - any JSON value; it i
         raise HTTPException(400, "The body of the request is not valid JSON.") from None
 
 
-def _checked(model: type[Model], body: object) -> Model:
+def _validate(model: type[Model], body: object) -> Model:
     """Return the body of a request as its *model*; raise HTTPException."""
     try:
         return model.model_validate(body)
@@ -163,6 +163,6 @@ async def _error(_request: Request, error: Exception) -> Response:
 
 async def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for these
-    if request.method in ("GET", "HEAD"):
+    if request.method in READING:
         return PlainTextResponse(f"{error.detail}\n", status_code=error.status_code)
     return JSONResponse({"error": error.detail}, status_code=error.status_code)

@@ -16,16 +16,15 @@ from ..app.project import Project
 from ..app.report import document, html
 from ..app.report.folder import folder_of
 from ..app.thumbnails import pictures_of
-from ..files.thumbnails import PictureFile
+from ..files.thumbnails import SHORT, PictureFile
 from ..mark import Mark
-from ..store.changes import cursor, file_of_hash, state_of_marks
-from ..store.marks import of_batch
+from ..store.changes import cursor
+from ..store.delivered import file_of_hash
+from ..store.marks import of_batch, state_of_marks
 from ..store.reader import Reader
 from ..store.records import Batch
 from .pictures import Picture, Thumbnails, read_picture
 
-#: Digits of a hash that name a picture on the page.
-_SHORT = 16
 #: Seconds before earlier forms and sources are looked for again in all jobs.
 _OTHERS_AGE = 10.0
 
@@ -127,8 +126,8 @@ class LivePage:
         stored = self.reader.ask(partial(file_of_hash, batch_id=self.batch.id, sha=sha))
         if stored is not None:
             return PictureFile(path=self.project.root / stored[0], sha256=stored[1])
-        short = sha[:_SHORT]
+        short = sha[:SHORT]
         if short not in self._others and time.monotonic() - self._others_at > _OTHERS_AGE:
-            self._others = {each.sha256[:_SHORT]: each for each in pictures_of(self.project, self.reader, self.batch)}
+            self._others = {each.sha256[:SHORT]: each for each in pictures_of(self.project, self.reader, self.batch)}
             self._others_at = time.monotonic()
         return self._others.get(short)

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
-from threading import Lock
+from threading import Lock, Thread
 from typing import Any
 
 from ..app.project import Project
@@ -143,8 +143,6 @@ class Orders:
         if _wait(process, _FIRST_MOMENTS) in _NOT_STARTED:
             plan.run = None
             raise Refusal(f"The run did not start.\n{tail(log)}")
-        from threading import Thread
-
         Thread(target=self._await_end, args=(process, plan, log), daemon=True).start()
         return run
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator
 
-from ..mark import Mark
+from ..mark import NOTE_LENGTH, Mark
 from ..planning.marks_file import parse_entry
 
 #: Jobs that one order names, and marks that one request changes.
@@ -23,30 +22,7 @@ class Order(BaseModel):
     action: Literal["redo", "retry"]
     ids: list[str] = Field(min_length=1, max_length=MOST_JOBS)
     changes: list[str] = Field(default=[], max_length=50)  #: as --with takes them
-    note: str = Field(default="", max_length=1_000)
-
-
-class MarkEntry(BaseModel):
-    """The mark of one picture, as in marks.json; an empty one takes a mark away."""
-
-    model_config = _MODEL
-
-    id: str
-    picture: int
-    sha256: str
-    mark: Literal["pick", "reject"] | None
-    stars: int
-    note: str
-    at: str
-    _mark: Mark = PrivateAttr()
-
-    def model_post_init(self, _context: object) -> None:
-        """Check the values as those of a file; raise ValueError."""
-        self._mark = parse_entry(self.model_dump())
-
-    def as_mark(self) -> Mark:
-        """Return the mark."""
-        return self._mark
+    note: str = Field(default="", max_length=NOTE_LENGTH)
 
 
 class MarkChange(BaseModel):
@@ -54,8 +30,5 @@ class MarkChange(BaseModel):
 
     model_config = _MODEL
 
-    marks: list[MarkEntry] = Field(max_length=MOST_MARKS)
-
-    def as_marks(self) -> Sequence[Mark]:
-        """Return the marks."""
-        return [entry.as_mark() for entry in self.marks]
+    #: Entries as in marks.json; an empty one removes a mark.
+    marks: list[Annotated[Mark, PlainValidator(parse_entry)]] = Field(max_length=MOST_MARKS)

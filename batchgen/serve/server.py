@@ -25,6 +25,16 @@ from .orders import Orders
 
 #: Seconds that requests in progress have to end.
 _GRACE = 1
+_SETTINGS = {
+    "log_config": None,
+    "access_log": False,
+    "server_header": False,
+    "http": "h11",
+    "ws": "none",
+    "lifespan": "on",
+    "timeout_graceful_shutdown": _GRACE,
+    "h11_max_incomplete_event_size": 64_000,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,18 +92,6 @@ def serve(project: Project, batch_name: str | None, options: ServeOptions, on_st
             finally:
                 loop.close()
                 listener.close()
-
-
-_SETTINGS = {
-    "log_config": None,
-    "access_log": False,
-    "server_header": False,
-    "http": "h11",
-    "ws": "none",
-    "lifespan": "on",
-    "timeout_graceful_shutdown": _GRACE,
-    "h11_max_incomplete_event_size": 64_000,
-}
 
 
 class _Server(uvicorn.Server):

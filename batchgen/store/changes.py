@@ -11,12 +11,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from .connection import explain, reading
 from .rows import listed
-from .tables import EPOCH, artifacts, batch_of_job, jobs, marks, micros
+from .tables import EPOCH, jobs, micros
 
 #: A job carries the moment of its change, which is before that of its commit: by as long as a slow disk takes.
 OVERLAP = timedelta(seconds=15)
@@ -104,23 +104,8 @@ def cursor(moment: datetime) -> int:
 
 
 def moment_of(cursor: int) -> datetime:
-    """Return the moment of a cursor; raise OverflowError for a number that is none."""
+    """Return the moment of a cursor; raise OverflowError for a number beyond all dates."""
     return EPOCH + timedelta(microseconds=cursor)
-
-
-def file_of_hash(connection: Connection, batch_id: int, sha: str) -> tuple[str, str] | None:
-    """Return the stored path and the hash of a current file whose hash begins with *sha*; None if there is none."""
-    begins = artifacts.c.sha256.between(sha, sha + "g")
-    wanted = select(artifacts.c.path, artifacts.c.sha256).join(jobs)
-    wanted = wanted.where(begins, artifacts.c.superseded_at.is_(None), batch_of_job == batch_id).limit(1)
-    row = connection.execute(wanted).one_or_none()
-    return None if row is None else (row.path, row.sha256)
-
-
-def state_of_marks(connection: Connection, batch_id: int) -> tuple[object, ...]:
-    """Return the number of marks and the time of the last one: other values where any mark has changed."""
-    wanted = select(func.count(), func.max(marks.c.marked_at)).where(marks.c.batch_id == batch_id)
-    return tuple(connection.execute(wanted).one())
 
 
 def state_of_jobs(connection: Connection, batch_id: int, keys: Iterable[str]) -> str:

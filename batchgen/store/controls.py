@@ -10,18 +10,17 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, Row, select
+from sqlalchemy import Connection, Row, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
-from .connection import explain, patiently, reading, writing
+from .connection import explain, reading
+from .guest import PATIENCE, write_as_guest
 from .tables import controls
-
-#: Seconds to keep trying while another process writes.
-PATIENCE = 30.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,25 +66,18 @@ def change(
 
     Wait up to *patience* seconds for other writers; raise StoreError.
     """
-    engine = writing(path, guest=True)
-    try:
-        return patiently(patience)(_change, engine, provider, update, now)
-    except (DBAPIError, sqlite3.Error) as error:
-        raise explain(error, path) from error
-    finally:
-        engine.dispose()
+    return write_as_guest(path, partial(_change, provider, update, now), patience=patience)
 
 
-def _change(engine: Engine, provider: str, update: Callable[[Control], Control], now: datetime) -> Control:
-    with engine.begin() as connection:
-        row = connection.execute(select(controls).where(controls.c.provider == provider)).one_or_none()
-        before = Control(provider=provider) if row is None else _control(row)
-        after = update(before)
-        if after != before or after.said_at != before.said_at:
-            columns = {"paused_at": after.paused_at, "limits": json.dumps(dict(after.limits)), "updated_at": now}
-            statement = upsert(controls).values(provider=provider, **columns)
-            connection.execute(statement.on_conflict_do_update(index_elements=["provider"], set_=columns))
-        return after
+def _change(provider: str, update: Callable[[Control], Control], now: datetime, connection: Connection) -> Control:
+    row = connection.execute(select(controls).where(controls.c.provider == provider)).one_or_none()
+    before = Control(provider=provider) if row is None else _control(row)
+    after = update(before)
+    if after != before or after.said_at != before.said_at:
+        columns = {"paused_at": after.paused_at, "limits": json.dumps(dict(after.limits)), "updated_at": now}
+        statement = upsert(controls).values(provider=provider, **columns)
+        connection.execute(statement.on_conflict_do_update(index_elements=["provider"], set_=columns))
+    return after
 
 
 def _control(row: Row[Any]) -> Control:

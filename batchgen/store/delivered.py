@@ -1,4 +1,4 @@
-"""Files that were delivered last, and the calls that they came from. SQL on an open transaction."""
+"""Delivered files: the latest ones, one by its hash, and the calls that they came from. SQL on an open transaction."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select
 from ..task import UNPRICED, Basis, Charge, Usage
 from .records import DeliveredFile
 from .rows import to_artifact
-from .tables import artifacts, jobs, ledger
+from .tables import artifacts, batch_of_job, jobs, ledger
 
 
 def latest_files(connection: Connection, batch_id: int, within: timedelta) -> list[DeliveredFile]:
@@ -29,6 +29,15 @@ def latest_files(connection: Connection, batch_id: int, within: timedelta) -> li
             orphaned = row.orphaned_at is not None
             files.append(DeliveredFile(job_id=row.job_id, key=row.key, orphaned=orphaned, file=to_artifact(row)))
     return files
+
+
+def file_of_hash(connection: Connection, batch_id: int, sha: str) -> tuple[str, str] | None:
+    """Return the stored path and the hash of a current file whose hash begins with *sha*; None if there is none."""
+    begins = artifacts.c.sha256.between(sha, sha + "g")
+    current = select(artifacts.c.path, artifacts.c.sha256).join(jobs)
+    current = current.where(begins, artifacts.c.superseded_at.is_(None), batch_of_job == batch_id).limit(1)
+    row = connection.execute(current).one_or_none()
+    return None if row is None else (row.path, row.sha256)
 
 
 def booking(connection: Connection, attempt_id: str) -> tuple[Usage, Charge]:

@@ -31,7 +31,7 @@ def still_counts(row: FromClause, job: FromClause) -> ColumnElement[bool]:
     return case((row.c.ordinal == NO_PICTURE, ~any_file), else_=is_newest)
 
 
-def judged(batch_id: int, selection: Selection) -> Iterator[ColumnElement[bool]]:
+def judging_conditions(batch_id: int, selection: Selection) -> Iterator[ColumnElement[bool]]:
     """Yield the conditions for jobs with a picture that has one of the marks, and is suspect, as *selection* asks."""
     if selection.marks:
         yield or_(*_marked(batch_id, selection))
@@ -72,11 +72,11 @@ def suspects_of(connection: Connection, ids: Iterable[int]) -> dict[int, list[Su
     other = jobs.alias()
     wanted = select(suspects, other.c.key).join(jobs, jobs.c.id == suspects.c.job_id)
     wanted = wanted.outerjoin(other, other.c.id == suspects.c.other_job_id).order_by(suspects.c.ordinal, suspects.c.id)
-    found: dict[int, list[SuspectPicture]] = {}
+    by_job: dict[int, list[SuspectPicture]] = {}
     for row in connection.execute(wanted.where(suspects.c.job_id.in_(listed(ids)), still_counts(suspects, jobs))):
         picture = SuspectPicture(row.ordinal, row.kind, row.detail, row.key, row.other_ordinal)
-        found.setdefault(row.job_id, []).append(picture)
-    return found
+        by_job.setdefault(row.job_id, []).append(picture)
+    return by_job
 
 
 def matching_files(connection: Connection, ids: Sequence[int], selection: Selection) -> frozenset[tuple[int, int]]:

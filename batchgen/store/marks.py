@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import Connection, Engine, Row, bindparam, delete, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
@@ -21,8 +22,8 @@ from ..errors import NotFound
 from ..job import State
 from ..mark import NO_PICTURE, Mark
 from ..planning.marks import Merge, Place, Result, StoredState, merge
-from .connection import explain, patiently, reading, writing
-from .controls import PATIENCE
+from .connection import explain, reading
+from .guest import write_as_guest
 from .judging import still_counts
 from .records import StoredMark
 from .rows import listed
@@ -32,8 +33,6 @@ from .tables import artifacts, jobs, marks, properties
 CHUNK = 2_000
 
 _ID = "id"
-
-T = TypeVar("T")
 
 
 # --- the database's id --------------------------------------------------------
@@ -45,19 +44,19 @@ def database_id(path: Path) -> str:
     engine = reading(path)
     try:
         with engine.connect() as connection:
-            found: str | None = connection.scalar(wanted)
+            stored: str | None = connection.scalar(wanted)
     except (DBAPIError, sqlite3.Error) as error:
         raise explain(error, path) from error
     finally:
         engine.dispose()
-    if found is not None:
-        return found
+    if stored is not None:
+        return stored
 
     def make(connection: Connection) -> str:
         connection.execute(upsert(properties).values(name=_ID, value=uuid4().hex).on_conflict_do_nothing())
         return str(connection.scalar(wanted))
 
-    return _as_guest(path, make)
+    return write_as_guest(path, make)
 
 
 # --- queries ------------------------------------------------------------------
@@ -77,10 +76,16 @@ def of_batch(connection: Connection, batch_id: int) -> list[StoredMark]:
 
 def of_jobs(connection: Connection, ids: Iterable[int]) -> dict[int, list[StoredMark]]:
     """Return the marks of these jobs by job id."""
-    found: dict[int, list[StoredMark]] = {}
+    by_job: dict[int, list[StoredMark]] = {}
     for row in connection.execute(_RECORDS.where(marks.c.job_id.in_(listed(ids)))):
-        found.setdefault(row.job_id, []).append(_record(row))
-    return found
+        by_job.setdefault(row.job_id, []).append(_record(row))
+    return by_job
+
+
+def state_of_marks(connection: Connection, batch_id: int) -> tuple[object, ...]:
+    """Return the number of marks and the time of the last one: other values where any mark has changed."""
+    wanted = select(func.count(), func.max(marks.c.marked_at)).where(marks.c.batch_id == batch_id)
+    return tuple(connection.execute(wanted).one())
 
 
 def _record(row: Row[Any]) -> StoredMark:
@@ -107,16 +112,10 @@ def write(path: Path, batch_id: int, entries: Iterable[Mark], *, latest: bool = 
     Each transaction takes some of them, so that a run that writes at the same time hardly waits.
     """
     changes, results, rest = list[Mark](), Counter[Result](), iter(entries)
-    engine = writing(path, guest=True)
-    try:
-        while chunk := list(islice(rest, CHUNK)):
-            merged = patiently(PATIENCE)(_write, engine, batch_id, chunk, latest)
-            changes += merged.changes
-            results.update(merged.results)
-    except (DBAPIError, sqlite3.Error) as error:
-        raise explain(error, path) from error
-    finally:
-        engine.dispose()
+    while chunk := list(islice(rest, CHUNK)):
+        merged = write_as_guest(path, partial(_write, batch_id, chunk, latest))
+        changes += merged.changes
+        results.update(merged.results)
     return Merge(changes=changes, results=results)
 
 
@@ -126,29 +125,25 @@ def remove(path: Path, removed: Iterable[StoredMark]) -> None:
     values = [{"job": mark.job_id, "place": mark.ordinal, "moment": mark.at} for mark in removed]
     if values:
         same = delete(marks).where(*place, marks.c.marked_at == bindparam("moment"))
-        _as_guest(path, lambda connection: connection.execute(same, values))
+        write_as_guest(path, lambda connection: connection.execute(same, values))
 
 
-def _write(engine: Engine, batch_id: int, entries: Sequence[Mark], latest: bool) -> Merge:
-    with engine.begin() as connection:
-        ids, files, state = _stored(connection, batch_id, entries)
-        if absent := [entry.key for entry in entries if entry.key not in ids]:
-            raise NotFound(f"no job in this batch has the id {absent[0]}")
-        merged = merge(entries, state, latest=latest)
-        _put(
-            connection,
-            batch_id,
-            [(ids[mark.key], files.get((ids[mark.key], mark.ordinal)), mark) for mark in merged.changes],
-        )
+def _write(batch_id: int, entries: Sequence[Mark], latest: bool, connection: Connection) -> Merge:
+    ids, files, state = _read_places(connection, batch_id, entries)
+    if absent := [entry.key for entry in entries if entry.key not in ids]:
+        raise NotFound(f"no job in this batch has the id {absent[0]}")
+    merged = merge(entries, state, latest=latest)
+    changes = [(ids[mark.key], files.get((ids[mark.key], mark.ordinal)), mark) for mark in merged.changes]
+    _put(connection, batch_id, changes)
     return merged
 
 
 def compare(connection: Connection, batch_id: int, entries: Sequence[Mark]) -> Merge:
     """Return what ``write`` would do with *entries*; those of unknown jobs count as replaced."""
-    return merge(entries, _stored(connection, batch_id, entries)[2])
+    return merge(entries, _read_places(connection, batch_id, entries)[2])
 
 
-def _stored(
+def _read_places(
     connection: Connection, batch_id: int, entries: Iterable[Mark]
 ) -> tuple[dict[str, int], dict[tuple[int, int], Any], StoredState]:
     """Return the jobs of *entries*, the files at each place of them, and their pictures and marks."""
@@ -210,18 +205,3 @@ def _put(connection: Connection, batch_id: int, changes: Sequence[tuple[int, Any
         statement = upsert(marks)
         update = {name: statement.excluded[name] for name in values[0] if name not in {"batch_id", "job_id", "ordinal"}}
         connection.execute(statement.on_conflict_do_update(index_elements=["job_id", "ordinal"], set_=update), values)
-
-
-def _as_guest(path: Path, change: Callable[[Connection], T]) -> T:
-    engine = writing(path, guest=True)
-
-    def carry_out() -> T:
-        with engine.begin() as connection:
-            return change(connection)
-
-    try:
-        return patiently(PATIENCE)(carry_out)
-    except (DBAPIError, sqlite3.Error) as error:
-        raise explain(error, path) from error
-    finally:
-        engine.dispose()

@@ -5,21 +5,18 @@ They are written without the run lock, as a guest beside a run, in short transac
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from sqlalchemy import ColumnElement, Connection, Engine, delete, func, insert, select
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
-from sqlalchemy.exc import DBAPIError
 
 from ..picture import VERSION, PictureFacts, Suspect
 from ..task import Task
-from .connection import explain, patiently, writing
-from .controls import PATIENCE
+from .guest import write_as_guest
 from .rows import decode_task, listed
 from .tables import artifacts, attempts, jobs, picture_facts, properties, suspects
 
@@ -63,9 +60,9 @@ def suspects_of_jobs(connection: Connection, ids: Iterable[int]) -> dict[int, li
     current = (suspects.c.job_id.in_(listed(ids)), artifacts.c.superseded_at.is_(None))
     source = suspects.join(artifacts, artifacts.c.id == suspects.c.artifact_id)
     wanted = select(suspects).select_from(source).where(*current).order_by(suspects.c.id)
-    found: dict[int, list[Suspect]] = {}
+    by_job: dict[int, list[Suspect]] = {}
     for row in connection.execute(wanted):
-        found.setdefault(row.job_id, []).append(
+        by_job.setdefault(row.job_id, []).append(
             Suspect(
                 job_id=row.job_id,
                 ordinal=row.ordinal,
@@ -76,7 +73,7 @@ def suspects_of_jobs(connection: Connection, ids: Iterable[int]) -> dict[int, li
                 other_ordinal=row.other_ordinal,
             )
         )
-    return found
+    return by_job
 
 
 def suspect_counts(connection: Connection, batch_id: int) -> Mapping[str, int]:
@@ -89,15 +86,15 @@ def suspect_counts(connection: Connection, batch_id: int) -> Mapping[str, int]:
 
 def is_examined(connection: Connection, batch_id: int) -> bool:
     """Return whether the suspects of a batch were ever looked for."""
-    return connection.scalar(select(properties.c.value).where(properties.c.name == _property(batch_id))) is not None
+    return examined_state(connection, batch_id) is not None
 
 
 def state_of_pictures(connection: Connection, batch_id: int) -> str:
     """Return a text that changes with the pictures of a batch, their jobs, and what is known of them."""
     figures = select(func.count(), func.max(artifacts.c.id), func.sum(artifacts.c.id), func.max(jobs.c.updated_at))
     files = connection.execute(figures.select_from(artifacts.join(jobs)).where(*_current(batch_id))).one()
-    known = connection.execute(select(func.count(), func.max(picture_facts.c.examined_at))).one()
-    return " ".join(map(str, (VERSION, *files, *known)))
+    facts = connection.execute(select(func.count(), func.max(picture_facts.c.examined_at))).one()
+    return " ".join(map(str, (VERSION, *files, *facts)))
 
 
 def examined_state(connection: Connection, batch_id: int) -> str | None:
@@ -118,7 +115,7 @@ def write_facts(path: Path, facts: Sequence[PictureFacts], now: datetime) -> Non
         update = {name: statement.excluded[name] for name in values[0] if name != "sha256"}
         connection.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=update), values)
 
-    _as_guest(path, write)
+    write_as_guest(path, write)
 
 
 def replace_suspects(path: Path, batch_id: int, found: Sequence[Suspect], state: str) -> None:
@@ -134,7 +131,7 @@ def replace_suspects(path: Path, batch_id: int, found: Sequence[Suspect], state:
         note = upsert(properties).values(name=_property(batch_id), value=state)
         connection.execute(note.on_conflict_do_update(index_elements=["name"], set_={"value": state}))
 
-    _as_guest(path, write)
+    write_as_guest(path, write)
 
 
 def _current(batch_id: int) -> tuple[ColumnElement[bool], ...]:
@@ -143,18 +140,3 @@ def _current(batch_id: int) -> tuple[ColumnElement[bool], ...]:
 
 def _property(batch_id: int) -> str:
     return f"suspects of batch {batch_id}"
-
-
-def _as_guest(path: Path, write: Callable[[Connection], None]) -> None:
-    engine = writing(path, guest=True)
-    try:
-        patiently(PATIENCE)(_in_transaction, engine, write)
-    except (DBAPIError, sqlite3.Error) as error:
-        raise explain(error, path) from error
-    finally:
-        engine.dispose()
-
-
-def _in_transaction(engine: Engine, write: Callable[[Connection], None]) -> None:
-    with engine.begin() as connection:
-        write(connection)

@@ -16,7 +16,7 @@ from ..errors import NotFound, nearest
 from ..job import State
 from ..planning.selection import ORPHANED, UNMARKED, Selection, absent_ids, is_literal, literal_start
 from .connection import driver
-from .judging import judged, require_examined
+from .judging import judging_conditions, require_examined
 from .records import DeliveredFile, DueFilter, StoredArtifact
 from .repair import RECOVERED
 from .rows import listed, to_artifact
@@ -47,7 +47,7 @@ def selected(
     """
     if selection.judges and UNMARKED not in selection.marks:
         batch = batch_of_job  # Marks and suspects are few: they lead to their jobs.
-    conditions = (batch == batch_id, *_conditions(selection), *judged(batch_id, selection), *more)
+    conditions = (batch == batch_id, *_conditions(selection), *judging_conditions(batch_id, selection), *more)
     if selection.sample is None:
         return conditions
     # The seed is bound as text because it may be an integer of any length.

@@ -141,7 +141,7 @@ def files_of(connection: Connection, *, ids: Sequence[int]) -> dict[int, list[Fi
 
 
 def _by_job(rows: Iterable[Row]) -> dict[int, list[Row]]:
-    found: dict[int, list[Row]] = {}
+    by_job: dict[int, list[Row]] = {}
     for row in rows:
-        found.setdefault(row.job_id, []).append(row)
-    return found
+        by_job.setdefault(row.job_id, []).append(row)
+    return by_job

@@ -50,6 +50,16 @@ def test_verify_deep_finds_suspects_and_keeps_its_exit_code(batch):
     assert "dog" in batch.run("list", "--suspect", "wrong-size").out
 
 
+def test_fewer_pixels_are_as_ordered_where_a_provider_takes_proportions_only(project):
+    jobs = [
+        {"id": "sea", "provider": "gptimageapi", "quality": "low", "prompt": "A sea", "size": "1920x1080"},
+        {"id": "dog", "provider": "gptimageapi", "prompt": "A dog [sandbox: wrongsize]", "size": "1920x1080"},
+    ]
+    assert project.run("run", project.manifest(jobs), "--yes").code == 0
+    assert project.run("verify", "--deep").code == 0
+    assert suspects(project) == [("dog", "wrong-size")]
+
+
 def test_a_damaged_file_is_a_problem_and_not_an_error_of_the_examination(batch):
     [path] = [file for file in batch.files() if file.name == "cat.png"]
     path.write_bytes(path.read_bytes()[:-40])

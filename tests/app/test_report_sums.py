@@ -7,7 +7,7 @@ import pytest
 from batchgen.app.advice import NextStep
 from batchgen.app.project import CommandFlags
 from batchgen.app.report.costs import Costs
-from batchgen.app.report.head import Figures, joined
+from batchgen.app.report.head import Figures, group_stops
 from batchgen.app.report.needs import Needs
 from batchgen.fault import Cause
 
@@ -106,7 +106,7 @@ def test_need_of_waiting_jobs_says_what_to_do_first():
 
 def test_reason_of_several_lanes_is_stated_once():
     stops = ["a: the budget is used up: 1 left", "b: the budget is used up: 2 left", "c: out of money", "it is 06:00"]
-    assert list(joined(stops)) == ["the budget is used up (a, b)", "c: out of money", "it is 06:00"]
+    assert list(group_stops(stops)) == ["the budget is used up (a, b)", "c: out of money", "it is 06:00"]
 
 
 @pytest.mark.parametrize("cause", [*map(str, Cause), "of-another-version"])

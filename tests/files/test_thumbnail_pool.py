@@ -62,7 +62,7 @@ def test_a_killed_process_is_replaced(tmp_path, folder):
 
 def test_a_file_that_kills_every_process_is_unreadable_until_the_next_report(tmp_path, folder, monkeypatch):
     picture = file(tmp_path / "1.png")
-    monkeypatch.setattr(thumbnails, "_started", _started_dead(thumbnails._started))
+    monkeypatch.setattr(thumbnails, "_start", _start_dead(thumbnails._start))
     with ThumbnailProcess() as process:
         facts = process.make(picture, folder)
     assert isinstance(facts, PictureFacts)
@@ -70,14 +70,14 @@ def test_a_file_that_kills_every_process_is_unreadable_until_the_next_report(tmp
     assert facts.version != VERSION
 
 
-def _started_dead(started):
-    def start(nice):
-        process = started(nice)
+def _start_dead(start):
+    def start_and_kill(nice):
+        process = start(nice)
         process.kill()
         process.wait()
         return process
 
-    return start
+    return start_and_kill
 
 
 def test_a_process_ends_with_its_parent(tmp_path, folder):

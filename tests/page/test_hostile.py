@@ -8,6 +8,9 @@ import pytest
 
 from . import batches
 
+#: Whether the details show this text as the prompt.
+SHOWS = """(text) => document.querySelector(".panel .prompt, .panel .text")?.textContent.startsWith(text)"""
+
 
 @pytest.fixture(scope="session")
 def project(workspace):
@@ -34,8 +37,7 @@ def test_hostile_prompts_are_text(visitor, project, hostile_page):
     tab.press("Home", "Enter")
     for row, index in enumerate(tab.document["tiles"]["prompt"]):
         tab.wait("(key) => document.querySelector('#full-title').textContent === key", tab.name(row))
-        text = tab.find(".panel .prompt, .panel .text").first.text_content()
-        assert text.startswith(prompts[index][:2900]), row
+        tab.wait(SHOWS, prompts[index][:2900])  # details follow a fast step a little later
         tab.press("ArrowRight")
     tab.press("Escape")
     assert tab.page.title() == title
@@ -53,14 +55,6 @@ def test_hostile_prompts_are_found_by_search(visitor, hostile_page):
     assert tab.page.title() != "owned"
     tab.find("#search").fill("__proto__")
     tab.wait_count("1 picture")
-
-
-def test_groups_of_hostile_prompts(visitor, hostile_page):
-    tab = visitor.open(hostile_page, "group=prompt")
-    tab.wait("() => document.querySelectorAll('[role=rowheader]').length > 3")
-    titles = tab.role("rowheader").all_text_contents()
-    assert any(title.startswith("<script>document.title") for title in titles)
-    assert tab.page.title() != "owned"
 
 
 def test_page_holds_no_key_and_no_element_of_a_prompt(hostile_page):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -132,16 +133,8 @@ def _fitting(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
     return f"{text}…"
 
 
+@cache
 def _font(size: int) -> ImageFont.FreeTypeFont:
-    if size not in _loaded:
-        _loaded[size] = _load(size)
-    return _loaded[size]
-
-
-_loaded: dict[int, ImageFont.FreeTypeFont] = {}
-
-
-def _load(size: int) -> ImageFont.FreeTypeFont:
     for name in _FONTS:
         with suppress(OSError):
             return ImageFont.truetype(name, size)

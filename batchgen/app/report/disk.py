@@ -68,14 +68,14 @@ class Disk:
         return self._sources[source]
 
     def _source(self, source: Source) -> tuple[str, str | None, str]:
-        """Return the same by looking: a browser may not show the file itself, but the copy that was sent."""
+        """Look for a source image; its URL is that of the copy that was sent, as browsers do not show every format."""
         shown = source.url or stored(Path(source.path or ""), self.places.root)
-        found = source_file(self.project, source)
-        if found is None:
+        file = source_file(self.project, source)
+        if file is None:
             return shown, None, ""
         copy = self.project.state / "inputs" / copy_name(source) if source.copy else None
-        path = copy if copy is not None and copy.exists() else found.path
-        return shown, self.places.url(path), found.sha256
+        path = copy if copy is not None and copy.exists() else file.path
+        return shown, self.places.url(path), file.sha256
 
     def typed(self, path: str) -> str:
         """Return the path of a source image as the manifest states it: relative to its folder, within the project."""

@@ -9,12 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ... import __version__
 from ...files.report_folder import NAME
 from ...planning.selection import Selection
 from ...store import picture_facts
 from ...store.marks import database_id
 from ...store.report_rows import count_tiles
+from ...version import __version__
 from .. import queries
 from ..advice import resuming
 from ..clock import utc_now
@@ -97,20 +97,18 @@ def build(
     looks = disk.looks()
     tiles = Tiles(looks=looks)
     pages = JobPages(project=project, reader=reader, batch=batch, selection=selection, scope=scope)
-    many = reader.ask(partial(count_tiles, batch_id=batch.id, selection=selection)) > INLINE
-    sink = on_details if many else None
-    inline = _Chunks() if sink is None else None
-    chunks = _Chunks(sink)
+    is_large = reader.ask(partial(count_tiles, batch_id=batch.id, selection=selection)) > INLINE
+    chunks = _Chunks(on_details if is_large else None)
     for page in pages:
         for job in page:
             sums.add(job)
             if job.is_shown:
                 tiles.add(job)
-        (inline or chunks).add([detail(job, looks) for job in page if job.is_shown])
+        chunks.add([detail(job, looks) for job in page if job.is_shown])
     document = _frame(project, batch, places) | {"about": about} | sums.document(project, reader, batch, scope)
     document |= _tiles(tiles, reader, disk.thumbnails())
-    if inline is not None:
-        return document | {"details": inline.rest}
+    if chunks.sink is None:
+        return document | {"details": chunks.rest}
     chunks.finish()
     return document | {"chunk": PAGE}
 

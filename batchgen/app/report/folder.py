@@ -27,7 +27,7 @@ def folder_of(batch: Batch) -> Path:
 
 
 def begin_report(batch: Batch) -> Path:
-    """Make the folders of a batch's report and its thumbnails, so that they are known for a report; raise OSError."""
+    """Make the folder of a report with its marker and the folder of thumbnails; raise OSError."""
     folder = folder_of(batch)
     folder.mkdir(parents=True, exist_ok=True)
     with writing_report(folder):
@@ -53,7 +53,7 @@ def is_of(folder: Path, batch: Batch) -> bool:
 
 
 def _is_empty(folder: Path) -> bool:
-    """Return whether a folder is empty, but for what a report leaves that was killed while it began."""
+    """Return whether a folder is empty, apart from the unfinished marker of a report that was killed."""
     return folder.is_dir() and all(path.name == f".{MARKER}.part" for path in folder.iterdir())
 
 

@@ -105,7 +105,7 @@ def _run(status: BatchStatus, runs: Sequence[Run], scope: Scope) -> dict[str, An
     }
 
 
-def joined(stops: Sequence[str]) -> Iterator[str]:
+def group_stops(stops: Sequence[str]) -> Iterator[str]:
     """Yield why lanes stopped; where several did for the same reason, once, with their providers."""
     groups: dict[str, list[tuple[str, str]]] = {}
     for stop in stops:
@@ -137,7 +137,7 @@ def _waits(figures: Figures, status: BatchStatus) -> Iterator[str]:
         if not stops and status.run is not None and status.run.ended_at is None:
             stops = ["the last run was interrupted"]
         paused = [f"{each.provider} is paused" for each in status.controls if each.paused_at is not None]
-        yield f"{jobs}: {'; '.join([*joined(stops), *paused]) or 'no run is in progress'}"
+        yield f"{jobs}: {'; '.join([*group_stops(stops), *paused]) or 'no run is in progress'}"
     if unknown := figures.states["unknown"]:
         jobs = "1 job is unknown: it" if unknown == 1 else f"{unknown:,} jobs are unknown: they"
         yield f"{jobs} may have been bought, so no run sends them again without your decision"

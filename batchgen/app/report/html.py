@@ -45,13 +45,13 @@ _PAGE = """<!doctype html>
 
 def render(document: Mapping[str, Any], *, live: Mapping[str, Any] | None = None) -> str:
     """Return the page of *document*; *live*: URLs of the server that keeps it up to date."""
-    script, style = _built("page.js"), _built("page.css")
+    script, style = _read_built("page.js"), _read_built("page.css")
     loads_chunks = "chunk" in document
     policy = {
         "default-src": "'none'",
         "img-src": "'self' data: blob: file:",
-        "style-src": _hashed(style),
-        "script-src": _hashed(script) + (" 'self' file:" if loads_chunks else ""),
+        "style-src": _source_hash(style),
+        "script-src": _source_hash(script) + (" 'self' file:" if loads_chunks else ""),
         **({"connect-src": "'self'"} if live is not None else {}),
         "base-uri": "'none'",
         "form-action": "'none'",
@@ -63,16 +63,16 @@ def render(document: Mapping[str, Any], *, live: Mapping[str, Any] | None = None
         icon=_ICON,
         style=style,
         script=script,
-        data=embedded(content),
+        data=embed(content),
     )
 
 
 def chunk(number: int, details: Iterable[Mapping[str, Any]]) -> str:
     """Return the script that hands details of jobs to the page."""
-    return f"batchgenDetails({number},{embedded(list(details))});\n"
+    return f"batchgenDetails({number},{embed(list(details))});\n"
 
 
-def embedded(value: Any) -> str:  # noqa: ANN401 - any JSON value
+def embed(value: Any) -> str:  # noqa: ANN401 - any JSON value
     """Return *value* as JSON that can end neither a script element nor, in a script, a line."""
     try:
         text = orjson.dumps(value, option=orjson.OPT_NON_STR_KEYS).decode()
@@ -84,7 +84,7 @@ def embedded(value: Any) -> str:  # noqa: ANN401 - any JSON value
 
 
 @cache
-def _built(name: str) -> str:
+def _read_built(name: str) -> str:
     text = (files("batchgen.page") / "built" / name).read_text(encoding="utf-8")
     end = "</script" if name.endswith(".js") else "</style"
     if end in text.lower() or "<!--" in text:
@@ -93,5 +93,5 @@ def _built(name: str) -> str:
 
 
 @cache
-def _hashed(text: str) -> str:
+def _source_hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

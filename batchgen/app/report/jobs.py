@@ -71,7 +71,7 @@ class ReportJob:
 
     @property
     def is_shown(self) -> bool:
-        """Return whether it has a tile: not if the calls that the report is about were followed by a delivery."""
+        """Return whether the job has a tile; if it has pictures, at least one must belong to the report."""
         return bool(self.pictures) or not self.files
 
     @cached_property
@@ -113,7 +113,7 @@ class JobPages:
     judged: bool = True  #: with copies, facts, suspects and marks of pictures
 
     def __iter__(self) -> Iterator[list[ReportJob]]:
-        # A prompt may repeat a key, which a run would have hidden in the log only.
+        # A prompt may contain a key, which a run hides in its log only.
         redaction.register(value for name, value in os.environ.items() if name.endswith("_API_KEY"))
         chosen = partial(selected_ids, batch_id=self.batch.id, selection=self.selection)
         ids = iter(self.reader.ask(chosen) if self.only is None else self.only)

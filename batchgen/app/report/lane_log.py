@@ -16,17 +16,17 @@ from .tiles import TICKS
 
 #: What every line about a lane contains.
 _SIGN = b'"lane_'
-#: The kind of what begins with an event, and the events that end it.
+#: The kind of span that each event begins or ends, and those of events that state their own length.
 _BEGINS = {"lane_closed": "closed", "lane_held": "paused"}
 _ENDS = {"lane_reopened": "closed", "lane_released": "paused"}
 _LASTS = {"lane_throttled": "throttled", "lane_paused": "outage"}
 
 
 def lane_spans(folder: Path, runs: Mapping[str, datetime | None]) -> dict[str, list[Span]]:
-    """Return by provider what held its lanes up in *runs*, each with its end; *folder* has the log's files."""
+    """Return by provider the delays of its lanes in *runs*, ids with their ends; *folder* has the log's files."""
     spans: dict[str, list[Span]] = defaultdict(list)
     ends = {run: None if end is None else micros(end) for run, end in runs.items()}
-    begun: dict[tuple[str, str, str], tuple[int, dict[str, Any]]] = {}
+    open_spans: dict[tuple[str, str, str], tuple[int, dict[str, Any]]] = {}
     last: dict[str, int] = {}
     for event in _events(folder, ends):
         at, name = _ticks(event["time"]), event["event"]
@@ -36,10 +36,10 @@ def lane_spans(folder: Path, runs: Mapping[str, datetime | None]) -> dict[str, l
             end = at + round(float(event.get("seconds", 0)) * TICKS)
             spans[event["provider"]].append(Span(_LASTS[name], at, end, event.get("message", "")))
         elif name in _BEGINS:
-            begun.setdefault((run, lane, _BEGINS[name]), (at, event))
-        elif name in _ENDS and (started := begun.pop((run, lane, _ENDS[name]), None)):
+            open_spans.setdefault((run, lane, _BEGINS[name]), (at, event))
+        elif name in _ENDS and (started := open_spans.pop((run, lane, _ENDS[name]), None)):
             spans[event["provider"]].append(Span(_ENDS[name], started[0], at, _why(started[1])))
-    for (run, _, kind), (at, event) in begun.items():
+    for (run, _, kind), (at, event) in open_spans.items():
         spans[event["provider"]].append(Span(kind, at, ends[run] or last[run], _why(event)))
     return spans
 

@@ -82,9 +82,9 @@ class Needs:
 def _waiting(
     group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str], steps: Sequence[NextStep]
 ) -> dict[str, Any]:
-    """Return the need of jobs that wait; what some of them answered earlier is no reason."""
+    """Return the need of jobs that wait; the messages of their earlier attempts do not explain it."""
     run = f"batchgen run {manifest}{flags.flags}"
-    # The command itself is beside it.
+    # The page shows the run command itself as the command of this need.
     steps = [step for step in steps if step.command is None or not step.command.startswith(run)]
     todo = [step.what if step.command is None else f"{step.command} {step.what}" for step in steps]
     words = ("Waiting", next(iter(waits), "the next run sends these jobs"), "; ".join(todo), run)

@@ -75,7 +75,7 @@ class Night:
             "bars": bars,
             "usd": usd,
             "lanes": [self._lane(name, start, end, logged.get(name, ())) for name in self._names()],
-            "gaps": _gaps([(micros(a) // TICKS, micros(b) // TICKS) for a, b in runs], start, end),
+            "gaps": _gaps([(micros(begin) // TICKS, micros(finish) // TICKS) for begin, finish in runs], start, end),
         }
 
     def _names(self) -> list[str]:
@@ -85,19 +85,19 @@ class Night:
         self, every: Iterable[tuple[int, Call]], start: int, step: int, count: int
     ) -> tuple[list[int], list[float | None]]:
         bars, amounts = [0] * count, [0] * count
-        known = False
+        has_price = False
         for at, call in every:
             place = min(max((at // TICKS - start) // step, 0), count - 1)
             bars[place] += self._images[call.id]
             if call.usd is not None:
                 amounts[place] += call.usd
-                known = True
-        return bars, [round(amount / NANO, 6) if known else None for amount in amounts]
+                has_price = True
+        return bars, [round(amount / NANO, 6) if has_price else None for amount in amounts]
 
     def _lane(self, name: str, start: int, end: int, logged: Sequence[Span]) -> dict[str, Any]:
         calls, apart = self._calls[name], max(1, (end - start) // _PARTS)
         delivered = {(at // TICKS - start) // apart * apart for at, call in calls if call.state == "delivered"}
-        spans = merge([*logged, *_throttled(calls), *_outages(calls)], max(apart, 1) * 5 * TICKS)
+        spans = merge([*logged, *_throttled(calls), *_outages(calls)], apart * 5 * TICKS)
         return {
             "name": name,
             "ticks": sorted(delivered),
@@ -131,7 +131,7 @@ def _throttled(calls: Iterable[tuple[int, Call]]) -> Iterable[Span]:
 
 
 def _outages(calls: Iterable[tuple[int, Call]]) -> Iterable[Span]:
-    """Yield the times in which a provider only failed."""
+    """Yield the times in which all calls to a provider failed."""
     failures: list[tuple[int, Call]] = []
     for at, call in (*calls, (0, None)):
         if call is not None and call.cause in ("error", "unreached", "unknown", "denied", "money"):

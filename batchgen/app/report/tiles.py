@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ... import redaction
+from ...files.thumbnails import SHORT
 from ...mark import NO_PICTURE
 from ...money import MILLI, NANO, share
 from ...picture import Suspect
@@ -21,8 +22,6 @@ from .words import Words
 
 #: Microseconds in a second.
 TICKS = 1_000_000
-#: Digits of a hash that name a thumbnail.
-SHORT = 16
 _COLUMNS = (
     *("key", "job", "ordinal", "state", "provider", "model", "kind", "cause", "prompt", "tags", "usd", "credits"),
     *("bytes", "width", "height", "mime", "at", "seconds", "sha", "path"),
@@ -110,8 +109,8 @@ class Tiles:
         for mark in job.marks:
             if mark.ordinal == ordinal:
                 entry = mark.as_json()
-                kept = {name: entry[name] for name in ("mark", "stars", "note", "at")}
-                self._sparse["marks"][row] = kept | {"sha": mark.sha256[:SHORT]}
+                fields = {name: entry[name] for name in ("mark", "stars", "note", "at")}
+                self._sparse["marks"][row] = fields | {"sha": mark.sha256[:SHORT]}
         if file is None:
             return
         if (facts := job.facts.get(file.sha256)) is not None:

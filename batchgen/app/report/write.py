@@ -134,7 +134,7 @@ class _Writer:
 
     def write(self, options: ReportOptions, about: str, on_files: OnFiles) -> WrittenReport:
         """Write everything; raise OSError."""
-        # First of all, so that a report that was cut off is still known for one.
+        # The marker comes first, so that the folder of a report that was killed is recognised as one.
         if not is_of(self.folder, self.batch):
             write_marker(self.folder, {"batch": self.batch.name})
         made = self._make_thumbnails(on_files)

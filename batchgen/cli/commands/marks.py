@@ -107,14 +107,14 @@ def list_(session: Session, *, as_csv: bool, batch: str | None, **options: Any) 
     if as_csv and session.as_json:
         raise UsageError("--csv and --json exclude each other")
     project = session.project()
-    found = use_case.list_marks(project, batch, selection(options))
+    listed = use_case.list_marks(project, batch, selection(options))
     if as_csv:
-        for row in marks_file.rows(found.marks):
+        for row in marks_file.rows(listed.marks):
             output.raw(csv_line(row))
     elif session.as_json:
-        output.document(found.as_json())
+        output.document(listed.as_json())
     else:
-        for line in mark_lines(found, project.command_flags(batch)):
+        for line in mark_lines(listed, project.command_flags(batch)):
             output.data(line)
     return 0
 

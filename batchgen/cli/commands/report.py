@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +24,11 @@ from ..options import (
 )
 from ..params import SINCE_RUN
 from ..reading import measuring
-from ..render.format import command_lines, count, display_path, size
+from ..render.report import report_lines, report_warnings
 
 if TYPE_CHECKING:
-    from ...app.project import CommandFlags
-    from ...app.report.write import ReportOptions, WrittenReport
+    from ...app.report.write import ReportOptions
 
-#: Pictures from which on a page with its thumbnails inside is slow to open.
-_MANY = 2_000
 #: The value of --zip without a name.
 _BESIDE = "-"
 
@@ -81,8 +77,8 @@ def report(
     wanted = _options(session, options)
     with measuring(session, "making thumbnails", "pictures") as on_files:
         written = write(project, batch, selection(options), wanted, on_files)
-    session.print(written.as_json(), _lines(written, project.command_flags(written.batch)))
-    for line in _warnings(written, single=wanted.single_file):
+    session.print(written.as_json(), report_lines(written, project.command_flags(written.batch)))
+    for line in report_warnings(written, single=wanted.single_file):
         output.say(line)
     if show and not session.as_json:
         _open(written.page)
@@ -107,33 +103,6 @@ def _options(session: Session, options: dict[str, Any]) -> ReportOptions:
         archive=None if archive in (None, _BESIDE) else session.file(Path(archive)),
         sheet=None if sheet is None else session.file(sheet),
     )
-
-
-def _lines(written: WrittenReport, flags: CommandFlags) -> Iterator[str]:
-    others = [f"{number:,} {state}" for state in ("failed", "unknown", "pending") if (number := written.jobs[state])]
-    yield f"report    {display_path(written.page)}    {', '.join([count(written.pictures, 'picture'), *others])}"
-    if written.archive is not None:
-        yield f"zip       {display_path(written.archive.path)}    {size(written.archive.size_bytes)}"
-    if written.sheet is not None:
-        yield f"sheet     {display_path(written.sheet.files[0])}    {count(written.sheet.pages, 'page')}"
-    if suspects := written.thumbnails.suspects:
-        kinds = ", ".join(f"{number:,} {kind}" for kind, number in suspects.items())
-        yield f"suspect   {count(sum(suspects.values()), 'picture')}: {kinds}"
-        kind = next(iter(suspects))
-        yield from command_lines([(f"batchgen list{flags.of_batch} --suspect {kind}", "lists these jobs")])
-
-
-def _warnings(written: WrittenReport, *, single: bool) -> Iterator[str]:
-    if unreadable := written.thumbnails.unreadable:
-        path, message = unreadable[0]
-        yield f"warning: {count(len(unreadable), 'picture')} without a thumbnail, such as {path}: {message}"
-    if written.archive is not None and (missing := written.archive.missing):
-        yield f"warning: {count(len(missing), 'file')} gone and not in the zip, such as {missing[0]}"
-    if single and written.pictures > _MANY:
-        yield (
-            f"warning: {written.pictures:,} pictures in one file of {size(written.size_bytes)}, which browsers open "
-            "slowly; without --single-file the page loads its thumbnails as they are looked at"
-        )
 
 
 def _open(page: Path) -> None:

@@ -60,8 +60,12 @@ def suspect_cell(bill: Bill) -> str:
 
 def suspects_line(counts: Mapping[str, int]) -> str:
     """Return how many suspects there are: "12 suspect: 7 near-duplicate, 5 wrong-size"."""
-    most = sorted(counts.items(), key=lambda item: -item[1])
-    return f"{sum(counts.values()):,} suspect: {', '.join(f'{number:,} {kind}' for kind, number in most)}"
+    return f"{sum(counts.values()):,} suspect: {suspect_kinds(counts)}"
+
+
+def suspect_kinds(counts: Mapping[str, int]) -> str:
+    """Return how many suspects there are of each kind, the most frequent first; a picture may be of several kinds."""
+    return ", ".join(f"{number:,} {kind}" for kind, number in sorted(counts.items(), key=lambda item: -item[1]))
 
 
 def judgement_lines(bill: Bill) -> Iterator[str]:
@@ -86,22 +90,22 @@ def _reason(suspect: SuspectPicture) -> str:
 # --- the marks command --------------------------------------------------------
 
 
-def mark_lines(found: MarkList, flags: CommandFlags) -> list[str]:
+def mark_lines(listed: MarkList, flags: CommandFlags) -> list[str]:
     """Return the table of ``marks list``."""
-    if not found.marks:
-        note = f" ({found.replaced:,} of pictures that were replaced since)" if found.replaced else ""
+    if not listed.marks:
+        note = f" ({listed.replaced:,} of pictures that were replaced since)" if listed.replaced else ""
         step = (f"batchgen marks import{flags.of_batch} FILE", "takes in marks.json, which the page of a report saves")
-        return [f"{found.batch.name}: no marks{note}", *command_lines([step])]
+        return [f"{listed.batch.name}: no marks{note}", *command_lines([step])]
     rows = [
         [mark.key, mark.ordinal + 1 or "", mark.mark or "", mark.stars or "", f"{mark.at.astimezone():%Y-%m-%d %H:%M}",
          mark.note]
-        for mark in found.marks
+        for mark in listed.marks
     ]  # fmt: skip
     fit = Fit(least={0: 12, 5: 16}, names=(0,), wrap=(5,), drop=(4, 1))
     lines = table(rows, ("id", "picture", "mark", "stars", "marked", "note"), right=(1, 3), fit=fit)
-    lines.append(f"{found.batch.name}: {_total(found.marks)}")
-    if found.replaced:
-        lines.append(f"{count(found.replaced, 'mark')} of pictures that were replaced since: not listed")
+    lines.append(f"{listed.batch.name}: {_total(listed.marks)}")
+    if listed.replaced:
+        lines.append(f"{count(listed.replaced, 'mark')} of pictures that were replaced since: not listed")
     return lines
 
 

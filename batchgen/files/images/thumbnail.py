@@ -42,11 +42,11 @@ class Thumbnail:
 def make_thumbnail(data: bytes, sha256: str) -> Thumbnail:
     """Return the thumbnail of a file; a file that cannot be read gives facts with an error."""
     try:
-        mime, image, size, alpha = _decoded(data)
+        mime, image, size, alpha = _decode(data)
         with image:
             small = shrink(image)
         facts = measure(small, data, sha256=sha256, mime=mime, size=size, alpha=alpha)
-        return Thumbnail(facts=facts, data=_encoded(small))
+        return Thumbnail(facts=facts, data=_encode(small))
     except (DamagedImageError, MemoryError, OSError, ModuleNotFoundError) as error:
         return Thumbnail(facts=unreadable(data, sha256, str(error) or type(error).__name__))
 
@@ -56,15 +56,15 @@ def decode_facts(data: bytes, sha256: str) -> PictureFacts | None:
 
     Raises DamagedImageError and whatever else ``decode`` raises.
     """
-    found: list[PictureFacts] = []
+    facts: list[PictureFacts] = []
 
     def look(mime: str, image: Image.Image) -> None:
         with suppress(Exception):  # an odd mode of pixels does not make a file damaged
             size, alpha = upright_size(image), is_transparent(image)
-            found.append(measure(shrink(image), data, sha256=sha256, mime=mime, size=size, alpha=alpha))
+            facts.append(measure(shrink(image), data, sha256=sha256, mime=mime, size=size, alpha=alpha))
 
     decode(data, look)
-    return found[0] if found else None
+    return facts[0] if facts else None
 
 
 def unreadable(data: bytes, sha256: str, message: str) -> PictureFacts:
@@ -114,11 +114,11 @@ def measure(
     )
 
 
-def _decoded(data: bytes) -> tuple[str, Image.Image, tuple[int, int], bool]:
+def _decode(data: bytes) -> tuple[str, Image.Image, tuple[int, int], bool]:
     """Return the kind of a file, its pixels, its upright size, and whether some pixels are transparent."""
     mime = sniff(data)
     if mime is None:
-        return _decoded_heif(data)
+        return _decode_heif(data)
     with decoder_errors():
         image = open_image(mime, data)
         size = upright_size(image)
@@ -128,7 +128,7 @@ def _decoded(data: bytes) -> tuple[str, Image.Image, tuple[int, int], bool]:
         return mime, image, size, is_transparent(image)
 
 
-def _decoded_heif(data: bytes) -> tuple[str, Image.Image, tuple[int, int], bool]:
+def _decode_heif(data: bytes) -> tuple[str, Image.Image, tuple[int, int], bool]:
     if not heif.is_heif(data):
         raise refusal(data)
     if not heif.is_installed():
@@ -165,7 +165,7 @@ def _ranges(small: Image.Image) -> list[tuple[int, int]]:
     return [channel.getextrema() for channel in small.split()]  # type: ignore[misc] # channels of 8 bits
 
 
-def _encoded(small: Image.Image) -> bytes:
+def _encode(small: Image.Image) -> bytes:
     import_module("PIL.WebPImagePlugin")
     if small.mode == "RGBA" and not is_transparent(small):
         small = small.convert("RGB")

@@ -94,7 +94,8 @@ async function post(page, path, body) {
     });
     return { status: answer.status, body: await answer.json() };
   } catch {
-    return { status: 0, body: { error: "The server does not answer. Nothing is known to have been started." } };
+    const error = "The server does not answer. batchgen status shows whether a run was started.";
+    return { status: 0, body: { error } };
   }
 }
 

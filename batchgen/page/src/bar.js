@@ -189,7 +189,7 @@ function emptyWords({ view }, all) {
   const marks = view.filters.get("mark");
   if (marks?.has("pick") || marks?.has("reject")) {
     return [
-      "Nothing is marked so yet",
+      "No picture has this mark yet",
       "P picks, X rejects the picture under the cursor.",
       "Show all pictures",
       clear,

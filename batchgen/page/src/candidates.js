@@ -19,7 +19,7 @@ const SORTS = [
 
 /** Rows of pictures that are akin to one; the picture itself is not among them.
  * @param {Page} page @param {number} row @param {Kin} kin @returns {number[]} */
-export function akin(page, row, kin) {
+function akin(page, row, kin) {
   const { tiles } = page.document;
   if (kin === "alike")
     return (tiles.suspects[row] ?? []).map(([, other]) => other).filter((other) => pictured(page, other));

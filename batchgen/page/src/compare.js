@@ -73,7 +73,7 @@ export class Comparison {
     );
     this.zoom.changed = () => this.#percent();
     document.body.append(this.element);
-    this.cover = cover(page, this.element, () => this.#place);
+    this.cover = cover(this.element, () => this.#place);
   }
 
   get rows() {
@@ -120,9 +120,9 @@ export class Comparison {
 
   /** Pick the chosen picture and reject the others, in one step of undo. */
   keep() {
-    const kept = this.pane.row;
+    const chosen = this.pane.row;
     /** @type {Map<number, MarkChange>} */
-    const changes = new Map(this.rows.map((row) => [row, { mark: row === kept ? "pick" : "reject" }]));
+    const changes = new Map(this.rows.map((row) => [row, { mark: row === chosen ? "pick" : "reject" }]));
     this.page.marks.changeEach(changes, "Kept", `${this.pane.picture.title}, rejected ${changes.size - 1}`);
     this.announce();
   }

@@ -2,7 +2,7 @@
 
 import { iconButton } from "./buttons.js";
 import { h } from "./dom.js";
-import { pictureOf } from "./edits.js";
+import { nameOf, pictureOf } from "./edits.js";
 import { money } from "./format.js";
 import { Layer } from "./layer.js";
 import { Marker } from "./marker.js";
@@ -41,7 +41,7 @@ export class ComparePane {
     this.marker = new Marker((change) => hooks.mark(this, change), { words: false, of: this.picture.title });
     this.over = h("span", { class: "side-label left", hidden: true });
     const facts = [words.provider[tiles.provider[row]], tiles.usd[row] !== null && money(tiles.usd[row])];
-    const name = tiles.ordinal[row] > 0 ? `${tiles.key[row]}, picture ${tiles.ordinal[row] + 1}` : tiles.key[row];
+    const name = nameOf(page, row);
     this.element = h(
       "section",
       { class: "pane-cell", "aria-label": name, onpointerdown: () => hooks.choose(this) },

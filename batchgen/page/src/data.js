@@ -67,7 +67,7 @@ const CODED = /** @type {const} */ (["state", "provider", "model", "kind", "mime
 export function applyRows(page, update) {
   const tiles = page.tiles,
     part = translate(page.words, update);
-  const known = new Map(tiles.key.map((key, row) => [`${tiles.ordinal[row]} ${key}`, row]));
+  const rows = new Map(tiles.key.map((key, row) => [`${tiles.ordinal[row]} ${key}`, row]));
   /** @type {number[]} */
   const changed = [];
   /** @type {number[]} */
@@ -76,10 +76,10 @@ export function applyRows(page, update) {
   for (let row = 0; row < part.count; row++) {
     const key = part.key[row],
       ordinal = part.ordinal[row];
-    const found = known.get(`${ordinal} ${key}`) ?? (ordinal <= 0 ? known.get(`${-1 - ordinal} ${key}`) : undefined);
-    target[row] = found ?? tiles.count++;
-    (found === undefined ? added : changed).push(target[row]);
-    known.set(`${ordinal} ${key}`, target[row]);
+    const old = rows.get(`${ordinal} ${key}`) ?? (ordinal <= 0 ? rows.get(`${-1 - ordinal} ${key}`) : undefined);
+    target[row] = old ?? tiles.count++;
+    (old === undefined ? added : changed).push(target[row]);
+    rows.set(`${ordinal} ${key}`, target[row]);
   }
   for (const name of COLUMNS) {
     const column = /** @type {any[]} */ (tiles[name]),

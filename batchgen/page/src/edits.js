@@ -36,6 +36,12 @@ export function holds(list, row) {
   return set.has(row);
 }
 
+/** A picture by the id of its job, and its number from the second on. @param {Page} page @param {number} row */
+export function nameOf(page, row) {
+  const { key, ordinal } = page.document.tiles;
+  return ordinal[row] > 0 ? `${key[row]}, picture ${ordinal[row] + 1}` : key[row];
+}
+
 /** The picture of a row; null where its job has none.
  * @param {Page} page @param {number} row @returns {Picture | null} */
 export function pictureOf(page, row) {

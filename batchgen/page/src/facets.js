@@ -159,9 +159,9 @@ function shownValues({ view }, facet) {
   const values = words.map((word, code) => [word, counts[code] ?? 0]);
   // A range that was brushed over the night is not among the words, and has no count.
   for (const value of chosen) if (!words.includes(value)) values.push([value, -1]);
-  const kept = values.filter(([value]) => isListed(view, facet, value));
-  if (IN_ORDER.has(facet) && (facet !== "size" || kept.length <= SHORT)) return kept;
-  return kept.sort(
+  const listed = values.filter(([value]) => isListed(view, facet, value));
+  if (IN_ORDER.has(facet) && (facet !== "size" || listed.length <= SHORT)) return listed;
+  return listed.sort(
     (a, b) => view.counts.total(facet, b[0]) - view.counts.total(facet, a[0]) || a[0].localeCompare(b[0]),
   );
 }

@@ -3,7 +3,7 @@
  * Pure: marks come in as an argument.
  */
 
-import { day, money } from "./format.js";
+import { clock, day, money } from "./format.js";
 
 /** @typedef {import("./types").PageDocument} PageDocument */
 /** @typedef {import("./types").Facet} Facet */
@@ -29,7 +29,7 @@ export const FACETS = [
   "c2pa",
   "time",
 ];
-export const MARK_WORDS = ["pick", "reject", "none", "stars", "1", "2", "3", "4", "5", "note", "replaced"];
+const MARK_WORDS = ["pick", "reject", "none", "stars", "1", "2", "3", "4", "5", "note", "replaced"];
 const UNKNOWN = "unknown";
 const SIDE = 1_000_000; // above any width or height
 
@@ -47,8 +47,8 @@ export function facetColumns(page, marks) {
   };
   /** @type {(number[] | 0)[]} */
   const suspects = new Array(tiles.count).fill(0);
-  for (const [row, found] of Object.entries(tiles.suspects))
-    suspects[Number(row)] = [...new Set(found.map(([kind]) => kind))];
+  for (const [row, reasons] of Object.entries(tiles.suspects))
+    suspects[Number(row)] = [...new Set(reasons.map(([kind]) => kind))];
   return {
     state: list(words.state, tiles.state),
     cause: list(words.cause, tiles.cause),
@@ -100,9 +100,9 @@ export function updateMarks(column, marks, rows) {
 function sizeColumn({ tiles }) {
   const sizes = Float64Array.from(tiles.width, (width, row) => width * SIDE + tiles.height[row]);
   const area = (/** @type {number} */ size) => Math.floor(size / SIDE) * (size % SIDE);
-  const known = [...new Set(sizes)].filter(Boolean).sort((a, b) => area(a) - area(b));
-  const codes = new Map(known.map((size, code) => [size, code]));
-  const words = known.map((size) => `${Math.floor(size / SIDE)}x${size % SIDE}`);
+  const distinct = [...new Set(sizes)].filter(Boolean).sort((a, b) => area(a) - area(b));
+  const codes = new Map(distinct.map((size, code) => [size, code]));
+  const words = distinct.map((size) => `${Math.floor(size / SIDE)}x${size % SIDE}`);
   return { words, one: Int32Array.from(sizes, (size) => codes.get(size) ?? -1) };
 }
 
@@ -110,9 +110,9 @@ function sizeColumn({ tiles }) {
  * @param {PageDocument} page @returns {Column} */
 function costColumn({ tiles }) {
   const numbers = Float64Array.from(tiles.usd, (usd) => usd ?? NaN);
-  const known = numbers.filter((usd) => usd > 0).sort();
+  const prices = numbers.filter((usd) => usd > 0).sort();
   const steps = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10];
-  const edges = steps.filter((step) => step > known[0] && step <= known[known.length - 1]);
+  const edges = steps.filter((step) => step > prices[0] && step <= prices[prices.length - 1]);
   while (edges.length > 4) edges.splice(edges.length % 2, 1);
   return rangeColumn(
     numbers,
@@ -165,8 +165,7 @@ export function rangeTitle(facet, value, zone) {
         : `${money(from)} to ${money(to)}`;
   if (from === -Infinity) return day(to - 1, zone);
   if (to === Infinity || (to - from) % 86_400 === 0) return day(from, zone);
-  const hours = (/** @type {number} */ at) => new Date((at + zone * 60) * 1000).toISOString().slice(11, 16);
-  return `${day(from, zone)}, ${hours(from)} to ${hours(to)}`;
+  return `${day(from, zone)}, ${clock(from, zone)} to ${clock(to, zone)}`;
 }
 
 /** Whether each row passes the values chosen of one facet. @param {Column} column @param {Set<string>} values
@@ -193,18 +192,18 @@ function passes(column, values, count) {
 }
 
 /**
- * How many facets each row fails, and the last of them; a row that the search did not find fails two.
+ * How many facets each row fails, and the last of them; a row that the search does not match fails two.
  * @typedef {{misses: Uint8Array, missed: Uint8Array}} Failures
  */
 
 /**
  * @param {Record<Facet, Column>} columns
  * @param {Map<Facet, Set<string>>} filters
- * @param {Uint8Array | null} found rows that the search found; null: no search
+ * @param {Uint8Array | null} matches 1: the search matches the row; null: no search
  * @param {number} count of all rows
  * @returns {Failures}
  */
-export function failures(columns, filters, found, count) {
+export function failures(columns, filters, matches, count) {
   const misses = new Uint8Array(count),
     missed = new Uint8Array(count);
   for (const [facet, values] of filters) {
@@ -216,7 +215,7 @@ export function failures(columns, filters, found, count) {
       missed[row] = number;
     }
   }
-  if (found) for (let row = 0; row < count; row++) if (!found[row]) misses[row] += 2;
+  if (matches) for (let row = 0; row < count; row++) if (!matches[row]) misses[row] += 2;
   return { misses, missed };
 }
 

@@ -3,7 +3,7 @@
 import { BeforeAfter } from "./before_after.js";
 import { textButton } from "./buttons.js";
 import { h, setAttribute, setText } from "./dom.js";
-import { pictureOf } from "./edits.js";
+import { nameOf, pictureOf } from "./edits.js";
 import { Filmstrip } from "./filmstrip.js";
 import { number } from "./format.js";
 import { FullHead } from "./full_head.js";
@@ -69,7 +69,7 @@ export class FullView {
     this.stages.zoom.changed = () => this.head.showPercent();
     this.panel.element.hidden = !this.details;
     document.body.append(this.element);
-    this.cover = cover(page, this.element, () => this.main);
+    this.cover = cover(this.element, () => this.main);
   }
 
   /** Follow the view: open, move on, change the mode, or close. */
@@ -207,23 +207,18 @@ export class FullView {
     const { tiles } = this.page.document;
     const place = `${number(position + 1)} of ${number(this.page.view.rows.length)}`;
     this.head.show(
-      this.#name(),
+      nameOf(this.page, this.row),
       tiles.path[this.row] || tiles.key[this.row],
       position < 0 ? "not among those shown" : place,
     );
     this.film.show(this.row, Math.max(0, position < 0 ? this.#position : position));
   }
 
-  #name() {
-    const { tiles } = this.page.document;
-    return tiles.key[this.row] + (tiles.ordinal[this.row] > 0 ? `, picture ${tiles.ordinal[this.row] + 1}` : "");
-  }
-
   #announce() {
     const mark = this.page.marks.get(this.row);
     const place = this.page.view.position(this.row);
     const where = place < 0 ? "" : `${place + 1} of ${this.page.view.rows.length}, `;
-    setText(this.#live, `${where}${this.#name()}, ${markWords(mark)}`);
+    setText(this.#live, `${where}${nameOf(this.page, this.row)}, ${markWords(mark)}`);
   }
 
   /** Load the neighbours, the next one first, as long as they fit into memory. */

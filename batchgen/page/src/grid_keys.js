@@ -125,18 +125,18 @@ function flicker({ view }, grid, on) {
 function connectPointer({ view }, grid) {
   let timer = 0,
     touch = false,
-    held = false;
+    isLong = false; // the press lasted, and selected its tile
   const rowOf = (/** @type {Event} */ event) => {
     const tile = event.target instanceof Element ? event.target.closest(".tile") : null;
     return tile instanceof HTMLElement ? Number(tile.dataset.row) : -1;
   };
   grid.element.addEventListener("pointerdown", (event) => {
     touch = event.pointerType === "touch";
-    held = false;
+    isLong = false;
     const row = rowOf(event);
     if (!touch || row < 0) return;
     timer = setTimeout(() => {
-      held = true;
+      isLong = true;
       view.toggle(row);
     }, LONG_PRESS);
   });
@@ -148,7 +148,7 @@ function connectPointer({ view }, grid) {
   });
   grid.element.addEventListener("click", (event) => {
     const row = rowOf(event);
-    if (row < 0 || held) return;
+    if (row < 0 || isLong) return;
     const onOpen = event.target instanceof Element && event.target.closest(".open");
     if (event.shiftKey) view.move(row, true);
     else if (event.ctrlKey || event.metaKey || (touch && view.selection.size)) view.toggle(row);

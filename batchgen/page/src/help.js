@@ -11,7 +11,7 @@ import { themeButton } from "./theme.js";
 /** @typedef {[keys: string, meaning: string]} Row  keys are separated by blanks, "…" and "+" stay between them */
 
 /** @type {[title: string, rows: Row[]][]} */
-export const KEYS = [
+const KEYS = [
   [
     "Mark",
     [
@@ -49,14 +49,14 @@ export const KEYS = [
       ["V", "Result, slider, sides, before"],
       ["[ ]", "Move the slider"],
       ["M", "Mask"],
-    ["D", "Difference"],
+      ["D", "Difference"],
     ],
   ],
   [
     "Compare",
     [
       ["C", "Compare 2 to 4"],
-    ["Del", "Take one out"],
+      ["Del", "Take one out"],
       ["K", "Keep this, reject the others"],
       ["Space", "Hold: the other picture"],
     ],

@@ -19,7 +19,7 @@ export class Layer {
   /** @type {Original | null} */
   #original = null;
   #timer = 0;
-  #gone = false;
+  #dropped = false;
   /** Called when the picture can be seen, and when its original is missing. */
   onShow = () => {};
   onMissing = () => {};
@@ -64,7 +64,7 @@ export class Layer {
   }
 
   drop() {
-    this.#gone = true;
+    this.#dropped = true;
     clearTimeout(this.#timer);
     this.#original?.drop();
     this.#original = null;
@@ -74,11 +74,11 @@ export class Layer {
   /** Load the original, if that has not begun. */
   async load() {
     clearTimeout(this.#timer);
-    if (this.#original || this.#gone || !this.picture.url) return;
+    if (this.#original || this.#dropped || !this.picture.url) return;
     const original = (this.#original = this.originals.take(this.picture.url));
     if (original.state === "ready") this.#put(original);
     const state = await original.fresh();
-    if (this.#gone) return;
+    if (this.#dropped) return;
     if (state === "ready") this.#put(original);
     else this.onMissing();
   }
@@ -94,7 +94,7 @@ export class Layer {
   }
 
   #shown() {
-    if (this.#gone || this.shows) return;
+    if (this.#dropped || this.shows) return;
     this.shows = true;
     this.onShow();
   }

@@ -82,9 +82,9 @@ function rowTaker(page) {
 function numberJobs(tiles, part) {
   const numbers = new Map(tiles.key.map((key, row) => [key, tiles.job[row]]));
   part.key.forEach((key, row) => {
-    const known = numbers.get(key) ?? numbers.size;
-    numbers.set(key, known);
-    part.job[row] = known;
+    const number = numbers.get(key) ?? numbers.size;
+    numbers.set(key, number);
+    part.job[row] = number;
   });
 }
 
@@ -128,8 +128,8 @@ function statusSign(readOnly) {
   const draw = () => {
     const dot = /** @type {Element} */ (element.firstChild);
     dot.className = `dot ${here ? (waiting ? "warn" : "done") : "failed"}`;
-    const held = waiting ? `; ${count(waiting, "mark")} not saved yet` : "";
-    setText(text, here ? `live${readOnly ? ", read only" : ""}${held}` : `server gone, trying again${held}`);
+    const unsaved = waiting ? `; ${count(waiting, "mark")} not saved yet` : "";
+    setText(text, here ? `live${readOnly ? ", read only" : ""}${unsaved}` : `server gone, trying again${unsaved}`);
     element.title = here
       ? "This page follows the batch."
       : "batchgen serve does not answer. Start it again, and this page continues; marks wait here until then.";

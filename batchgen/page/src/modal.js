@@ -1,17 +1,14 @@
 /** A view that covers the page: the page beneath takes no input, and the focus returns to its tile. */
 
-/** @typedef {import("./types").Page} Page */
-
 /** What stays in use while a view covers the page: words for screen readers, toasts, other views. */
 const USABLE = "[role=status], [aria-live], .toast, .toasts, dialog, .full, .compare, script, style";
 let covers = 0;
 
 /**
- * @param {Page} page
  * @param {HTMLElement} element
  * @param {() => HTMLElement} first gets the focus
  */
-export function cover(page, element, first) {
+export function cover(element, first) {
   return {
     open() {
       element.hidden = false;
@@ -22,8 +19,7 @@ export function cover(page, element, first) {
       element.hidden = true;
       if (--covers > 0) return;
       setBeneath(false);
-      // The grid moves the focus to the cursor's tile, which may have to be drawn first.
-      page.view.on === undefined || requestAnimationFrame(() => focusTile());
+      requestAnimationFrame(() => focusTile()); // the tile may have to be drawn first
     },
   };
 }

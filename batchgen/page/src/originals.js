@@ -8,7 +8,7 @@ import { h } from "./dom.js";
 export class Original {
   /** @type {State} */
   state = "loading";
-  #given = false;
+  #dropped = false;
 
   /** @param {string} url */
   constructor(url) {
@@ -25,7 +25,7 @@ export class Original {
 
   /** Stop loading and give the memory back. */
   drop() {
-    this.#given = true;
+    this.#dropped = true;
     this.image.remove();
     this.image.removeAttribute("src");
   }
@@ -36,7 +36,7 @@ export class Original {
       await this.image.decode();
       this.state = "ready";
     } catch {
-      if (!this.#given) this.state = "missing";
+      if (!this.#dropped) this.state = "missing";
     }
     return this.state;
   }

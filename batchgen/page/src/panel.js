@@ -20,7 +20,7 @@ export class Panel {
   #note = h("textarea", {
     class: "input note",
     rows: "3",
-    maxlength: "1000",
+    maxlength: "1000", // what an import takes
     placeholder: "What should change? It goes along with the mark.",
     "aria-label": "Note",
     onblur: () => this.saveNote(),

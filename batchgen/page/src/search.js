@@ -8,12 +8,12 @@ import { fold } from "./format.js";
 
 /** @param {string} query @returns {Term[]} */
 export function terms(query) {
-  const found = [];
+  const list = [];
   for (const [, minus, phrase, word] of query.matchAll(/(-?)(?:"([^"]*)"?|([^\s"]+))/g)) {
     const text = fold(phrase ?? word).trim();
-    if (text && text !== "-") found.push({ text, without: minus === "-" });
+    if (text && text !== "-") list.push({ text, without: minus === "-" });
   }
-  return found;
+  return list;
 }
 
 export class SearchIndex {
@@ -47,20 +47,20 @@ export class SearchIndex {
       folded.push(fold(texts[folded.length]));
   }
 
-  /** @param {string} query @returns {Uint8Array | null} 1: the row is found; null: nothing is asked for */
+  /** @param {string} query @returns {Uint8Array | null} 1: the row matches; null: the query is empty */
   find(query) {
-    const asked = terms(query);
-    if (!asked.length) return null;
+    const wanted = terms(query);
+    if (!wanted.length) return null;
     const { words, tiles } = this.page;
     while (this.prompts.length < words.prompt.length) this.#foldNext(this.prompts, words.prompt);
     while (this.keys.length < tiles.key.length) this.#foldNext(this.keys, tiles.key);
-    const found = new Uint8Array(tiles.count).fill(1);
-    for (const { text, without } of asked) {
+    const matches = new Uint8Array(tiles.count).fill(1);
+    for (const { text, without } of wanted) {
       const prompts = this.prompts.map((prompt) => prompt.includes(text));
       for (let row = 0; row < tiles.count; row++) {
-        if (found[row] && (prompts[tiles.prompt[row]] || this.keys[row].includes(text)) === without) found[row] = 0;
+        if (matches[row] && (prompts[tiles.prompt[row]] || this.keys[row].includes(text)) === without) matches[row] = 0;
       }
     }
-    return found;
+    return matches;
   }
 }

@@ -107,7 +107,7 @@ export function createTile(page) {
 }
 
 /** What a screen reader reads for a tile. @param {BuiltPage} page @param {number} row */
-export function tileName(page, row) {
+function tileName(page, row) {
   const { tiles, words } = page.document,
     mark = page.marks.get(row);
   const prompt = page.prompt(row);

@@ -1,13 +1,14 @@
 /** The state of the page in its URL's hash, and steps of the browser's history. */
 
+import { MODES } from "./edits.js";
 import { FACETS } from "./filters.js";
+import { TILE } from "./view.js";
 
 /** @typedef {import("./types").PageDocument} PageDocument */
 /** @typedef {import("./types").Facet} Facet */
 /** @typedef {import("./view").PageView} PageView */
 
 const REPLACE_AFTER = 300; // ms
-const MODES = ["result", "slider", "sides", "before"];
 
 /** A picture by key and, from the second of its job on, its number: "cat-1", "cat-1:2".
  * @param {PageDocument} page @param {number} row */
@@ -44,7 +45,7 @@ export function hash(view) {
   if (view.query) add("q", encodeURIComponent(view.query));
   if (view.sort !== "manifest") add("sort", view.sort);
   if (view.group !== "none") add("group", view.group);
-  if (view.tile !== 184) add("tile", String(view.tile));
+  if (view.tile !== TILE) add("tile", String(view.tile));
   if (view.full >= 0) add("open", name(page, view.full));
   if (view.full >= 0 && view.mode !== "result") add("mode", view.mode);
   if (view.comparison.length) add("compare", view.comparison.map((row) => name(page, row)).join(","));
@@ -75,7 +76,7 @@ export function restore(view, text) {
   view.group = parts.get("group") ?? "none";
   if (parts.has("tile")) view.tile = Number(parts.get("tile"));
   view.mode = /** @type {PageView["mode"]} */ (
-    MODES.includes(parts.get("mode") ?? "") ? parts.get("mode") : "result"
+    MODES.some(([mode]) => mode === parts.get("mode")) ? parts.get("mode") : "result"
   );
   view.invalidate();
   const open = parts.has("open") ? rowOf(view.page, parts.get("open") ?? "") : -1;

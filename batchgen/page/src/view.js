@@ -12,7 +12,7 @@ import { SearchIndex } from "./search.js";
 
 /** Facets that concern jobs without a picture too: `only` takes the filter of states away for them. */
 const ANY_STATE = new Set(["cause", "mark"]);
-const TILE = 184;
+export const TILE = 184; // px, unless the reader chose another size
 
 /** @implements {View} */
 export class PageView extends Topics {

@@ -1,0 +1,34 @@
+"""Guest writes: short transactions beside a run, without its lock, that wait for other writers."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
+
+from .connection import explain, patiently, writing
+
+#: Seconds to keep trying while another process writes.
+PATIENCE = 30.0
+
+T = TypeVar("T")
+
+
+def write_as_guest(path: Path, change: Callable[[Connection], T], *, patience: float = PATIENCE) -> T:
+    """Carry out *change* in a transaction of its own, and return its result once that is durable; raise StoreError."""
+    engine = writing(path, guest=True)
+
+    def carry_out() -> T:
+        with engine.begin() as connection:
+            return change(connection)
+
+    try:
+        return patiently(patience)(carry_out)
+    except (DBAPIError, sqlite3.Error) as error:
+        raise explain(error, path) from error
+    finally:
+        engine.dispose()
