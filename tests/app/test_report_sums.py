@@ -93,6 +93,11 @@ def test_need_of_waiting_jobs_states_why():
     assert found["command"] == "batchgen run shop.yaml --sandbox"
 
 
+def test_need_of_waiting_jobs_has_no_command_while_a_run_sends_them():
+    [found] = needs(job(state="pending"), waits=None)
+    assert (found["meaning"], found["command"]) == ("The run in progress sends these jobs.", "")
+
+
 def test_need_of_waiting_jobs_says_what_to_do_first():
     collector = Needs()
     collector.add(job(state="pending", message="Too many requests"))

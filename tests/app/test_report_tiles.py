@@ -14,9 +14,13 @@ from batchgen.app.report.tiles import Looks, Tiles
 from batchgen.app.reproduce import manifest_entry, yaml_entry
 from batchgen.picture import PictureFacts, Suspect
 from batchgen.store.records import StoredMark
+from batchgen.store.rows import encode_task
 from batchgen.task import Kind, Source, Task
 
 from .reportjobs import call, file, job, missed
+
+#: The facts of a transparent picture.
+CLEAR = PictureFacts(sha256="ab", size_bytes=1, width=8, height=6, alpha=True)
 
 
 def tiles(*jobs, thumbnails=None, **looks):
@@ -63,6 +67,18 @@ def test_earlier_form_is_beside_its_picture():
     )
     [form] = columns["earlier"][0]
     assert (form["sha"], form["path"], form["prompt"]) == (old.sha256[:16], "kept/0.png", "An old cat")
+
+
+def test_transparent_inputs_and_earlier_forms_are_named():
+    sent, before = call(9), call(0)
+    old = file(before, superseded_at=1)
+    task = Task(kind=Kind.EDIT, prompt="A hat", provider="openai", model="m", images=(Source(path="logo.png"),))
+    shown = job([before, sent], [file(sent)], earlier=[old], kind="edit", task=encode_task(task))
+    found = Tiles(looks=Looks(source=lambda each: (each.path or "", None, "ab")))
+    found.add(replace(shown, facts={old.sha256: CLEAR}))
+    [source] = found.words({"ab": CLEAR})["source"]
+    assert source == {"path": "logo.png", "url": None, "sha": "ab", "width": 8, "height": 6, "alpha": True}
+    assert found.document(None)["earlier"][0][0]["alpha"]
 
 
 def test_earlier_form_that_is_gone_is_left_out():

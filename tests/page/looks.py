@@ -55,6 +55,7 @@ def looks(folder: Path) -> Path:
     desk.picture(rows["gone"], scene(1024, 768, DAY)).unlink()
     desk.picture(rows["plain"], scene(1024, 768, DAY))
     tiles["alpha"] = [rows["clear"]]
+    tiles["gone"] = [rows["gone"]]
     tiles["sources"] = {rows["edit"]: inputs, rows["twin"]: inputs[:1]}
     tiles["mask"] = {rows["edit"]: desk.source("mask.png", mask)}
     tiles["earlier"] = {rows["again"]: [desk.earlier("again-1.png", scene(1024, 768, DAY))]}

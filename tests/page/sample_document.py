@@ -143,6 +143,7 @@ def columns(count: int, rng: random.Random, prompts: list[str]) -> dict[str, Any
             "alpha",
             "no_thumb",
             "c2pa",
+            "gone",
         )
     }
     tiles.update(count=count, sources={}, mask={}, suspects={}, earlier={}, marks={})

@@ -50,6 +50,18 @@ def test_full_view_opens_from_the_grid_and_gives_the_focus_back(show):
     assert not tab.evaluate("() => document.querySelector('main').inert")
 
 
+def test_details_state_that_a_file_is_gone(show):
+    tab = show("gone")
+    tab.find(".panel dd:has-text('not on the disk any more')").wait_for()
+
+
+def test_note_is_as_long_as_an_import_takes(show):
+    tab = show("edit")
+    tab.press("n")
+    tab.page.keyboard.insert_text("x" * 1200)
+    assert len(tab.find("textarea.note").input_value()) == 1000
+
+
 def test_original_takes_the_place_of_the_thumbnail(show):
     tab = show("large")
     tab.wait(READY)
@@ -210,7 +222,7 @@ def test_details_name_attempts_files_and_parameters(show):
 def test_suspect_leads_to_the_other_picture(show):
     tab = show("twin")
     alert = tab.find(".full .panel .alert").first
-    assert "1 of 256" in alert.inner_text()
+    assert "Looks nearly like another picture." in alert.inner_text()
     alert.get_by_role("button", name="edit").click()
     assert title(tab) == "edit"
 

@@ -71,3 +71,13 @@ def test_pinch_zooms(tab):
         fingers("touchMove", apart)
     fingers("touchEnd", 0)
     tab.wait(f"(before) => {percent} > before", before)
+
+
+def test_full_view_has_a_switch_for_auto_advance(tab):
+    tab.tile("fox").tap()
+    switch = tab.role("switch", "Auto-advance")
+    switch.tap()
+    assert switch.get_attribute("aria-checked") == "false"
+    tab.find(".full-foot").get_by_role("button", name="Pick").tap()
+    tab.wait_marks({"fox": "pick"})
+    assert "open=fox" in tab.hash.split("&")

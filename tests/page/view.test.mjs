@@ -27,7 +27,7 @@ function documentOf(keys, providers) {
   for (const name of ["model", "kind", "cause", "mime", "prompt"]) tiles[name] = column(name === "prompt" ? 0 : -1);
   for (const name of ["usd", "credits", "bytes", "width", "height", "at", "seconds", "tags"])
     tiles[name] = column(0);
-  for (const name of ["alpha", "no_thumb", "c2pa"]) tiles[name] = [];
+  for (const name of ["alpha", "no_thumb", "c2pa", "gone"]) tiles[name] = [];
   for (const name of ["sources", "mask", "suspects", "earlier", "marks"]) tiles[name] = {};
   tiles.provider = providers.map((provider) => words.provider.indexOf(provider));
   tiles.sha = keys.map((key) => key.repeat(16).slice(0, 16));

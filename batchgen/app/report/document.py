@@ -61,7 +61,7 @@ class Sums:
         status = queries.status(project, batch.name)
         flags, manifest = _flags(project, batch)
         top = head(self.figures, status, runs, scope, now)
-        waits = ["the run in progress sends these jobs"] if top["in_progress"] else top["waits"]
+        waits = None if top["in_progress"] else top["waits"]
         spans = lane_spans(
             project.state / "logs", {run.id: run.ended_at for run in runs if scope.run in (None, run.id)}
         )
@@ -149,8 +149,7 @@ def _tiles(tiles: Tiles, reader: Reader, thumbnails: Container[str] | None) -> d
     """Return tiles and words; the columns come first, because they add words."""
     columns = tiles.document(thumbnails)
     facts = reader.ask(partial(picture_facts.of_hashes, hashes=tiles.source_hashes()))
-    sizes = {sha256: (each.width, each.height) for sha256, each in facts.items()}
-    return {"tiles": columns, "words": tiles.words(sizes)}
+    return {"tiles": columns, "words": tiles.words(facts)}
 
 
 @dataclass(slots=True)

@@ -63,11 +63,11 @@ class Needs:
         self._groups.setdefault((state, cause), Group(state=state, cause=cause)).add(job)
 
     def document(
-        self, manifest: str, flags: CommandFlags, waits: Sequence[str], steps: Sequence[NextStep] = ()
+        self, manifest: str, flags: CommandFlags, waits: Sequence[str] | None, steps: Sequence[NextStep] = ()
     ) -> list[dict[str, Any]]:
         """Return the groups: failed jobs first, those with the most jobs on top; *manifest* as a command takes it.
 
-        *waits* and *steps*: why jobs wait, and what to do about it.
+        *waits* and *steps*: why jobs wait, and what to do about it; *waits* is None while a run sends them.
         """
         order = ("failed", "unknown", "pending")
         groups = sorted(self._groups.values(), key=lambda group: (order.index(group.state), -group.count, group.cause))
@@ -80,9 +80,11 @@ class Needs:
 
 
 def _waiting(
-    group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str], steps: Sequence[NextStep]
+    group: Group, manifest: str, flags: CommandFlags, waits: Sequence[str] | None, steps: Sequence[NextStep]
 ) -> dict[str, Any]:
     """Return the need of jobs that wait; the messages of their earlier attempts do not explain it."""
+    if waits is None:
+        return _document(group, ("Waiting", "the run in progress sends these jobs", "", ""), None) | {"example": ""}
     run = f"batchgen run {manifest}{flags.flags}"
     # The page shows the run command itself as the command of this need.
     steps = [step for step in steps if step.command is None or not step.command.startswith(run)]

@@ -14,7 +14,7 @@ from ... import redaction
 from ...files.thumbnails import SHORT
 from ...mark import NO_PICTURE
 from ...money import MILLI, NANO, share
-from ...picture import Suspect
+from ...picture import PictureFacts, Suspect
 from ...store.report_rows import Call, FileRow
 from ...task import Source
 from .jobs import ReportJob
@@ -62,7 +62,7 @@ class Tiles:
         earlier: dict[int, list[dict[str, Any]]] = defaultdict(list)
         for old in job.earlier:
             if (place := self.looks.earlier(old)) is not None:
-                earlier[old.ordinal].append(_earlier(old, place, job.task.prompt))
+                earlier[old.ordinal].append(_earlier(old, place, job))
         pictures: list[FileRow | None] = [*job.pictures]
         for file in pictures or [None]:
             row = len(self)
@@ -143,13 +143,12 @@ class Tiles:
         sparse = {name: self._sparse[name] for name in ("sources", "mask", "suspects", "earlier", "marks")}
         return {"count": len(self), **self._columns, **lists, **sparse}
 
-    def words(self, sizes: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
-        """Return the words; *sizes*: width and height of source images by hash."""
+    def words(self, facts: Mapping[str, PictureFacts]) -> dict[str, Any]:
+        """Return the words; *facts*: of source images, by hash."""
         names = ("state", "provider", "model", "kind", "tag", "mime", "cause", "prompt", "suspect")
         sources = [
-            {"path": path, "url": url, "sha": sha[:SHORT], "width": size[0], "height": size[1]}
+            {"path": path, "url": url, "sha": sha[:SHORT], **_shape(facts.get(sha))}
             for path, url, sha in self._words["source"].values()
-            for size in [sizes.get(sha, (0, 0))]
         ]
         return {name: self._words[name].values() for name in names} | {"source": sources}
 
@@ -192,11 +191,20 @@ def _of_file(job: ReportJob, call: Call | None, file: FileRow, mimes: Words[str]
     }
 
 
-def _earlier(file: FileRow, place: tuple[str, str | None], prompt: str) -> dict[str, Any]:
+def _shape(facts: PictureFacts | None) -> dict[str, Any]:
+    """Return size and transparency of a source image; unknown ones are 0."""
+    if facts is None:
+        return {"width": 0, "height": 0}
+    return {"width": facts.width, "height": facts.height} | ({"alpha": True} if facts.alpha else {})
+
+
+def _earlier(file: FileRow, place: tuple[str, str | None], job: ReportJob) -> dict[str, Any]:
     path, earlier_prompt = place
     form: dict[str, Any] = {"sha": file.sha256[:SHORT], "path": path, "width": file.width, "height": file.height}
     form["at"] = file.created_at // TICKS
-    if earlier_prompt is not None and earlier_prompt != prompt:
+    if (facts := job.facts.get(file.sha256)) is not None and facts.alpha:
+        form["alpha"] = True
+    if earlier_prompt is not None and earlier_prompt != job.task.prompt:
         form["prompt"] = visible(earlier_prompt)
     return form
 

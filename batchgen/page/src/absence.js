@@ -1,6 +1,6 @@
 /** What the full view shows for a job without a picture. */
 
-import { commandBox } from "./command.js";
+import { commandBox, prose } from "./command.js";
 import { h } from "./dom.js";
 import { quote } from "./format.js";
 
@@ -28,8 +28,8 @@ export function absence(page, row) {
   return [
     h("span", { class: `dot ${state}` }),
     h("b", { text: need ? `${headline}: ${need.title.toLowerCase()}` : headline }),
-    h("p", { text: need?.meaning ?? meaning }),
-    ...(need?.todo ? [h("p", { text: need.todo })] : []),
+    prose(need?.meaning ?? meaning),
+    ...(need?.todo ? [prose(need.todo)] : []),
     ...(need?.example ? [h("p", { class: "text message", text: need.example })] : []),
     ...(actionable ? [commandBox(command)] : []),
   ];

@@ -9,6 +9,16 @@ function words(text) {
   return text.split(/( +)/).map((part) => (part.trim() ? h("span", { class: "word", text: part }) : part));
 }
 
+/** A sentence with its commands, which stand between backticks, as code. @param {string} text */
+export function prose(text) {
+  const code = (/** @type {string} */ part) => h("code", { class: "mono", text: part });
+  return h(
+    "p",
+    {},
+    text.split("`").map((part, index) => (index % 2 ? code(part) : part)),
+  );
+}
+
 const DONE = 1600; // ms that the button shows its success
 
 /** @param {string} text @returns {HTMLElement} */

@@ -1,7 +1,7 @@
 /** Costs by provider, model, tag, kind or day. A bar is a filter of the grid. */
 
 import { h, svg } from "./dom.js";
-import { count, money, number } from "./format.js";
+import { count, money } from "./format.js";
 import { unpriced } from "./head_words.js";
 
 /** @typedef {import("./types").Page} Page */
@@ -112,8 +112,8 @@ function bars(page, by, all, toggle) {
 
 /** @param {Page} page @param {By} by @param {CostBar} bar @param {number} share */
 function barButton(page, by, bar, share) {
-  const price =
-    bar.usd !== null ? money(bar.usd) : bar.credits !== null ? `${number(Number(bar.credits))} credits` : "no price";
+  const credits = bar.credits !== null && count(Number(bar.credits), "credit");
+  const price = bar.usd || (bar.usd === 0 && !credits) ? money(bar.usd) : credits || "no price";
   const images = count(bar.images, "image");
   return h(
     "button",
@@ -129,7 +129,7 @@ function barButton(page, by, bar, share) {
       svg("rect", { class: "track", width: 100, height: 8 }),
       svg("rect", { class: "bar", width: (share * 100).toFixed(2), height: 8 }),
     ),
-    h("span", { class: bar.usd === null ? "value faint" : "value", text: price }),
+    h("span", { class: bar.usd ? "value" : "value faint", text: price }),
     h("span", { class: "vh", text: `, ${images}: show them` }),
   );
 }

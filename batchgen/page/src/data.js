@@ -53,7 +53,7 @@ const COLUMNS = /** @type {const} */ ([
   "sha",
   "path",
 ]);
-const LISTS = /** @type {const} */ (["alpha", "no_thumb", "c2pa"]);
+const LISTS = /** @type {const} */ (["alpha", "no_thumb", "c2pa", "gone"]);
 const SPARSE = /** @type {const} */ (["sources", "mask", "suspects", "earlier", "marks"]);
 const CODED = /** @type {const} */ (["state", "provider", "model", "kind", "mime", "cause", "prompt"]);
 

@@ -1,6 +1,6 @@
 /** What needs a decision: a row for each cause, with its money, its meaning, the ids and the command to copy. */
 
-import { commandBox } from "./command.js";
+import { commandBox, prose } from "./command.js";
 import { download, h } from "./dom.js";
 import { count, csv, money, number, quote } from "./format.js";
 import { icon } from "./icons.js";
@@ -70,8 +70,8 @@ function row(page, need) {
     h(
       "div",
       { class: "why" },
-      h("p", { text: need.meaning }),
-      need.todo && h("p", { text: need.todo }),
+      prose(need.meaning),
+      need.todo && prose(need.todo),
       need.example && h("p", { class: "example" }, "“", h("span", { class: "text", text: need.example }), "”"),
       ids(page, need),
     ),

@@ -28,7 +28,7 @@ export function nightCard(page) {
   const draw = () => {
     const { night } = page.document;
     const empty = !night.bars.some(Boolean) && !night.lanes.some((lane) => lane.spans.length || lane.ticks.length);
-    pace.textContent = empty ? "" : `images every ${duration(night.step)}`;
+    pace.textContent = empty ? "" : night.step === 1 ? "images each second" : `images every ${duration(night.step)}`;
     if (empty) {
       element.replaceChildren(title, h("p", { class: "nothing muted", text: "Nothing has been delivered yet." }));
       return;

@@ -14,7 +14,8 @@ const TOP = 10,
   AXIS = 22,
   LANE = 18,
   TRACK = 10; // px
-const LEAST = 4; // px of a bar
+const LEAST = 4, // px of a bar
+  WIDEST = 56;
 
 /** @param {Night} night @param {number} zone minutes @param {number} width px @param {number} font px of a rem
  * @returns {Drawing} */
@@ -85,12 +86,13 @@ function grid(bars, label, width, base) {
 /** @param {Bar} bar @param {Axis} axis @param {Bar[]} bars @param {number} base */
 function barShape(bar, axis, bars, base) {
   const x = axis.x(bar.from),
-    width = axis.x(bar.to) - x;
+    whole = axis.x(bar.to) - x,
+    width = Math.min(whole, WIDEST);
   const gap = width > 8 ? 1.5 : width > 4 ? 1 : 0;
   const tall = bar.images ? Math.max(2, (bar.images / scaleOf(bars).top) * BARS) : 0;
   return svg("rect", {
     class: "bar",
-    x: x + gap / 2,
+    x: x + (whole - width + gap) / 2,
     y: base - tall,
     width: Math.max(1, width - gap),
     height: tall,

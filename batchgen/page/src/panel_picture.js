@@ -37,7 +37,7 @@ export function alerts(page, row) {
         "div",
         {},
         h("p", { text: SUSPECTS[word] ?? word }),
-        detail && h("p", { class: "text", text: detail }),
+        detail && other < 0 && h("p", { class: "text", text: detail }),
         other >= 0 &&
           h(
             "p",
@@ -130,6 +130,7 @@ export function facts(page, row) {
           bytes(tiles.bytes[row]),
           words.mime[tiles.mime[row]]?.replace("image/", "").toUpperCase(),
           holds(tiles.alpha, row) && "transparent",
+          holds(tiles.gone, row) && "not on the disk any more",
         ]
           .filter(Boolean)
           .join(", "),

@@ -37,8 +37,8 @@ function nothing() {
     h(
       "span",
       {},
-      ...["Press ", h("kbd", { text: "X" }), " on a picture that should be made again, "],
-      ...[h("kbd", { text: "P" }), " on one to keep."],
+      ...["Reject ", h("kbd", { text: "X" }), " a picture that should be made again, "],
+      ...["pick ", h("kbd", { text: "P" }), " one to keep."],
     ),
   );
 }
