@@ -11,8 +11,8 @@ const PANS = { ArrowLeft: [PAN, 0], ArrowRight: [-PAN, 0], ArrowUp: [0, PAN], Ar
 /** Keys of the page, which are in use here too: undo, help, send back, auto-advance. */
 const SHARED = new Set(["?", "s", "a", "Tab"]);
 
-/** @param {Comparison} comparison @returns {KeyLayer} */
-export function compareKeys(comparison) {
+/** What each key does. @param {Comparison} comparison @returns {Record<string, (event: KeyboardEvent) => void>} */
+function actions(comparison) {
   const { view } = comparison.page;
   const go = (/** @type {number} */ by) => () => comparison.choose(comparison.at + by);
   // Four panes lie two by two, so up and down pass a whole row.
@@ -48,6 +48,12 @@ export function compareKeys(comparison) {
     },
   };
   for (let stars = 0; stars <= 5; stars++) keys[stars] = () => comparison.mark({ stars });
+  return keys;
+}
+
+/** @param {Comparison} comparison @returns {KeyLayer} */
+export function compareKeys(comparison) {
+  const keys = actions(comparison);
   addEventListener("blur", () => {
     if (comparison.panes.length) comparison.flicker(false);
   });
@@ -56,7 +62,7 @@ export function compareKeys(comparison) {
     down(event) {
       const key = keyName(event);
       if (event.ctrlKey || event.metaKey || event.altKey) return key === "a" && (event.ctrlKey || event.metaKey);
-      if (key === "/") view.close();
+      if (key === "/") comparison.page.view.close();
       if (key === "/" || SHARED.has(key)) return false;
       if (event.shiftKey && key in PANS) comparison.zoom.pan(...PANS[key], comparison.pane.stage);
       else keys[key]?.(event);

@@ -26,8 +26,9 @@ const STEPS = {
 /** Keys of the page, which are in use in the full view too: undo, help, send back, auto-advance. */
 const SHARED = new Set(["?", "s", "a"]);
 
-/** @param {FullView} full @returns {KeyLayer} */
-export function fullKeys(full) {
+/** What each key does, but for those that step or pan.
+ * @param {FullView} full @returns {Record<string, (event: KeyboardEvent) => void>} */
+function actions(full) {
   const { page, stages } = full;
   const mode = (/** @type {number} */ by) => {
     if (!stages.partners.length) return;
@@ -68,6 +69,13 @@ export function fullKeys(full) {
     },
   };
   for (let stars = 0; stars <= 5; stars++) keys[stars] = () => full.mark({ stars });
+  return keys;
+}
+
+/** @param {FullView} full @returns {KeyLayer} */
+export function fullKeys(full) {
+  const { page, stages } = full;
+  const keys = actions(full);
   addEventListener("blur", () => stages.flicker(false));
   return {
     active: () => full.row >= 0,

@@ -93,17 +93,33 @@ export function promptText(prompt, button) {
   );
 }
 
+/** Tags, each of which shows its pictures. @param {Page} page @param {number} row */
+function tagLinks({ view, document: { tiles, words } }, row) {
+  return (tiles.tags[row] || []).map((tag) =>
+    link(words.tag[tag], () => {
+      view.close();
+      view.only("tag", words.tag[tag]);
+    }),
+  );
+}
+
+/** @param {Page} page @param {number} row */
+function fileFact({ document: { tiles, words } }, row) {
+  const parts = [
+    bytes(tiles.bytes[row]),
+    words.mime[tiles.mime[row]]?.replace("image/", "").toUpperCase(),
+    holds(tiles.alpha, row) && "transparent",
+    holds(tiles.gone, row) && "not on the disk any more",
+  ];
+  return parts.filter(Boolean).join(", ");
+}
+
 /** @param {Page} page @param {number} row */
 export function facts(page, row) {
   const { tiles, words, zone } = page.document;
   const pictured = tiles.ordinal[row] >= 0;
   const pixels = tiles.width[row] * tiles.height[row];
-  const tags = (tiles.tags[row] || []).map((tag) =>
-    link(words.tag[tag], () => {
-      page.view.close();
-      page.view.only("tag", words.tag[tag]);
-    }),
-  );
+  const tags = tagLinks(page, row);
   const cost = [
     tiles.usd[row] !== null && money(tiles.usd[row]),
     tiles.credits[row] !== null && `${number(/** @type {number} */ (tiles.credits[row]))} credits`,
@@ -123,18 +139,7 @@ export function facts(page, row) {
     ["Model", words.model[tiles.model[row]]],
     ["Kind", words.kind[tiles.kind[row]]],
     ["Size", pictured && pixels > 0 && `${tiles.width[row]} × ${tiles.height[row]}${megapixels(pixels)}`],
-    [
-      "File",
-      pictured &&
-        [
-          bytes(tiles.bytes[row]),
-          words.mime[tiles.mime[row]]?.replace("image/", "").toUpperCase(),
-          holds(tiles.alpha, row) && "transparent",
-          holds(tiles.gone, row) && "not on the disk any more",
-        ]
-          .filter(Boolean)
-          .join(", "),
-    ],
+    ["File", pictured && fileFact(page, row)],
     ["C2PA", pictured && (holds(tiles.c2pa, row) ? "yes, states its origin" : "none")],
     ["Cost", cost.length ? cost.join(", ") : pictured && "no price known"],
     [
@@ -160,6 +165,46 @@ export function facts(page, row) {
   );
 }
 
+/** A picture that came before, with a button that compares. @param {import("./edits.js").Partner} partner
+ * @param {number} zone @param {() => void} press */
+function origin(partner, zone, press) {
+  return h(
+    "li",
+    {},
+    h(
+      "button",
+      {
+        type: "button",
+        class: "mini",
+        "aria-label": `Compare with ${partner.label}: ${partner.title}`,
+        onclick: press,
+      },
+      partner.picture.thumb && h("img", { src: partner.picture.thumb, alt: "" }),
+    ),
+    h(
+      "div",
+      {},
+      h("p", {
+        class: "muted",
+        text:
+          partner.kind === "earlier" && partner.at
+            ? `Earlier form, ${day(partner.at, zone)}, ${clock(partner.at, zone)}`
+            : partner.label,
+      }),
+      partner.picture.url
+        ? h("a", {
+            class: "mono",
+            href: partner.picture.url,
+            target: "_blank",
+            rel: "noreferrer",
+            text: partner.picture.path,
+          })
+        : h("span", { class: "mono", text: partner.picture.path }),
+      partner.prompt && h("p", { class: "text", text: partner.prompt.slice(0, EXCERPT) }),
+    ),
+  );
+}
+
 /** Inputs, mask and earlier forms. @param {Page} page @param {number} row @param {(index: number) => void} choose */
 export function origins(page, row, choose) {
   const all = partners(page, row);
@@ -167,43 +212,7 @@ export function origins(page, row, choose) {
   if (!all.length && !mask) return null;
   const inputs = all.filter((partner) => partner.kind === "input").length;
   const { zone } = page.document;
-  const items = all.map((partner, index) =>
-    h(
-      "li",
-      {},
-      h(
-        "button",
-        {
-          type: "button",
-          class: "mini",
-          "aria-label": `Compare with ${partner.label}: ${partner.title}`,
-          onclick: () => choose(index),
-        },
-        partner.picture.thumb && h("img", { src: partner.picture.thumb, alt: "" }),
-      ),
-      h(
-        "div",
-        {},
-        h("p", {
-          class: "muted",
-          text:
-            partner.kind === "earlier" && partner.at
-              ? `Earlier form, ${day(partner.at, zone)}, ${clock(partner.at, zone)}`
-              : partner.label,
-        }),
-        partner.picture.url
-          ? h("a", {
-              class: "mono",
-              href: partner.picture.url,
-              target: "_blank",
-              rel: "noreferrer",
-              text: partner.picture.path,
-            })
-          : h("span", { class: "mono", text: partner.picture.path }),
-        partner.prompt && h("p", { class: "text", text: partner.prompt.slice(0, EXCERPT) }),
-      ),
-    ),
-  );
+  const items = all.map((partner, index) => origin(partner, zone, () => choose(index)));
   const masked =
     mask &&
     h(
