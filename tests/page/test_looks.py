@@ -228,6 +228,8 @@ def test_details_do_not_overflow(show):
     for selector in (".hash", ".parameters dt", ".parameters dd", ".attempt"):
         assert panel.locator(selector).first.evaluate(right) <= edge, selector
     assert panel.evaluate("(element) => element.scrollWidth <= element.clientWidth")
+    name, value = (panel.locator(each).first.bounding_box() for each in ("dl dt", "dl dd"))
+    assert name["y"] == pytest.approx(value["y"], abs=4)
 
 
 def test_grid_fills_a_wide_screen(show):
