@@ -84,7 +84,7 @@ def start(
         return running
     ready_file = folder / READY
     ready_file.unlink(missing_ok=True)
-    command = [sys.executable, "-m", "batchgen.sandbox", "--port", "0", "--log", str(folder / LOG)]
+    command = [sys.executable, "-P", "-m", "batchgen.sandbox", "--port", "0", "--log", str(folder / LOG)]
     command += ["--ready-file", str(ready_file), "--latency", latency, "--seed", str(seed)]
     command += ["--idle-exit", f"{idle_exit:g}", *extra]
     with (folder / OUTPUT).open("wb") as output:

@@ -147,7 +147,7 @@ def _validate(model: type[Model], body: object) -> Model:
     except ValidationError as error:
         problem = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in problem["loc"])
-        raise HTTPException(400, f"{place}: {problem['msg']}") from None
+        raise HTTPException(400, f"{place}: {problem['msg'].removeprefix('Value error, ')}") from None
 
 
 def _json(document: Any, status: int = 200) -> Response:  # noqa: ANN401 - any JSON value

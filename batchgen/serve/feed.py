@@ -136,7 +136,8 @@ class Feed:
 
     def _everything(self, since: int | None) -> list[tuple[str, str]]:
         marks = ("marks", _text({"whole": True, "marks": list(self.source.marks().values())}))
-        moment = self._cursor if since is None else min(self._cursor, moment_of(since))
+        now = cursor(self._cursor)
+        moment = moment_of(now if since is None else min(max(since, 0), now))
         with Changes(self.changes.path) as changes:
             jobs = changes.changed(self.batch_id, moment)
         return [*self._rows(jobs), ("figures", _text(self.source.figures())), marks]

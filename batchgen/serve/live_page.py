@@ -53,11 +53,6 @@ class LivePage:
     def __exit__(self, *_: object) -> None:
         self.thumbnails.close()
 
-    @property
-    def manifest(self) -> Path:
-        """Return the manifest of the batch."""
-        return Path(self.batch.manifest)
-
     def html(self) -> str:
         """Return the page."""
         # Everything that commits while the page is read arrives again with the first events.

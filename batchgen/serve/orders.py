@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from threading import Lock, Thread
 from typing import Any
@@ -25,13 +26,25 @@ from ..errors import BatchgenError, ExitCode
 from ..files import lock
 from ..files.atomic import write_atomic
 from ..files.output import make_private
+from ..store.changes import state_of_jobs
+from ..store.reader import Reader
+from ..store.records import Batch
 from .requests import Order
 
 #: Plans that wait for their confirmation.
 MOST_PLANS = 50
 #: Seconds in which a run that cannot start has ended: a lock, a missing key.
 _FIRST_MOMENTS = 2.5
+#: Exit codes of a run that has sent nothing.
+_NOT_STARTED = frozenset(
+    {
+        *(ExitCode.USAGE, ExitCode.INVALID, ExitCode.DENIED, ExitCode.NOT_CONFIRMED),
+        *(ExitCode.NOT_FOUND, ExitCode.LOCKED, ExitCode.SCHEMA),
+    }
+)
 _NEW_LOG = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
+#: Our own program; a module in the project's folder must not come in place of one that it imports.
+_PROGRAM = (sys.executable, "-P", "-m", "batchgen")
 _TAIL = 5  #: lines of a run's output that the page shows
 
 
@@ -59,6 +72,8 @@ class Plan:
 
     token: str
     arguments: list[str]
+    ids: Sequence[str]
+    state: str  #: of these jobs when the plan was made
     document: dict[str, Any]
     run: dict[str, Any] | None = None  #: that it has started
 
@@ -68,7 +83,8 @@ class Orders:
     """Plans and starts runs of one batch; its methods block, one at a time."""
 
     project: Project
-    manifest: Path
+    reader: Reader
+    batch: Batch
     announce: Callable[[Mapping[str, Any]], None]  #: gets each run that ends, in a thread
     _plans: dict[str, Plan] = field(default_factory=dict)
     _lock: Lock = field(default_factory=Lock)
@@ -77,12 +93,12 @@ class Orders:
         """Return the plan of *order* with its price; sends nothing. Raises Refusal."""
         with self._lock:
             token = secrets.token_urlsafe(12)
-            ids = self._write_ids(token, order.ids)
-            arguments = self._arguments(order, ids)
+            file = self._write_ids(token, order.ids)
+            arguments, state = self._arguments(order, file), self._state(order.ids)
             try:
-                plan = Plan(token, arguments, self._dry_run(arguments))
+                plan = Plan(token, arguments, order.ids, state, self._dry_run(arguments))
             except Refusal:
-                ids.unlink(missing_ok=True)
+                file.unlink(missing_ok=True)
                 raise
             self._plans[token] = plan
             while len(self._plans) > MOST_PLANS:
@@ -92,7 +108,8 @@ class Orders:
     def start(self, token: str) -> dict[str, Any]:
         """Start the run of a plan that the user has confirmed, once; raise Refusal.
 
-        A plan that has become dearer since is not started: its new price needs another confirmation.
+        A plan that has become dearer since is not started, nor one whose jobs have changed, such as pictures that
+        another run has replaced: it needs another confirmation.
         """
         with self._lock:
             plan = self._plans.get(token)
@@ -101,55 +118,64 @@ class Orders:
             if plan.run is not None:
                 return plan.run
             self._require_idle()
-            document = self._dry_run(plan.arguments)
-            if _is_dearer(document, plan.document):
-                plan.document = document
+            state, document = self._state(plan.ids), self._dry_run(plan.arguments)
+            if state != plan.state or _is_dearer(document, plan.document):
+                plan.state, plan.document = state, document
                 return {"changed": True, "plan": self._shown(plan)}
             if reason := _obstacle(document):
                 raise Refusal(reason)
-            plan.run = self._start(plan)
-            return plan.run
+            return self._start(plan)
 
     def _start(self, plan: Plan) -> dict[str, Any]:
-        command = [*plan.arguments, *_spending(plan.document), "--progress", "plain"]
+        # A run that waited for another one would find other jobs than those of the plan.
+        command = [*plan.arguments, *_spending(plan.document), "--wait-lock", "0", "--progress", "plain"]
         log = self._folder() / f"{plan.token}.log"
         with os.fdopen(os.open(log, _NEW_LOG, 0o600), "wb") as output:
             process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
-                [sys.executable, "-m", "batchgen", *command],
+                [*_PROGRAM, *command],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.project.root,
                 start_new_session=True,  # the run survives the server and its terminal
             )
-        run = {"plan": plan.token, "pid": process.pid, "command": _typed(command), "log": str(log)}
-        code = _wait(process, _FIRST_MOMENTS)
-        if code is not None and code not in (ExitCode.OK, ExitCode.JOBS_FAILED, ExitCode.OUT_OF_MONEY):
+        run = plan.run = {"plan": plan.token, "pid": process.pid, "command": _typed(command), "log": str(log)}
+        if _wait(process, _FIRST_MOMENTS) in _NOT_STARTED:
+            plan.run = None
             raise Refusal(f"The run did not start.\n{tail(log)}")
-        Thread(target=self._await_end, args=(process, run, log), daemon=True).start()
+        Thread(target=self._await_end, args=(process, plan, log), daemon=True).start()
         return run
 
-    def _await_end(self, process: subprocess.Popen[bytes], run: Mapping[str, Any], log: Path) -> None:
+    def _await_end(self, process: subprocess.Popen[bytes], plan: Plan, log: Path) -> None:
         code = process.wait()
         meanings = {int(each): each.meaning for each in ExitCode}
-        self.announce({**run, "exit_code": code, "meaning": meanings.get(code, ""), "lines": tail(log)})
+        plan.run = {**(plan.run or {}), "exit_code": code, "meaning": meanings.get(code, ""), "lines": tail(log)}
+        self.announce(plan.run)
 
     def _arguments(self, order: Order, ids: Path) -> list[str]:
         flags = ["-C", str(self.project.root), "--db", str(self.project.db)]
         flags += ["--sandbox"] if self.project.sandbox else []
         changes = [f"--with={change}" for change in order.changes]
         note = [f"--note={order.note}"] if order.note.strip() else []
-        return [order.action, str(self.manifest), *flags, "--ids-from", str(ids), *changes, *note]
+        return [order.action, self.batch.manifest, *flags, "--ids-from", str(ids), *changes, *note]
 
     def _dry_run(self, arguments: Sequence[str]) -> dict[str, Any]:
-        command = [sys.executable, "-m", "batchgen", *arguments, "--dry-run", "--json"]
+        command = [*_PROGRAM, *arguments, "--dry-run", "--json"]
         done = subprocess.run(  # noqa: S603 - our own program, and no shell
             command, stdin=subprocess.DEVNULL, capture_output=True, cwd=self.project.root, check=False
         )
         if done.returncode:
             raise Refusal(_error_of(done.stderr.decode("utf-8", "replace")))
         document: dict[str, Any] = json.loads(done.stdout)
+        if document["batch"] != self.batch.name:
+            raise Refusal(
+                f"{self.batch.manifest} is the manifest of batch {document['batch']} now, and this page shows "
+                f"{self.batch.name}; nothing was started. Give the manifest its old name again"
+            )
         return document
+
+    def _state(self, ids: Sequence[str]) -> str:
+        return self.reader.ask(partial(state_of_jobs, batch_id=self.batch.id, keys=ids))
 
     def _require_idle(self) -> None:
         holder = lock.holder(self.project.db)

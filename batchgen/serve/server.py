@@ -75,7 +75,7 @@ def serve(project: Project, batch_name: str | None, options: ServeOptions, on_st
                 with suppress(RuntimeError):  # the server has ended
                     loop.call_soon_threadsafe(partial(feed.publish, "run", run))
 
-            orders = Orders(project=project, manifest=page.manifest, announce=announce)
+            orders = Orders(project=project, reader=reader, batch=batch, announce=announce)
             app = Guard(
                 Application(page, feed, orders).build(),
                 place.token,

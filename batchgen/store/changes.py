@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +15,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from .connection import explain, reading
+from .rows import listed
 from .tables import EPOCH, jobs, micros
 
 #: A job carries the moment of its change, which is before that of its commit: by as long as a slow disk takes.
@@ -103,3 +106,12 @@ def cursor(moment: datetime) -> int:
 def moment_of(cursor: int) -> datetime:
     """Return the moment of a cursor; raise OverflowError for a number beyond all dates."""
     return EPOCH + timedelta(microseconds=cursor)
+
+
+def state_of_jobs(connection: Connection, batch_id: int, keys: Iterable[str]) -> str:
+    """Return a hash of what a run changes of these jobs: another one where any of them has changed."""
+    wanted = select(jobs.c.id, *_FACTS).where(jobs.c.batch_id == batch_id, jobs.c.key.in_(listed(keys)))
+    digest = hashlib.sha256()
+    for row in connection.execute(wanted.order_by(jobs.c.id)):
+        digest.update(repr(tuple(row)).encode())
+    return digest.hexdigest()

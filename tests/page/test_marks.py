@@ -45,6 +45,25 @@ def test_marks_are_kept(visitor, night_page):
     assert again.find(".tally .x").text_content() == "1"
 
 
+def test_foreign_values_in_the_storage_are_left_out(visitor, night_page):
+    profile = visitor.profile()
+    tab = visitor.open(night_page, profile=profile)
+    tab.wait_count("19 pictures")
+    sha = tab.document["tiles"]["sha"][0]
+    good = {"mark": "pick", "stars": 0, "note": "", "at": "2026-11-30T05:00:00Z", "sha": sha}
+    values = [None, 7, "x", [], {}, good | {"sha": None}, good | {"stars": "5"}, good | {"mark": {}}, good | {"at": 1}]
+    stored = {f"1 fox-{number}": value for number, value in enumerate(values, 2)} | {"1 fox": good, "__proto__": good}
+    key = f"batchgen:{tab.document['database']}:{tab.document['batch']}"
+    tab.page.evaluate("([key, text]) => localStorage.setItem(key, text)", [key, json.dumps(stored)])
+    tab.page.close()
+    again = visitor.open(night_page, profile=profile)
+    again.wait_count("19 pictures")
+    assert "picked" in again.tile("fox").get_attribute("aria-label")
+    assert again.find(".tally .p").text_content() == "1"
+    again.press("End", "x")
+    again.wait("() => document.querySelector('.tally .x').textContent === '1'")
+
+
 def test_tabs_keep_in_step(visitor, night_page):
     profile = visitor.profile()
     one, two = (visitor.open(night_page, profile=profile) for _ in range(2))

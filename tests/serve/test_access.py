@@ -54,7 +54,7 @@ def test_loopback_names_are_hosts(server):
 
 
 def test_foreign_origin_cannot_write(server, entry):
-    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", ""):
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:1", "", "http://[", "http://a@127.0.0.1"):
         answer = server.client.put("marks", json=entry, headers={"Origin": origin})
         assert answer.status_code == 403, origin
         plan = server.client.post("plans", json={"action": "redo", "ids": ["cat-0"]}, headers={"Origin": origin})

@@ -116,8 +116,27 @@ def test_marks_that_make_no_sense_are_refused(batch, serve):
     for change in wrong:
         answer = server.send("PUT", "marks", {"marks": [mark | change]})
         assert (answer.status_code, bool(answer.json()["error"])) == (400, True), change
-    assert server.send("PUT", "marks", {"marks": [mark | {"id": "nobody"}]}).status_code == 404
+    assert server.send("PUT", "marks", {"marks": [mark | {"id": "nobody", "sha256": "0" * 16}]}).status_code == 404
     assert server.client.put("marks", content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
+
+
+def test_marks_outside_of_the_calendar_are_refused(batch, serve):
+    server = serve()
+    mark = {"id": "cat-1", "picture": 1, "sha256": server.rows()["cat-1"]["sha"], "mark": "pick", "stars": 0}
+    for at in ("9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59", 1796018800, 1e300):
+        answer = server.send("PUT", "marks", {"marks": [mark | {"note": "", "at": at}]})
+        assert answer.status_code == 400, at
+    note = "tail \x00\x1b[2Jcut\u202e"
+    answer = server.send("PUT", "marks", {"marks": [mark | {"note": note, "at": "2026-11-30T06:00:00Z"}]})
+    assert answer.status_code == 200
+    assert batch.rows("select note from marks") == [{"note": "tail [2Jcut\u202e"}]
+
+
+def test_cursors_that_are_none_are_harmless(batch, serve):
+    server = serve()
+    for since in ("9" * 20, "-" + "9" * 20, "9" * 5000, "x", ""):
+        with server.events(f"events?since={since}") as events:
+            assert events.next("figures")[0]["head"]["jobs"]["done"] == 3, since
 
 
 def test_thumbnails_are_made_on_demand(batch, serve):

@@ -8,6 +8,7 @@ from decimal import Decimal
 
 import pytest
 
+from batchgen.files import lock
 from tests.acceptance.kit import check_books, finish, wait_for
 
 # Each plan and each run is a program of its own, and a busy machine takes its time to start them.
@@ -41,6 +42,8 @@ def test_redo_from_the_page_replaces_the_picture(batch, serve, witness):
         run = start(server, plan)
         assert run.status_code == 202, run.text
         assert "--budget" in run.json()["command"]
+        # It waits for no other run: that one may make the same pictures.
+        assert " --wait-lock 0 " in run.json()["command"]
         ended, _ = events.next("run")
     assert (ended["exit_code"], ended["plan"]) == (3, plan["plan"])  # the refused job is still failed
     after = server.rows()
@@ -163,3 +166,59 @@ def test_budget_of_the_environment_does_not_raise_the_price(project, serve, witn
     settled(project)
     assert len(witness.charges()) == 2
     assert project.jobs()["a"]["state"] == "done"
+
+
+def test_plan_of_replaced_pictures_needs_another_confirmation(batch, serve, witness):
+    server, other = serve(), serve()
+    plans = [(server, planned(server, "cat-0", "cat-1")), (server, planned(server, "cat-0"))]
+    plans += [(other, planned(other, "cat-1"))]
+    assert start(*plans[0]).status_code == 202
+    settled(batch)
+    wait_for(lambda: lock.holder(batch.state / "batchgen.db") is None)
+    for page, plan in plans[1:]:
+        answer = start(page, plan)
+        assert (answer.status_code, answer.json().get("changed")) == (409, True), answer.text
+    assert len(witness.charges()) == 2
+    assert start(*plans[2]).status_code == 202  # the user has seen that it changed
+    settled(batch, 3)
+    assert len(witness.charges()) == 3
+
+
+def test_run_that_ends_early_is_not_started_again(project, serve, witness):
+    jobs = [{"id": f"cat-{number}", "prompt": f"Cat {number}"} for number in range(4)]
+    assert project.run("run", project.manifest(jobs, defaults=DEFAULTS), "--yes").code == 0
+    before = len(witness.charges())
+    # One job at a time, the second one fails, and the run stops.
+    project.env |= {"BATCHGEN_REDO_MAX_FAILURES": "0", "BATCHGEN_REDO_CONCURRENCY": "1"}
+    jobs[1]["prompt"] += " [sandbox: refuse]"
+    project.manifest(jobs, defaults=DEFAULTS)
+    server = serve()
+    plan = planned(server, *(job["id"] for job in jobs))
+    first = start(server, plan)
+    assert first.status_code == 202, first.text
+    settled(project)
+    bought = len(witness.charges())
+    wait_for(lambda: "exit_code" in start(server, plan).json())
+    again = start(server, plan).json()
+    assert (again["pid"], again["exit_code"]) == (first.json()["pid"], 8)
+    assert len(witness.charges()) == bought < before + 4
+
+
+def test_page_orders_nothing_of_another_batch(batch, serve, witness):
+    server = serve()
+    plan = planned(server, "cat-0")
+    jobs = [{"id": f"cat-{number}", "prompt": f"Another cat {number}"} for number in range(3)]
+    other = batch.manifest(jobs, defaults=DEFAULTS)
+    other.write_text(other.read_text().replace("name: shop", "name: other"))
+    assert batch.run("run", other, "--yes").code == 0
+    bought = len(witness.charges())
+    for answer in (start(server, plan), server.send("POST", "plans", {"action": "redo", "ids": ["cat-0"]})):
+        assert answer.status_code == 422
+        assert "is the manifest of batch other now, and this page shows shop" in answer.json()["error"]
+    assert len(witness.charges()) == bought
+
+
+def test_module_in_the_folder_is_not_imported(batch, serve):
+    (batch.folder / "secrets.py").write_text("raise SystemExit('this is not the module of Python')")
+    (batch.folder / "batchgen.py").write_text("raise SystemExit('this is not batchgen')")
+    assert planned(serve(), "cat-0")["jobs"] == 1

@@ -10,7 +10,7 @@ import { count, duration, money, number } from "./format.js";
  * @typedef {{plan: string, jobs: number, images: number, usd: Range, credits: Record<string, Range>, unpriced: number,
  *   seconds: number, notices: string[], obstacle: string, budget: string | null, command: string}} Plan
  * @typedef {{low: string | null, expected: string | null, high: string | null}} Range
- * @typedef {{plan: string, pid: number, command: string, log: string}} Run
+ * @typedef {{plan: string, pid: number, command: string, log: string, exit_code?: number}} Run
  */
 
 /** Forms whose run is in progress, by plan. @type {Map<string, (run: any) => void>} */
@@ -54,17 +54,18 @@ export function runForm(page, order) {
     show(h("p", { class: "muted", text: "Starting…" }));
     const { status, body } = await post(page, `/${encodeURIComponent(plan.plan)}/run`, {});
     if (status === 202) follow(body);
-    else if (status === 409 && body.changed) offer(body.plan, "The plan has changed since: look at the new price.");
+    else if (status === 409 && body.changed) offer(body.plan, "These jobs or their price have changed: look again.");
     else fail(body.error);
   }
 
   /** @param {Run} run */
   function follow(run) {
     const text = `Started as a run of its own (process ${run.pid}). This page follows it; its output: ${run.log}`;
+    const end = (/** @type {any} */ ended) =>
+      show(h("p", { text: outcome(ended) }), h("pre", { class: "text", text: ended.lines }));
+    if (run.exit_code !== undefined) return end(run); // this confirmation came a second time
     show(h("p", { text }));
-    running.set(run.plan, (/** @type {any} */ end) =>
-      show(h("p", { text: outcome(end) }), h("pre", { class: "text", text: end.lines })),
-    );
+    running.set(run.plan, end);
   }
 
   void ask();

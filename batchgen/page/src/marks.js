@@ -21,6 +21,13 @@ const EMPTY = { mark: null, stars: 0, note: "" };
 /** @param {Mark | undefined} mark */
 const isEmpty = (mark) => !mark || (!mark.mark && !mark.stars && !mark.note);
 
+/** Whether a value of the storage is a mark. @param {any} value */
+function isMark(value) {
+  if (!["pick", "reject", null].includes(value?.mark)) return false;
+  const isText = [value.note, value.at, value.sha].every((text) => typeof text === "string");
+  return isText && [0, 1, 2, 3, 4, 5].includes(value.stars);
+}
+
 /** @typedef {import("./types").MarkStore} MarkStore */
 
 /** @implements {MarkStore} */
@@ -193,7 +200,11 @@ export class PageMarks {
     /** @type {Map<string, Mark>} */
     const marks = new Map();
     for (const { id, picture, sha256, mark, stars, note, at } of entries) {
-      marks.set(`${picture} ${id}`, { mark, stars, note, at, sha: sha256 });
+      const place = `${picture} ${id}`,
+        before = marks.get(place);
+      // A file may name a picture twice: the later mark counts.
+      if (before && Date.parse(before.at) > Date.parse(at)) continue;
+      marks.set(place, { mark, stars, note, at, sha: sha256 });
     }
     const changed = this.#take(marks);
     if (whole)
@@ -224,7 +235,8 @@ export class PageMarks {
   #stored() {
     try {
       const stored = JSON.parse(localStorage.getItem(this.storageKey) ?? "{}");
-      return new Map(Object.entries(stored));
+      // All pages that are opened from disk share one storage in some browsers.
+      return new Map(Object.entries(stored).filter(([, mark]) => isMark(mark)));
     } catch {
       return new Map();
     }
