@@ -153,6 +153,16 @@ def test_later_mark_of_two_people_counts(project, shop):
     assert (document["files"][0]["same"], document["files"][0]["older"], document["files"][0]["set"]) == (1, 1, 0)
 
 
+def test_missing_file_is_looked_for_among_the_downloads(project, shop):
+    home = project.folder / "home"
+    done = project.run("marks", "import", "marks.json", HOME=str(home))
+    assert (done.code, "usually ~/Downloads" in done.err) == (2, True)
+    (home / "Downloads").mkdir(parents=True)
+    (home / "Downloads/marks.json").write_text("{}")
+    done = project.run("marks", "import", "marks.json", HOME=str(home))
+    assert f"There is one in your downloads: {home / 'Downloads/marks.json'}" in done.err
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
