@@ -27,6 +27,14 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "retry": Entry("retry", "retry", "causes", "Requeue failed jobs and run them, also with other parameters."),
     },
     "Look at them": {
+        "report": Entry(
+            "report",
+            "report",
+            "report",
+            "Write a page that shows every picture, what failed and why, and what it cost.",
+        ),
+        "serve": Entry("serve", "serve", "serve", "Show the page of a batch live: pictures, marks, redo and retry."),
+        "marks": Entry("marks", "marks", "marks", "Keep the marks of pictures: import, list or clear."),
         "list": Entry("status", "list_", "runs", "List jobs or runs."),
         "show": Entry("status", "show", "causes", "Show one job: its request, attempts, files and cost."),
         "open": Entry(
@@ -35,14 +43,6 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "runs",
             "Show the image of a job in the system's viewer; without a job, the newest.",
         ),
-        "serve": Entry("serve", "serve", "serve", "Show the page of a batch live: pictures, marks, redo and retry."),
-        "report": Entry(
-            "report",
-            "report",
-            "report",
-            "Write a page that shows every picture, what failed and why, and what it cost.",
-        ),
-        "marks": Entry("marks", "marks", "marks", "Keep the marks of pictures: import, list or clear."),
         "watch": Entry("watch", "watch", "monitoring", "Follow a run from another terminal."),
         "usage": Entry("usage", "usage", "usage", "Show the ledger by provider and model, day, tag, run or batch."),
         "export": Entry("export", "export", "json", "Print one line per job for other programs; copy the files."),

@@ -44,8 +44,8 @@ def test_what_the_demonstration_suggests_works_as_typed(tmp_path):
     shown = called(tmp_path, [sys.executable, "-m", "batchgen"], "demo", "--latency", "none")
     lines = [line.removeprefix("now try").strip() for line in shown.partition("now try")[2].splitlines()]
     commands = [line.partition("    ")[0] for line in lines if "batchgen" in line]
-    assert len(commands) == 4
-    for command in commands[:3]:
+    assert len(commands) == 5
+    for command in [commands[0].removesuffix(" --open"), *commands[1:4]]:
         assert (
             subprocess.run(command, shell=True, cwd=tmp_path, env={"PATH": "/usr/bin:/bin"}, check=False).returncode
             == 0

@@ -153,6 +153,16 @@ def test_later_mark_of_two_people_counts(project, shop):
     assert (document["files"][0]["same"], document["files"][0]["older"], document["files"][0]["set"]) == (1, 1, 0)
 
 
+def test_missing_file_is_looked_for_among_the_downloads(project, shop):
+    home = project.folder / "home"
+    done = project.run("marks", "import", "marks.json", HOME=str(home))
+    assert (done.code, "usually ~/Downloads" in done.err) == (2, True)
+    (home / "Downloads").mkdir(parents=True)
+    (home / "Downloads/marks.json").write_text("{}")
+    done = project.run("marks", "import", "marks.json", HOME=str(home))
+    assert f"There is one in your downloads: {home / 'Downloads/marks.json'}" in done.err
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "message"),
     [
@@ -259,7 +269,12 @@ def test_marks_are_imported_and_cleared_during_a_run(eight, slow):
     shop, manifest = eight
     witness = Witness(slow.log)
     process = shop.start("run", manifest, "--yes")
-    wait_for(lambda: shop.run("list", "--status", "done", "--json").json, process)
+
+    def delivered():
+        listing = shop.run("list", "--status", "done", "--json")
+        return listing.code == 0 and listing.json
+
+    wait_for(delivered, process)
     [first, *_] = shop.run("list", "--status", "done", "--json").json
     for mark in ("pick", "reject"):
         name = saved(shop, entry(first["id"], 1, mark, at=datetime.now(UTC).isoformat()))

@@ -162,6 +162,14 @@ def test_mark_selects_single_pictures(shop):
     assert (mark["mark"], mark["note"], mark["sha"]) == ("reject", "blurred", sha[:16])
 
 
+@pytest.mark.parametrize(("option", "value", "hint"), [("--tag", "birds", False), ("--marked", "reject", True)])
+def test_selection_that_matches_nothing_is_a_warning(shop, option, value, hint):
+    done = shop.run("report", option, value)
+    assert (done.code, f"the page is empty, because nothing matched {option} {value}" in done.err) == (0, True)
+    assert ("marks import FILE" in done.err) is hint
+    assert "the page is empty" not in shop.run("report", "--tag", "pets").err
+
+
 def test_suspect_selects_pictures_in_the_first_report_of_all(shop):
     page = page_of(Path(shop.run("report", "--suspect", "tiny", "--tag", "pets", "--json").json["page"]))
     assert page["tiles"]["key"] == ["cat", "dog", "dog"]

@@ -239,6 +239,22 @@ def failed_ids() -> list[str]:
     return [key for key, state in zip(tiles["key"], tiles["state"], strict=True) if state == 1]
 
 
+def test_jobs_that_a_run_sends_need_nothing_from_the_user(look):
+    waits = need(state="pending", cause="", title="Waiting", count=200, command="")
+    tab = look({"in_progress": True}, needs=[waits, need()])
+    assert tab.role("heading", "Needs you 2").is_visible()
+    assert tab.find(".need .cmd pre").all_text_contents() == ["batchgen retry jobs/sample.yaml --cause refused"]
+
+
+def test_refused_prompts_are_edited_before_they_are_sent_again(look):
+    prompts = [{"id": "cat", "prompt": "A cat", "message": "no"}]
+    tab = look(needs=[need(prompts=prompts, edit_command="batchgen retry jobs/sample.yaml --prompts FILE")])
+    assert tab.find(".need .cmd pre").all_text_contents() == [
+        "batchgen retry jobs/sample.yaml --prompts sample-prompts.csv",
+        "batchgen retry jobs/sample.yaml --cause refused",
+    ]
+
+
 def test_needs_show_the_providers_words_as_text(look):
     tab = look(needs=[need()])
     assert tab.find(".need .example .text").text_content() == "</script><img src=x onerror=alert(1)>"

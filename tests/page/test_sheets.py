@@ -34,6 +34,14 @@ def test_send_back_without_marks_names_the_keys(tab):
     assert tab.page.get_by_text("Nothing is rejected yet").is_visible()
 
 
+@pytest.mark.parametrize("keys", [("3",), ("n", "a", "Escape", "Escape")])
+def test_send_back_saves_stars_and_notes_alone(tab, keys):
+    tab.press(*keys, "s")
+    assert tab.role("dialog", "Save stars and notes").is_visible()
+    assert commands(tab) == ["batchgen marks import marks.json"]
+    assert tab.role("button", "marks.json").is_visible()
+
+
 def test_send_back_lists_rejects_and_the_commands(tab):
     tab.press("x", "x", "p", "s")
     assert tab.role("dialog", "Send back 2 rejects").is_visible()

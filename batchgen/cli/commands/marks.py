@@ -74,7 +74,8 @@ def _read(session: Session, name: str) -> MarksFile:
     try:
         data = sys.stdin.buffer.read() if name == "-" else session.file(Path(name)).read_bytes()
     except OSError as error:
-        raise UsageError(f"{name} cannot be read: {error.strerror}. Nothing was changed") from None
+        hint = _download(name) if isinstance(error, FileNotFoundError) else ""
+        raise UsageError(f"{name} cannot be read: {error.strerror}. Nothing was changed{hint}") from None
     encoding = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8"
     try:
         text = data.decode(encoding)
@@ -83,6 +84,14 @@ def _read(session: Session, name: str) -> MarksFile:
             f"{name} is not a text in UTF-8. Save it as CSV UTF-8, or as JSON. Nothing was changed"
         ) from None
     return marks_file.read(text, "stdin" if name == "-" else name, utc_now())
+
+
+def _download(name: str) -> str:
+    """Return where a missing file of marks may be: browsers save into a folder of their own."""
+    folder = Path("~/Downloads").expanduser()
+    if (folder / Path(name).name).is_file():
+        return f". There is one in your downloads: {folder / Path(name).name}"
+    return ". Browsers save to their downloads folder, usually ~/Downloads; give the path of the file"
 
 
 @command(

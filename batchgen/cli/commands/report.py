@@ -78,7 +78,7 @@ def report(
     with measuring(session, "making thumbnails", "pictures") as on_files:
         written = write(project, batch, selection(options), wanted, on_files)
     session.print(written.as_json(), report_lines(written, project.command_flags(written.batch)))
-    for line in report_warnings(written, single=wanted.single_file):
+    for line in report_warnings(written, single=wanted.single_file, selected_by=wanted.selected_by):
         output.say(line)
     if show and not session.as_json:
         _open(written.page)

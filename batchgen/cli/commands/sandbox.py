@@ -105,10 +105,11 @@ def _demo_lines(project: Project, code: int) -> Iterator[str]:
     yield ""
     yield f"pictures    {display_path(queries.batch(project, None).folder)}"
     yield f"charge log  {display_path(log)}"
-    yield "now try     batchgen status --sandbox       progress and cost"
-    yield "            batchgen usage --sandbox        the ledger"
+    yield "now try     batchgen report --sandbox --open    every picture, what failed and why"
+    yield "            batchgen status --sandbox           progress and cost"
+    yield "            batchgen usage --sandbox            the ledger"
     yield "            batchgen list --sandbox --status failed"
-    yield "            batchgen demo                   again: nothing is sent; edit a prompt: one job is"
+    yield "            batchgen demo                       again: nothing is sent; edit a prompt: one job is"
 
 
 def comparison(usage: Sequence[UsageLine], charged: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -30,8 +30,14 @@ def report_lines(written: WrittenReport, flags: CommandFlags) -> Iterator[str]:
         yield from command_lines([(f"batchgen list{flags.of_batch} --suspect {kind}", "lists these jobs")])
 
 
-def report_warnings(written: WrittenReport, *, single: bool) -> Iterator[str]:
-    """Yield what is missing from a report; *single*: its thumbnails are inside the page."""
+def report_warnings(written: WrittenReport, *, single: bool, selected_by: str = "") -> Iterator[str]:
+    """Yield what is missing from a report; *single*: its thumbnails are inside the page.
+
+    *selected_by*: the options that selected what it shows.
+    """
+    if selected_by and not sum(written.jobs[state] for state in written.jobs):
+        marks = "; marks of a page count after batchgen marks import FILE" if "--marked" in selected_by else ""
+        yield f"warning: the page is empty, because nothing matched {selected_by}{marks}"
     if unreadable := written.thumbnails.unreadable:
         path, message = unreadable[0]
         yield f"warning: {count(len(unreadable), 'picture')} without a thumbnail, such as {path}: {message}"

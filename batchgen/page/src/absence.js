@@ -18,13 +18,14 @@ const STATES = {
 
 /** @param {Page} page @param {number} row @returns {HTMLElement[]} */
 export function absence(page, row) {
-  const { tiles, words, needs, commands } = page.document;
+  const { tiles, words, needs, commands, head } = page.document;
   const state = words.state[tiles.state[row]];
   const cause = words.cause[tiles.cause[row]];
   const need = needs.find((each) => each.state === state && each.cause === cause);
   const [headline, meaning] = STATES[state] ?? [state, ""];
   const command = `${state === "pending" ? commands.run : commands.retry} --id ${quote(tiles.key[row])}`;
-  const actionable = state !== "running" && state !== "done";
+  const runs = state === "running" || (state === "pending" && head.in_progress);
+  const actionable = !runs && state !== "done";
   return [
     h("span", { class: `dot ${state}` }),
     h("b", { text: need ? `${headline}: ${need.title.toLowerCase()}` : headline }),

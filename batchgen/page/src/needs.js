@@ -15,8 +15,9 @@ const SHOWN_NARROW = 4;
 export function needsCard(page) {
   const element = h("section", { class: "card needs", "aria-labelledby": "needs-title" });
   const draw = () => {
-    const { needs } = page.document;
-    const total = needs.reduce((sum, need) => sum + need.count, 0);
+    const { needs, head } = page.document;
+    const waits = needs.filter((need) => need.state !== "pending" || !head.in_progress); // a run sends those
+    const total = waits.reduce((sum, need) => sum + need.count, 0);
     element.classList.toggle("calm", !needs.length);
     element.replaceChildren(
       h(
@@ -78,8 +79,9 @@ function row(page, need) {
     h(
       "div",
       { class: "do" },
-      need.command ? commandBox(need.command) : null,
       need.prompts.length ? prompts(page, need) : null,
+      need.prompts.length && need.command ? h("p", { class: "faint", text: "or, with the same prompts" }) : null,
+      need.command ? commandBox(need.command) : null,
     ),
   );
 }

@@ -11,13 +11,15 @@ import { closeSheet, openSheet } from "./sheet.js";
 /** @typedef {import("./types").Page} Page */
 
 const SHOWN = 21; // thumbnails of rejects
+const TAKE_IN = "Then take them in, in the folder where you run batchgen, with the path of the saved file:";
 
 /** @param {Page} page */
 export function openSendBack(page) {
   const rejects = page.marks.rows("reject");
-  const picks = page.marks.counts().pick;
-  if (!rejects.length && !picks) return openSheet("Send back rejects", nothing(), { side: true });
-  const title = rejects.length ? `Send back ${count(rejects.length, "reject")}` : `Hand over ${count(picks, "pick")}`;
+  const { pick: picks, stars, note } = page.marks.counts();
+  if (!rejects.length && !picks && !stars && !note) {
+    return openSheet("Send back rejects", nothing(), { side: true });
+  }
   const again = rejects.length ? redoSteps(page, rejects) : [];
   const steps = [...again.slice(0, 2), saveStep(page), ...again.slice(2), picks ? pickStep(page, picks) : null];
   const body = h(
@@ -25,7 +27,13 @@ export function openSendBack(page) {
     { class: "steps" },
     steps.filter((step) => step !== null).map((step, index) => numbered(index + 1, step)),
   );
-  return openSheet(title, body, { side: true });
+  return openSheet(titleOf(rejects.length, picks), body, { side: true });
+}
+
+/** @param {number} rejects @param {number} picks */
+function titleOf(rejects, picks) {
+  if (rejects) return `Send back ${count(rejects, "reject")}`;
+  return picks ? `Hand over ${count(picks, "pick")}` : "Save stars and notes";
 }
 
 function nothing() {
@@ -148,7 +156,7 @@ function saveStep(page) {
     h("h3", { text: "Save the marks" }),
     h("p", { class: "muted", text: `${parts.filter(Boolean).join(", ")}. ${place}` }),
     saveButtons(page, !inDatabase),
-    inDatabase ? null : h("p", { class: "muted", text: "Then take them in, in the folder where you run batchgen:" }),
+    inDatabase ? null : h("p", { class: "muted", text: TAKE_IN }),
     inDatabase ? null : commandBox(`${page.document.commands.marks_import} marks.json`),
   );
 }
