@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import cache, partial
 
+from ..errors import SettingsError
 from ..picture import PictureFacts
 from ..planning.suspects import ExaminedPicture, find_suspects
 from ..providers.presets import preset_names, profile
@@ -75,6 +76,6 @@ def _size_rule(provider: str, model: str, kind: Kind) -> SizeRule | None:
         return None
     try:
         rules = profile(provider).find(model)[1].rules(kind)
-    except UnknownModel:
+    except (UnknownModel, SettingsError):  # SettingsError: a preset whose address only the manifest states
         return None
     return None if rules is None else rules.size

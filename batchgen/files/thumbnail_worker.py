@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .images.thumbnail import make_thumbnail, unreadable
+from .opening import OpenError, open_file
 from .thumbnails import part_name
 
 #: The kernel ends this process before a run, if memory is short.
@@ -40,7 +41,10 @@ def main() -> None:
 
 def _answer(order: dict[str, str]) -> dict[str, Any]:
     try:
-        data = Path(order["path"]).read_bytes()
+        with open_file(order["path"]) as file:
+            data = file.read()
+    except OpenError as error:
+        return {"gone": str(error)}
     except OSError as error:
         return {"gone": error.strerror or str(error)}
     if hashlib.sha256(data).hexdigest() != order["sha256"]:

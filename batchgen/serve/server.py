@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -84,9 +85,9 @@ def serve(project: Project, batch_name: str | None, options: ServeOptions, on_st
             )
             shown = f"[{options.host}]" if ":" in options.host else options.host
             url = f"http://{shown}:{port}/{place.token}/"
-            on_start(Serving(url=url, batch=batch.name, is_private=is_loopback(options.host)))
+            serving = Serving(url=url, batch=batch.name, is_private=is_loopback(options.host))
             server = _Server(uvicorn.Config(app, **_SETTINGS))  # type: ignore[arg-type]
-            server.before_exit = feed.close
+            server.on_start, server.before_exit = partial(on_start, serving), feed.close
             try:
                 loop.run_until_complete(server.serve([listener]))
             finally:
@@ -97,6 +98,7 @@ def serve(project: Project, batch_name: str | None, options: ServeOptions, on_st
 class _Server(uvicorn.Server):
     """A server that ends its event streams with itself."""
 
+    on_start: Callable[[], None] = staticmethod(lambda: None)
     before_exit: Callable[[], None] = staticmethod(lambda: None)
 
     @contextmanager
@@ -110,6 +112,12 @@ class _Server(uvicorn.Server):
         finally:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.remove_signal_handler(number)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to answer, then announce it: who has read the address may send requests and signals at once."""
+        await super().startup(sockets)
+        # A browser in this terminal would hold the event loop up.
+        await asyncio.to_thread(self.on_start)
 
     def _end(self) -> None:
         self.before_exit()

@@ -269,7 +269,12 @@ def test_marks_are_imported_and_cleared_during_a_run(eight, slow):
     shop, manifest = eight
     witness = Witness(slow.log)
     process = shop.start("run", manifest, "--yes")
-    wait_for(lambda: shop.run("list", "--status", "done", "--json").json, process)
+
+    def delivered():
+        listing = shop.run("list", "--status", "done", "--json")
+        return listing.code == 0 and listing.json
+
+    wait_for(delivered, process)
     [first, *_] = shop.run("list", "--status", "done", "--json").json
     for mark in ("pick", "reject"):
         name = saved(shop, entry(first["id"], 1, mark, at=datetime.now(UTC).isoformat()))

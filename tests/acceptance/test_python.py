@@ -168,7 +168,11 @@ def test_progress_stops_the_run_and_the_next_one_makes_the_rest(project, shop, w
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_an_error_of_a_callback_stops_the_run_and_is_raised(shop, witness, kind):
+def test_an_error_of_a_callback_stops_the_run_and_is_raised(project, shop, witness, kind):
+    # on a busy machine the first callback comes late
+    jobs = [job(f"k{number}", prompt=f"P {number} [sandbox: slow=1]") for number in range(8)]
+    shop = project.manifest(jobs, providers={"openai": {"limits": {"concurrency": 2}}})
+
     def fails(progress):
         raise ZeroDivisionError(progress.job)
 

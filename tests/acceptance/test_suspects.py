@@ -60,6 +60,14 @@ def test_fewer_pixels_are_as_ordered_where_a_provider_takes_proportions_only(pro
     assert suspects(project) == [("dog", "wrong-size")]
 
 
+def test_pictures_of_a_provider_without_an_address_in_its_preset_are_examined(project):
+    tariff = {"gateway": {"tariff": {"usd_per_image": 0.05}}}
+    jobs = [{"id": "sea", "provider": "gateway", "prompt": "A sea [sandbox: wrongsize]", "size": "1024x1024"}]
+    assert project.run("run", project.manifest(jobs, providers=tariff), "--yes").code == 0
+    assert project.run("verify", "--deep").code == 0
+    assert suspects(project) == [("sea", "wrong-size")]
+
+
 def test_a_damaged_file_is_a_problem_and_not_an_error_of_the_examination(batch):
     [path] = [file for file in batch.files() if file.name == "cat.png"]
     path.write_bytes(path.read_bytes()[:-40])

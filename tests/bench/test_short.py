@@ -16,7 +16,7 @@ from .report import page
 from .settings import Settings
 from .suite import BENCHMARKS
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 
 # the others take what these take, only longer

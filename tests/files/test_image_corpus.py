@@ -110,6 +110,7 @@ def test_damage_that_decoding_detects_is_detected(name):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("kind", ["png", "jpeg", "webp"])
 def test_ten_thousand_damages_that_decoding_detects_are_detected(kind):
     files = [(name, data) for name, data in (*SMALL.items(), *LARGE.items()) if name.startswith(kind)]

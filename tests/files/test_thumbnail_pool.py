@@ -45,7 +45,7 @@ def test_a_file_that_is_gone_or_changed_is_named(tmp_path, folder):
     gone, changed = PictureFile(path=tmp_path / "gone.png", sha256="1" * 64), file(tmp_path / "changed.png")
     changed.path.write_bytes(b"other")
     answers = dict(examine_all([gone, changed], folder))
-    assert answers[gone] == FileGone(message="No such file or directory")
+    assert answers[gone] == FileGone(message="there is no such file")
     assert answers[changed] == FileGone(message="it is not as it was delivered")
     assert list((folder / "thumbs").iterdir()) == []
 
@@ -122,3 +122,15 @@ def test_an_unfinished_thumbnail_is_abandoned_once_its_process_is_dead(tmp_path,
 
 def test_names_follow_the_hash():
     assert thumbnail_path(Path("report"), "ab" * 32) == Path("report/thumbs/abababababababab.webp")
+
+
+def test_pipe_or_device_in_place_of_a_picture_is_not_read(tmp_path, folder):
+    pipe, device = file(tmp_path / "a.png"), file(tmp_path / "b.png")
+    for picture in (pipe, device):
+        picture.path.unlink()
+    os.mkfifo(pipe.path)
+    device.path.symlink_to("/dev/zero")
+    with ThumbnailProcess() as process:
+        for picture in (pipe, device):
+            answer = process.make(picture, folder)
+            assert answer == FileGone(message="is a device, a pipe or a socket, not a file")

@@ -219,6 +219,25 @@ def test_details_name_attempts_files_and_parameters(show):
     assert not panel.is_visible()
 
 
+def test_details_do_not_overflow(show):
+    tab = show("large")
+    panel = tab.find(".full .panel")
+    panel.locator(".hash").first.wait_for()
+    right = "(element) => element.getBoundingClientRect().right"
+    edge = panel.evaluate(right)
+    for selector in (".hash", ".parameters dt", ".parameters dd", ".attempt"):
+        assert panel.locator(selector).first.evaluate(right) <= edge, selector
+    assert panel.evaluate("(element) => element.scrollWidth <= element.clientWidth")
+    name, value = (panel.locator(each).first.bounding_box() for each in ("dl dt", "dl dd"))
+    assert name["y"] == pytest.approx(value["y"], abs=4)
+
+
+def test_grid_fills_a_wide_screen(show):
+    tab = show()
+    tab.page.set_viewport_size({"width": 2560, "height": 1300})
+    tab.wait("() => document.querySelector('[role=grid]').getBoundingClientRect().right > 2500")
+
+
 def test_suspect_leads_to_the_other_picture(show):
     tab = show("twin")
     alert = tab.find(".full .panel .alert").first

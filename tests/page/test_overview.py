@@ -34,6 +34,7 @@ def test_needs_name_cause_money_and_command(tab):
     assert [
         any(word in text for text in texts) for word in ("Refused", "Empty", "Error", "Unknown", "Insufficient credits")
     ]
+    assert tab.role("heading", "Refused", level=3, exact=True).is_visible()
     refused = tab.find("article.need", has_text="Refused")
     assert "wolf-refused" in refused.text_content()
     assert "safety system" in refused.text_content()

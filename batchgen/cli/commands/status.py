@@ -36,7 +36,7 @@ def status(session: Session, batch: str | None) -> int:
         *gone_lines(report.presence),
         *control_lines(project, report.controls),
         files_line(report),
-        *report_lines(report),
+        *report_lines(report, project.command_flags(batch)),
     ]
     document = ledger.status_document(*figures) | {
         "controls": control_documents(report.controls),

@@ -51,7 +51,7 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
     lines += under("prices", _price_lines(result.underpriced))
     lines += under("copies", _copy_lines(result.copies))
     lines.append(files_line(status))
-    lines += [] if result.report is None else [f"report    {display_path(result.report)}"]
+    lines += _page_lines(result)
     lines += advice(status, result.command_flags, result.imageless_job, result.lanes)
     lines.append(f"exit code {result.exit_code:d}: {result.exit_meaning}")
     return lines
@@ -65,15 +65,29 @@ def files_line(status: BatchStatus) -> str:
     return f"files     {display_path(folder)}{note}"
 
 
-def report_lines(status: BatchStatus) -> list[str]:
+def _page_lines(result: RunResult) -> list[str]:
+    """Return where the report is that the run wrote, or an earlier one that the run made old."""
+    from ...app.report.folder import find
+
+    if result.report is not None:
+        return [f"report    {display_path(result.report)}"]
+    page = find(result.status.batch) if result.sent else None
+    return [] if page is None else [_old_report(page, result.command_flags)]
+
+
+def _old_report(page: Path, flags: CommandFlags) -> str:
+    command = f"batchgen report{flags.of_batch}"
+    return f"report    {display_path(page)}    older than the last run: {command} writes it again"
+
+
+def report_lines(status: BatchStatus, flags: CommandFlags) -> list[str]:
     """Return where the report of a batch is, if one was written, and whether a run came after it."""
     if status.report is None:
         return []
     written = datetime.fromtimestamp(status.report.stat().st_mtime, UTC)
     run = status.run
     is_older = run is not None and (run.ended_at is None or run.ended_at > written)
-    note = "    older than the last run: batchgen report writes it again" if is_older else ""
-    return [f"report    {display_path(status.report)}{note}"]
+    return [_old_report(status.report, flags) if is_older else f"report    {display_path(status.report)}"]
 
 
 def _headline(result: RunResult) -> str:

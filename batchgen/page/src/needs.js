@@ -53,10 +53,10 @@ function row(page, need) {
       "div",
       { class: "what" },
       h(
-        "h3",
-        {},
+        "div",
+        { class: "title" },
         h("span", { class: `dot ${need.state}` }),
-        h("span", { text: need.title }),
+        h("h3", { text: need.title }),
         h("button", {
           class: "count",
           type: "button",
