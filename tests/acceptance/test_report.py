@@ -299,6 +299,18 @@ def test_folder_that_cannot_be_written_is_named(shop):
     assert "batchgen report -o DIR" in done.err
 
 
+def test_project_that_was_moved_gets_no_report_at_its_old_place(shop):
+    new = shop.folder.with_name("elsewhere")
+    shop.folder.rename(new)
+    done = shop.run("-C", new, "report", cwd=new)
+    assert done.code == 1, done.err
+    assert "If the project was moved, a run finds both again: batchgen run MANIFEST" in done.err
+    assert not shop.folder.exists()
+    assert shop.run("-C", new, "run", new / "m.yaml", "--yes", cwd=new).code == 3
+    assert shop.run("-C", new, "report", cwd=new).code == 0
+    assert (new / "output" / "shop" / "report" / "index.html").exists()
+
+
 def test_file_named_report_keeps_its_place(shop):
     (shop.folder / "output/shop/report").write_text("notes of the user", encoding="utf-8")
     assert Path(shop.run("report", "--json").json["page"]) == shop.folder / "output/shop/report-shop/index.html"

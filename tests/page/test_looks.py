@@ -82,6 +82,8 @@ def test_job_without_picture_shows_its_cause_and_command(show):
     words = tab.find(".full .absence").inner_text()
     assert "The job failed" in words
     assert f"batchgen retry jobs/sample.yaml --sandbox --id {key}" in words
+    own = tab.wait("() => document.querySelector('.full .absence .message:not([hidden])')?.textContent")
+    assert own in tab.find(".full .panel").inner_text()
     assert not tab.find(".full .percent").is_visible()
 
 

@@ -91,6 +91,8 @@ def write(
     """Write the report of a batch, or of one run (None: the batch that ran last); raise NotFound, StoreError."""
     with open_reader(project) as reader:
         batch, run = find_subject(reader, name)
+        if options.folder is None:
+            _require_place(project, batch)
         scope, about = _scope(reader, batch, run, options)
         folder = options.folder or folder_of(batch)
         writer = _Writer(project=project, reader=reader, batch=batch, selection=selection, scope=scope, folder=folder)
@@ -104,6 +106,18 @@ def write(
                 f"the report cannot be written: {file}: {error.strerror or error}. Nothing else was changed. "
                 "Free disk space, fix the folder, or choose another one: batchgen report -o DIR"
             ) from error
+
+
+def _require_place(project: Project, batch: Batch) -> None:
+    """Raise StoreError if a batch has neither its output folder nor its manifest where they were."""
+    if Path(batch.folder).exists() or Path(batch.manifest).exists():
+        return
+    flags = project.command_flags()
+    raise StoreError(
+        f"the output folder of batch {batch.name} is gone, and so is its manifest: {batch.folder}. If the project was "
+        f"moved, a run finds both again: batchgen run MANIFEST{flags.flags}. Otherwise choose a folder for the report: "
+        "batchgen report -o DIR"
+    )
 
 
 def _scope(reader: Reader, batch: Batch, run: Run | None, options: ReportOptions) -> tuple[Scope, str]:

@@ -16,6 +16,8 @@ const STATES = {
   done: ["The job is done and has no picture", "Its files may have been removed."],
 };
 
+const RETRIED = new Set(["unknown", "cancelled"]);
+
 /** @param {Page} page @param {number} row @returns {HTMLElement[]} */
 export function absence(page, row) {
   const { tiles, words, needs, commands, head } = page.document;
@@ -23,7 +25,9 @@ export function absence(page, row) {
   const cause = words.cause[tiles.cause[row]];
   const need = needs.find((each) => each.state === state && each.cause === cause);
   const [headline, meaning] = STATES[state] ?? [state, ""];
-  const command = `${state === "pending" ? commands.run : commands.retry} --id ${quote(tiles.key[row])}`;
+  const verb = state === "pending" ? commands.run : commands.retry;
+  // Without a state, retry takes failed jobs.
+  const command = `${verb}${RETRIED.has(state) ? ` --status ${state}` : ""} --id ${quote(tiles.key[row])}`;
   const runs = state === "running" || (state === "pending" && head.in_progress);
   const actionable = !runs && state !== "done";
   return [
@@ -31,7 +35,20 @@ export function absence(page, row) {
     h("b", { text: need ? `${headline}: ${need.title.toLowerCase()}` : headline }),
     prose(need?.meaning ?? meaning),
     ...(need?.todo ? [prose(need.todo)] : []),
-    ...(need?.example ? [h("p", { class: "text message", text: need.example })] : []),
+    message(page, row),
     ...(actionable ? [commandBox(command)] : []),
   ];
+}
+
+/** The provider's own words about the job, once its details are here. @param {Page} page @param {number} row */
+function message(page, row) {
+  const element = h("p", { class: "text message", hidden: true });
+  page.detail(row).then(
+    (detail) => {
+      element.textContent = detail.message ?? "";
+      element.hidden = !detail.message;
+    },
+    () => {}, // the panel says that the details cannot be read
+  );
+  return element;
 }
