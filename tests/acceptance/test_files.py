@@ -95,6 +95,11 @@ def test_no_key_is_anywhere(project, sandbox, tmp_path):
     ]
     manifest = project.manifest(jobs)
     said = [project.run("run", manifest, "--yes", "-v"), project.run("run", manifest, "--yes", "--json", "--debug")]
+    # A denial counts as the job's own where others of its lane worked meanwhile: then nothing of it is left to send.
+    more = [
+        {"id": f"{name}-more-{n}", "provider": name, "prompt": "P"} for name in ("openai", "aigate") for n in range(4)
+    ]
+    manifest = project.manifest(jobs + more)
     said += [
         project.run("run", manifest, "--yes", "-v", OPENAI_API_KEY=f"bad-{CANARY}", AIGATE_API_KEY=f"bad-{CANARY}")
     ]
@@ -108,7 +113,8 @@ def test_no_key_is_anywhere(project, sandbox, tmp_path):
             ["export"],
         )
     ]
-    assert [done.code for done in said[:4]] == [5, 5, 5, 5]
+    assert {done.code for done in said[:2]} <= {3, 5}
+    assert [done.code for done in said[2:4]] == [5, 5]
     for done in said:
         assert SECRET not in done.out + done.err
     needle = SECRET.encode()

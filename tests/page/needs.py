@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pytest
 
-EVERYTHING = "BATCHGEN_TEST_EVERYTHING"
+EVERYTHING = "TEST_EVERYTHING"
 
 
 def missing(what: str) -> NoReturn:

@@ -135,7 +135,6 @@ def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, te
 
     document, lines = notices(project, batch, plan)
     if session.as_json:
-        document |= {"batch": batch.name}
         output.document(plan.as_json() | document | (_requeue_document(plan, terms) if terms.only_requeued else {}))
         require_prices(batch, plan, terms.budget, unpriced=terms.allow_unpriced)
         return 0

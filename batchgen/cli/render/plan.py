@@ -131,10 +131,10 @@ def keys_of_plan(batch: Batch, plan: Plan) -> list[Destination]:
 
 
 def notices(project: Project, batch: Batch, plan: Plan) -> tuple[dict[str, Any], list[str]]:
-    """Return the unusual keys and the pauses and limits below a plan: for ``--json``, and as lines."""
+    """Return the unusual keys, pauses and limits below a plan: for ``--json`` with the batch's name, and as lines."""
     keys = [] if project.sandbox else keys_of_plan(batch, plan)
     controls = in_force(project, batch)
-    document = {"keys": key_documents(keys), "controls": control_documents(controls)}
+    document = {"batch": batch.name, "keys": key_documents(keys), "controls": control_documents(controls)}
     return document, [*key_lines(keys), *control_lines(project, controls)]
 
 
