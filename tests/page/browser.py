@@ -119,6 +119,10 @@ class Tab:
         source = pattern.pattern if isinstance(pattern, re.Pattern) else re.escape(pattern)
         self.wait("(source) => new RegExp(source).test(location.hash)", source)
 
+    def wait_without_hash(self, part: str) -> None:
+        """Wait until the URL no longer holds this; a step back takes its own time."""
+        self.wait("(part) => !location.hash.includes(part)", part)
+
     @property
     def document(self) -> dict[str, Any]:
         """The data of the page, as it lies in the file."""

@@ -46,7 +46,7 @@ def test_comparison_of_a_selection_opens_by_key(compare):
     dialog = tab.role("dialog", "Compare 3")
     dialog.wait_for()
     assert names(tab) == ["edit", "large", "again"]
-    assert "compare=edit,large,again" in tab.hash
+    tab.wait_hash("compare=edit,large,again")
     tab.press("Escape")
     tab.find(".compare").wait_for(state="hidden")
     assert tab.wait("() => document.activeElement.closest('[data-row]') !== null")

@@ -41,7 +41,7 @@ def test_keys_go_through_the_pictures(tab):
     tab.toast("This is the last picture")
     tab.press("Escape")
     dialog.wait_for(state="hidden")
-    assert "open=" not in tab.hash
+    tab.wait_without_hash("open=")
 
 
 def test_back_closes_the_full_view(visitor, night_page):

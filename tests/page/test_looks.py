@@ -41,11 +41,11 @@ def test_full_view_opens_from_the_grid_and_gives_the_focus_back(show):
     tab.press("Home", "Enter")
     dialog = tab.role("dialog", "edit")
     assert dialog.is_visible()
-    assert "open=edit" in tab.hash
+    tab.wait_hash("open=edit")
     assert tab.evaluate("() => document.querySelector('main').inert")
     tab.press("Escape")
     dialog.wait_for(state="hidden")
-    assert "open=" not in tab.hash
+    tab.wait_without_hash("open=")
     assert tab.wait("() => document.activeElement.closest('[data-row]')?.dataset.row ?? ''")
     assert not tab.evaluate("() => document.querySelector('main').inert")
 

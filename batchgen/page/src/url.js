@@ -125,7 +125,10 @@ export function connectUrl(view) {
   };
   read();
   for (const topic of /** @type {const} */ (["rows", "open", "size"])) view.on(topic, write);
-  addEventListener("popstate", read);
+  addEventListener("popstate", () => {
+    replace.drop(); // it was for the step of the history that the browser has left
+    read();
+  });
   addEventListener("pagehide", replace.now);
 }
 
@@ -134,19 +137,22 @@ function replacer() {
   /** @type {string | null} */
   let next = null;
   let timer = 0;
-  const now = () => {
+  const drop = () => {
     clearTimeout(timer);
     timer = 0;
+    next = null;
+  };
+  const now = () => {
     if (next !== null && next !== (location.hash || location.pathname + location.search)) {
       history.replaceState(history.state, "", next);
     }
-    next = null;
+    drop();
   };
   const later = (/** @type {string} */ url) => {
     next = url;
     timer ||= setTimeout(now, REPLACE_AFTER);
   };
-  return { now, later };
+  return { now, later, drop };
 }
 
 /** @param {PageView} view */
