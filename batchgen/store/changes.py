@@ -21,7 +21,7 @@ from .tables import EPOCH, jobs, micros
 #: A job carries the moment of its change, which is before that of its commit: by as long as a slow disk takes.
 OVERLAP = timedelta(seconds=15)
 
-#: The columns by which two states of a job are told apart.
+#: The columns in which two states of a job differ.
 _FACTS = (jobs.c.updated_at, jobs.c.state, jobs.c.claim, jobs.c.delivered, jobs.c.orphaned_at)
 
 

@@ -43,8 +43,8 @@ def test_images_and_what_lies_beside_them(project, witness):
         assert (beside["file"]["width"], beside["file"]["height"]) == opened(path)
         charge = charges[job["prompt"]]
         for unit in ("usd", "credits"):
-            said = beside["cost"][unit]
-            assert (said is None and not charge[unit]) or Decimal(said) == Decimal(charge[unit])
+            amount = beside["cost"][unit]
+            assert (amount is None and not charge[unit]) or Decimal(amount) == Decimal(charge[unit])
 
 
 def test_the_state_is_private(project):
@@ -94,17 +94,17 @@ def test_no_key_is_anywhere(project, sandbox, tmp_path):
         for number, fault in enumerate(faults)
     ]
     manifest = project.manifest(jobs)
-    said = [project.run("run", manifest, "--yes", "-v"), project.run("run", manifest, "--yes", "--json", "--debug")]
+    results = [project.run("run", manifest, "--yes", "-v"), project.run("run", manifest, "--yes", "--json", "--debug")]
     # A denial counts as the job's own where others of its lane worked meanwhile: then nothing of it is left to send.
     more = [
         {"id": f"{name}-more-{n}", "provider": name, "prompt": "P"} for name in ("openai", "aigate") for n in range(4)
     ]
     manifest = project.manifest(jobs + more)
-    said += [
+    results += [
         project.run("run", manifest, "--yes", "-v", OPENAI_API_KEY=f"bad-{CANARY}", AIGATE_API_KEY=f"bad-{CANARY}")
     ]
-    said += [project.run("run", manifest, "--yes", OPENAI_API_KEY=f"{CANARY}\nX")]
-    said += [
+    results += [project.run("run", manifest, "--yes", OPENAI_API_KEY=f"{CANARY}\nX")]
+    results += [
         project.run(*words)
         for words in (
             ["show", "openai-0", "--json"],
@@ -113,9 +113,9 @@ def test_no_key_is_anywhere(project, sandbox, tmp_path):
             ["export"],
         )
     ]
-    assert {done.code for done in said[:2]} <= {3, 5}
-    assert [done.code for done in said[2:4]] == [5, 5]
-    for done in said:
+    assert {done.code for done in results[:2]} <= {3, 5}
+    assert [done.code for done in results[2:4]] == [5, 5]
+    for done in results:
         assert SECRET not in done.out + done.err
     needle = SECRET.encode()
     searched = [path for folder in (tmp_path, sandbox.log.parent) for path in folder.rglob("*") if path.is_file()]

@@ -1,4 +1,4 @@
-"""Thumbnails, facts and suspects of real batches; the folder of a report is in nobody's way."""
+"""Thumbnails, facts and suspects of real batches; the folder of a report disturbs no other command."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_killed_report_loses_nothing(batch, witness):
     check_books(batch, witness.charges())
 
 
-def test_the_folder_of_a_report_is_in_nobodys_way(batch, witness):
+def test_the_folder_of_a_report_is_disturbs_no_other_command(batch, witness):
     """It is not verified, cleaned, adopted, or taken for what a lost database knew."""
     assert batch.run("report").code == 0
     report = batch.folder / "output" / "shop" / "report"

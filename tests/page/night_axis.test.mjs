@@ -71,7 +71,7 @@ test("ticks are full hours of the reader's clock, apart from each other", () => 
   });
 });
 
-test("ticks of a run of seconds are told apart", () => {
+test("ticks of a run of seconds have different labels", () => {
   const ticks = timeTicks(timeAxis(7, [], 0, 600), 1_795_903_200, 0, 58);
   assert.ok(ticks.every((tick) => tick.fine));
   assert.equal(new Set(ticks.map((tick) => tick.at)).size, ticks.length);

@@ -116,7 +116,7 @@ def test_marks_that_make_no_sense_are_refused(batch, serve):
     for change in wrong:
         answer = server.send("PUT", "marks", {"marks": [mark | change]})
         assert (answer.status_code, bool(answer.json()["error"])) == (400, True), change
-    assert server.send("PUT", "marks", {"marks": [mark | {"id": "nobody", "sha256": "0" * 16}]}).status_code == 404
+    assert server.send("PUT", "marks", {"marks": [mark | {"id": "absent", "sha256": "0" * 16}]}).status_code == 404
     assert server.client.put("marks", content=b"{", headers={"Content-Type": "application/json"}).status_code == 400
 
 

@@ -146,7 +146,7 @@ def test_orders_that_make_no_sense_are_refused(batch, serve, witness):
     good = {"action": "redo", "ids": ["cat-0"]}
     for change in ({"action": "run"}, {"ids": []}, {"ids": "cat-0"}, {"ids": [1]}, {"more": 1}, {"note": "x" * 2000}):
         assert server.send("POST", "plans", good | change).status_code == 400, change
-    for change in ({"ids": ["nobody"]}, {"ids": ["a\nb"]}, {"changes": ["--yes"]}, {"changes": ["colour=blue"]}):
+    for change in ({"ids": ["absent"]}, {"ids": ["a\nb"]}, {"changes": ["--yes"]}, {"changes": ["colour=blue"]}):
         answer = server.send("POST", "plans", good | change)
         assert (answer.status_code, bool(answer.json()["error"])) == (422, True), change
     # Words that look like options are values.

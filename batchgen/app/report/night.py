@@ -22,7 +22,7 @@ from .tiles import TICKS, visible
 #: Lengths of a bar in seconds; the first that gives no more than ``_MOST`` bars is taken.
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14_400, 21_600, 43_200, 86_400)
 _MOST = 96
-#: Parts of the whole time that are told apart in a lane.
+#: Parts into which the whole time is divided for a lane.
 _PARTS = 1_000
 #: Failed calls in a row, without a delivery between them, that count as an outage.
 _OUTAGE = 3
