@@ -1,1 +1,1 @@
-"""Servers that tests run for real: PostgreSQL, S3 and Ray, each on loopback and gone with the test session."""
+"""Real servers for tests: each starts in a process of its own and ends with the tests that use it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import itertools
 import os
 import shutil
@@ -133,16 +134,14 @@ def running(*, safe: bool = False) -> Iterator[PostgresServer]:
 
 def programs() -> Path:
     """Return the folder of the programs of the newest PostgreSQL here."""
-    with contextlib.suppress(ImportError):
-        import psycopg  # noqa: F401
-
-        places = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-        if places:
-            return max(places, key=lambda place: float(place.parent.name))
-        if path := shutil.which("initdb"):
-            return Path(path).resolve().parent
-        missing("PostgreSQL is not installed (Debian, Ubuntu: apt install postgresql)")
-    missing("psycopg is not installed (pip install 'batchgen[postgres]')")
+    if importlib.util.find_spec("psycopg") is None:
+        missing("psycopg is not installed (pip install 'batchgen[postgres]')")
+    places = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    if places:
+        return max(places, key=lambda place: float(place.parent.name))
+    if path := shutil.which("initdb"):
+        return Path(path).resolve().parent
+    missing("PostgreSQL is not installed (Debian, Ubuntu: apt install postgresql)")
 
 
 def _user() -> str | None:
