@@ -139,9 +139,8 @@ def programs() -> Path:
     places = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
     if places:
         return max(places, key=lambda place: float(place.parent.name))
-    if path := shutil.which("initdb"):
-        return Path(path).resolve().parent
-    missing("PostgreSQL is not installed (Debian, Ubuntu: apt install postgresql)")
+    path = shutil.which("initdb") or missing("PostgreSQL is not installed (Debian, Ubuntu: apt install postgresql)")
+    return Path(path).resolve().parent
 
 
 def _user() -> str | None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.acceptance.kit import wait_for
+
 from . import postgres, s3
 from .process import lives
 
@@ -50,7 +52,7 @@ def test_postgres_is_paused_with_its_sessions(postgres_server, postgres_database
     psycopg = pytest.importorskip("psycopg")
     connection = postgres_database.connect()
     with postgres_server.paused():
-        assert _state(connection.info.backend_pid) == "T"
+        wait_for(lambda: _state(connection.info.backend_pid) == "T")
     assert connection.execute("select 1").fetchone() == (1,)
     assert postgres_server.end_sessions(postgres_database.name) == 1
     with pytest.raises(psycopg.OperationalError):
