@@ -40,6 +40,10 @@ SETTLE_SECONDS = 10.0
 CLOCK_LOOK = 30.0
 #: What a lane waits for that has no job of its own left but may take those of another provider.
 STANDBY = "idle"
+#: What a lane waits for while other runners have the limits of its account, or one that may not send without a lease.
+SHARE = "a share of the limits"
+#: Seconds between two looks at a lease that has ended.
+LEASE_LOOK = 0.5
 
 
 @dataclass(kw_only=True, slots=True)
@@ -123,6 +127,13 @@ class Runner:
             lane.interrupt()  # It may wait for a turn under the limits before.
         self._notify_lanes()
 
+    def wants(self, lane: Lane) -> bool:
+        """Return whether a lane has, or may soon have, something to send."""
+        if lane.in_flight or lane.name not in self._backlogs:
+            return True
+        is_open = lane.closed is None and not lane.paused and not self.draining
+        return is_open and lane.waits != STANDBY and not self._over(lane)
+
     def only_paused(self) -> list[str]:
         """Return the paused providers if the run waits for nothing but them; else an empty list."""
         if self._in_flight or not self._backlogs or any(lane.in_flight for lane in self.lanes):
@@ -185,7 +196,7 @@ class Runner:
             if lane.pause_left:
                 lane.has_turn = False  # Spacing starts over after a pause.
             if lane.full:
-                lane.waits = ""
+                lane.waits = SHARE if lane.withheld else ""
                 await lane.wait_for_change(None, since)
                 continue
             next_job = await self._next(lane)
@@ -282,6 +293,9 @@ class Runner:
         if lane.paused or lane.full:
             lane.waits = ""
             return None
+        if lane.lease is not None and not lane.lease.left:
+            lane.waits = "the job database"
+            return LEASE_LOOK
         wait = lane.wait(job.task.weight)
         lane.waits = "pace" if wait > 0 and lane.paced else ""
         if wait > 0:

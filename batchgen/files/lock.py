@@ -123,7 +123,7 @@ def holder(table: Path) -> Holder | None:
     """
     path = lock_path(table)
     process = _read_holder(path)
-    if process is None or (process.host == socket.gethostname() and not _is_alive(process.pid)):
+    if process is None or (process.host == socket.gethostname() and not is_alive(process.pid)):
         return None
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -141,7 +141,8 @@ def holder(table: Path) -> Holder | None:
     return None
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this machine is alive."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    delete,
     ColumnElement,
     Connection,
     Integer,
@@ -33,7 +34,7 @@ from .compare_and_set import swap
 from .load_record import forget
 from .records import RecoveredAttempt, RecoveryCounts, UnknownAttempt
 from .rows import artifact_row, encode_task, to_job
-from .tables import EPOCH, artifacts, attempts, jobs, ledger, micros
+from .tables import EPOCH, artifacts, attempts, jobs, ledger, micros, shared_budgets
 from .totals import recount
 
 #: The run id of attempts that were recovered from disk.
@@ -144,6 +145,7 @@ def add_recovered(
     *last*: no more files follow, so that files which still wait are kept as superseded.
     """
     total, waiting = RecoveryCounts(), []
+    connection.execute(delete(shared_budgets))  # They are summed up again by the next claim.
     for trace in traces:
         intake, waits = _add_one(connection, batch_id, trace, last, now)
         total += intake

@@ -34,7 +34,7 @@ from sqlalchemy import (
     union_all,
 )
 
-from .tables import EPOCH, Instant, attempts, jobs, ledger, ledger_totals, micros
+from .tables import EPOCH, Instant, attempts, jobs, ledger, ledger_totals, micros, shared_budgets
 from .usage_groups import ALWAYS, Period
 
 #: Rows of the ledger in a block; a change needs a migration that adds all of them up again.
@@ -102,6 +102,7 @@ def close_full_blocks(connection: Connection) -> None:
 
 def recount(connection: Connection, *changed: ColumnElement[bool]) -> None:
     """Add up the closed blocks again that contain *changed* rows of the ledger."""
+    connection.execute(delete(shared_budgets))  # They are summed up again by the next claim.
     closed = _block() < _first_open_block()
     for block in connection.execute(select(_block()).distinct().where(closed, *changed)).scalars().all():
         connection.execute(delete(ledger_totals).where(ledger_totals.c.block == block))

@@ -23,18 +23,20 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from ..errors import BatchgenError, NotFound, StaleClaim
 from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
-from ..task import Artifact, Charge
+from ..task import Artifact, Basis, Charge
 from . import at_risk, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
 from .committer import Committer
-from .compare_and_set import require_current, supersede, swap
+from .compare_and_set import require_current, require_free, supersede, swap
 from .fixed import FixedChange, FixedLookup
+from .guest import write_as_guest
 from .history import learn
 from .load_record import LoadRecord
 from .loading import Loading
 from .records import Loaded, RecoveredAttempt, RecoveryCounts
 from .rows import AttemptRow, JobRow, to_job
 from .settlement import artifact_rows, closed_attempt, ledger_row
+from .shared_budgets import MissingSum, SharedBudgets, Spending
 from .tables import artifacts, attempts, batches, jobs, ledger, runs
 from .totals import close_block_of, close_full_blocks
 
@@ -57,6 +59,8 @@ class Writer:
 
     def __init__(self, path: Path, *, patience: float = 120.0, guest: bool = False) -> None:
         self._in_flight: set[str] = set()  #: attempts that were claimed and are not settled
+        self._path = path
+        self.shared: SharedBudgets | None = None  #: set where other runners spend from the same budgets
         self._committer = Committer(path, patience=patience, guest=guest, pause=self._pause)
 
     def __enter__(self) -> Self:
@@ -144,7 +148,7 @@ class Writer:
         estimate_credits: int | None,
         now: datetime,
     ) -> Job:
-        """Open *attempt* for *job* and reserve its price; raise StaleClaim if the job has changed.
+        """Open *attempt* for *job* and reserve its price; raise StaleClaim if the job has changed, or OverBudget.
 
         Shield this from cancellation: a claim whose caller is gone is an open attempt that is never sent.
         """
@@ -164,9 +168,29 @@ class Writer:
             "estimate_credits": estimate_credits,
             "started_at": now,
         }
-        claimed = await self._committer.post(partial(_claim, before=job, after=after, row=row, now=now))
+        claim = partial(_claim, before=job, after=after, row=row, shared=self.shared, now=now)
+        try:
+            claimed = await self._committer.post(claim)
+        except MissingSum:
+            await self._sum_up(now)
+            claimed = await self._committer.post(claim)
         self._in_flight.add(attempt.id)
         return claimed
+
+    async def spending(self, now: datetime) -> Sequence[Spending]:
+        """Return what counts against the budgets that other runners share, in their order."""
+        if self.shared is None:
+            return ()
+        query = partial(self.shared.spending, now=now)
+        if (sums := await self._committer.submit(query)) is None:
+            await self._sum_up(now)
+            sums = await self._committer.submit(query)
+        return sums or ()
+
+    async def _sum_up(self, now: datetime) -> None:
+        """Add up shared budgets, in a transaction of its own: it waits until no other one books."""
+        if self.shared is not None:
+            await to_thread.run_sync(write_as_guest, self._path, partial(self.shared.sum_up, now=now))
 
     async def settle(self, settlement: Settlement, now: datetime) -> Job:
         """Write the results of an ended attempt in one transaction, and return the job after it.
@@ -177,7 +201,8 @@ class Writer:
         """
         self._in_flight.discard(settlement.attempt.id)
         # The answer is sealed in its slot, so that its settlement can wait for a claim to share a commit with.
-        return await self._committer.post(partial(_settle, settlement=settlement, now=now), patient=True)
+        work = partial(_settle, settlement=settlement, shared=self.shared, now=now)
+        return await self._committer.post(work, patient=True)
 
     async def move(self, job: Job, event: Requeued | Cancelled | Revised) -> Job:
         """Apply a decision of the user; raise StaleClaim if *job* has changed, IllegalEvent if that is impossible."""
@@ -246,7 +271,19 @@ def _end_run(connection: Connection, *, run_id: str, exit_code: int, now: dateti
 # --- one job ------------------------------------------------------------------
 
 
-def _claim(connection: Connection, *, before: Job, after: Job, row: dict[str, Any], now: datetime) -> Job:
+def _claim(
+    connection: Connection,
+    *,
+    before: Job,
+    after: Job,
+    row: dict[str, Any],
+    shared: SharedBudgets | None,
+    now: datetime,
+) -> Job:
+    estimate = Charge(usd=row["estimate_usd"], credits=row["estimate_credits"], basis=Basis.ESTIMATED)
+    if shared is not None:
+        require_free(connection, before)
+        shared.reserve(connection, row["provider"], estimate, now)
     swap(connection, before, after, now)
     _OPEN.execute(connection, row)
     return after
@@ -270,12 +307,14 @@ def _requeue(connection: Connection, *, wanted: Sequence[Job], now: datetime) ->
     supersede(connection, made_again, now)
 
 
-def _settle(connection: Connection, *, settlement: Settlement, now: datetime) -> Job | BatchgenError:
+def _settle(
+    connection: Connection, *, settlement: Settlement, shared: SharedBudgets | None, now: datetime
+) -> Job | BatchgenError:
     attempt, event = settlement.attempt, settlement.event
     row = _JOB.row(connection, {"wanted_job": attempt.job_id})
     attempt_row = _ATTEMPT.row(connection, {"wanted_attempt": attempt.id})
     if row is None or attempt_row is None:
-        return _book_without_job(connection, attempt_row, settlement, now)
+        return _book_without_job(connection, attempt_row, settlement, shared, now)
     before = to_job(row, attempt.batch)
     if attempt_row.state != "open":
         return before
@@ -284,7 +323,7 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
     _CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
     for file in artifact_rows(settlement, now, stale=not current):
         _ADD_FILE.execute(connection, file)
-    _book(connection, ledger_row(attempt_row, row.batch_id, settlement, now))
+    _book(connection, attempt_row, ledger_row(attempt_row, row.batch_id, settlement, now), shared)
     if not current:
         return StaleClaim(
             f"job {before.key} is {before.state} at claim {before.claim}; attempt {attempt.id} was booked"
@@ -293,12 +332,20 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
     return after
 
 
-def _book(connection: Connection, row: dict[str, Any]) -> None:
+def _book(
+    connection: Connection, attempt_row: AttemptRow, row: dict[str, Any], shared: SharedBudgets | None
+) -> None:
     close_block_of(connection, _BOOK.insert(connection, row))
+    if shared is not None:
+        shared.settle(connection, attempt_row, row)
 
 
 def _book_without_job(
-    connection: Connection, attempt_row: AttemptRow | None, settlement: Settlement, now: datetime
+    connection: Connection,
+    attempt_row: AttemptRow | None,
+    settlement: Settlement,
+    shared: SharedBudgets | None,
+    now: datetime,
 ) -> BatchgenError:
     """Book the cost of an attempt that was deleted, or whose job was; return the error for its caller."""
     gone = f"The job database no longer has job {settlement.attempt.key}: it was deleted while it was in flight."
@@ -307,7 +354,7 @@ def _book_without_job(
         return NotFound(f"{gone} Its cost could not be booked")
     if attempt_row.state == "open":
         _CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
-        _book(connection, ledger_row(attempt_row, batch_id, settlement, now))
+        _book(connection, attempt_row, ledger_row(attempt_row, batch_id, settlement, now), shared)
     return NotFound(f"{gone} Its cost is in the ledger")
 
 

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.engine.limits.gate import windows
-from batchgen.engine.limits.shares import CONCURRENCY, Capacity, Share, allot, capacities, name_of, narrowed
+from batchgen.engine.limits.shares import CONCURRENCY, capacities, name_of, narrowed
 from batchgen.engine.limits.windows import DAY, SlidingWindows, Window
+from batchgen.share import Capacity, Share, allot
 
 BEAT = 2.0
 LEASE = 8.0
@@ -108,12 +109,12 @@ def test_one_runner_has_the_whole_limit():
 
 @pytest.mark.parametrize(("most", "parts"), [(60, [20, 20, 20]), (10, [4, 3, 3]), (2, [1, 1, 0])])
 def test_runners_get_whole_parts_that_add_up_to_the_limit(most: int, parts: list[int]):
-    capacity = {"requests/1": Capacity(most=most, seconds=1)}
+    capacity = {"requests/1": Capacity(most=most)}
     assert [allot(capacity, [Share()] * 3, number)["requests/1"] for number in range(3)] == parts
 
 
 def test_a_share_grows_only_into_what_the_others_do_not_hold():
-    capacity = {"requests/60": Capacity(most=60, seconds=60)}
+    capacity = {"requests/60": Capacity(most=60)}
     alone = Share(granted={"requests/60": 60}, used={"requests/60": 60})
     assert allot(capacity, [alone, Share()], 1) == {"requests/60": 0}
     shrunk = Share(granted={"requests/60": 30}, used={"requests/60": 45})
@@ -121,13 +122,13 @@ def test_a_share_grows_only_into_what_the_others_do_not_hold():
 
 
 def test_a_runner_without_jobs_leaves_its_share_to_the_others():
-    capacity = {"requests/60": Capacity(most=60, seconds=60)}
+    capacity = {"requests/60": Capacity(most=60)}
     assert allot(capacity, [Share(wanted=False), Share()], 1) == {"requests/60": 60}
     assert allot(capacity, [Share(wanted=False), Share()], 0) == {"requests/60": 0}
 
 
 def test_a_share_of_images_holds_the_heaviest_request():
-    capacity = {"images/60": Capacity(most=10, seconds=60, counts_images=True)}
+    capacity = {"images/60": Capacity(most=10, counts_images=True)}
     shares = [Share(heaviest=4), Share(), Share()]
     parts = [allot(capacity, shares, number)["images/60"] for number in range(3)]
     assert parts == [5, 5, 0], "three shares would be smaller than a request of four images"
@@ -136,7 +137,7 @@ def test_a_share_of_images_holds_the_heaviest_request():
 def test_a_daily_quota_is_divided_as_far_as_it_is_left():
     name = f"requests/{DAY:g}"
     shares = [Share(granted={name: 1000}, used={name: 600}), Share()]
-    capacity = {name: Capacity(most=1000, seconds=DAY)}
+    capacity = {name: Capacity(most=1000, lasting=True)}
     assert allot(capacity, shares, 0) == {name: 800}
     assert allot(capacity, [Share(granted={name: 800}, used={name: 600}), Share()], 1) == {name: 200}
 

@@ -1,0 +1,184 @@
+"""Heartbeat of a run whose job database is on PostgreSQL: its lease, its shares of limits, and budgets of all runners.
+
+Every few seconds the run renews its lease in the database, reports what it has used of each limit, and receives its
+shares. A share that shrinks is put in force before it is reported, one that grows is stored before it is put in force.
+If the lease cannot be renewed, nothing more is sent until it is; if another runner has taken the place of this one, the
+run ends.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+
+from anyio import CancelScope, create_task_group, sleep, to_thread
+
+from ..database_url import Database, DatabaseUrl
+from ..engine.lane import Lane
+from ..engine.lease import HEARTBEAT, LEASE, Lease
+from ..engine.limits.gate import Gate
+from ..engine.limits.shares import capacities
+from ..engine.runner import Runner
+from ..errors import StoreError
+from ..files import log
+from ..planning.selection import Selection
+from ..share import Share
+from ..store import runners
+from ..store.guest import write_as_guest
+from ..store.runners import Beat, GateReport, Registration
+from .clock import elapsed_seconds
+from .lanes import LaneHistory, ago, sent
+from .run_options import ShowMessage
+
+#: Seconds for which one heartbeat waits for other transactions.
+PATIENCE = 2.0
+#: A request is written at most so many seconds after it was claimed: see ``engine.limits.wire_queue``.
+LATEST_WRITE = 10.0
+
+
+def new_lease() -> Lease:
+    """Return a lease that has not begun, on all clocks of this machine."""
+    return Lease(clocks=(time.monotonic, elapsed_seconds, time.time))
+
+
+async def register(
+    database: Database, run_id: str, batch_id: int, selection: Selection
+) -> Registration | None:
+    """Add a run to the runners of its job database; None on SQLite, where it is the only one. Raises AlreadyRunning."""
+    if not isinstance(database, DatabaseUrl):
+        return None
+    add = partial(
+        runners.register,
+        run_id=run_id,
+        batch_id=batch_id,
+        shard=shard_text(selection),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        lease=LEASE,
+    )
+    return await to_thread.run_sync(write_as_guest, database, add)
+
+
+def shard_text(selection: Selection) -> str | None:
+    """Return the shard of a selection as the job database has it: "1/3"; None: all jobs."""
+    return None if selection.shard is None else "{}/{}".format(*selection.shard)
+
+
+@dataclass(kw_only=True, slots=True)
+class Heartbeat:
+    """Keeps a run among the runners of its job database."""
+
+    database: DatabaseUrl
+    run_id: str
+    runner: Runner
+    lease: Lease
+    show_message: ShowMessage
+    gone: frozenset[str] = frozenset()  #: runners that were gone before, whose requests its gates count already
+    others: int = 0  #: other runners that live
+    _counted: dict[str, frozenset[str]] = field(default_factory=dict)  #: runners that are gone, by gate
+    _unreachable: bool = False
+
+    def __post_init__(self) -> None:
+        for lane in self.runner.lanes:
+            lane.lease = self.lease
+            for gate in lane.gates:
+                gate.share({})
+        self._counted = dict.fromkeys(self._gates(), self.gone)
+
+    @asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Keep the place while the run lasts, and give it up at its end."""
+        await self._beat()
+        try:
+            async with create_task_group() as tasks:
+                tasks.start_soon(self._beat_regularly)
+                tasks.start_soon(self._count_others)
+                yield
+                tasks.cancel_scope.cancel()
+        finally:
+            with CancelScope(shield=True), suppress(StoreError):
+                await to_thread.run_sync(self._write, partial(runners.leave, run_id=self.run_id))
+
+    async def _beat_regularly(self) -> None:
+        while not self.lease.ended:
+            await sleep(HEARTBEAT)
+            await self._beat()
+
+    async def _count_others(self) -> None:
+        """Count what other runners spend, so that lanes stop before a claim is refused."""
+        while self.runner.attempts.shared and not self.lease.ended:
+            await sleep(HEARTBEAT)
+            if self.others:
+                with suppress(StoreError):  # The next claim reports it.
+                    await self.runner.attempts.count_others()
+
+    async def _beat(self) -> None:
+        """Renew the lease once, and put the new shares in force."""
+        asked_at = self.lease.moment()
+        gates = self._gates()
+        reports = {name: self._report(gate, lanes) for name, (gate, lanes) in gates.items()}
+        beat = partial(runners.beat, run_id=self.run_id, gates=reports, counted=dict(self._counted), lease=LEASE)
+        try:
+            answer: Beat | None = await to_thread.run_sync(self._write, beat)
+            self._unreachable = False
+        except StoreError as error:
+            if not self._unreachable:
+                log.event("lease_not_renewed", run=self.run_id, message=str(error))
+                self.show_message(f"{error} Until it answers again, no more calls are sent")
+            self._unreachable = True
+            return
+        if answer is None:
+            self._lost()
+            return
+        changed = [gates[name][0].share(granted) for name, granted in answer.granted.items()]
+        self.others = answer.others
+        was_over = not self.lease.left
+        self.lease.renew(asked_at)
+        if any(changed) or was_over:
+            for lane in self.runner.lanes:
+                lane.interrupt()
+        for name, gone in answer.gone.items():
+            with suppress(StoreError):  # The next heartbeat tries again.
+                await self._count(*gates[name], gone - self._counted.get(name, frozenset()))
+                self._counted[name] = gone
+
+    def _lost(self) -> None:
+        self.lease.end()
+        text = "another run has taken over the jobs of this one, which could not renew its lease in time"
+        log.event("lease_lost", run=self.run_id, message=text)
+        self.runner.drain(text)
+
+    def _write(self, change: partial[Beat | None] | partial[None]) -> Beat | None:
+        return write_as_guest(self.database, change, patience=PATIENCE)
+
+    def _gates(self) -> dict[str, tuple[Gate, list[Lane]]]:
+        """Return every gate by its name, with the lanes that pass it."""
+        gates: dict[str, tuple[Gate, list[Lane]]] = {}
+        for lane in self.runner.lanes:
+            account = f"{lane.provider}@{lane.account or ''}"
+            gates.setdefault(account, (lane.account_gate, []))[1].append(lane)
+            if lane.model_gate is not None:
+                gates.setdefault(f"{lane.name}/", (lane.model_gate, []))[1].append(lane)
+        return gates
+
+    def _report(self, gate: Gate, lanes: list[Lane]) -> GateReport:
+        wanted = any(self.runner.wants(lane) for lane in lanes)
+        share = Share(granted=gate.granted or {}, used=gate.used(), wanted=wanted, heaviest=gate.heaviest)
+        return GateReport(capacity=capacities(gate.limits, gate.width), share=share)
+
+    async def _count(self, gate: Gate, lanes: list[Lane], gone: frozenset[str]) -> None:
+        """Count the requests of runners that are gone as this run's own, so that their shares can be used."""
+        if not gone or not gate.windows.memory:
+            return
+        now: datetime = self.runner.attempts.now()
+        history = LaneHistory(table=self.database, lessons={}, now=now, only=gone)
+        lane = lanes[0]
+        calls = await to_thread.run_sync(sent, lane.provider, lane.account, gate.windows.memory, history)
+        models = {True: calls, False: [call for call in calls if any(each.models.matches(call.model) for each in lanes)]}
+        gate.seed(ago(models[gate is lane.account_gate], now), late=LATEST_WRITE)
