@@ -16,6 +16,8 @@ from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 
 from . import timing
+from .servers.fixtures import *  # noqa: F403 - pytest finds fixtures by their names in here
+from .servers.fixtures import SLOW
 
 # Few examples, always the same, for quick work; many and new ones in `make test-all` (--hypothesis-profile=ci).
 hypothesis.settings.register_profile("dev", max_examples=15, deadline=None, derandomize=True, database=None)
@@ -40,6 +42,8 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if SLOW.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
         for mark in item.iter_markers("timeout"):
             item.add_marker(pytest.mark.timeout(timing.patience(mark.args[0])), append=False)
             break
