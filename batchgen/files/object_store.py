@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 from urllib.parse import urlsplit
 
 from ..object_url import ObjectUrl
@@ -36,10 +36,15 @@ class StoredObject:
     """Facts about an object."""
 
     name: str  #: below the prefix
-    size: int
-    changed_at: datetime  #: by the clock of the store
-    etag: str | None = None
+    size_bytes: int
+    changed: datetime  #: by the clock of the store
+    etag: str | None = None  #: without quotes
     facts: Mapping[str, str] | None = None  #: Content-Type and metadata; only ``head`` asks for them
+
+
+def open_store(url: ObjectUrl) -> ObjectStore:
+    """Return the objects below *url*; raise StoreError if the extra is missing or the endpoint may not be used."""
+    return ObjectStore(url)
 
 
 def is_installed() -> bool:
@@ -90,14 +95,35 @@ class ObjectStore:
             facts = {key: str(value) for key, value in answer.attributes.items()}
             return _stored(name, answer.meta, facts)
 
-    def get(self, name: str) -> bytes | None:
+    def get(self, name: str, etag: str | None = None) -> bytes:
+        """Return the bytes of an object; raise FileNotFoundError if there is none, or none that has *etag*."""
+        return b"".join(self.chunks(name, etag))
+
+    def find(self, name: str) -> bytes | None:
         """Return the bytes of an object; None if there is none."""
+        try:
+            return self.get(name)
+        except FileNotFoundError:
+            return None
+
+    def get_to(self, name: str, file: BinaryIO, etag: str | None = None) -> None:
+        """Write the bytes of an object to *file*, piece by piece; raise FileNotFoundError as ``get`` does."""
+        file.writelines(self.chunks(name, etag))
+
+    def chunks(self, name: str, etag: str | None = None) -> Iterator[bytes]:
+        """Yield the bytes of an object, piece by piece; raise FileNotFoundError as ``get`` does."""
+        api, missing = _obstore(), False
+        options = {} if etag is None else {"options": {"if_match": f'"{etag}"'}}
         with _errors("read", self.url / name):
             try:
-                return bytes(_obstore().get(self._client, self._path(name)).bytes())
+                yield from api.get(self._client, self._path(name), **options)
             except FileNotFoundError as error:
                 _require_bucket(error)
-                return None
+                missing = True
+            except api.exceptions.PreconditionError:
+                missing = True
+        if missing:
+            raise FileNotFoundError(f"{self.url / name} does not exist" + (" any more in that version" if etag else ""))
 
     def list(self, below: str = "") -> Iterator[StoredObject]:
         """Yield the objects in the folder *below* and its folders, by name."""
@@ -145,7 +171,14 @@ def _require_bucket(error: FileNotFoundError) -> None:
 
 
 def _stored(name: str, meta: Any, facts: Mapping[str, str] | None = None) -> StoredObject:  # noqa: ANN401 - obstore's
-    return StoredObject(name=name, size=meta["size"], changed_at=meta["last_modified"], etag=meta["e_tag"], facts=facts)
+    etag: str | None = meta["e_tag"]
+    return StoredObject(
+        name=name,
+        size_bytes=meta["size"],
+        changed=meta["last_modified"],
+        etag=None if etag is None else etag.removeprefix("W/").strip('"'),
+        facts=facts,
+    )
 
 
 @contextmanager

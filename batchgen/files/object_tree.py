@@ -7,7 +7,7 @@ others are kept in ``.superseded/`` before they are replaced. Sidecars are writt
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
@@ -19,6 +19,7 @@ from ..object_url import ObjectUrl
 from .object_errors import StoreRefusal
 from .object_store import LARGE, ObjectStore
 from .output import SUPERSEDED, candidates_aside
+from .output_tree import ObjectFile, TreeFile
 from .sidecar import cut_off
 
 #: batchgen's own objects below the output prefix.
@@ -90,13 +91,26 @@ class ObjectTree:
         decides. Any other file stays. A second call completes an interrupted one. Raises StoreError.
         """
         sidecar = f"{name}.json"
-        data, note = self.store.get(name), self.store.get(sidecar)
+        data, note = self.store.find(name), self.store.find(sidecar)
         matches = data is not None and hashlib.sha256(data).hexdigest() == sha256
         named = note is not None and attempt_id.encode() in note
         if data is not None and matches and (named or (note is None and bare())):
             self._move_aside(name, data)
         if note is not None and named and (matches or data is None):
             self._move_aside(sidecar, note)
+
+    def file(self, name: str) -> ObjectFile:
+        """Return the file *name*, which may be missing."""
+        return ObjectFile(self.folder / name)
+
+    def files(self, below: str = "") -> Iterator[TreeFile]:
+        """Yield every object in the folder *below* and its folders, page by page."""
+        for found in self.store.list(below):
+            yield TreeFile(found.name, found.size_bytes, found.changed)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        self.store.delete(name)
 
     def sweep(self) -> int:
         """Return 0: an object store shows no file before it is complete."""
@@ -129,7 +143,7 @@ class ObjectTree:
         facts = facts_of(name, data, label)
         if len(data) < LARGE and self.store.put_new(name, data, facts):
             return
-        before = self.store.get(name)
+        before = self.store.find(name)
         if before is None or before != data:
             self.set_aside(name, before)
             self.store.put(name, data, facts)
@@ -141,7 +155,7 @@ class ObjectTree:
         path = PurePosixPath(name)
         for candidate in candidates_aside(path, data):
             target = str(PurePosixPath(SUPERSEDED, path.parent, candidate))
-            if self.store.put_new(target, data, facts_of(name, data)) or self.store.get(target) == data:
+            if self.store.put_new(target, data, facts_of(name, data)) or self.store.find(target) == data:
                 return
         raise StoreRefusal(f"cannot keep {self.folder / name} in {self.folder / SUPERSEDED}: all names are taken there")
 

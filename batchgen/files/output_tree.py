@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable
+import shutil
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -17,8 +18,22 @@ if TYPE_CHECKING:
     from .object_tree import Label
 
 
+@dataclass(frozen=True, slots=True)
+class TreeFile:
+    """A file in an output tree."""
+
+    name: str  #: relative to the output folder
+    size_bytes: int
+    changed: datetime
+
+
 class OutputTree(Protocol):
     """The output folder of a batch; every method raises StoreError."""
+
+    @property
+    def folder(self) -> Folder:
+        """Return where it is."""
+        ...
 
     def publish(
         self, name: str, data: bytes, *, sidecar: bytes | None = None, label: Label | None = None, durable: bool = True
@@ -32,6 +47,18 @@ class OutputTree(Protocol):
 
     def withdraw(self, name: str, sha256: str, attempt_id: str, *, bare: Callable[[], bool]) -> None:
         """Move a file that *attempt_id* delivered, with its sidecar, to ``.superseded/``."""
+        ...
+
+    def file(self, name: str) -> StoredFile:
+        """Return the file *name*, which may be missing."""
+        ...
+
+    def files(self, below: str = "") -> Iterator[TreeFile]:
+        """Yield every file in the folder *below* and its folders, with sidecars and replaced ones."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
         ...
 
     def sweep(self) -> int:
@@ -69,6 +96,22 @@ class DiskTree:
         """See ``output.withdraw``."""
         output.withdraw(self.folder, name, sha256, attempt_id, bare=bare)
 
+    def file(self, name: str) -> DiskFile:
+        """Return the file *name*, which may be missing."""
+        return DiskFile(self.folder / name)
+
+    def files(self, below: str = "") -> Iterator[TreeFile]:
+        """Yield every file in the folder *below* and its folders."""
+        for path in sorted((self.folder / below).rglob("*")):
+            if path.is_file() and not path.is_symlink():
+                facts = path.stat()
+                changed = datetime.fromtimestamp(facts.st_mtime, UTC)
+                yield TreeFile(path.relative_to(self.folder).as_posix(), facts.st_size, changed)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        (self.folder / name).unlink(missing_ok=True)
+
     def sweep(self) -> int:
         """See ``output.sweep``."""
         return output.sweep(self.folder)
@@ -91,7 +134,7 @@ class StoredFile(Protocol):
     """A delivered file; where it is missing, all but ``exists`` raise FileNotFoundError."""
 
     @property
-    def location(self) -> Folder:
+    def path(self) -> Folder:
         """Return where it is."""
         ...
 
@@ -111,62 +154,83 @@ class StoredFile(Protocol):
         """Return its bytes."""
         ...
 
+    def copy_to(self, target: Path) -> None:
+        """Write its bytes to *target*."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class DiskFile:
     """A file on a disk."""
 
-    location: Path
+    path: Path
 
     def exists(self) -> bool:
         """Return whether it is there."""
-        return self.location.exists()
+        return self.path.exists()
 
     def size(self) -> int:
         """Return its size in bytes."""
-        return self.location.stat().st_size
+        return self.path.stat().st_size
 
     def digest(self) -> str:
         """Return the SHA-256 of its bytes, as hex."""
-        return output.digest(self.location)
+        return output.digest(self.path)
 
     def read(self) -> bytes:
         """Return its bytes."""
-        return self.location.read_bytes()
+        return self.path.read_bytes()
+
+    def copy_to(self, target: Path) -> None:
+        """Write its bytes to *target*."""
+        shutil.copyfile(self.path, target)
 
 
 @dataclass(frozen=True, slots=True)
 class ObjectFile:
     """An object."""
 
-    location: ObjectUrl
+    path: ObjectUrl
 
     def exists(self) -> bool:
         """Return whether it is there."""
-        return self._store().head(self.location.name) is not None
+        return self._store().head(self.path.name) is not None
 
     def size(self) -> int:
         """Return its size in bytes."""
-        facts = self._store().head(self.location.name)
+        facts = self._store().head(self.path.name)
         if facts is None:
-            raise FileNotFoundError(str(self.location))
-        return facts.size
+            raise FileNotFoundError(str(self.path))
+        return facts.size_bytes
 
     def digest(self) -> str:
         """Return the SHA-256 of its bytes, as hex."""
-        return hashlib.sha256(self.read()).hexdigest()
+        sha256 = hashlib.sha256()
+        for chunk in self._store().chunks(self.path.name):
+            sha256.update(chunk)
+        return sha256.hexdigest()
 
     def read(self) -> bytes:
         """Return its bytes."""
-        data = self._store().get(self.location.name)
-        if data is None:
-            raise FileNotFoundError(str(self.location))
-        return data
+        return self._store().get(self.path.name)
+
+    def copy_to(self, target: Path) -> None:
+        """Write its bytes to *target*."""
+        with target.open("wb") as file:
+            self._store().get_to(self.path.name, file)
 
     def _store(self) -> ObjectStore:
         from .object_store import ObjectStore
 
-        return ObjectStore(self.location.parent)
+        return ObjectStore(self.path.parent)
+
+
+def name_in_tree(tree: OutputTree, path: str, root: Path) -> str | None:
+    """Return the name in *tree* of the file that the job database has as *path*; None for a file elsewhere."""
+    file, folder = (ObjectUrl.parse(path) if is_object_url(path) else root / path), tree.folder
+    if isinstance(file, ObjectUrl):
+        return str(file.relative_to(folder)) if isinstance(folder, ObjectUrl) and file.is_relative_to(folder) else None
+    return file.relative_to(folder).as_posix() if isinstance(folder, Path) and file.is_relative_to(folder) else None
 
 
 def open_file(root: Path, path: str) -> StoredFile:
