@@ -33,16 +33,6 @@ def swap(connection: Connection, before: Job, after: Job, now: datetime) -> None
         raise StaleClaim(f"job {before.key} is no longer {before.state} at claim {before.claim}")
 
 
-def require_free(connection: Connection, job: Job) -> None:
-    """Lock the row of a job that is to be claimed; raise StaleClaim if another transaction holds it.
-
-    Waiting for that one would hold up all other claims, and it changes the job anyway.
-    """
-    row = select(jobs.c.id).where(jobs.c.id == job.id).with_for_update(skip_locked=True)
-    if connection.execute(row).first() is None:
-        raise StaleClaim(f"job {job.key} is being changed")
-
-
 def require_current(connection: Connection, wanted: Sequence[Job]) -> None:
     """Raise StaleClaim, before anything is written, if one of these jobs has changed."""
     columns = [jobs.c[name] for name in _FENCE]

@@ -1,6 +1,6 @@
 """Writer: all changes of the job database.
 
-Every INSERT and UPDATE of batchgen is in this module, ``at_risk``, ``compare_and_set``, ``controls``, ``history``,
+Every INSERT and UPDATE of batchgen is in this module, ``at_risk``, ``claims``, ``compare_and_set``, ``controls``, ``history``,
 ``load_record``, ``loading``, ``lost_jobs`` and ``repair``. Every update of a job is a compare-and-set: if no row
 changes, the job has changed meanwhile. (A load reads and writes in one transaction.)  Methods return when what they
 wrote is durable.
@@ -23,11 +23,12 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from ..errors import BatchgenError, NotFound, StaleClaim
 from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
-from ..task import Artifact, Basis, Charge
+from ..task import Artifact, Charge
 from . import at_risk, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
 from .committer import Committer
-from .compare_and_set import require_current, require_free, supersede, swap
+from .claims import open_attempt
+from .compare_and_set import require_current, supersede, swap
 from .fixed import FixedChange, FixedLookup
 from .guest import write_as_guest
 from .history import learn
@@ -168,7 +169,7 @@ class Writer:
             "estimate_credits": estimate_credits,
             "started_at": now,
         }
-        claim = partial(_claim, before=job, after=after, row=row, shared=self.shared, now=now)
+        claim = partial(open_attempt, before=job, after=after, row=row, shared=self.shared, now=now)
         try:
             claimed = await self._committer.post(claim)
         except MissingSum:
@@ -271,24 +272,6 @@ def _end_run(connection: Connection, *, run_id: str, exit_code: int, now: dateti
 # --- one job ------------------------------------------------------------------
 
 
-def _claim(
-    connection: Connection,
-    *,
-    before: Job,
-    after: Job,
-    row: dict[str, Any],
-    shared: SharedBudgets | None,
-    now: datetime,
-) -> Job:
-    estimate = Charge(usd=row["estimate_usd"], credits=row["estimate_credits"], basis=Basis.ESTIMATED)
-    if shared is not None:
-        require_free(connection, before)
-        shared.reserve(connection, row["provider"], estimate, now)
-    swap(connection, before, after, now)
-    _OPEN.execute(connection, row)
-    return after
-
-
 def _move(connection: Connection, *, before: Job, after: Job, now: datetime) -> Job:
     swap(connection, before, after, now)
     if after.delivered < before.delivered:
@@ -361,7 +344,6 @@ def _book_without_job(
 _BATCH = select(runs.c.batch_id).where(runs.c.id == bindparam("wanted_run"))
 _JOB = FixedLookup(JobRow, jobs, jobs.c.id == bindparam("wanted_job"))
 _ATTEMPT = FixedLookup(AttemptRow, attempts, attempts.c.id == bindparam("wanted_attempt"))
-_OPEN = FixedChange(insert(attempts))
 _CLOSE = FixedChange(
     update(attempts).where(attempts.c.id == bindparam("known_id"), attempts.c.state == literal_column("'open'"))
 )
