@@ -12,7 +12,7 @@ import os
 import socket
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -47,9 +47,7 @@ def new_lease() -> Lease:
     return Lease(clocks=(time.monotonic, elapsed_seconds, time.time))
 
 
-async def register(
-    database: Database, run_id: str, batch_id: int, selection: Selection
-) -> Registration | None:
+async def register(database: Database, run_id: str, batch_id: int, selection: Selection) -> Registration | None:
     """Add a run to the runners of its job database; None on SQLite, where it is the only one. Raises AlreadyRunning."""
     if not isinstance(database, DatabaseUrl):
         return None
@@ -74,7 +72,7 @@ def shard_text(selection: Selection) -> str | None:
 class Heartbeat:
     """Keeps a run among the runners of its job database."""
 
-    database: DatabaseUrl
+    database: Database
     run_id: str
     runner: Runner
     lease: Lease
@@ -91,15 +89,25 @@ class Heartbeat:
                 gate.share({})
         self._counted = dict.fromkeys(self._gates(), self.gone)
 
+    @classmethod
+    def of(cls, database: Database, runner: Runner, place: Registration, show_message: ShowMessage) -> Heartbeat:
+        """Return the heartbeat of a run that was registered."""
+        run_id = runner.attempts.run_id
+        return cls(
+            database=database, run_id=run_id, runner=runner, lease=new_lease(), show_message=show_message,
+            gone=place.gone,
+        )  # fmt: skip
+
     @asynccontextmanager
-    async def kept(self) -> AsyncIterator[None]:
-        """Keep the place while the run lasts, and give it up at its end."""
+    async def around(self, display: AbstractAsyncContextManager[None]) -> AsyncIterator[None]:
+        """Keep the place while *display* lasts, and give it up at its end."""
         await self._beat()
         try:
             async with create_task_group() as tasks:
                 tasks.start_soon(self._beat_regularly)
                 tasks.start_soon(self._count_others)
-                yield
+                async with display:
+                    yield
                 tasks.cancel_scope.cancel()
         finally:
             with CancelScope(shield=True), suppress(StoreError):
@@ -180,5 +188,8 @@ class Heartbeat:
         history = LaneHistory(table=self.database, lessons={}, now=now, only=gone)
         lane = lanes[0]
         calls = await to_thread.run_sync(sent, lane.provider, lane.account, gate.windows.memory, history)
-        models = {True: calls, False: [call for call in calls if any(each.models.matches(call.model) for each in lanes)]}
+        models = {
+            True: calls,
+            False: [call for call in calls if any(each.models.matches(call.model) for each in lanes)],
+        }
         gate.seed(ago(models[gate is lane.account_gate], now), late=LATEST_WRITE)

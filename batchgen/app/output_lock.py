@@ -27,10 +27,13 @@ class _Unlocked:
 
 
 @contextmanager
-def hold_output(folder: Folder, *, wait: float = 0.0) -> Iterator[OutputLock]:
-    """Hold the output of a batch; wait up to *wait* seconds for it; raise AlreadyRunning."""
+def hold_output(folder: Folder, *, wait: float = 0.0, shared: bool = False) -> Iterator[OutputLock]:
+    """Hold the output of a batch; wait up to *wait* seconds for it; raise AlreadyRunning.
+
+    *shared*: other runs with the same job database may work there too.
+    """
     if not isinstance(folder, Path):
         yield _Unlocked()
         return
-    with lock.hold_folder(folder, wait=wait) as held:
+    with lock.hold_folder(folder, wait=wait, shared=shared) as held:
         yield held

@@ -177,7 +177,9 @@ def _grant(  # noqa: PLR0917 - a row of the table
     granted = allot(report.capacity, [all_shares[each] for each in order], order.index(run_id))
     # A runner without a lease sends nothing until it has read the answer.
     in_force = {} if lapsed else report.share.granted
-    limits = {name: [max(most, in_force.get(name, 0)), report.share.used.get(name, 0)] for name, most in granted.items()}
+    limits = {
+        name: [max(most, in_force.get(name, 0)), report.share.used.get(name, 0)] for name, most in granted.items()
+    }
     facts = {
         "lease_until": until,
         "limits": json.dumps(limits),

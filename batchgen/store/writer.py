@@ -127,9 +127,18 @@ class Writer:
         """Shorten the waits of jobs that a wrong clock made too long; return how many there were."""
         return await self._committer.submit(partial(repair.clamp_waits, batch_id=batch_id, now=now, longest=longest))
 
-    async def begin_run(self, run_id: str, batch_id: int, *, command: str, pid: int, host: str, now: datetime) -> None:
-        """Record that a run started."""
-        row = {"id": run_id, "batch_id": batch_id, "started_at": now, "pid": pid, "host": host, "command": command}
+    async def begin_run(
+        self, run_id: str, batch_id: int, *, command: str, pid: int, host: str, now: datetime, spool: str | None = None
+    ) -> None:
+        """Record that a run started; *spool* is where it keeps its answers, if that is one place of several."""
+        row = {"spool": spool} | {
+            "id": run_id,
+            "batch_id": batch_id,
+            "started_at": now,
+            "pid": pid,
+            "host": host,
+            "command": command,
+        }
         await self._committer.submit(partial(_add_run, row=row))
 
     async def end_run(self, run_id: str, exit_code: int, now: datetime) -> None:
@@ -315,9 +324,7 @@ def _settle(
     return after
 
 
-def _book(
-    connection: Connection, attempt_row: AttemptRow, row: dict[str, Any], shared: SharedBudgets | None
-) -> None:
+def _book(connection: Connection, attempt_row: AttemptRow, row: dict[str, Any], shared: SharedBudgets | None) -> None:
     close_block_of(connection, _BOOK.insert(connection, row))
     if shared is not None:
         shared.settle(connection, attempt_row, row)
