@@ -8,6 +8,7 @@ BIN    := $(VENV)/bin
 RUN    := $(VENV)/.run-ready
 DEV    := $(VENV)/.dev-ready
 DRIVER := $(VENV)/.browser-ready
+REMOTE := $(VENV)/.servers-ready
 PAGE   := batchgen/page
 NPM    := $(VENV)/page
 PINS   := constraints.txt
@@ -32,7 +33,7 @@ CHECK   = [ "$$(cat "$(VENV)/.root" 2>/dev/null)" = "$$PWD" ] && "$(BIN)/python"
 PIP     = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) "$(BIN)/python" -m pip install --quiet --no-input --no-compile --prefer-binary
 ADVICE  = { echo "the installation failed. No network? Set PIP_INDEX_URL or PIP_FIND_LINKS; behind a proxy: HTTPS_PROXY." >&2; exit 1; }
 
-.PHONY: help setup setup-dev setup-browser _run _dev _browser demo check test test-all lint format docs assets bench torture lock clean distclean
+.PHONY: help setup setup-dev setup-browser setup-servers _run _dev _browser _servers demo check test test-all lint format docs assets bench torture lock clean distclean
 
 help: ## show this list
 	@sed -n 's/^#: /\n/p; s/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
@@ -47,9 +48,13 @@ setup-dev: ## the same, plus test and lint tools
 setup-browser: ## the same, plus the driver for the tests of the page (they use the Chromium of the system)
 	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _browser
 
+setup-servers: ## the same, plus what only `make test-all` needs: Ray, and servers that speak S3
+	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _servers
+
 _run: $(RUN) ; @:
 _dev: $(DEV) ; @:
 _browser: $(DRIVER) ; @:
+_servers: $(REMOTE) ; @:
 
 $(RUN): pyproject.toml $(PINS)
 	@if ! [ -e "$(VENV)/.root" ]; then py=$$($(FIND_PY)); \
@@ -70,6 +75,11 @@ $(DRIVER): $(DEV)
 	@$(PIP) -e '.[browser]' || $(ADVICE)
 	@touch $@
 
+$(REMOTE): $(DRIVER)
+	@echo "installing Ray and servers that speak S3"
+	@$(PIP) -e '.[cluster,servers]' || $(ADVICE)
+	@touch $@
+
 demo: setup ## run the demonstration batch on simulated providers: no key, no network, no cost
 	@"$(BIN)/python" -m batchgen demo
 
@@ -84,7 +94,7 @@ check: lint ## the inner loop, under a minute: style, types, layers and the test
 test: setup-dev ## run the tests (ARGS="-k name" for some of them)
 	@$(PYTEST) $(ARGS)
 
-test-all: setup-browser ## every test, slow ones too, with many random examples; then a longer torture
+test-all: setup-servers ## every test, slow ones too, with many random examples; then a longer torture
 	@$(PYTEST) -m "" --hypothesis-profile=ci $(ARGS)
 	@"$(BIN)/python" -m tests.torture --kills 120 --syscalls 40 --errors 20 --power 10 --compound 10 --migration 8 --redos 10 --settlements 6
 
@@ -120,7 +130,7 @@ torture: setup-dev ## kill it in every way and count charges (ARGS="--kills 1000
 
 #: Housekeeping
 lock: ## rewrite constraints.txt from pyproject.toml: names and versions only
-	@t=$$(mktemp -d) && py=$$($(FIND_PY)) && "$$py" -m venv $$t && $$t/bin/python -m pip install --quiet '.[dev,browser]' hatchling \
+	@t=$$(mktemp -d) && py=$$($(FIND_PY)) && "$$py" -m venv $$t && $$t/bin/python -m pip install --quiet '.[dev,browser,cluster,servers]' hatchling \
 	  && $$t/bin/python -m pip freeze --exclude batchgen | sed '/ @ /d; /^-e/d' > $(PINS).new && rm -rf $$t && mv $(PINS).new $(PINS)
 
 clean: ## remove what the demonstration made, and caches
