@@ -12,6 +12,7 @@ from .learned_prices import CallKind, PriceMemory, larger
 from .money import show_credits, show_usd
 from .task import Basis, Charge, Task
 
+NOTHING = Charge(usd=0, credits=0, basis=Basis.ESTIMATED)
 #: Why a budget refuses a call whose price is not known.
 NO_PRICE = "no price is known"
 
@@ -183,7 +184,7 @@ class _Reservation:
     kind: CallKind
     listed: Charge
     reserved: Charge
-    booked: Charge = Charge(usd=0, credits=0, basis=Basis.ESTIMATED)  #: what the job database has of it
+    booked: Charge = NOTHING  #: what the job database has of it
 
     @property
     def pending(self) -> tuple[str, int, int]:

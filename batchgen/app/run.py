@@ -90,7 +90,9 @@ def prepare_run(
     """Lock, recover, plan and confirm a run; *resources* holds its locks and open files."""
     command = log.redacted(options.command or command_line())  # The address of a notification may be a secret.
     deadline = time.monotonic() + options.wait_lock
-    resources.enter_context(hold_lock(project, command=command, wait=options.wait_lock))
+    resources.enter_context(
+        hold_lock(project, command=command, batch=batch.name, shard=options.selection.shard, wait=options.wait_lock)
+    )
     migrate.ensure(project.db)
     reader = resources.enter_context(Reader(project.db))
     take_over(project, reader, batch.name, options.selection, deadline=deadline, show_message=report)

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from ..database_url import DatabaseUrl
 from ..budget import Budget, Budgets
+from ..database_url import DatabaseUrl
 from ..engine.attempts import AttemptRunner
 from ..engine.lane import Lane
 from ..engine.readers import Readers

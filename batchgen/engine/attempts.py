@@ -8,11 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-<<<<<<< HEAD
 from functools import partial
-from pathlib import Path
-=======
->>>>>>> main
 from typing import Protocol
 
 from anyio import CancelScope, create_task_group, to_thread

@@ -107,7 +107,8 @@ class Folder:
 def hold_folder(path: Path, *, wait: float = 0.0, shared: bool = False) -> Iterator[Folder]:
     """Hold an existing output folder; wait up to *wait* seconds for it; raise AlreadyRunning.
 
-    *shared* excludes only runs that do not share it. Only ``make`` creates a missing folder. A folder on a disk without such locks is not locked.
+    *shared* excludes only runs that do not share it. Only ``make`` creates a missing folder. A folder on a disk without
+    such locks is not locked.
     """
     folder = Folder(path=path, shared=shared)
     try:
