@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import partial
 
 from anyio import CancelScope, create_task_group, sleep, to_thread
@@ -77,9 +77,10 @@ class Heartbeat:
     runner: Runner
     lease: Lease
     show_message: ShowMessage
-    gone: frozenset[str] = frozenset()  #: runners that were gone before, whose requests its gates count already
-    others: int = 0  #: other runners that live
+    place: Registration
+    others: frozenset[str] = frozenset()  #: runners that count their requests themselves
     _counted: dict[str, frozenset[str]] = field(default_factory=dict)  #: runners that are gone, by gate
+    _counted_until: dict[tuple[str, str], datetime] = field(default_factory=dict)  #: by gate and runner
     _unreachable: bool = False
 
     def __post_init__(self) -> None:
@@ -87,7 +88,7 @@ class Heartbeat:
             lane.lease = self.lease
             for gate in lane.gates:
                 gate.share({})
-        self._counted = dict.fromkeys(self._gates(), self.gone)
+        self._counted = dict.fromkeys(self._gates(), self.place.gone)
 
     @classmethod
     def of(cls, database: Database, runner: Runner, place: Registration, show_message: ShowMessage) -> Heartbeat:
@@ -95,7 +96,7 @@ class Heartbeat:
         run_id = runner.attempts.run_id
         return cls(
             database=database, run_id=run_id, runner=runner, lease=new_lease(), show_message=show_message,
-            gone=place.gone,
+            place=place,
         )  # fmt: skip
 
     @asynccontextmanager
@@ -153,7 +154,8 @@ class Heartbeat:
                 lane.interrupt()
         for name, gone in answer.gone.items():
             with suppress(StoreError):  # The next heartbeat tries again.
-                await self._count(*gates[name], gone - self._counted.get(name, frozenset()))
+                if gone - self._counted.get(name, frozenset()):
+                    await self._count(name, *gates[name])
                 self._counted[name] = gone
 
     def _lost(self) -> None:
@@ -180,16 +182,23 @@ class Heartbeat:
         share = Share(granted=gate.granted or {}, used=gate.used(), wanted=wanted, heaviest=gate.heaviest)
         return GateReport(capacity=capacities(gate.limits, gate.width), share=share)
 
-    async def _count(self, gate: Gate, lanes: list[Lane], gone: frozenset[str]) -> None:
-        """Count the requests of runners that are gone as this run's own, so that their shares can be used."""
-        if not gone or not gate.windows.memory:
+    async def _count(self, name: str, gate: Gate, lanes: list[Lane]) -> None:
+        """Count the requests of runners without a lease as this run's own, so that their shares can be used.
+
+        That includes those which such a runner had counted as its own.
+        """
+        if not gate.windows.memory:
             return
-        now: datetime = self.runner.attempts.now()
-        history = LaneHistory(table=self.database, lessons={}, now=now, only=gone)
-        lane = lanes[0]
+        lane, now = lanes[0], self.runner.attempts.now()
+        history = LaneHistory(table=self.database, lessons={}, now=now, others={*self.others, self.run_id})
         calls = await to_thread.run_sync(sent, lane.provider, lane.account, gate.windows.memory, history)
-        models = {
-            True: calls,
-            False: [call for call in calls if any(each.models.matches(call.model) for each in lanes)],
-        }
-        gate.seed(ago(models[gate is lane.account_gate], now), late=LATEST_WRITE)
+        calls = [call for call in calls if call.at >= self._uncounted_since(name, call.run_id)]
+        if gate is not lane.account_gate:
+            calls = [call for call in calls if any(each.models.matches(call.model) for each in lanes)]
+        self._counted_until |= dict.fromkeys(((name, call.run_id) for call in calls), now)
+        gate.seed(ago(calls, now), late=LATEST_WRITE)
+
+    def _uncounted_since(self, gate: str, run_id: str) -> datetime:
+        """Return since when requests of another run are not counted; those before this one began are, if it was gone."""
+        first = datetime.min.replace(tzinfo=UTC) if run_id in self.place.others else self.place.now
+        return self._counted_until.get((gate, run_id), first)

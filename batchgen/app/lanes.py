@@ -30,7 +30,6 @@ class LaneHistory:
     table: Database  #: the job database
     lessons: Mapping[str, LearnedRate]  #: by lane
     now: datetime
-    only: Collection[str] | None = None  #: requests of these runs only
     others: Collection[str] = ()  #: runs that count their requests themselves
 
 
@@ -104,8 +103,6 @@ def sent(provider: str, account: str | None, seconds: float, history: LaneHistor
     # Requests further ahead than the window is long were sent by a clock that was wrong: they would fill it for ever.
     requests = [request for request in requests if request.at <= history.now + span]
     requests = [each for each in requests if each.run_id not in history.others]
-    if history.only is not None:
-        requests = [each for each in requests if each.run_id in history.only]
     # A request without an account may have been any account's, so that it counts against each.
     return [request for request in requests if account is None or request.account in (account, None)]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, union, update
 
 from ..errors import AlreadyRunning
 from ..share import Capacity, Share, allot
@@ -59,7 +59,7 @@ class Beat:
 
     granted: Mapping[str, Mapping[str, int]]  #: the share of each gate, by limit
     gone: Mapping[str, frozenset[str]] = field(default_factory=dict)  #: by gate: runners whose requests must be counted
-    others: int = 0  #: runners that live besides this one
+    others: frozenset[str] = frozenset()  #: runners that count their requests themselves
 
 
 def database_now(connection: Connection) -> datetime:
@@ -82,10 +82,9 @@ def register(
     until = now + timedelta(seconds=lease)
     own = {"id": run_id, "batch_id": batch_id, "shard": shard, "host": host, "pid": pid}
     connection.execute(insert(runners).values(**own, started_at=now, heartbeat_at=now, lease_until=until))
-    lapsed = {row.runner_id: row.lease_until <= now for row in connection.execute(select(shares))}
-    alive = connection.execute(select(runners.c.id).where(runners.c.lease_until > now, runners.c.id != run_id))
-    others = {*alive.scalars(), *(each for each, is_over in lapsed.items() if not is_over)}
-    return Registration(now=now, others=frozenset(others), gone=frozenset(lapsed) - others)
+    others = _others(connection, run_id, now)
+    gone = frozenset(connection.execute(select(shares.c.runner_id)).scalars()) - others
+    return Registration(now=now, others=others, gone=gone)
 
 
 def overlap(shard: str | None, other: str | None) -> bool:
@@ -156,8 +155,14 @@ def beat(
         rows = connection.execute(select(shares).where(shares.c.gate == gate)).all()
         granted[gate] = _grant(connection, run_id, gate, report, rows, now, until)
         gone[gate] = frozenset(row.runner_id for row in rows if row.lease_until <= now and row.runner_id != run_id)
-    alive = select(func.count()).select_from(runners).where(runners.c.lease_until > now, runners.c.id != run_id)
-    return Beat(granted=granted, gone=gone, others=connection.execute(alive).scalar_one())
+    return Beat(granted=granted, gone=gone, others=_others(connection, run_id, now))
+
+
+def _others(connection: Connection, run_id: str, now: datetime) -> frozenset[str]:
+    """Return the other runners that live, or whose lease has not ended."""
+    alive = select(runners.c.id).where(runners.c.lease_until > now)
+    held = select(shares.c.runner_id).where(shares.c.lease_until > now)
+    return frozenset(connection.execute(union(alive, held)).scalars()) - {run_id}
 
 
 def _grant(  # noqa: PLR0917 - a row of the table

@@ -1,9 +1,9 @@
 """Writer: all changes of the job database.
 
 Every INSERT and UPDATE of batchgen is in this module, ``at_risk``, ``claims``, ``compare_and_set``, ``controls``,
-``history``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``runners`` and ``shared_budgets``. Every update of a job is a compare-and-set: if no row
-changes, the job has changed meanwhile. (A load reads and writes in one transaction.)  Methods return when what they
-wrote is durable.
+``history``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``runners`` and ``shared_budgets``. Every update
+of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load reads and writes in one
+transaction.)  Methods return when what they wrote is durable.
 """
 
 from __future__ import annotations
