@@ -7,11 +7,12 @@ outcome, the marker still settles it. It is removed after the settlement.
 from __future__ import annotations
 
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...files.output import publish
+from ...errors import StoreError
+from ...files.output_tree import output_tree
 from ...job import Delivered
+from ...object_url import parse_folder
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -22,21 +23,21 @@ FOLDER = ".batchgen/attempts"
 
 def write(folder: str, attempt_id: str, outcome: Delivered) -> None:
     """Write the marker of a delivered attempt; raise StoreError."""
-    publish(Path(folder), _name(attempt_id), _adapter().dump_json(outcome))
+    output_tree(parse_folder(folder)).publish(_name(attempt_id), _adapter().dump_json(outcome))
 
 
 def read(folder: str, attempt_id: str) -> Delivered | None:
     """Return the outcome in an attempt's marker; None if there is no readable one."""
     try:
-        return _adapter().validate_json(Path(folder, _name(attempt_id)).read_bytes())
-    except (OSError, ValueError):
+        return _adapter().validate_json(output_tree(parse_folder(folder)).file(_name(attempt_id)).read())
+    except (OSError, StoreError, ValueError):
         return None
 
 
 def remove(folder: str, attempt_id: str) -> None:
     """Remove an attempt's marker, if there is one."""
-    with suppress(OSError):
-        Path(folder, _name(attempt_id)).unlink()
+    with suppress(OSError, StoreError):
+        output_tree(parse_folder(folder)).remove(_name(attempt_id))
 
 
 def _name(attempt_id: str) -> str:
