@@ -16,6 +16,7 @@ from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 
 from . import timing
+from .acceptance.axes import NAMES
 from .servers.fixtures import *  # noqa: F403 - pytest finds fixtures by their names in here
 from .servers.fixtures import SLOW
 
@@ -23,6 +24,10 @@ from .servers.fixtures import SLOW
 hypothesis.settings.register_profile("dev", max_examples=15, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("dev")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--axis", choices=NAMES, help="acceptance tests with this in place of the usual")
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -62,10 +62,17 @@ class Bucket:
 
     def sizes(self, prefix: str = "") -> dict[str, int]:
         """Return the names and sizes of all objects whose name starts with *prefix*, in order."""
+        return {name: entry["size"] for name, entry in self._entries(prefix).items()}
+
+    def versions(self, prefix: str = "") -> dict[str, tuple[object, ...]]:
+        """Return what changes whenever an object is written, by name."""
+        return {name: (entry["e_tag"], entry["last_modified"]) for name, entry in self._entries(prefix).items()}
+
+    def _entries(self, prefix: str) -> dict[str, Any]:
         # An S3 client lists by whole folders: the rest of the prefix is compared here.
         listed = self.store.list(prefix.rpartition("/")[0] or None)
-        sizes = {entry["path"]: entry["size"] for page in listed for entry in page}
-        return {name: sizes[name] for name in sorted(sizes) if name.startswith(prefix)}
+        entries = {entry["path"]: entry for page in listed for entry in page}
+        return {name: entries[name] for name in sorted(entries) if name.startswith(prefix)}
 
     def names(self, prefix: str = "") -> list[str]:
         return list(self.sizes(prefix))
