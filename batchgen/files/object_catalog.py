@@ -26,6 +26,8 @@ from .object_errors import OutageError, StoreRefusal
 from .object_store import ObjectStore, StoredObject
 from .output import make_private
 
+#: The beginning of the version of an object whose store states no etag.
+NO_ETAG = "~"
 #: So many objects of one folder are asked for one by one.
 _QUESTIONS = 10
 _PAGE = 1_000
@@ -177,7 +179,7 @@ class _Listing:
 
 def version_of(facts: StoredObject) -> str:
     """Return what changes whenever an object is written: its etag, or else its size and its date."""
-    return facts.etag or f"{facts.size_bytes}-{facts.changed:%Y%m%d%H%M%S}"
+    return facts.etag or f"{NO_ETAG}{facts.size_bytes}-{facts.changed:%Y%m%d%H%M%S}"
 
 
 def _remove_old(folder: Path, stem: str) -> None:
