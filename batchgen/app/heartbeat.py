@@ -199,6 +199,7 @@ class Heartbeat:
         gate.seed(ago(calls, now), late=LATEST_WRITE)
 
     def _uncounted_since(self, gate: str, run_id: str) -> datetime:
-        """Return since when requests of another run are not counted; those before this one began are, if it was gone."""
+        """Return since when requests of another run are not counted yet."""
+        # Those of a run that was gone when this one began were counted then.
         first = datetime.min.replace(tzinfo=UTC) if run_id in self.place.others else self.place.now
         return self._counted_until.get((gate, run_id), first)

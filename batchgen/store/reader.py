@@ -21,8 +21,9 @@ from sqlalchemy.exc import DBAPIError
 from ..database_url import Database
 from ..errors import NoSuchBatch, NotFound
 from ..job import Job
-from ..planning.selection import Selection, shard_of
+from ..planning.selection import Selection
 from ..route import ModelFilter
+from .claims import open_attempts
 from .connection import explain, reading
 from .history import LearnedRate, PastCall, learned_rates, past_calls
 from .ledger import Calls, Counts, Failure, Spent, UsageLine
@@ -44,7 +45,7 @@ from .queries import (
 from .records import AttemptRecord, Batch, Bill, DeliveredFile, DueFilter, Run, StoredArtifact, UnknownAttempt
 from .repair import attempt_of_supplied_file, unknown_attempt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
-from .tables import artifacts, attempts, batch_of_job, batches, jobs, runners, runs
+from .tables import artifacts, attempts, batches, jobs, runs
 from .usage import bills, booked, calls, spent, usage
 from .usage_groups import ALWAYS, Period, UsageQuery, UsageSum
 
@@ -145,16 +146,7 @@ class Reader:
         Those of other runners that share the job database are theirs, or of who takes their place; *run_id* is not
         another runner.
         """
-        with self._open() as connection:
-            left = select(attempts, runs.c.spool).join(jobs).outerjoin(runs, runs.c.id == attempts.c.run_id)
-            left = left.where(text("attempts.state = 'open'"), batch_of_job == batch_id)
-            others = select(runners.c.id).where(runners.c.id != (run_id or ""))
-            left = left.where(attempts.c.run_id.not_in(others))
-            records = [to_attempt(row) for row in connection.execute(left.order_by(attempts.c.started_at)).mappings()]
-            owners = {record.job_id: _job(connection, jobs.c.id == record.job_id) for record in records}
-        left_jobs = ((owners[record.job_id], record) for record in records)
-        mine = ((job, record) for job, record in left_jobs if job is not None)
-        return [(job, record) for job, record in mine if shard is None or shard_of(job.key, shard[1]) == shard[0]]
+        return self.ask(partial(open_attempts, batch_id=batch_id, run_id=run_id, shard=shard))
 
     def learned_rates(self) -> dict[str, LearnedRate]:
         """Return the rates that runs have learned, by lane."""

@@ -34,7 +34,8 @@ from .dialects import Number
 from .load_record import forget
 from .records import RecoveredAttempt, RecoveryCounts, UnknownAttempt
 from .rows import artifact_row, encode_task, to_job
-from .tables import EPOCH, artifacts, attempts, jobs, ledger, micros, shared_budgets
+from .shared_tables import shared_budgets
+from .tables import EPOCH, artifacts, attempts, jobs, ledger, micros
 from .totals import recount
 
 #: The run id of attempts that were recovered from disk.

@@ -17,7 +17,8 @@ from sqlalchemy import Connection, delete, func, insert, select, union, update
 from ..errors import AlreadyRunning
 from ..share import Capacity, Share, allot
 from .dialects import SHARES, is_postgres, lock_rows_of, upsert
-from .tables import EPOCH, batches, micros, runners, shares
+from .shared_tables import runners, shares
+from .tables import EPOCH, batches, micros
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

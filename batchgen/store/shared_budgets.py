@@ -22,7 +22,8 @@ from ..errors import BatchgenError
 from ..task import Charge
 from .dialects import LEDGER, lock_rows_of
 from .rows import AttemptRow
-from .tables import micros, shared_budgets
+from .shared_tables import shared_budgets
+from .tables import micros
 from .usage import spent
 
 

@@ -34,7 +34,8 @@ from sqlalchemy import (
 )
 
 from .dialects import LEDGER, TOTALS, Number, is_postgres, lock_rows_of
-from .tables import EPOCH, Instant, attempts, jobs, ledger, ledger_totals, micros, shared_budgets
+from .shared_tables import shared_budgets
+from .tables import EPOCH, Instant, attempts, jobs, ledger, ledger_totals, micros
 from .usage_groups import ALWAYS, Period
 
 #: The note on a connection that blocks have become full.

@@ -16,15 +16,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import to_thread
-from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from ..database_url import Database
-from ..errors import BatchgenError, NotFound, StaleClaim
+from ..errors import BatchgenError, StaleClaim
 from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
 from ..task import Artifact, Charge
 from . import at_risk, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
+from .booking import CLOSE, book, book_without_job
 from .claims import open_attempt
 from .committer import Committer
 from .compare_and_set import require_current, supersede, swap
@@ -38,8 +39,8 @@ from .records import Loaded, RecoveredAttempt, RecoveryCounts
 from .rows import AttemptRow, JobRow, to_job
 from .settlement import artifact_rows, closed_attempt, ledger_row
 from .shared_budgets import MissingSum, SharedBudgets, Spending
-from .tables import artifacts, attempts, batches, jobs, ledger, runs
-from .totals import close_block_of, close_full_blocks
+from .tables import artifacts, attempts, batches, jobs, runs
+from .totals import close_full_blocks
 
 if TYPE_CHECKING:
     from ..manifest.batch import PlannedJob
@@ -306,16 +307,16 @@ def _settle(
     row = _JOB.row(connection, {"wanted_job": attempt.job_id})
     attempt_row = _ATTEMPT.row(connection, {"wanted_attempt": attempt.id})
     if row is None or attempt_row is None:
-        return _book_without_job(connection, attempt_row, settlement, shared, now)
+        return book_without_job(connection, attempt_row, settlement, shared, now)
     before = to_job(row, attempt.batch)
     if attempt_row.state != "open":
         return before
     current = before.state is State.RUNNING and before.claim == attempt.claim
     after = advance(before, event) if current else before
-    _CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
+    CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
     for file in artifact_rows(settlement, now, stale=not current):
         _ADD_FILE.execute(connection, file)
-    _book(connection, attempt_row, ledger_row(attempt_row, row.batch_id, settlement, now), shared)
+    book(connection, attempt_row, ledger_row(attempt_row, row.batch_id, settlement, now), shared)
     if not current:
         return StaleClaim(
             f"job {before.key} is {before.state} at claim {before.claim}; attempt {attempt.id} was booked"
@@ -324,35 +325,6 @@ def _settle(
     return after
 
 
-def _book(connection: Connection, attempt_row: AttemptRow, row: dict[str, Any], shared: SharedBudgets | None) -> None:
-    close_block_of(connection, _BOOK.insert(connection, row))
-    if shared is not None:
-        shared.settle(connection, attempt_row, row)
-
-
-def _book_without_job(
-    connection: Connection,
-    attempt_row: AttemptRow | None,
-    settlement: Settlement,
-    shared: SharedBudgets | None,
-    now: datetime,
-) -> BatchgenError:
-    """Book the cost of an attempt that was deleted, or whose job was; return the error for its caller."""
-    gone = f"The job database no longer has job {settlement.attempt.key}: it was deleted while it was in flight."
-    batch_id = None if attempt_row is None else connection.scalar(_BATCH, {"wanted_run": attempt_row.run_id})
-    if attempt_row is None or batch_id is None:
-        return NotFound(f"{gone} Its cost could not be booked")
-    if attempt_row.state == "open":
-        _CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
-        _book(connection, attempt_row, ledger_row(attempt_row, batch_id, settlement, now), shared)
-    return NotFound(f"{gone} Its cost is in the ledger")
-
-
-_BATCH = select(runs.c.batch_id).where(runs.c.id == bindparam("wanted_run"))
 _JOB = FixedLookup(JobRow, jobs, jobs.c.id == bindparam("wanted_job"), locks=True)
 _ATTEMPT = FixedLookup(AttemptRow, attempts, attempts.c.id == bindparam("wanted_attempt"))
-_CLOSE = FixedChange(
-    update(attempts).where(attempts.c.id == bindparam("known_id"), attempts.c.state == literal_column("'open'"))
-)
 _ADD_FILE = FixedChange(insert(artifacts))
-_BOOK = FixedChange(insert(ledger))
