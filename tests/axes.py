@@ -58,10 +58,6 @@ class Axis:
         broken = self.rows("pragma foreign_key_check", ())
         return [f"{whole}, {len(broken)} broken references"] if broken or set(whole.values()) != {"ok"} else []
 
-    def place(self, path: str) -> Path:
-        """Return where the tests find a delivered file whose path the job database has."""
-        return self.folder / path
-
     def push(self) -> None:
         """Carry what the test did to delivered files to where batchgen finds them."""
 
@@ -115,8 +111,12 @@ class S3Axis(Axis):
         folder = settings.get("dir", "output/{{ name }}")
         return settings | {"dir": f"{self._bucket.url}/{folder}"}
 
-    def place(self, path: str) -> Path:
-        return self.folder / path.removeprefix(f"{self._bucket.url}/")
+    def rows(self, query: str, values: tuple[object, ...]) -> list[Line]:
+        rows = super().rows(query, values)
+        for row in rows:
+            if "path" in row:
+                row["path"] = row["path"].removeprefix(f"{self._bucket.url}/")
+        return rows
 
     def push(self) -> None:
         files = {}
