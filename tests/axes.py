@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.servers.postgres import Database
+    from tests.servers.ray_workers import Pool
     from tests.servers.s3 import Bucket
 
 Line = dict[str, Any]
-NAMES = ("postgres", "s3")
+NAMES = ("postgres", "s3", "ray")
 #: The modules about running batches; the others are about the command line, manifests or this machine.
 MODULES = frozenset({
     "at_risk", "budget", "clean", "control", "deliver", "exit_codes", "export", "faults", "files",
@@ -160,6 +161,14 @@ class S3Axis(Axis):
         while folder != self.folder and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
             folder = folder.parent
+
+
+class RayAxis(Axis):
+    """Calls from the workers of a Ray cluster."""
+
+    def __init__(self, folder: Path, pool: Pool) -> None:
+        super().__init__(folder)
+        self.env = pool.environment()
 
 
 def _look(path: Path) -> tuple[int, int]:
