@@ -246,6 +246,7 @@ class RunSession:
 
     def _executor(self, transport: Transport, spool: Spool, readers: Readers, runner: Runner) -> Executor:
         from ..engine.executor import Executor
+        from ..engine.uploads import Uploads
 
         return Executor(
             transport=transport,
@@ -256,6 +257,7 @@ class RunSession:
             alarm=runner.halt,
             arrived=runner.attempts.reservations.answer_arrived,
             sandbox=self.project.sandbox,
+            uploads=Uploads(self.show_message),
         )
 
     def _source_fetcher(self, transport: Transport) -> Fetch:
