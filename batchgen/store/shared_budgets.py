@@ -10,9 +10,10 @@ has it summed up (``sum_up``) while no other transaction books. On SQLite there 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Row, delete, insert, or_, select, update
@@ -64,13 +65,15 @@ class SharedBudgets:
     batch_id: int
     limits: Sequence[BudgetLimit]
 
-    def reserve(self, connection: Connection, provider: str, estimate: Charge, now: datetime) -> None:
-        """Reserve the price of a call, before anything else is written; raise MissingSum or OverBudget."""
+    def require_room(
+        self, connection: Connection, provider: str, estimate: Charge, now: datetime
+    ) -> Callable[[], None]:
+        """Lock the sums and return what reserves the price of a call in them; raise MissingSum or OverBudget."""
         rows = self._locked(connection, now)
         for limit in self.limits:
             if limit.only in (None, provider):
                 self._require_room(rows, limit, provider, estimate, now)
-        _add(connection, rows, provider, estimate.usd or 0, estimate.credits or 0)
+        return partial(_add, connection, rows, provider, estimate.usd or 0, estimate.credits or 0)
 
     def settle(self, connection: Connection, attempt: AttemptRow, booking: Mapping[str, Any]) -> None:
         """Replace what an attempt has reserved by its *booking*, a row of the ledger."""
