@@ -20,7 +20,6 @@ from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
-from ..files.output_tree import output_tree
 from ..files.source_cache import SourceCache
 from ..files.spool import Spool
 from ..manifest import Batch
@@ -44,6 +43,7 @@ from .deliver import Copies
 from .idle_thumbnails import IdleThumbnails
 from .lane_result import LaneResult
 from .lanes import LaneHistory, lanes, policy_of
+from .output_lock import prepare_output
 from .plan import learned_prices
 from .preflight import limited_widths, require_files
 from .presence import look
@@ -217,11 +217,8 @@ class RunSession:
         return spool
 
     def _prepare_folder(self, batch_id: int, profiles: Mapping[str, Profile]) -> None:
-        tree = output_tree(self.batch.folder)
-        tree.sweep()
-        if profiles:
-            names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded)
-            tree.require_writable(names)
+        names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded) if profiles else None
+        prepare_output(self.batch.folder, names, self.show_message)
 
     def _transport(self, profiles: Mapping[str, Profile]) -> Transport:
         """Return the HTTP client, whose import takes longer than a run that has nothing to send."""
