@@ -101,7 +101,9 @@ class Cluster:
         head = not self.nodes
         address = host.address if host else "127.0.0.1"
         port = 6379 if host else _free_port()
-        command = [str(_ray()), "start", "--block", f"--num-cpus={cpus}", f"--node-ip-address={address}"]
+        # Ray ends its processes on SIGTERM, which a test session that is killed sends like this.
+        command = ["setpriv", "--pdeathsig", "TERM", str(_ray()), "start", "--block"]
+        command += [f"--num-cpus={cpus}", f"--node-ip-address={address}"]
         command += ["--head", f"--port={port}"] if head else [f"--address={self.address}"]
         command += [f"--temp-dir={self.folder}", f"--object-store-memory={_MEMORY}", "--disable-usage-stats"]
         command += ["--include-log-monitor=false", "--min-worker-port=0", "--max-worker-port=0"]
