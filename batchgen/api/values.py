@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ExitCode, Problem
 from ..money import MILLI, NANO
+from ..object_url import Folder
 
 if TYPE_CHECKING:
     from ..app.run_result import RunResult
@@ -59,7 +60,7 @@ class Batch:
 
     name: str
     manifest: Path
-    output: Path  #: folder of the images
+    output: Folder  #: folder of the images, or a place in an object store
     warnings: tuple[Problem, ...]
     _batch: ManifestBatch = field(repr=False, compare=False)
 

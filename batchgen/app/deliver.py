@@ -133,7 +133,7 @@ class Copies:
                     written.append(copy)
             listed = sorted([*order.present, *written], key=lambda copy: copy.path)
             documents = [_in_sidecar(copy, self._name(copy.path)) for copy in listed]
-            list_in_sidecar(self._batch.folder, name, order.image.file.sha256, documents)
+            list_in_sidecar(self._folder, name, order.image.file.sha256, documents)
             # Last: if this is cut off, the next run completes the sidecar.
             self._records.add(written)
         except (StoreError, ValueError, MemoryError, OSError) as error:
@@ -143,7 +143,7 @@ class Copies:
     def _derived(self, order: Order, name: str, data: bytes) -> Iterator[StoredCopy | CopyFailure]:
         from ..files.images.derive import Original
 
-        listed = copies_in_sidecar(self._batch.folder, name)
+        listed = copies_in_sidecar(self._folder, name)
         with Original(data) as original:
             for spec in order.specs:
                 path = self._path(spec.file_name(name))
@@ -154,7 +154,7 @@ class Copies:
                     ours = listed | (known.hashes if known else frozenset())
                     # Before the file: if this is cut off, the next run still knows whose file it finds.
                     self._records.add([replace(copy, recipe="", before=" ".join(sorted(ours)))])
-                    write_copy(self._batch.folder, spec.file_name(name), derived.data, ours)
+                    write_copy(self._folder, spec.file_name(name), derived.data, ours)
                     yield copy
                 except (StoreError, ValueError, MemoryError, OSError) as error:
                     yield _failure(path, error)
@@ -188,20 +188,26 @@ class Copies:
             name = self._name(copy.path)
             try:
                 if name is not None:
-                    remove_copy(self._batch.folder, name, copy.sha256)
+                    remove_copy(self._folder, name, copy.sha256)
                 removed.append(copy.path)
             except StoreError as error:
                 yield _failure(copy.path, error)
         self._records.remove(removed)
 
+    @property
+    def _folder(self) -> Path:
+        if not isinstance(self._batch.folder, Path):
+            raise StoreError(f"derived copies cannot be written to {self._batch.folder}: they need a local folder")
+        return self._batch.folder
+
     def _name(self, path: str) -> str | None:
         """Return a stored path as seen from the output folder; None outside of it."""
         full = self._root / path
-        return str(full.relative_to(self._batch.folder)) if full.is_relative_to(self._batch.folder) else None
+        return str(full.relative_to(self._folder)) if full.is_relative_to(self._folder) else None
 
     def _path(self, name: str) -> str:
         """Return a name in the output folder as the job database stores paths."""
-        full: Path = self._batch.folder / name
+        full: Path = self._folder / name
         return str(full.relative_to(self._root) if full.is_relative_to(self._root) else full)
 
 

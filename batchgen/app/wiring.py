@@ -21,7 +21,7 @@ from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
-from ..files.output import require_writable, sweep
+from ..files.output_tree import output_tree
 from ..files.source_cache import Fetch, SourceCache
 from ..files.spool import Scratch, Spool
 from ..manifest import Batch
@@ -217,10 +217,11 @@ class RunSession:
         return spool
 
     def _prepare_folder(self, batch_id: int, profiles: Mapping[str, Profile]) -> None:
-        sweep(self.batch.folder)
+        tree = output_tree(self.batch.folder)
+        tree.sweep()
         if profiles:
             names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded)
-            require_writable(self.batch.folder, names)
+            tree.require_writable(names)
 
     def _transport(self, profiles: Mapping[str, Profile]) -> Transport:
         """Return the HTTP client, whose import takes longer than a run that has nothing to send."""

@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tests.page.needs import missing
+from tests.needs import missing
 from tests.timing import patience
 
 from .hosts import Host, end

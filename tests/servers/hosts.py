@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.page.needs import missing
+from tests.needs import missing
 from tests.timing import patience
 
 #: The address of the providers, as all hosts reach them.

@@ -92,13 +92,13 @@ def read_sidecar(path: Path, batch: Batch, project: Project) -> SidecarRecord | 
 
 def _record(sidecar: Sidecar, path: Path, batch: Batch, root: Path) -> SidecarRecord:
     image = path.with_name(path.name.removesuffix(".json"))
-    superseded = SUPERSEDED in path.relative_to(batch.folder).parts
+    superseded = SUPERSEDED in path.relative_to(Path(str(batch.folder))).parts
     attempt = RecoveredAttempt(
         id=sidecar.attempt_id,
         key=sidecar.key,
         fingerprint=sidecar.fingerprint,
         task=sidecar.task,
-        output=str(image.relative_to(batch.folder).with_suffix("")),
+        output=str(image.relative_to(Path(str(batch.folder))).with_suffix("")),
         at=_changed(path),
         usage=sidecar.usage,
         charge=sidecar.charge,

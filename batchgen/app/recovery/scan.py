@@ -68,8 +68,9 @@ class RecoveryScan:
         if not self.thorough and self.batch_id is not None:
             since = self.ended_at or self.reader.newest_attempt(self.batch_id)
         for batch in self._homes():
-            paths = sidecars(batch.folder, since - _SLACK if since else None)
-            yield from self._recovered(paths, batch, busy)
+            if isinstance(batch.folder, Path):
+                paths = sidecars(batch.folder, since - _SLACK if since else None)
+                yield from self._recovered(paths, batch, busy)
 
     def _homes(self) -> Iterator[Batch]:
         """Yield the batch at its folder, and at that in which sandbox runs of earlier versions left their images."""
@@ -138,7 +139,9 @@ class RecoveryScan:
         ]
 
     def _delivered(self, job: Job, record: AttemptRecord) -> list[SidecarRecord]:
-        records = []
+        records = list[SidecarRecord]()
+        if not isinstance(self.batch.folder, Path):
+            return records
         for stem in stems(job.output, job.wanted):
             for extension in EXTENSIONS.values():
                 sidecar = read_sidecar(self.batch.folder / f"{stem}.{extension}.json", self.batch, self.project)
