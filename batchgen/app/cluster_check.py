@@ -30,7 +30,7 @@ from ..version import __version__
 from . import host_check
 from .config.keys import configured_names
 from .config.providers import load_profiles, provider_settings
-from .doctor import FEW_SECONDS, Finding
+from .doctor import FEW_SECONDS, LITTLE_ROOM, NO_ROOM, Finding
 from .plan import plan as make_plan
 from .plan import read_manifest
 from .project import Project
@@ -212,6 +212,15 @@ def _facts(node: Node, facts: Mapping[str, Any]) -> Iterator[Finding]:
         yield Finding("host", says, "bad", ExitCode.SCHEMA)
     else:
         yield Finding("host", text)
+    spool = facts["spool"]
+    where = f"{node.host}: answers are kept in {spool['folder']}, {spool['free'] / 1e9:,.1f} GB free"
+    if spool["problem"]:
+        says = f"{node.host}: answers cannot be kept: {spool['problem']}. Set BATCHGEN_WORKER_DIR there"
+        yield Finding("spool", says, "bad", ExitCode.UNEXPECTED)
+    elif spool["free"] < NO_ROOM:
+        yield Finding("spool", f"{where}: a run would soon stop", "bad", ExitCode.UNEXPECTED)
+    else:
+        yield Finding("spool", where, "ok" if spool["free"] >= LITTLE_ROOM else "note")
 
 
 def _clock(ray: ModuleType, node: Node) -> Iterator[Finding]:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any
 
 import anyio
@@ -26,6 +25,7 @@ from ..providers.base import Call
 from ..providers.profile import Profile
 from ..transport import Transport
 from ..version import __version__
+from .cluster_worker import worker_folder
 from .config.keys import find_keys, missing_key
 
 #: Seconds in which a provider must answer a host.
@@ -39,7 +39,7 @@ def facts() -> dict[str, Any]:
         "batchgen": __version__,
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in ("ray", "obstore")},
-        "free": shutil.disk_usage(Path.home() if Path.home().exists() else Path("/")).free,
+        "spool": _spool(),
     }
 
 
@@ -58,6 +58,14 @@ def examine(profiles: Sequence[Profile], marks: Mapping[str, str], reply: str) -
         "egress": anyio.run(_egress, profiles),
         "folders": {folder: _folder_problem(folder, mark, reply) for folder, mark in marks.items()},
     }
+
+
+def _spool() -> dict[str, Any]:
+    """Return where the workers of this host keep answers until they are delivered, the room there, and a problem."""
+    folder = worker_folder()
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    problem = "" if os.access(nearest, os.W_OK) else f"{nearest} is not writable"
+    return {"folder": str(folder), "free": shutil.disk_usage(nearest).free, "problem": problem}
 
 
 def _version(name: str) -> str:

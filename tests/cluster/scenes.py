@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.acceptance.kit import Done, check_files, finish, wait_for
+from tests.acceptance.kit import check_files, finish, wait_for
 from tests.servers.cluster import FAST_HEALTH
-from tests.timing import patience
 
 from .kit import Figures, TwoHosts, kill_session, stop_for, two_hosts
 
@@ -129,4 +128,3 @@ def facts(figures: Figures) -> Result:
 
 
 SHORT_HEALTH = FAST_HEALTH
-assert patience

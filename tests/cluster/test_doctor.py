@@ -45,6 +45,7 @@ def test_doctor_reports_every_host_of_a_cluster(project, ray_cluster, sandbox):
     [host] = says(done, "host")
     name = host.partition(" ")[0]
     assert says(done, "clock")[-1].startswith(f"{name}: ")
+    assert says(done, "spool")[0].startswith(f"{name}: answers are kept in ")
     assert f"{name}: has keys of openai" in says(done, "keys")
     assert says(done, "egress") == [f"{name}: reaches openai"]
     assert says(done, "storage") == [f"{name}: writes to {project.folder}"]

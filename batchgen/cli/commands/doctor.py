@@ -38,9 +38,9 @@ _TITLES = {"job table": "job database"}
     type=click.Choice(["local", "ray"]),
     default="local",
     show_default=True,
-    help="ray: examine a Ray cluster too, and each of its hosts.",
+    help="What will send the requests; ray: a cluster, whose hosts are examined too.",
 )
-@option("--address", metavar="HOST:PORT", help="Head of the Ray cluster. Default: RAY_ADDRESS.")
+@option("--address", metavar="ADDRESS", help="Address of the Ray cluster. Default: RAY_ADDRESS, or this machine.")
 @sandbox
 def doctor(session: Session, manifest: str | None, offline: bool, backend: str, address: str | None) -> int:
     """Check what a run needs: versions, settings, keys, disk, lock, job database.
