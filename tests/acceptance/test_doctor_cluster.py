@@ -6,35 +6,28 @@ import sys
 
 import pytest
 
-from batchgen.sandbox import launch
-from tests.acceptance.kit import CANARY, PROVIDERS, SECRET, Witness, Workspace
 from tests.servers.cluster import cluster, need_ray
 from tests.servers.hosts import network, providers
+
+from .kit import CANARY, PROVIDERS, SECRET, Workspace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 KEYS = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
 JOBS = [{"id": "one", "provider": "openai", "quality": "low", "prompt": "One"}]
 
 
-@pytest.fixture(scope="module")
-def sandbox(tmp_path_factory):
-    with launch.start(tmp_path_factory.mktemp("sandbox"), latency="none", extra=["--draw", "small"]) as running:
-        yield running
-
-
-@pytest.fixture
-def project(tmp_path, sandbox):
+@pytest.fixture(autouse=True)
+def ray():
     need_ray()
-    return Workspace(folder=tmp_path, url=sandbox.url, env=dict(KEYS))
 
 
 def says(done, about, verdict="ok"):
     return [one["says"] for one in done.json["findings"] if (one["about"], one["verdict"]) == (about, verdict)]
 
 
-def test_doctor_reports_every_host_of_a_cluster(project, ray_cluster, sandbox):
+def test_doctor_reports_every_host_of_a_cluster(project, ray_cluster, witness):
     project.env |= ray_cluster.environment()
-    witness, manifest = Witness(sandbox.log), project.manifest(JOBS)
+    manifest = project.manifest(JOBS)
     before = sorted(project.folder.iterdir())
     done = project.run("doctor", manifest, "--backend", "ray", "--address", ray_cluster.address, "--json")
     assert done.code == 0, done.out
