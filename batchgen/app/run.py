@@ -22,7 +22,6 @@ from dataclasses import replace
 import anyio
 
 from .. import redaction
-from ..database_url import DatabaseUrl
 from ..errors import NotFound, StoreError
 from ..files import log
 from ..files.output import make_private
@@ -99,9 +98,7 @@ def prepare_run(
     in_manifest = batch
     batch = as_stored(project, reader, in_manifest)
     # The folder is locked before its files are read: a run that waited for another one sees what that one made.
-    folder = resources.enter_context(
-        hold_output(batch.folder, wait=deadline - time.monotonic(), shared=isinstance(project.db, DatabaseUrl))
-    )
+    folder = resources.enter_context(hold_output(project, batch.folder, wait=deadline - time.monotonic()))
     recovery = recover_before_run(project, reader, batch)
     if recovery is not None:
         batch = as_stored(project, reader, in_manifest)

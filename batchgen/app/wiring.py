@@ -22,7 +22,6 @@ from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
-from ..files.output_tree import output_tree
 from ..files.source_cache import SourceCache
 from ..files.spool import Spool, spool_id
 from ..manifest import Batch
@@ -49,6 +48,7 @@ from .deliver import Copies
 from .heartbeat import Heartbeat, register
 from .idle_thumbnails import IdleThumbnails
 from .lanes import LaneHistory, lanes, policy_of
+from .output_lock import prepare_output
 from .plan import learned_prices
 from .preflight import limited_widths, require_files
 from .project import Project
@@ -242,12 +242,8 @@ class RunSession:
         return spool
 
     def _prepare_folder(self, batch_id: int, profiles: Mapping[str, Profile], *, is_alone: bool) -> None:
-        tree = output_tree(self.batch.folder)
-        if is_alone:  # Another runner may be writing a file there.
-            tree.sweep()
-        if profiles:
-            names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded)
-            tree.require_writable(names)
+        names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded) if profiles else None
+        prepare_output(self.batch.folder, names, self.show_message, is_alone=is_alone)
 
     def _transport(self, profiles: Mapping[str, Profile]) -> Transport:
         """Return the HTTP client, whose import takes longer than a run that has nothing to send."""

@@ -40,10 +40,8 @@ SETTLE_SECONDS = 10.0
 CLOCK_LOOK = 30.0
 #: What a lane waits for that has no job of its own left but may take those of another provider.
 STANDBY = "idle"
-#: What a lane waits for while other runners have the limits of its account.
-SHARE = "a share of the limits"
-#: Seconds between two looks at a lease that has ended.
-LEASE_LOOK = 0.5
+#: What a lane waits for while other runners have the limits, and the seconds between two looks at an ended lease.
+SHARE, LEASE_LOOK = "a share of the limits", 0.5
 
 
 @dataclass(kw_only=True, slots=True)
