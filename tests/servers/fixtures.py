@@ -9,10 +9,12 @@ import pytest
 
 from tests.axes import Axis, PostgresAxis, RayAxis, S3Axis
 
-from . import postgres, ray_workers, s3
+from . import cluster, postgres, ray_workers, s3
 
 #: Tests that use one of these are slow ones.
-SLOW = frozenset({"postgres_server", "postgres_database", "s3_server", "bucket", "nanio_server", "plain_bucket"})
+SLOW = frozenset(
+    {"postgres_server", "postgres_database", "s3_server", "bucket", "nanio_server", "plain_bucket", "ray_cluster"}
+)
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +52,16 @@ def plain_bucket(nanio_server: s3.S3Server) -> Iterator[s3.Bucket]:
     """A bucket of a server that keeps objects on disk and knows no conditional create."""
     with nanio_server.bucket() as bucket:
         yield bucket
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[cluster.Cluster]:
+    """A Ray cluster of one node on this machine, whose workers have a key of every provider."""
+    from tests.acceptance.kit import CANARY, PROVIDERS
+
+    with cluster.cluster({f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}) as running:
+        running.add_node(cpus=16)
+        yield running
 
 
 @pytest.fixture(scope="session")
