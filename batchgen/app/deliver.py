@@ -10,16 +10,18 @@ import errno
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..copies import CopySpec
 from ..errors import StoreError
 from ..files.copies import copies_in_sidecar, list_in_sidecar, remove_copy, write_copy
+from ..files.output_tree import open_file
 from ..manifest import Batch
 from ..store.copies import CopyRecords
 from ..store.reader import Reader
+from ..object_url import ObjectUrl
 from ..store.records import DeliveredFile, StoredCopy
+from ..stored_path import name_in, place_of, stored_path
 from .project import Project
 
 if TYPE_CHECKING:
@@ -113,8 +115,10 @@ class Copies:
     def _is_current(self, copy: StoredCopy, spec: CopySpec, image: DeliveredFile) -> bool:
         if (copy.source_sha256, copy.recipe) != (image.file.sha256, spec.recipe):
             return False
+        if isinstance(self._batch.folder, ObjectUrl):
+            return True  # a request for each copy of a batch in each run would take too long; verify asks for them
         try:
-            return (self._root / copy.path).stat().st_size == copy.size_bytes
+            return open_file(self._root, copy.path).size() == copy.size_bytes
         except OSError:
             return False
 
@@ -176,7 +180,7 @@ class Copies:
         )
 
     def _content(self, image: DeliveredFile) -> bytes:
-        data = (self._root / image.file.path).read_bytes()
+        data = open_file(self._root, image.file.path).read()
         if hashlib.sha256(data).hexdigest() != image.file.sha256:
             raise StoreError("the image is not as it was delivered (batchgen verify)")
         return data
@@ -196,13 +200,11 @@ class Copies:
 
     def _name(self, path: str) -> str | None:
         """Return a stored path as seen from the output folder; None outside of it."""
-        full = self._root / path
-        return str(full.relative_to(self._batch.folder)) if full.is_relative_to(self._batch.folder) else None
+        return name_in(self._batch.folder, place_of(path, self._root))
 
     def _path(self, name: str) -> str:
         """Return a name in the output folder as the job database stores paths."""
-        full: Path = self._batch.folder / name
-        return str(full.relative_to(self._root) if full.is_relative_to(self._root) else full)
+        return stored_path(self._batch.folder / name, self._root)
 
 
 def _in_sidecar(copy: StoredCopy, name: str | None) -> dict[str, object]:

@@ -18,7 +18,7 @@ from ..picture import SUSPECT_KINDS
 from ..planning.selection import MARKED, ORPHANED
 from . import environment, output
 from .command import Command, Group
-from .params import CAUSE, COUNT, SEED, SHARD, Option
+from .params import CAUSE, COUNT, SEED, SHARD, LocalPath, Option
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -30,6 +30,8 @@ Function = Callable[..., Any]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+LOCAL_FILE = LocalPath(dir_okay=False, path_type=Path)
+LOCAL_FOLDER = LocalPath(file_okay=False, path_type=Path)
 EXISTING_FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...errors import UsageError
 from .. import output
 from ..options import Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
 from ..reading import counting
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 
 @command("verify", "batchgen verify", "batchgen verify --deep --requeue     requeues the jobs of damaged files")
+@option("--quick", is_flag=True, help="Check only whether each file is there with its size; nothing is read.")
 @option("--deep", is_flag=True, help="Decode every image as well, and look for suspects.")
 @option("--requeue", is_flag=True, help="Requeue the jobs of missing or damaged files; a run makes them again.")
 @selecting
@@ -25,8 +27,15 @@ if TYPE_CHECKING:
 @batch_argument
 @batch
 @sandbox
-def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
-    """Check every delivered file against its hash.
+def verify(
+    session: Session,
+    quick: bool,
+    deep: bool,
+    requeue: bool,
+    batch: str | None,
+    **options: Any,  # noqa: ANN401 - the selection
+) -> int:
+    """Check every delivered file against its hash, which reads all of them, also from an object store.
 
     Ends with 3 if one is missing or damaged. With --deep it also looks for pictures that may be wrong, such as
     duplicates or wrong sizes; these do not count, and ``batchgen list --suspect KIND`` lists them. Derived copies are
@@ -34,16 +43,20 @@ def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **opt
     """
     from ...app import verify as use_case
 
+    if quick and deep:
+        raise UsageError("--quick reads no file and --deep decodes all of them: choose one")
+    depth: use_case.Depth = "quick" if quick else "deep" if deep else "whole"
     check = use_case.requeue if requeue else use_case.verify
     project = session.project()
     with counting(session, "checking", "files") as on_files:
-        report = check(project, batch, selection(options), deep=deep, on_files=on_files)
+        report = check(project, batch, selection(options), depth=depth, on_files=on_files)
     code = 3 if report.problems else 0
     rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in (*report.problems, *report.copies)]
     session.print(_document(report), _table(rows))
     if session.as_json:
         return code
-    result = f"{len(report.problems)} missing or damaged" if report.problems else "all as delivered"
+    flawless = "all there, with the right size" if quick else "all as delivered"
+    result = f"{len(report.problems)} missing or damaged" if report.problems else flawless
     output.say(f"{report.batch.name}: {count(report.checked, 'file')} checked, {result}")
     if report.suspects:
         output.say(suspects_line(report.suspects))
