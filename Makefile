@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 RUN    := $(VENV)/.run-ready
 DEV    := $(VENV)/.dev-ready
 DRIVER := $(VENV)/.browser-ready
-ALL    := $(VENV)/.all-ready
+REMOTE := $(VENV)/.servers-ready
 PAGE   := batchgen/page
 NPM    := $(VENV)/page
 PINS   := constraints.txt
@@ -33,7 +33,7 @@ CHECK   = [ "$$(cat "$(VENV)/.root" 2>/dev/null)" = "$$PWD" ] && "$(BIN)/python"
 PIP     = PIP_CONSTRAINT=$(PINS) PIP_BUILD_CONSTRAINT=$(PINS) "$(BIN)/python" -m pip install --quiet --no-input --no-compile --prefer-binary
 ADVICE  = { echo "the installation failed. No network? Set PIP_INDEX_URL or PIP_FIND_LINKS; behind a proxy: HTTPS_PROXY." >&2; exit 1; }
 
-.PHONY: help setup setup-dev setup-browser setup-all _run _dev _browser _all demo check test test-all lint format docs assets bench torture lock clean distclean
+.PHONY: help setup setup-dev setup-browser setup-servers _run _dev _browser _servers demo check test test-all lint format docs assets bench torture lock clean distclean
 
 help: ## show this list
 	@sed -n 's/^#: /\n/p; s/^\([a-z-]*\):.*## \(.*\)/  make \1 - \2/p' $(firstword $(MAKEFILE_LIST))
@@ -48,13 +48,13 @@ setup-dev: ## the same, plus test and lint tools
 setup-browser: ## the same, plus the driver for the tests of the page (they use the Chromium of the system)
 	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _browser
 
-setup-all: ## the same, plus what only `make test-all` needs: Ray, and a server that speaks S3
-	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _all
+setup-servers: ## the same, plus what only `make test-all` needs: Ray, and servers that speak S3
+	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _servers
 
 _run: $(RUN) ; @:
 _dev: $(DEV) ; @:
 _browser: $(DRIVER) ; @:
-_all: $(ALL) ; @:
+_servers: $(REMOTE) ; @:
 
 $(RUN): pyproject.toml $(PINS)
 	@if ! [ -e "$(VENV)/.root" ]; then py=$$($(FIND_PY)); \
@@ -75,8 +75,8 @@ $(DRIVER): $(DEV)
 	@$(PIP) -e '.[browser]' || $(ADVICE)
 	@touch $@
 
-$(ALL): $(DRIVER)
-	@echo "installing Ray and a server that speaks S3"
+$(REMOTE): $(DRIVER)
+	@echo "installing Ray and servers that speak S3"
 	@$(PIP) -e '.[cluster,servers]' || $(ADVICE)
 	@touch $@
 
@@ -94,7 +94,7 @@ check: lint ## the inner loop, under a minute: style, types, layers and the test
 test: setup-dev ## run the tests (ARGS="-k name" for some of them)
 	@$(PYTEST) $(ARGS)
 
-test-all: setup-all ## every test, slow ones too, with many random examples; then a longer torture
+test-all: setup-servers ## every test, slow ones too, with many random examples; then a longer torture
 	@$(PYTEST) -m "" --hypothesis-profile=ci $(ARGS)
 	@"$(BIN)/python" -m tests.torture --kills 120 --syscalls 40 --errors 20 --power 10 --compound 10 --migration 8 --redos 10 --settlements 6
 

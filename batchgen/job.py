@@ -74,7 +74,7 @@ class Attempt:
     task: Task  #: ``n`` counts the missing images; ``provider`` is the job's own or a fallback
     account: str | None = None  #: which of the provider's API keys is used; None: it has only one
     fingerprint: str
-    folder: str  #: absolute output folder of the batch
+    folder: str  #: absolute output folder of the batch, or a place in an object store
     output: str
     ordinal: int = 0  #: number of the first image of this attempt
     wanted: int = 1  #: images of the whole job; file names are numbered if there are several

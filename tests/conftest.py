@@ -16,11 +16,18 @@ from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 
 from . import timing
+from .acceptance.axes import NAMES
+from .servers.fixtures import *  # noqa: F403 - pytest finds fixtures by their names in here
+from .servers.fixtures import SLOW
 
 # Few examples, always the same, for quick work; many and new ones in `make test-all` (--hypothesis-profile=ci).
 hypothesis.settings.register_profile("dev", max_examples=15, deadline=None, derandomize=True, database=None)
 hypothesis.settings.register_profile("ci", max_examples=100, deadline=None, print_blob=True)
 hypothesis.settings.load_profile("dev")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--axis", choices=NAMES, help="acceptance tests with this in place of the usual")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -40,6 +47,8 @@ def pytest_configure_node(node: Any) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
+        if SLOW.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.slow)
         for mark in item.iter_markers("timeout"):
             item.add_marker(pytest.mark.timeout(timing.patience(mark.args[0])), append=False)
             break

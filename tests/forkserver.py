@@ -51,6 +51,7 @@ class Popen(subprocess.Popen[Any]):
     """``subprocess.Popen`` that also knows the program FORKED."""
 
     _line: socket.socket | None = None  #: to a forked process and its parent
+    project: Any = None  #: the user's folder in which it was started
 
     def _execute_child(self, args: Any, *rest: Any) -> None:
         executable, preexec, _close, pass_fds, cwd, env, _info, _flags, shell = rest[:9]

@@ -18,6 +18,7 @@ from ..errors import UsageError, suggest
 from ..manifest import Batch
 from ..manifest.batch import Overlay
 from ..money import nano_usd
+from ..object_url import Folder, ObjectUrl, is_object_url
 from ..planning.selection import Selection
 from .values import Progress
 
@@ -101,8 +102,18 @@ def selection_of(arguments: Chosen) -> Selection:
 def overlay_of(arguments: Run) -> Overlay:
     """Return what the arguments override in the manifest."""
     output = arguments.get("output")
-    folder = None if output is None else Path(arguments.get("folder", ".")).absolute() / output
+    folder: Folder | None = None
+    if output is not None:
+        home = Path(arguments.get("folder", ".")).absolute()
+        folder = _store_url(str(output)) if is_object_url(str(output)) else home / output
     return Overlay(concurrency=arguments.get("concurrency"), folder=folder)
+
+
+def _store_url(text: str) -> ObjectUrl:
+    try:
+        return ObjectUrl.parse(text)
+    except ValueError as error:
+        raise UsageError(f"output: {error}") from error
 
 
 def options_of(arguments: Run, batch: Batch, command: str) -> RunOptions:

@@ -13,9 +13,8 @@ from ..files.images import EXTENSIONS
 from ..files.listing import ListedFile, list_file, list_files, remove_files
 from ..files.output import SUPERSEDED
 from ..files.spool import KEPT_SUFFIX
-from ..object_url import Folder, parse_folder
+from ..object_url import Folder, name_in, parse_folder
 from ..store.reader import Reader
-from ..stored_path import name_in
 from .clock import utc_now
 from .output_lock import hold_output
 from .project import Project, hold_lock, open_reader

@@ -17,11 +17,10 @@ from ..errors import StoreError
 from ..files.copies import copies_in_sidecar, list_in_sidecar, remove_copy, write_copy
 from ..files.output_tree import open_file
 from ..manifest import Batch
+from ..object_url import ObjectUrl, name_in, place_of, stored_path
 from ..store.copies import CopyRecords
 from ..store.reader import Reader
-from ..object_url import ObjectUrl
 from ..store.records import DeliveredFile, StoredCopy
-from ..stored_path import name_in, place_of, stored_path
 from .project import Project
 
 if TYPE_CHECKING:

@@ -18,10 +18,10 @@ from ..errors import BatchgenError
 from ..files import log
 from ..files.thumbnails import PictureFile, ThumbnailProcess
 from ..job import Delivery, Incomplete, PartialDelivery, Settlement
+from ..object_url import place_of
 from ..picture import PictureFacts
 from ..store import picture_facts
 from ..store.records import Batch
-from ..stored_path import place_of
 from .clock import utc_now
 from .project import Project
 from .report.folder import begin_report

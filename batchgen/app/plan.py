@@ -11,12 +11,14 @@ from datetime import datetime
 from pathlib import Path
 
 from .. import manifest
-from ..errors import NotFound, Problem
+from ..errors import ManifestError, NotFound, Problem
 from ..learned_prices import PriceMemory
 from ..manifest import Batch
 from ..manifest.batch import Overlay
 from ..manifest.inputs import Recall
+from ..manifest.load import NEEDS_EXTRA
 from ..money import nano_usd
+from ..object_url import Folder
 from ..planning.compare import OnJob, compare
 from ..planning.estimate import PlanContext
 from ..planning.loaded import plan_of_loaded
@@ -68,12 +70,23 @@ def read_manifest(
         batch = replace(batch, report=stored.get("report"))
     if stored.get("budget"):
         batch = replace(batch, shared_budget=settings.shared_budget(path.absolute().parent))
-    if project.sandbox:
-        batch = replace(batch, folder=_sandbox_folder(project, path, batch.name))
+    batch = _at_sandbox_folder(project, path, batch) if project.sandbox else _with_extra(batch)
     text = (path.read_bytes() if content is None else content).decode("utf-8", "replace")
     if problems := tuple(_directive_problems(path, text)):
         batch = replace(batch, warnings=(*batch.warnings, *problems))
     return batch.under(overlay)
+
+
+def _with_extra(batch: Batch) -> Batch:
+    """Return *batch*; raise ManifestError where this installation cannot write to its output folder."""
+    if lacking := tuple(problem for problem in batch.warnings if problem.code == NEEDS_EXTRA):
+        raise ManifestError(lacking)
+    return batch
+
+
+def _at_sandbox_folder(project: Project, path: Path, batch: Batch) -> Batch:
+    warnings = tuple(problem for problem in batch.warnings if problem.code != NEEDS_EXTRA)
+    return replace(batch, folder=_sandbox_folder(project, path, batch.name), warnings=warnings)
 
 
 def _sandbox_folder(project: Project, path: Path, name: str) -> Path:
@@ -190,8 +203,10 @@ def _accounts(batch: Batch) -> Mapping[str, int]:
     }
 
 
-def _free(folder: Path) -> int | None:
+def _free(folder: Folder) -> int | None:
     """Return the free bytes on the disk of *folder*; None if unknown."""
+    if not isinstance(folder, Path):
+        return None
     nearest = next(path for path in (folder, *folder.parents) if path.exists())
     try:
         return shutil.disk_usage(nearest).free

@@ -23,7 +23,7 @@ import anyio
 
 from .. import redaction
 from ..errors import NotFound, StoreError
-from ..files import lock, log
+from ..files import log
 from ..files.output import make_private
 from ..manifest import Batch
 from ..money import show_usd
@@ -35,6 +35,7 @@ from ..store.writer import Writer
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
 from .lane_result import LaneResult
 from .loads import is_loaded
+from .output_lock import hold_output
 from .plan import plan as make_plan
 from .preflight import require_files, require_local, require_names
 from .project import Project, command_line, hold_lock, open_reader
@@ -93,7 +94,7 @@ def prepare_run(
     in_manifest = batch
     batch = as_stored(project, reader, in_manifest)
     # The folder is locked before its files are read: a run that waited for another one sees what that one made.
-    folder = resources.enter_context(lock.hold_folder(batch.folder, wait=deadline - time.monotonic()))
+    folder = resources.enter_context(hold_output(batch.folder, wait=deadline - time.monotonic()))
     recovery = recover_before_run(project, reader, batch)
     if recovery is not None:
         batch = as_stored(project, reader, in_manifest)

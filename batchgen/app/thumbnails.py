@@ -15,7 +15,7 @@ from ..errors import StoreError
 from ..files.superseded import SupersededFiles
 from ..files.thumbnail_pool import examine_all
 from ..files.thumbnails import FOLDER, FileGone, PictureFile, is_abandoned, thumbnail_path
-from ..object_url import Folder, parse_folder
+from ..object_url import Folder, name_in, parse_folder, place_of
 from ..picture import VERSION, PictureFacts
 from ..planning.selection import Selection
 from ..store import picture_facts
@@ -23,7 +23,6 @@ from ..store.queries import superseded_files
 from ..store.reader import Reader
 from ..store.records import Batch, StoredArtifact
 from ..store.report_rows import FileRow
-from ..stored_path import name_in, place_of
 from ..task import Kind
 from .clock import utc_now
 from .project import Project

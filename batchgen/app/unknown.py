@@ -17,12 +17,11 @@ from ..files.output_tree import output_tree
 from ..files.sidecar import describe
 from ..job import Attempt, Cancelled, Job, Requeued, State
 from ..manifest.filenames import stems
-from ..object_url import Folder, parse_folder
+from ..object_url import Folder, parse_folder, stored_path
 from ..planning.override_marks import note_of
 from ..planning.selection import Selection
 from ..store.reader import Reader
 from ..store.records import AttemptRecord, Batch, UnknownAttempt
-from ..stored_path import stored_path
 from ..task import NOTHING, Artifact, Basis, Charge, Picture, Usage
 from .clock import utc_now
 from .output_lock import hold_output

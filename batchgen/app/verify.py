@@ -15,6 +15,7 @@ import anyio
 from ..files.images import DamagedImageError
 from ..files.output_tree import open_file
 from ..job import Requeued, State
+from ..object_url import is_object_url
 from ..planning.selection import Selection
 from ..store.copies import CopyRecords
 from ..store.reader import Reader
@@ -23,8 +24,10 @@ from .clock import utc_now
 from .examination import Examination
 from .project import Project, open_locked, open_reader
 from .reading import CONTENT_WIDTH, reading_width
+
 #: How a file is checked: by its size, by its hash, or by decoding it as well.
 Depth = Literal["quick", "whole", "deep"]
+_WRITTEN_AGAIN = "the next run writes it again"
 #: Gets the number of files checked so far.
 OnFiles = Callable[[int], None]
 
@@ -74,6 +77,9 @@ def requeue(
             for key in dict.fromkeys(problem.key for problem in report.problems if not problem.orphaned)
         ]
         jobs = [job for job in affected if job.state is State.DONE]
+        # A run does not ask an object store for each copy: what is missing is written again if it is forgotten.
+        missing = [copy.path for copy in report.copies if copy.what == "copy missing" and is_object_url(copy.path)]
+        CopyRecords(project.state).remove(missing)
 
         async def move() -> None:
             for job in jobs:
@@ -119,7 +125,8 @@ def _copy_problem(root: Path, copy: StoredCopy, *, depth: Depth) -> FileProblem 
             return None
         return problem(what="copy changed", detail="it is not the copy that was written; it stays as it is")
     except FileNotFoundError:
-        return problem(what="copy missing", detail="the next run writes it again")
+        detail = "verify --requeue lets the next run write it again" if is_object_url(copy.path) else _WRITTEN_AGAIN
+        return problem(what="copy missing", detail=detail)
     except OSError as error:
         return problem(what="copy unreadable", detail=str(error.strerror))
 

@@ -21,7 +21,7 @@ from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
-from ..files.output import require_writable, sweep
+from ..files.output_tree import output_tree
 from ..files.source_cache import Fetch, SourceCache
 from ..files.spool import Scratch, Spool
 from ..manifest import Batch
@@ -53,6 +53,7 @@ from .queries import batch_status
 from .recovery import last_run
 from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed, SentCalls, resumed_text
+from .report.folder import find
 from .run_options import RunOptions, ShowMessage
 from .run_result import RunResult
 from .shutdown import Stop, StopRequest
@@ -217,10 +218,11 @@ class RunSession:
         return spool
 
     def _prepare_folder(self, batch_id: int, profiles: Mapping[str, Profile]) -> None:
-        sweep(self.batch.folder)
+        tree = output_tree(self.batch.folder)
+        tree.sweep()
         if profiles:
             names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded)
-            require_writable(self.batch.folder, names)
+            tree.require_writable(names)
 
     def _transport(self, profiles: Mapping[str, Profile]) -> Transport:
         """Return the HTTP client, whose import takes longer than a run that has nothing to send."""
@@ -312,11 +314,12 @@ class RunSession:
         counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
         status = batch_status(self.reader, self.reader.batch(self.batch.name))
         run_id = runner.attempts.run_id
+        presence = look(self.project, self.reader, status.batch, status.counts.images)
         return RunResult(
             run_id=run_id,
             command=self.command,
             began=started,
-            status=replace(status, presence=look(self.project, self.reader, status.batch, status.counts.images)),
+            status=replace(status, presence=presence, report=find(self.project, status.batch)),
             lanes=[
                 LaneResult.of(
                     lane,

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from ..object_url import Folder, parse_folder
 from ..picture import SUSPECT_KINDS
 from ..planning.selection import MARKED, ORPHANED
 from . import environment, output
 from .command import Command, Group
-from .params import CAUSE, COUNT, SEED, SHARD, LocalPath, Option
+from .params import CAUSE, COUNT, SEED, SHARD, LocalPath, Option, Parsed
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -32,6 +33,8 @@ FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 LOCAL_FILE = LocalPath(dir_okay=False, path_type=Path)
 LOCAL_FOLDER = LocalPath(file_okay=False, path_type=Path)
+#: A folder, or a place in an object store.
+OUTPUT = Parsed("DIR", parse_folder)
 EXISTING_FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
 
 
@@ -55,6 +58,10 @@ class Session:
     def file(self, path: Path) -> Path:
         """Return *path* as seen from the working folder."""
         return self.folder.absolute() / path
+
+    def destination(self, place: Folder) -> Folder:
+        """Return an output folder as seen from the working folder."""
+        return self.file(place) if isinstance(place, Path) else place
 
     def manifest(self, word: str | None, *, last_first: bool = False) -> Path:
         """Return the manifest that *word* names, and print which one it is unless the user typed its path."""

@@ -16,7 +16,7 @@ from ..calendar_period import next_time_of_day
 from ..errors import AlreadyRunning, BatchgenError
 from ..money import show_usd
 from . import output
-from .options import FILE, FOLDER, Session, as_options, keep_changed, option, options, sandbox
+from .options import FILE, OUTPUT, Session, as_options, keep_changed, option, options, sandbox
 from .params import (
     ATTEMPTS,
     CONCURRENCY,
@@ -77,7 +77,7 @@ run_options = options(
         type=ATTEMPTS,
         help="Most paid attempts per job, earlier runs included.",
     ),
-    option("--out", type=FOLDER, metavar="DIR", help="Output folder of this run."),
+    option("--out", type=OUTPUT, metavar="DIR", help="Output folder of this run, or a place in an object store."),
     option("--stop-at", type=TIME_OF_DAY, help="Start nothing new after this time of day."),
     option("--max-time", type=MAX_TIME, help="Start nothing new after this time: 90s, 30m, 6h."),
     option("--max-failures", type=FAILURE_LIMIT, help="Stop when more jobs than this have failed."),
@@ -120,7 +120,7 @@ def overlay_of(session: Session, values: Mapping[str, Any]) -> Overlay:
         concurrency=values["concurrency"],
         rates=rates,
         attempts=values["max_attempts"],
-        folder=session.file(values["out"]) if values["out"] else None,
+        folder=session.destination(values["out"]) if values["out"] else None,
     )
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Protocol
 
 from anyio import CancelScope, create_task_group, to_thread
@@ -16,10 +15,11 @@ from anyio import CancelScope, create_task_group, to_thread
 from ..budget import BudgetLimit, Budgets, Reservations
 from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
 from ..fault import Cause
-from ..files.output import withdraw
+from ..files.output_tree import output_tree
 from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
 from ..learned_prices import PriceMemory
 from ..manifest.filenames import stems
+from ..object_url import parse_folder
 from ..store.reader import Reader
 from ..store.records import AttemptRecord, StoredArtifact
 from ..store.writer import Writer
@@ -63,7 +63,7 @@ class AttemptRunner:
     """Opens, executes and settles the attempts of one run; time, ids and chance are passed in as functions."""
 
     batch: str
-    folder: str  #: absolute output folder
+    folder: str  #: absolute output folder, or a place in an object store
     run_id: str
     reader: Reader
     writer: Writer
@@ -282,13 +282,13 @@ class AttemptRunner:
 
     def _withdraw_earlier(self, attempt: Attempt, outcome: Delivered) -> None:
         """Move aside the files of earlier versions of a job that its new files do not replace."""
-        own = stems(attempt.output, attempt.wanted)
+        own, tree = stems(attempt.output, attempt.wanted), output_tree(parse_folder(self.folder))
         for name, file in _superseded(attempt, outcome.artifacts, self.reader.files_of(attempt.job_id)):
 
             def bare(name: str = name, path: str = file.path) -> bool:
                 return name.rpartition(".")[0] in own or not self.reader.counts_on(path)
 
-            withdraw(Path(self.folder), name, file.sha256, file.attempt_id, bare=bare)
+            tree.withdraw(name, file.sha256, file.attempt_id, bare=bare)
 
 
 def _superseded(

@@ -19,12 +19,15 @@ from ..errors import StoreError, UnreadableAnswer
 from ..fault import Cause, Charged, Fault, ProviderError
 from ..files.group_thread import GroupThread
 from ..files.images import DamagedImageError, ImageInfo, UnknownFormatError, examine
-from ..files.output import publish, sync_names
+from ..files.object_tree import Label
+from ..files.output import sync_names
+from ..files.output_tree import output_tree
 from ..files.sidecar import describe
 from ..files.slot import Slot, StoredAnswer
 from ..files.source_cache import SourceCache
 from ..files.spool import Scratch, Spool
 from ..job import Attempt, Delivered, Missed, Outcome
+from ..object_url import is_object_url, parse_folder, stored_path
 from ..planning.forecast import call_bytes
 from ..planning.override_marks import note_of
 from ..providers import slot_profile
@@ -89,7 +92,7 @@ class Executor:
 
     async def _sync_names(self, delivered: Delivered) -> None:
         """Make the names of published files durable, together with those of other calls."""
-        files = (self.root / artifact.path for artifact in delivered.artifacts)
+        files = (self.root / artifact.path for artifact in delivered.artifacts if not is_object_url(artifact.path))
         for file in {file.parent: file for file in files}.values():
             await self.names.submit(file)
 
@@ -260,9 +263,9 @@ class Executor:
         """Keep a picture that cannot be decoded here in the output folder; return *error* with its name."""
         if not isinstance(error, UnknownFormatError):
             return error
-        name = attempt.file_name(ordinal, error.extension)
-        publish(Path(attempt.folder), name, picture.data)
-        return UnknownFormatError(f"{error}; it is kept as {Path(attempt.folder, name)}", error.extension)
+        name, folder = attempt.file_name(ordinal, error.extension), parse_folder(attempt.folder)
+        output_tree(folder).publish(name, picture.data, label=Label(job=attempt.key, attempt=attempt.id))
+        return UnknownFormatError(f"{error}; it is kept as {folder / name}", error.extension)
 
     def _publish(
         self, attempt: Attempt, images: Sequence[_CompleteImage], index: int, usage: Usage, cost: Charge
@@ -270,11 +273,11 @@ class Executor:
         picture, facts = images[index].picture, images[index].facts
         ordinal = attempt.ordinal + index
         name = attempt.file_name(ordinal, facts.extension)
-        folder = Path(attempt.folder)
+        folder = parse_folder(attempt.folder)
         file = folder / name
         artifact = Artifact(
             ordinal=ordinal,
-            path=str(file.relative_to(self.root) if file.is_relative_to(self.root) else file),
+            path=stored_path(file, self.root),
             sha256=hashlib.sha256(picture.data).hexdigest(),
             size_bytes=len(picture.data),
             width=facts.width,
@@ -285,7 +288,8 @@ class Executor:
         if attempt.sidecar:
             share, note = cost.share(len(images), index), note_of(attempt.fingerprint)
             sidecar = describe(attempt, artifact, picture, usage, cost, share=share, sandbox=self.sandbox, note=note)
-        publish(folder, name, picture.data, sidecar=sidecar, durable=False)
+        label = Label(job=attempt.key, attempt=attempt.id)
+        output_tree(folder).publish(name, picture.data, sidecar=sidecar, label=label, durable=False)
         return artifact
 
     def _charge(self, exchange: Exchange, fault: Fault, usage: Usage | None) -> Charge:

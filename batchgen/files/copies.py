@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Container, Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any
 
 from ..errors import StoreError
@@ -40,7 +40,7 @@ def write_copy(folder: Folder, name: str, data: bytes, ours: Container[str]) -> 
             file = PurePosixPath(name).name
             present = _hash(inner, file)
             if present == hashlib.sha256(data).hexdigest():
-                return
+                return None
             if present is not None and present not in ours:
                 raise ForeignFileError("another file has its name, or the copy was edited; move it away")
             with new_part(inner, data) as part:
@@ -101,7 +101,7 @@ def list_in_sidecar(folder: Folder, image: str, sha256: str, copies: Sequence[Ma
             before = content_if_any(inner, name.name)
             document = sidecar_of(before, sha256)
             if document is None or document.get("copies", []) == list(copies):
-                return
+                return None
             times = os.stat(name.name, dir_fd=inner, follow_symlinks=False)
             data = json.dumps(document | {"copies": list(copies)}, ensure_ascii=False, indent=2)
             with new_part(inner, data.encode("utf-8", "replace") + b"\n") as part:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 from ..errors import StoreError
 from ..object_url import Folder, ObjectUrl
+from .output_tree import output_tree
 
 #: Objects that one request removes.
 _TOGETHER = 1_000
@@ -26,34 +26,23 @@ class ListedFile(NamedTuple):
 
 
 def list_files(folder: Folder, below: str = "") -> Iterator[ListedFile]:
-    """Yield the regular files in *folder*, or only in its folder *below*, and in their folders; links are left out.
-
-    Raises StoreError for an object store.
-    """
-    if isinstance(folder, Path):
-        for where, _, names in os.walk(folder / below):
-            for name in names:
-                if (listed := list_file(Path(where, name))) is not None:
-                    yield listed
-    else:
-        from .object_store import ObjectStore
-
-        for each in ObjectStore(folder).list(below):
-            yield ListedFile(folder / each.name, each.size, each.changed_at)
+    """Yield the files in an output folder, or only in its folder *below*, and in their folders; raise StoreError."""
+    for each in output_tree(folder).files(below):
+        yield ListedFile(folder / each.name, each.size_bytes, each.changed)
 
 
 def list_file(place: Folder) -> ListedFile | None:
-    """Return one file as its folder lists it; None if there is none. Raises StoreError for an object store."""
+    """Return one file; None if there is none. Raises StoreError for an object store."""
     if isinstance(place, Path):
         with suppress(OSError):
             facts = place.lstat()
             if stat.S_ISREG(facts.st_mode):
                 return ListedFile(place, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
         return None
-    from .object_store import ObjectStore
+    from .object_store import open_store
 
-    each = ObjectStore(place.parent).head(place.name)
-    return None if each is None else ListedFile(place, each.size, each.changed_at)
+    found = open_store(place.parent).head(place.name)
+    return None if found is None else ListedFile(place, found.size_bytes, found.changed)
 
 
 class Listing:
@@ -89,7 +78,7 @@ def remove_files(places: Sequence[Folder]) -> None:
         except OSError as error:
             raise StoreError(f"cannot remove {place}: {error.strerror}") from error
     for bucket, below in names.items():
-        from .object_store import ObjectStore
+        from .object_store import open_store
 
         for start in range(0, len(below), _TOGETHER):
-            ObjectStore(bucket).delete(below[start : start + _TOGETHER])
+            open_store(bucket).delete(below[start : start + _TOGETHER])

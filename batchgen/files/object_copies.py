@@ -9,16 +9,16 @@ from typing import Any
 
 from ..object_url import ObjectUrl
 from .copies import ForeignFileError, sidecar_of
-from .object_store import ObjectStore
+from .object_store import open_store
 from .object_tree import facts_of
 
 
 def write_copy(folder: ObjectUrl, name: str, data: bytes, ours: Container[str]) -> None:
     """Write *data* to *name*; raise ForeignFileError, StoreError."""
-    store, facts = ObjectStore(folder), facts_of(name, data)
+    store, facts = open_store(folder), facts_of(name, data)
     if store.put_new(name, data, facts):
         return
-    present = store.get(name)
+    present = store.find(name)
     if present == data:
         return
     if present is not None and hashlib.sha256(present).hexdigest() not in ours:
@@ -28,8 +28,8 @@ def write_copy(folder: ObjectUrl, name: str, data: bytes, ours: Container[str]) 
 
 def remove_copy(folder: ObjectUrl, name: str, sha256: str) -> None:
     """Remove the copy *name* if its content has this hash; raise StoreError."""
-    store = ObjectStore(folder)
-    present = store.get(name)
+    store = open_store(folder)
+    present = store.find(name)
     if present is not None and hashlib.sha256(present).hexdigest() == sha256:
         store.delete(name)
 
@@ -40,13 +40,13 @@ def list_in_sidecar(folder: ObjectUrl, image: str, sha256: str, copies: Sequence
     A store dates every write, so that the time of the first one, which recovery takes for that of the attempt, goes
     into the sidecar.
     """
-    store, name = ObjectStore(folder), f"{image}.json"
-    document = sidecar_of(store.get(name), sha256)
+    store, name = open_store(folder), f"{image}.json"
+    document = sidecar_of(store.find(name), sha256)
     if document is None or document.get("copies", []) == list(copies):
         return
     before = store.head(name)
     if before is None or before.facts is None:
         return
-    document = {"written_at": before.changed_at.isoformat(), **document, "copies": list(copies)}
+    document = {"written_at": before.changed.isoformat(), **document, "copies": list(copies)}
     data = json.dumps(document, ensure_ascii=False, indent=2).encode("utf-8", "replace") + b"\n"
     store.put(name, data, {**before.facts, **facts_of(name, data)})

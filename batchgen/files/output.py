@@ -249,13 +249,13 @@ def _set_aside(folder: int, name: PurePosixPath, root: Path) -> None:
         return
     with open_folder(root, PurePosixPath(SUPERSEDED, name.parent)) as aside:
         # A name may be taken by the sidecar of another attempt that delivered the same image.
-        if not any(_place_aside(folder, name.name, aside, target, data) for target in _names_aside(name, data)):
+        if not any(_place_aside(folder, name.name, aside, target, data) for target in candidates_aside(name, data)):
             raise FileExistsError(errno.EEXIST, "all names for it are taken there")
         sync(aside)
 
 
-def _names_aside(name: PurePosixPath, data: bytes) -> Iterator[str]:
-    """Yield names under which a replaced file is kept, best first.
+def candidates_aside(name: PurePosixPath, data: bytes) -> Iterator[str]:
+    """Yield the names under which a replaced file may be kept in ``.superseded/``, best first.
 
     An image gets a part of its hash, and so does its sidecar, which is named after it as in the output folder.
     """

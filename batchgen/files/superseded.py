@@ -32,5 +32,5 @@ class SupersededFiles:
         file = file_at(self._folder / name)
         with suppress(OSError):
             if file.size() == size_bytes and (file.recorded_digest() or file.digest()) == sha256:
-                return file.location
+                return file.path
         return None

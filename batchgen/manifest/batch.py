@@ -12,6 +12,7 @@ from ..budget import BudgetLimit
 from ..copies import CopySpec
 from ..errors import Problem, UsageError, suggest
 from ..fingerprint import CURRENT, OVERRIDDEN, Stamp, asked, fingerprint, older_rule, unchanged
+from ..object_url import Folder
 from ..providers.profile import Profile, Retry
 from ..route import Route
 from ..task import Task
@@ -160,7 +161,7 @@ class Overlay:
     concurrency: int | None = None  #: requests in flight at each provider
     rates: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  #: limits by provider and name
     attempts: int | None = None  #: most paid attempts for one job
-    folder: Path | None = None  #: absolute output folder
+    folder: Folder | None = None  #: absolute output folder, or a place in an object store
 
     def over(self, profile: Profile) -> Profile:
         """Return *profile* with the overrides applied."""
@@ -202,7 +203,7 @@ class Batch:
 
     name: str
     manifest: Path  #: absolute
-    folder: Path  #: absolute output folder
+    folder: Folder  #: absolute output folder, or a place in an object store
     jobs: Jobs
     profiles: Mapping[str, Profile]  #: every provider configured or named; ``retry`` and ``on_unknown`` merged in
     budget: tuple[BudgetLimit, ...] = ()  #: of this batch, of one day of it, of single providers

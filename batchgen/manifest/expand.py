@@ -89,10 +89,10 @@ class Row(NamedTuple):
         return "".join(f"-{word}" for word in (*words, again) if word)
 
 
-def entries(part: ManifestPart, problems: Problems, warnings: Problems, leave_out: FilePath) -> Iterator[Entry]:
+def entries(part: ManifestPart, problems: Problems, warnings: Problems, leave_out: FilePath | None) -> Iterator[Entry]:
     """Yield the jobs and prompts of one file in order, except those that cannot be checked at all.
 
-    *leave_out* is the batch's output folder, whose images never become sources.
+    *leave_out* is the batch's output folder, if it is on this disk, whose images never become sources.
     """
     checked = part.checked
     for number, job in enumerate(checked.manifest.jobs):
@@ -124,7 +124,7 @@ _OF_ROWS = frozenset({"from", "columns", "matrix", "zip", "vars", "repeat"})
 
 
 def _entry(  # noqa: PLR0917 - a job, its place, and where problems go
-    part: ManifestPart, path: Path, job: JobSpec, problems: Problems, warnings: Problems, leave_out: FilePath
+    part: ManifestPart, path: Path, job: JobSpec, problems: Problems, warnings: Problems, leave_out: FilePath | None
 ) -> Entry:
     own, wrong = stated_in(job), part.checked.unknown.get(path, frozenset())
     entry = _plain(part, path, own, wrong - _OF_ROWS)
@@ -235,7 +235,7 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
     path: Path,
     sources: Sequence[From],
     problems: Problems,
-    leave_out: FilePath,
+    leave_out: FilePath | None,
     columns: Mapping[str, str | None] = MappingProxyType({}),
     *,
     convert: bool = False,

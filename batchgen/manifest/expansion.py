@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 
 from ..errors import ManifestError, nearest, suggest
+from ..object_url import Folder
 from . import columns, expand, volume
 from .batch import PlannedJob, SkippedJobs
 from .builder import JobBuilder, Naming
@@ -36,7 +37,7 @@ class Expansion:
         parts: Sequence[ManifestPart],
         providers: ProviderTable,
         naming: Naming,
-        folder: Path,
+        folder: Folder,
         problems: Problems,
         warnings: Problems,
         today: date | None = None,
@@ -49,7 +50,8 @@ class Expansion:
         self._providers = providers
         self._sources = Sources()
         self._used: set[str] = set()  #: variables that templates name
-        entries = (entry for part in parts for entry in expand.entries(part, problems, warnings, folder))
+        own = folder if isinstance(folder, Path) else None
+        entries = (entry for part in parts for entry in expand.entries(part, problems, warnings, own))
         self.entries = [
             columns.resolve(entry, naming.row_variables, problems, warnings)
             for entry in volume.within(entries, problems)

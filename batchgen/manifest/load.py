@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from ..errors import ManifestError, Problem
+from ..files.object_store import EXTRA, is_installed
 from ..money import nano_usd
+from ..object_url import Folder, ObjectUrl, is_object_url
 from ..providers.profile import Profile
 from . import budgets, filenames, include
 from .batch import Batch
@@ -23,6 +27,10 @@ from .model import PARAMETERS
 from .problems import Problems
 from .routing import ProviderTable
 from .templates import Template, TemplateFault
+
+#: The code of the warning about an output folder that this installation cannot write to.
+NEEDS_EXTRA = "needs_extra"
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 def load(
@@ -46,6 +54,8 @@ def load(
     table = ProviderTable(parts, providers or {}, problems, today)
     name = _name(root, path, problems)
     folder = _folder(root, name, problems)
+    if isinstance(folder, ObjectUrl) and not is_installed():
+        warnings.add(root.origin("output", "dir").problem(NEEDS_EXTRA, "this output folder needs an extra", EXTRA))
     naming = _naming(root, name, problems)
     jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=manifest.on_bad_source == "skip")
     files = InputFiles(name, parts, jobs.entries, providers or {}, today, warnings.listed())
@@ -179,7 +189,7 @@ def _name(root: ManifestPart, path: Path, problems: Problems) -> str:
     return name
 
 
-def _folder(root: ManifestPart, name: str, problems: Problems) -> Path:
+def _folder(root: ManifestPart, name: str, problems: Problems) -> Folder:
     """Return the absolute output folder. The author may put it anywhere; the name rendered into it is safe."""
     where = root.origin("output", "dir")
     try:
@@ -191,7 +201,25 @@ def _folder(root: ManifestPart, name: str, problems: Problems) -> Path:
         problems.add(where.problem("bad_name", "is blank or contains a control character"))
     elif text.startswith("~"):
         problems.add(where.problem("bad_name", "~ is not expanded here", "write the whole path"))
+    if is_object_url(text):
+        try:
+            return ObjectUrl.parse(text)
+        except ValueError as error:
+            problems.add(where.problem("bad_url", f"{text} is not a place in an object store: {error}"))
+    elif text.lower().startswith("file://"):
+        text = _path_of(text, where, problems)
+    elif (scheme := _SCHEME.match(text)) is not None:
+        hint = "write a folder, or a place in an object store such as s3://bucket/{{ name }} (also gs:// and az://)"
+        problems.add(where.problem("bad_url", f"{scheme[0]} is not a scheme of an object store", hint))
     return Path(os.path.abspath(root.folder / text.replace("\0", "")))  # noqa: PTH100 - links are kept as written
+
+
+def _path_of(url: str, where: Origin, problems: Problems) -> str:
+    """Return the path of a file:// address, which is one on this machine."""
+    parts = urlsplit(url)
+    if parts.netloc not in ("", "localhost") or not parts.path:
+        problems.add(where.problem("bad_url", "a file address names a folder of this machine", "file:///srv/images"))
+    return unquote(parts.path) or "output"
 
 
 def _file(root: ManifestPart, problems: Problems) -> Template:

@@ -56,6 +56,7 @@ def trace_of(request: web.Request, serial: int, now: float) -> Trace:
         request_id=uuid.uuid5(uuid.NAMESPACE_URL, f"{serial}:{now}").hex,
         client_id=request.headers.get("X-Client-Request-Id"),
         key_tail=key.strip()[-4:] if scheme.lower() == "bearer" else "",
+        source=request.remote or "",
     )
 
 

@@ -117,6 +117,7 @@ class Entry:
             "attempt": self.trace.client_id,
             "idempotency_key": self.idempotency_key,
             "key_tail": self.trace.key_tail,
+            "source": self.trace.source,
             "prompt": self.prompt,
             "n": self.n,
             "images": None if bill is None else bill.images,

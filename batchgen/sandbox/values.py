@@ -111,6 +111,7 @@ class Trace:
     retry_after: float | None = None
     quota: Quota | None = None  #: None if the provider has no limit
     key_tail: str = ""
+    source: str = ""  #: address of the client
 
     @property
     def own_path(self) -> str:

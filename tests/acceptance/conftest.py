@@ -6,7 +6,30 @@ import pytest
 
 from batchgen.sandbox import launch
 
+from .axes import MODULES, Axis, PostgresAxis, S3Axis
 from .kit import CANARY, PROVIDERS, Witness, Workspace
+
+
+def pytest_collection_modifyitems(config, items):
+    """With ``--axis``, leave the tests that are about it."""
+    axis = config.option.axis
+    if axis is None:
+        return
+    chosen = [item for item in items if item.path.stem.removeprefix("test_") in MODULES]
+    chosen = [item for item in chosen if not any(axis in mark.kwargs for mark in item.iter_markers("not_on"))]
+    config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+    items[:] = chosen
+
+
+@pytest.fixture
+def axis(request, tmp_path):
+    """What differs from the usual in this session: see axes.py."""
+    match request.config.option.axis:
+        case "postgres":
+            return PostgresAxis(tmp_path, request.getfixturevalue("postgres_database"))
+        case "s3":
+            return S3Axis(tmp_path, request.getfixturevalue("bucket"))
+    return Axis(tmp_path)
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +51,9 @@ def witness(sandbox):
 
 
 @pytest.fixture
-def project(tmp_path, sandbox):
+def project(tmp_path, sandbox, axis):
     keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
-    project = Workspace(folder=tmp_path, url=sandbox.url, env=keys)
+    project = Workspace(folder=tmp_path, url=sandbox.url, env=keys, axis=axis)
     yield project
     project.end()
 

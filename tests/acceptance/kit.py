@@ -1,6 +1,6 @@
 """Kit for running batchgen as its users do, and for reading the independent witness: the sandbox's charge log.
 
-Of batchgen only the witness is imported, and the job database is read with sqlite3. Processes are forked (see
+Of batchgen only the witness is imported, and the job database is read without it. Processes are forked (see
 ``tests/forkserver.py``) unless a project's ``program`` is FRESH.
 """
 
@@ -9,13 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import sqlite3
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -27,6 +25,8 @@ from PIL import Image
 from batchgen.sandbox.log import read_log
 from tests.forkserver import FORKED, Popen
 from tests.timing import patience
+
+from .axes import Axis
 
 ROOT = Path(__file__).parents[2]
 PROVIDERS = ("aigate", "gptimageapi", "aimlapi", "gateway", "openai", "openrouter")
@@ -121,6 +121,10 @@ class Workspace:
     env: dict[str, str] = field(default_factory=dict)
     program: tuple[str, ...] = (FORKED,)
     started: list[Popen] = field(default_factory=list)
+    axis: Axis = None  # type: ignore[assignment]  #: what differs from the usual: see axes.py
+
+    def __post_init__(self) -> None:
+        self.axis = self.axis or Axis(self.folder)
 
     def environment(self) -> dict[str, str]:
         """Return an environment with the project's keys and without the developer's own."""
@@ -132,10 +136,11 @@ class Workspace:
         # As in an activated environment: otherwise hints show the path of the program.
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         own = {"NO_COLOR": "1", "COLUMNS": "160", "XDG_CONFIG_HOME": str(self.folder / ".config"), "PATH": path}
-        return kept | own | self.env
+        return kept | own | self.axis.env | self.env
 
     def run(self, *arguments: object, cwd: Path | None = None, seconds: float = 45, **env: str) -> Done:
         """Run batchgen to its end; without a terminal."""
+        self.axis.push()
         began = time.monotonic()
         process = Popen(
             [*self.program, *map(str, arguments)],
@@ -150,10 +155,11 @@ class Workspace:
         finally:
             process.kill()
             process.wait()
-        return Done(code=process.returncode, out=out.decode(), err=err.decode(), seconds=time.monotonic() - began)
+        return self._done(process, out, err, began)
 
     def start(self, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> Popen:
         """Start batchgen; ``finish`` waits for it."""
+        self.axis.push()
         process = Popen(
             [*self.program, *map(str, arguments)],
             cwd=self.folder,
@@ -164,7 +170,14 @@ class Workspace:
             start_new_session=True,
         )
         self.started.append(process)
+        process.project = self
         return process
+
+    def _done(self, process: Popen, out: bytes, err: bytes, began: float) -> Done:
+        seconds = time.monotonic() - began
+        self.axis.pull()
+        out_text, err_text = (self.axis.text((stream or b"").decode()) for stream in (out, err))
+        return Done(code=process.returncode, out=out_text, err=err_text, seconds=seconds)
 
     def end(self) -> None:
         """Kill what a failed test left running."""
@@ -179,6 +192,8 @@ class Workspace:
         for provider, settings in top.pop("providers", {}).items():
             providers[provider] = providers.get(provider, {}) | settings
         body = {"name": "shop", "retry": RETRY, "providers": providers} | top | {"jobs": jobs}
+        if output := self.axis.output(top.get("output", {})):
+            body["output"] = output
         path = self.folder / name
         path.write_text(yaml.safe_dump(body, sort_keys=False, allow_unicode=True), encoding="utf-8")
         return path
@@ -189,9 +204,7 @@ class Workspace:
 
     def rows(self, query: str, *values: object) -> list[Line]:
         """Query the job database without batchgen."""
-        with closing(sqlite3.connect(self.state / "batchgen.db", timeout=10)) as connection:
-            connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query, values)]
+        return self.axis.rows(query, values)
 
     def jobs(self) -> dict[str, Line]:
         """Return every job with its attempts, in order."""
@@ -210,6 +223,7 @@ class Workspace:
 
     def files(self) -> list[Path]:
         """Return what lies in the output folder; what was superseded lies apart."""
+        self.axis.pull()
         found = sorted(path for path in (self.folder / "output").rglob("*") if path.is_file())
         return [path for path in found if ".superseded" not in path.parts]
 
@@ -223,7 +237,7 @@ def finish(process: Popen, seconds: float = 30) -> Done:
     """Wait for a process of ``Workspace.start``."""
     began = time.monotonic()
     out, err = process.communicate(timeout=patience(seconds))
-    return Done(code=process.returncode, out=out.decode(), err=err.decode(), seconds=time.monotonic() - began)
+    return process.project._done(process, out, err, began)
 
 
 def wait_for(condition: Callable[[], object], process: Popen | None = None, *, seconds: float = 20) -> None:
@@ -238,7 +252,7 @@ def wait_for(condition: Callable[[], object], process: Popen | None = None, *, s
 def check_files(project: Workspace) -> None:
     """Assert that every delivered file is whole, and that no other file exists."""
     rows = project.rows("select * from artifacts where superseded_at is null")
-    paths = {project.folder / row["path"]: row for row in rows}
+    paths = {project.axis.place(row["path"]): row for row in rows}
     assert len(paths) == len(rows)
     assert sorted(paths) == project.images()
     for path, row in paths.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from batchgen.engine import executor
 from batchgen.engine.executor import Executor
 from batchgen.engine.readers import Readers
+from batchgen.files import output
 from batchgen.files.source_cache import SourceCache
 from batchgen.files.spool import Spool
 from batchgen.job import Delivered
@@ -25,7 +26,7 @@ class Body(bytes):
 
 async def test_answer_is_freed_before_its_images_are_synced(sandbox, tmp_path, monkeypatch):  # noqa: F811
     freed: list[int] = []
-    publish, decompressed = executor.publish, executor.decompressed
+    publish, decompressed = output.publish, executor.decompressed
 
     def refuse(error: OSError) -> None:
         raise error
@@ -34,7 +35,7 @@ async def test_answer_is_freed_before_its_images_are_synced(sandbox, tmp_path, m
         freed.append(Body.freed)
         publish(*arguments, **options)
 
-    monkeypatch.setattr(executor, "publish", observe)
+    monkeypatch.setattr(output, "publish", observe)
     monkeypatch.setattr(executor, "decompressed", lambda body, headers: Body(decompressed(body, headers)))
     spool, profiles = Spool(tmp_path / "spool"), {"openai": profile("openai", {"base_url": sandbox.base_url("openai")})}
     async with Transport(profiles, {"openai": "sk-test-1234"}) as transport:

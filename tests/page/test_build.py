@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from .needs import need_program
+from tests.needs import need_program
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "batchgen" / "page"

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.needs import need_program
 from tests.timing import patience
-
-from .needs import need_program
 
 TESTS = sorted(Path(__file__).parent.glob("*.test.mjs"))
 

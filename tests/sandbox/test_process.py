@@ -248,4 +248,5 @@ def test_log_has_every_request_with_exact_sums(tmp_path):
     assert [line["event"] for line in lines if line["serial"] == 3] == ["arrival", "answer"]
     charge = next(line for line in lines if line["event"] == "charge")
     assert (charge["attempt"], charge["idempotency_key"], charge["key_tail"]) == ("attempt-one", "k", "1234")
+    assert charge["source"] == "127.0.0.1"
     assert (charge["usd"], charge["prompt"], charge["kind"], charge["n"]) == ("0.1", "one", "generation", 2)

@@ -20,10 +20,9 @@ from ...files.output import SUPERSEDED
 from ...files.output_tree import file_at
 from ...files.sidecar import Sidecar, parse
 from ...manifest import Batch
-from ...object_url import Folder, ObjectUrl
+from ...object_url import Folder, ObjectUrl, name_in, stored_path
 from ...providers.pricing import estimate
 from ...store.records import RecoveredAttempt
-from ...stored_path import name_in, stored_path
 from ...task import UNPRICED, Artifact, Charge, Kind, Source, Task
 from ..project import Project
 

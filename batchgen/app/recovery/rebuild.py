@@ -13,7 +13,6 @@ import anyio
 from ...engine.retry import Policy, judge
 from ...errors import StaleClaim
 from ...fault import Cause, Charged, Fault
-from ...files import lock
 from ...files.output import make_private
 from ...job import Attempt, Delivered, Delivery, Job, Missed, PartialDelivery, Settlement
 from ...manifest import Batch
@@ -24,6 +23,7 @@ from ...store.writer import Writer
 from ...task import UNPRICED
 from ..clock import utc_now
 from ..lanes import policy_of
+from ..output_lock import hold_output
 from ..project import Project, hold_lock
 from ..retry import as_stored
 from . import last_run
@@ -67,7 +67,7 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
     """
     make_private(project.state)
     # The folder is locked too, so that a run with another database is not taken in half-way.
-    with hold_lock(project), lock.hold_folder(batch.folder):
+    with hold_lock(project), hold_output(batch.folder):
         damaged_copy = None
         if not maintenance.is_whole(project.db):
             damaged_copy = maintenance.set_aside(project.db, f"{utc_now():%Y%m%d-%H%M%S}")

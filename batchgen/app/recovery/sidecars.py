@@ -39,7 +39,7 @@ def restore_sidecars(project: Project, reader: Reader, batch: Batch) -> int:
     """
     batch_id = reader.batch_id(batch.name)
     runs = reader.runs(batch_id) if batch_id is not None else []
-    if batch_id is None or not runs:
+    if batch_id is None or not runs or not isinstance(batch.folder, Path):
         return 0
     ended = runs[0].ended_at
     if ended is not None and ended > _booted_at() + _CLOCK:

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from ...files.listing import Listing
 from ...files.output_tree import file_at
 from ...files.thumbnails import thumbnail_path
-from ...object_url import Folder
-from ...stored_path import place_of
+from ...object_url import Folder, place_of
 from ..reading import read_ahead
 from . import html
 from .inline import hashes
@@ -43,24 +43,24 @@ class _Content:
     """What goes into a zip: files by their names in it, and the document as it is there."""
 
     document: dict[str, Any]
-    is_there: Callable[[Folder], bool]
+    listing: Listing
     files: dict[str, Folder] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
+    def is_there(self, place: Folder) -> bool:
+        """Return whether a file exists."""
+        return self.listing.size(place) is not None
+
 
 def write_archive(
-    target: Path,
-    places: Places,
-    report: Path,
-    document: Mapping[str, Any],
-    copies: Sequence[str],
-    is_there: Callable[[Folder], bool],
+    target: Path, places: Places, document: Mapping[str, Any], *, report: Path, copies: Sequence[str], listing: Listing
 ) -> Archive:
     """Write the zip *target*; *report*: the folder on this machine, *copies*: stored paths of derived copies.
 
-    *is_there* returns whether a file exists. Raises OSError, StoreError.
+    *listing* lists the output folder. Raises OSError, StoreError.
     """
-    content = _content(places, report, document, copies, is_there)
+    content = _Content(document={**document, "folder_url": "../", "root": "../"}, listing=listing)
+    _collect(content, places, report, copies)
     part = target.with_name(f".{target.name}.part")
     top = PurePosixPath(places.output.name or "batch")
     page = PurePosixPath(places.report.name, "index.html")
@@ -83,16 +83,10 @@ def write_archive(
     return Archive(path=target, size_bytes=target.stat().st_size, files=number, missing=content.missing)
 
 
-def _content(
-    places: Places,
-    report: Path,
-    document: Mapping[str, Any],
-    copies: Sequence[str],
-    is_there: Callable[[Folder], bool],
-) -> _Content:
+def _collect(content: _Content, places: Places, report: Path, copies: Sequence[str]) -> None:
+    """Collect the files, and change the paths in the document to their names."""
+    document, top = content.document, places.report.name
     tiles, words = document["tiles"], document["words"]
-    top = places.report.name
-    content = _Content(document={**document, "folder_url": "../", "root": "../"}, is_there=is_there)
     paths = [_delivered(content, places, *each) for each in zip(tiles["path"], tiles["sha"], strict=True)]
     for stored in copies:
         if (name := places.name(stored)) is not None:
@@ -103,8 +97,7 @@ def _content(
     for chunk in _chunks(report, document):
         content.files[f"{top}/{chunk.relative_to(report)}"] = chunk
     content.document |= {"tiles": {**tiles, "path": paths, "earlier": {}}, "words": {**words, "source": sources}}
-    content.files = {name: place for name, place in content.files.items() if is_there(place)}
-    return content
+    content.files = {name: place for name, place in content.files.items() if content.is_there(place)}
 
 
 def _delivered(content: _Content, places: Places, stored: str, sha: str) -> str:

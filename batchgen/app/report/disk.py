@@ -16,9 +16,8 @@ from ...files.sidecar import parse
 from ...files.source_cache import copy_name
 from ...files.superseded import SupersededFiles
 from ...files.thumbnails import FOLDER as THUMBNAILS
-from ...object_url import Folder, ObjectUrl, is_object_url, parse_folder
+from ...object_url import Folder, ObjectUrl, is_object_url, parse_folder, stored_path
 from ...store.report_rows import FileRow
-from ...stored_path import stored_path
 from ...task import Source
 from ..sources import source_file
 from ..thumbnails import earlier_form

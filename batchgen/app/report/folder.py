@@ -89,7 +89,7 @@ def begin_report(project: Project, batch: Batch) -> Path:
 
 
 def find(project: Project, batch: Batch) -> ReportPage | None:
-    """Return the page of a batch's report; None if there is none. Of an object store, it is one that was written here."""
+    """Return the page of a batch's report; None if there is none, or none in an object store that was written here."""
     with suppress(OSError):  # an output folder that cannot be read
         folder = folder_of(project, batch)
         page = folder.local / PAGE_FILE

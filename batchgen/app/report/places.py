@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from ...object_url import Folder, ObjectUrl
-from ...stored_path import stored_path
+from ...object_url import Folder, ObjectUrl, stored_path
 from .web_address import web_address
 
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..thumbnails import OnFiles, ThumbnailReport
     from .contact_sheet import Sheet
 
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportOptions:
     """How a report is written; paths are absolute."""
@@ -205,14 +206,7 @@ class _Writer:
         # A zip of what is in an object store is written on this machine.
         beside = places.output.parent if isinstance(places.output, Path) else self.project.root
         target = options.archive or beside / f"{places.output.name or 'batch'}.zip"
-        return write_archive(
-            target,
-            places,
-            self.local,
-            document,
-            self.copies,
-            is_there=lambda place: self.listing.size(place) is not None,
-        )
+        return write_archive(target, places, document, report=self.local, copies=self.copies, listing=self.listing)
 
     def _make_thumbnails(self, on_files: OnFiles) -> ThumbnailReport:
         pictures = None

@@ -10,7 +10,18 @@ import click
 
 from ...errors import UsageError
 from .. import output
-from ..options import LOCAL_FOLDER, Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
+from ..options import (
+    LOCAL_FOLDER,
+    Session,
+    batch,
+    batch_argument,
+    command,
+    judging,
+    option,
+    sandbox,
+    selecting,
+    selection,
+)
 from ..render.format import count, csv_line
 from ..render.jobs import csv_rows, job_document
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError
+from ...object_url import is_object_url
 from .. import output
 from ..options import Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
 from ..reading import counting
@@ -85,7 +86,10 @@ def _next(report: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str
     if report.problems:
         what = "requeues the jobs of these files; a run then buys them again"
         steps.append((f"batchgen verify{way.of_batch} --requeue", what))
-    if any(flaw.what == "copy missing" for flaw in report.copies):
+    missing = [flaw.path for flaw in report.copies if flaw.what == "copy missing"]
+    if missing and not requeue and any(map(is_object_url, missing)):
+        steps.append((f"batchgen verify{way.of_batch} --requeue", "lets the next run write the missing copies again"))
+    elif missing:
         steps.append((run, "writes the missing copies; nothing is bought for them"))
     if report.suspects:
         kind = max(report.suspects, key=lambda kind: report.suspects[kind])

@@ -1,4 +1,4 @@
-"""What the tests of the page need beyond Python: a test skips without it, or fails where everything must be there."""
+"""What tests need beyond Python: a test skips without it, or fails where everything must be there."""
 
 from __future__ import annotations
 

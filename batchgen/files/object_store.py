@@ -1,0 +1,235 @@
+"""Object store: objects below one prefix of a bucket, in S3, Google Cloud Storage, Azure or a compatible store.
+
+The only module that imports obstore (extra ``cloud``). Credentials, region and endpoint come from the environment, by
+the names that the stores' own tools use. Every error of the store ends here as a StoreError that says what to do.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from importlib.util import find_spec
+from typing import Any, BinaryIO, Literal
+from urllib.parse import urlsplit
+
+from ..object_url import ObjectUrl
+from .object_errors import StoreRefusal, explain
+
+#: How to install what this module needs.
+EXTRA = "pip install 'batchgen[cloud]'"
+#: From this size on a file goes up in parts, so that a broken connection does not cost all of it.
+LARGE = 16 * 1024 * 1024
+#: One request may take so long: 2 MB at the pace of a slow line that 64 uploads share.
+_PATIENCE = timedelta(minutes=3)
+_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+#: What a client depends on: another one is made where a variable has changed.
+_VARIABLES = (*_ENDPOINTS, "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StoredObject:
+    """Facts about an object."""
+
+    name: str  #: below the prefix
+    size_bytes: int
+    changed: datetime  #: by the clock of the store
+    etag: str | None = None  #: without quotes
+    facts: Mapping[str, str] | None = None  #: Content-Type and metadata; only ``head`` asks for them
+
+
+def open_store(url: ObjectUrl) -> ObjectStore:
+    """Return the objects below *url*; raise StoreError if the extra is missing or the endpoint may not be used."""
+    return ObjectStore(url)
+
+
+def is_installed() -> bool:
+    """Return whether the extra is installed, without loading it."""
+    return find_spec("obstore") is not None
+
+
+class ObjectStore:
+    """The objects below one prefix; every method raises StoreError, and OutageError where a later try may succeed."""
+
+    def __init__(self, url: ObjectUrl) -> None:
+        self.url = url
+        self._client = _client(url.root, tuple(os.environ.get(name) for name in _VARIABLES))
+
+    def put_new(self, name: str, data: bytes, facts: Mapping[str, str]) -> bool:
+        """Create an object; return False, and change nothing, if one has that name."""
+        with _errors("write", self.url / name):
+            return _is_new(lambda: _obstore().put(self._client, self._path(name), data, **_creating(facts)))
+
+    async def put_new_soon(self, name: str, data: bytes, facts: Mapping[str, str]) -> bool:
+        """Create an object without a thread; return False, and change nothing, if one has that name."""
+        api = _obstore()
+        with _errors("write", self.url / name):
+            try:
+                await api.put_async(self._client, self._path(name), data, **_creating(facts))
+            except api.exceptions.AlreadyExistsError:
+                return False
+            return True
+
+    def put(self, name: str, data: bytes, facts: Mapping[str, str]) -> None:
+        """Create or replace an object; a large one goes up in parts."""
+        with _errors("write", self.url / name):
+            _obstore().put(self._client, self._path(name), data, **_replacing(facts, data))
+
+    async def put_soon(self, name: str, data: bytes, facts: Mapping[str, str]) -> None:
+        """Create or replace an object without a thread; a large one goes up in parts."""
+        with _errors("write", self.url / name):
+            await _obstore().put_async(self._client, self._path(name), data, **_replacing(facts, data))
+
+    def head(self, name: str) -> StoredObject | None:
+        """Return the facts about an object; None if there is none."""
+        with _errors("read", self.url / name):
+            try:
+                answer = _obstore().get(self._client, self._path(name), options={"head": True})
+            except FileNotFoundError as error:
+                _require_bucket(error)
+                return None
+            facts = {key: str(value) for key, value in answer.attributes.items()}
+            return _stored(name, answer.meta, facts)
+
+    def get(self, name: str, etag: str | None = None) -> bytes:
+        """Return the bytes of an object; raise FileNotFoundError if there is none, or none that has *etag*."""
+        return b"".join(self.chunks(name, etag))
+
+    def find(self, name: str) -> bytes | None:
+        """Return the bytes of an object; None if there is none."""
+        try:
+            return self.get(name)
+        except FileNotFoundError:
+            return None
+
+    def get_to(self, name: str, file: BinaryIO, etag: str | None = None) -> None:
+        """Write the bytes of an object to *file*, piece by piece; raise FileNotFoundError as ``get`` does."""
+        file.writelines(self.chunks(name, etag))
+
+    def chunks(self, name: str, etag: str | None = None) -> Iterator[bytes]:
+        """Yield the bytes of an object, piece by piece; raise FileNotFoundError as ``get`` does."""
+        api, missing = _obstore(), False
+        options = {} if etag is None else {"options": {"if_match": f'"{etag}"'}}
+        with _errors("read", self.url / name):
+            try:
+                yield from api.get(self._client, self._path(name), **options)
+            except FileNotFoundError as error:
+                _require_bucket(error)
+                missing = True
+            except api.exceptions.PreconditionError:
+                missing = True
+        if missing:
+            raise FileNotFoundError(f"{self.url / name} does not exist" + (" any more in that version" if etag else ""))
+
+    def list(self, below: str = "") -> Iterator[StoredObject]:
+        """Yield the objects in the folder *below* and its folders, by name."""
+        prefix = self._path(below) if below else "" if self.url == self.url.root else str(self.url.path)
+        cut = 0 if self.url == self.url.root else len(str(self.url.path)) + 1
+        with _errors("list", self.url / below if below else self.url):
+            for chunk in _obstore().list(self._client, prefix or None, chunk_size=1_000):
+                for meta in chunk:
+                    yield _stored(meta["path"][cut:], meta)
+
+    def delete(self, names: str | Sequence[str]) -> None:
+        """Remove objects; those that are missing do no harm."""
+        names = [names] if isinstance(names, str) else list(names)
+        with _errors("remove", self.url / names[0] if names else self.url):
+            try:
+                _obstore().delete(self._client, [self._path(name) for name in names])
+            except FileNotFoundError as error:
+                _require_bucket(error)
+
+    def _path(self, name: str) -> str:
+        return str((self.url / name).path)
+
+
+def _creating(facts: Mapping[str, str]) -> dict[str, Any]:
+    mode: Literal["create"] = "create"
+    return {"attributes": dict(facts), "mode": mode, "use_multipart": False}
+
+
+def _replacing(facts: Mapping[str, str], data: bytes) -> dict[str, Any]:
+    return {"attributes": dict(facts), "use_multipart": len(data) >= LARGE}
+
+
+def _is_new(put: Callable[[], object]) -> bool:
+    try:
+        put()
+    except _obstore().exceptions.AlreadyExistsError:
+        return False
+    return True
+
+
+def _require_bucket(error: FileNotFoundError) -> None:
+    """Raise *error* again if it means that the bucket is missing, and not only the object."""
+    if "NoSuchBucket" in str(error) or "ContainerNotFound" in str(error):
+        raise error
+
+
+def _stored(name: str, meta: Any, facts: Mapping[str, str] | None = None) -> StoredObject:  # noqa: ANN401 - obstore's
+    etag: str | None = meta["e_tag"]
+    return StoredObject(
+        name=name,
+        size_bytes=meta["size"],
+        changed=meta["last_modified"],
+        etag=None if etag is None else etag.removeprefix("W/").strip('"'),
+        facts=facts,
+    )
+
+
+@contextmanager
+def _errors(verb: str, url: ObjectUrl) -> Iterator[None]:
+    """Turn every error of the store into a StoreError."""
+    api = _obstore()
+    try:
+        yield
+    except (api.exceptions.BaseError, FileNotFoundError, PermissionError, ValueError, OSError) as error:
+        raise explain(error, verb, url) from error
+
+
+def _obstore() -> Any:  # noqa: ANN401 - a module
+    try:
+        import obstore
+        import obstore.exceptions
+        import obstore.store
+    except ImportError as error:
+        raise StoreRefusal(f"object stores need the extra cloud: {EXTRA}") from error
+    return obstore
+
+
+@lru_cache(32)
+def _client(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> Any:  # noqa: ANN401, ARG001 - obstore's; a key
+    """Return the client of a bucket, whose connections all its users share."""
+    config: dict[str, Any] = {}
+    client_options: dict[str, Any] = {"timeout": _PATIENCE, "connect_timeout": timedelta(seconds=10)}
+    endpoint = next(filter(None, (os.environ.get(name) for name in _ENDPOINTS)), None)
+    if bucket.scheme == "s3" and endpoint:
+        config["endpoint"] = endpoint
+        client_options |= {"allow_http": _may_be_plain(endpoint)}
+    retries = {
+        "max_retries": 3,
+        "retry_timeout": timedelta(seconds=20),
+        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
+    }
+    with _errors("open", bucket):
+        return _obstore().store.from_url(
+            str(bucket), config=config, client_options=client_options, retry_config=retries
+        )
+
+
+def _may_be_plain(endpoint: str) -> bool:
+    """Return whether *endpoint* is one on this machine without TLS; raise StoreError for one elsewhere."""
+    address = urlsplit(endpoint)
+    if address.scheme != "http":
+        return False
+    if address.hostname not in _LOOPBACK:
+        raise StoreRefusal(
+            f"the object store's endpoint {address.scheme}://{address.hostname} is not encrypted: credentials and "
+            "images would be readable on the way. Set AWS_ENDPOINT_URL to its https:// address; plain http is "
+            "allowed to this machine only"
+        )
+    return True

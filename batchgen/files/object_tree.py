@@ -1,0 +1,164 @@
+"""Output tree in an object store: each object is created whole or not at all, and never over another one.
+
+The first write of a name is conditional: of two writers one wins, and the other compares. The same bytes are left;
+others are kept in ``.superseded/`` before they are replaced. Sidecars are written after their images.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import PurePosixPath
+from secrets import token_hex
+from urllib.parse import quote
+
+from ..errors import StoreError
+from ..object_url import ObjectUrl
+from .object_errors import StoreRefusal
+from .object_store import LARGE, ObjectStore
+from .output import SUPERSEDED, candidates_aside
+from .output_tree import ObjectFile, TreeFile
+from .sidecar import cut_off
+
+#: batchgen's own objects below the output prefix.
+OWN = ".batchgen"
+#: Object stores allow names of so many bytes; the rest is for suffixes and ``.superseded/``.
+_NAME_BYTES = 1024 - 64
+_TYPES = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".webp": "image/webp",
+    ".json": "application/json",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".csv": "text/csv; charset=utf-8",
+    ".txt": "text/plain; charset=utf-8",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Label:
+    """Whose file an object is."""
+
+    job: str
+    attempt: str
+
+
+def facts_of(name: str, data: bytes, label: Label | None = None) -> dict[str, str]:
+    """Return the content type and the metadata of an object."""
+    facts = {
+        "Content-Type": _TYPES.get(PurePosixPath(name).suffix, "application/octet-stream"),
+        "batchgen-sha256": hashlib.sha256(data).hexdigest(),
+    }
+    if label is not None:
+        # Headers are ASCII; job ids may hold any character.
+        facts |= {"batchgen-job": quote(label.job, safe=" /:+,;=@()"), "batchgen-attempt": label.attempt}
+    return facts
+
+
+class ObjectTree:
+    """The files of a batch below a prefix."""
+
+    def __init__(self, folder: ObjectUrl) -> None:
+        self.folder = folder
+        self.store = ObjectStore(folder)
+
+    def publish(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        sidecar: bytes | None = None,
+        label: Label | None = None,
+        durable: bool = True,  # noqa: ARG002 - an object is durable as soon as it is there
+    ) -> None:
+        """Write *data* to *name*, and then *sidecar*, if there is one, to ``<name>.json``; raise StoreError."""
+        self._put(name, data, label)
+        if sidecar is not None:
+            self._put(f"{name}.json", sidecar, label)
+
+    def restore_sidecar(self, name: str, data: bytes, at: datetime) -> None:  # noqa: ARG002 - stores set the time
+        """Write the sidecar of the file *name* again; raise StoreError."""
+        self.store.put(f"{name}.json", data, facts_of(f"{name}.json", data))
+
+    def withdraw(self, name: str, sha256: str, attempt_id: str, *, bare: Callable[[], bool]) -> None:
+        """Move the file *name*, which *attempt_id* delivered, with its sidecar to ``.superseded/``.
+
+        The file is recognized by its hash *sha256* and by a sidecar that names the attempt; without a sidecar, *bare*
+        decides. Any other file stays. A second call completes an interrupted one. Raises StoreError.
+        """
+        sidecar = f"{name}.json"
+        data, note = self.store.find(name), self.store.find(sidecar)
+        matches = data is not None and hashlib.sha256(data).hexdigest() == sha256
+        named = note is not None and attempt_id.encode() in note
+        if data is not None and matches and (named or (note is None and bare())):
+            self._move_aside(name, data)
+        if note is not None and named and (matches or data is None):
+            self._move_aside(sidecar, note)
+
+    def file(self, name: str) -> ObjectFile:
+        """Return the file *name*, which may be missing."""
+        return ObjectFile(self.folder / name)
+
+    def files(self, below: str = "") -> Iterator[TreeFile]:
+        """Yield every object in the folder *below* and its folders, page by page."""
+        for found in self.store.list(below):
+            yield TreeFile(found.name, found.size_bytes, found.changed)
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        self.store.delete(name)
+
+    def sweep(self) -> int:
+        """Return 0: an object store shows no file before it is complete."""
+        return 0
+
+    def require_writable(self, names: Iterable[str] = ()) -> bool:
+        """Make sure that objects can be created, on condition, and removed; raise StoreError before money is spent."""
+        longest = max(names, key=lambda name: len(name.encode()), default="")
+        if len(str((self.folder / longest).path).encode()) > _NAME_BYTES:
+            raise StoreRefusal(
+                f"the file name {longest} is too long for an object store, which allows {_NAME_BYTES} bytes with its "
+                "prefix. Nothing was sent: shorten it in the manifest"
+            )
+        name = f"{OWN}/test-{token_hex(8)}"
+        facts = {"Content-Type": "text/plain; charset=utf-8"}
+        try:
+            created = self.store.put_new(name, b"batchgen tests whether it can write here\n", facts)
+            again = self.store.put_new(name, b"a second writer must be refused\n", facts)
+            self.store.delete(name)
+        except StoreError as error:
+            raise type(error)(f"{error}. Nothing was sent") from error
+        if not created or again:
+            raise StoreRefusal(
+                f"the store of {self.folder} ignores conditional writes (If-None-Match), so that two runs could "
+                "replace each other's images. Nothing was sent: use another store, or a newer version of it"
+            )
+        return True
+
+    def _put(self, name: str, data: bytes, label: Label | None) -> None:
+        facts = facts_of(name, data, label)
+        if len(data) < LARGE and self.store.put_new(name, data, facts):
+            return
+        before = self.store.find(name)
+        if before is None or before != data:
+            self.set_aside(name, before)
+            self.store.put(name, data, facts)
+
+    def set_aside(self, name: str, data: bytes | None) -> None:
+        """Keep *data*, the present content of *name*, in ``.superseded/``; a sidecar that was cut off is not kept."""
+        if data is None or (name.endswith(".json") and cut_off(data)):
+            return
+        path = PurePosixPath(name)
+        for candidate in candidates_aside(path, data):
+            target = str(PurePosixPath(SUPERSEDED, path.parent, candidate))
+            if self.store.put_new(target, data, facts_of(name, data)) or self.store.find(target) == data:
+                return
+        raise StoreRefusal(f"cannot keep {self.folder / name} in {self.folder / SUPERSEDED}: all names are taken there")
+
+    def _move_aside(self, name: str, data: bytes) -> None:
+        self.set_aside(name, data)
+        self.store.delete(name)

@@ -1,0 +1,1 @@
+"""Real servers for tests: each starts in a process of its own and ends with the tests that use it."""
