@@ -16,7 +16,7 @@ from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 
 from . import timing
-from .acceptance.axes import NAMES
+from .axes import NAMES
 from .servers.fixtures import *  # noqa: F403 - pytest finds fixtures by their names in here
 from .servers.fixtures import SLOW
 

@@ -14,6 +14,7 @@ from ..app.config import dotenv
 from ..app.project import Project
 from ..app.run_options import FailOn, RunOptions
 from ..app.shutdown import StopConditions
+from ..database_url import parse_database
 from ..errors import UsageError, suggest
 from ..manifest import Batch
 from ..manifest.batch import Overlay
@@ -27,7 +28,9 @@ class Where(TypedDict, total=False):
     """Where a project is, and whether its providers are simulated."""
 
     folder: str | os.PathLike[str]  #: working folder; default: the current one
-    db: str | os.PathLike[str] | None  #: job database; default: ``.batchgen/batchgen.db`` in the folder
+    db: (
+        str | os.PathLike[str] | None
+    )  #: job database, a file or an address; default: ``.batchgen/batchgen.db`` in the folder
     sandbox: bool  #: simulated providers; nothing is bought and no key is needed
 
 
@@ -79,7 +82,9 @@ def project_of(arguments: Where) -> Project:
     """Return the project that the arguments name."""
     db = arguments.get("db")
     folder, sandbox = Path(arguments.get("folder", ".")), arguments.get("sandbox", False)
-    return replace(Project.of(folder, None if db is None else Path(db), sandbox=sandbox), in_python=True)
+    return replace(
+        Project.of(folder, None if db is None else parse_database(os.fspath(db)), sandbox=sandbox), in_python=True
+    )
 
 
 def selection_of(arguments: Chosen) -> Selection:

@@ -14,14 +14,13 @@ import anyio
 from pydantic import ValidationError
 
 from ..errors import SettingsError, UsageError, suggest
-from ..files import lock
 from ..files.lock import Holder
 from ..files.output import make_private
 from ..job import Job, State
 from ..planning.selection import Selection
 from ..providers.presets import preset_names
 from ..providers.profile import LONGEST, Limits
-from ..store import controls, migrate
+from ..store import controls, migrate, run_lock
 from ..store.controls import Control
 from ..store.reader import Reader
 from ..store.records import Batch
@@ -134,7 +133,10 @@ def _change(project: Project, provider: str, change: Callable[[Control], Control
         migrate.ensure(project.db)
         after = controls.change(project.db, provider, change, utc_now())
     return ControlState(
-        control=after, changed=after != before, settings=_settings(project, provider), holder=lock.holder(project.db)
+        control=after,
+        changed=after != before,
+        settings=_settings(project, provider),
+        holder=run_lock.holder(project.db),
     )
 
 
@@ -196,7 +198,7 @@ def cancel(project: Project, name: str | None, selection: Selection) -> CancelRe
         keys=[job.key for job in cancelled],
         in_flight=sum(job.state is State.RUNNING for job in cancelled),
         already_ended=already_ended,
-        holder=lock.holder(project.db),
+        holder=run_lock.holder(project.db),
     )
 
 

@@ -40,6 +40,6 @@ def vacuum(project: Project) -> tuple[int, int]:
 
 
 def _require(project: Project) -> None:
-    if not project.db.exists():
+    if not migrate.exists(project.db):
         hint = other_batches(project) or "If it was lost: batchgen db recover MANIFEST"
         raise NotFound(f"no job database at {project.db}. {hint}")

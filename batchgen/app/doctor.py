@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ..errors import BatchgenError
-from ..files import lock
 from ..files.output import supports_links
 from ..providers.clock_skew import smallest_skew
-from ..store import maintenance, migrate
+from ..store import maintenance, migrate, run_lock
 from ..store.reader import Reader
 from ..transport.client import tls_context
 from .clock import utc_now
@@ -289,7 +288,7 @@ def _output(project: Project) -> Iterator[Finding]:
 
 
 def _lock(project: Project) -> Iterator[Finding]:
-    holder = lock.holder(project.db)
+    holder = run_lock.holder(project.db)
     if holder is None:
         yield Finding("lock", "free: no run is in progress")
     else:

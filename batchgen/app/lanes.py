@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 
+from ..database_url import Database
 from ..engine.lane import Lane
 from ..engine.limits.adaptive import LONGEST_WAIT, Controller
 from ..engine.limits.gate import Gate, ceiling, windows
@@ -27,7 +27,7 @@ FIRST_RATE = 20.0
 class LaneHistory:
     """The requests and learned rates of earlier runs, as of *now*."""
 
-    table: Path  #: the job database
+    table: Database  #: the job database
     lessons: Mapping[str, LearnedRate]  #: by lane
     now: datetime
 

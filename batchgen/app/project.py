@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..database_url import Database, DatabaseUrl
 from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound, UsageError
-from ..files import lock
-from ..store import migrate
+from ..store import migrate, run_lock
 from ..store.reader import Reader
 
 if TYPE_CHECKING:
@@ -52,29 +52,36 @@ class CommandFlags:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Project:
-    """The folders of a project: the job database, and next to it the spool and fetched source images."""
+    """A project: its job database, and its folders with the spool and fetched source images."""
 
     root: Path  #: the working folder
-    db: Path
+    db: Database
     sandbox: bool = False  #: simulated providers, with a job database and output of their own
     in_python: bool = False  #: used by a program in place of the command line: hints are arguments, not options
 
     @classmethod
-    def of(cls, root: Path, db: Path | None, *, sandbox: bool = False) -> Project:
+    def of(cls, root: Path, db: Database | None, *, sandbox: bool = False) -> Project:
         """Return the project in *root*; its sandbox is in ``.batchgen/sandbox``."""
         root = root.absolute()
         state = root / STATE / "sandbox" if sandbox else root / STATE
-        return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
+        if not isinstance(db, DatabaseUrl):
+            db = root / db if db else state / "batchgen.db"
+        return cls(root=root, db=db, sandbox=sandbox)
 
     def command_flags(self, batch: str | None = None, again: str = "", *, inside: bool = False) -> CommandFlags:
         """Return the flags of commands about this project; *inside*: they are typed in its working folder."""
         words = [] if inside or self.root == Path.cwd() else ["-C", str(self.root)]
         if self.db != Project.of(self.root, None, sandbox=self.sandbox).db:
-            words += ["--db", str(self.db.relative_to(self.root) if self.db.is_relative_to(self.root) else self.db)]
+            words += ["--db", self._typed_db]
         words += ["--sandbox"] if self.sandbox else []
         return CommandFlags(
             root=self.root, flags="".join(f" {shlex.quote(word)}" for word in words), batch=batch, again=again
         )
+
+    @property
+    def _typed_db(self) -> str:
+        inside = isinstance(self.db, Path) and self.db.is_relative_to(self.root)
+        return str(self.db.relative_to(self.root) if inside and isinstance(self.db, Path) else self.db)
 
     @property
     def counterpart(self) -> Project:
@@ -83,8 +90,10 @@ class Project:
 
     @property
     def state(self) -> Path:
-        """Return the folder of the job database."""
-        return self.db.parent
+        """Return the folder of spool, logs and source images: that of the job database, if it is a file."""
+        if isinstance(self.db, Path):
+            return self.db.parent
+        return self.root / STATE / "sandbox" if self.sandbox else self.root / STATE
 
 
 @contextmanager
@@ -93,7 +102,7 @@ def open_reader(project: Project) -> Iterator[Reader]:
 
     Where there is no such batch, the error says whether the sandbox has one.
     """
-    if not project.db.exists():
+    if not migrate.exists(project.db):
         hint = other_batches(project) or f"To start: batchgen run MANIFEST{project.command_flags().flags}"
         raise NotFound(f"no job database at {project.db}: nothing has run here yet. {hint}")
     migrate.ensure(project.db)
@@ -129,16 +138,26 @@ def other_batches(project: Project) -> str:
 
 def sandbox_runs_alone(project: Project) -> bool:
     """Return whether a sandbox run is in progress, and no real one."""
-    if project.sandbox or lock.holder(project.db) is not None:
+    if project.sandbox or run_lock.holder(project.db) is not None:
         return False
-    return lock.holder(project.counterpart.db) is not None
+    return run_lock.holder(project.counterpart.db) is not None
 
 
 @contextmanager
-def hold_lock(project: Project, *, command: str | None = None, wait: float = 0.0) -> Iterator[None]:
-    """Hold the lock of the job database; raise AlreadyRunning. *command* is shown to a second run."""
+def hold_lock(
+    project: Project,
+    *,
+    command: str | None = None,
+    batch: str | None = None,
+    shard: tuple[int, int] | None = None,
+    wait: float = 0.0,
+) -> Iterator[None]:
+    """Hold the run lock of the job database, on PostgreSQL that of a batch or shard; raise AlreadyRunning.
+
+    *command* is shown to a second run.
+    """
     try:
-        with lock.hold(project.db, command=command or command_line(), wait=wait):
+        with run_lock.hold(project.db, command=command or command_line(), batch=batch, shard=shard, wait=wait):
             yield
     except AlreadyRunning as error:
         raise AlreadyRunning(_with_flags(error, project)) from None

@@ -10,11 +10,10 @@ from functools import partial
 
 from ..budget import Budget
 from ..errors import ExitCode
-from ..files import lock
 from ..files.lock import Holder
 from ..job import Job
 from ..planning.selection import Selection
-from ..store import controls, marks, migrate, records
+from ..store import controls, marks, migrate, records, run_lock
 from ..store.controls import Control
 from ..store.copies import CopyRecords
 from ..store.judging import matching_files, suspects_of
@@ -61,12 +60,12 @@ class BatchStatus:
 def status(project: Project, name: str | None) -> BatchStatus:
     """Return the status of a batch; None is the one that ran last."""
     # The holder is read before and after: a run that ends in between was not interrupted.
-    before = lock.holder(project.db)
+    before = run_lock.holder(project.db)
     with open_reader(project) as reader:
         result = batch_status(reader, reader.batch(name))
         presence = look(project, reader, result.batch, result.counts.images, OF_STATUS)
         batch_runs = reader.runs(result.batch.id)
-    holder = lock.holder(project.db)
+    holder = run_lock.holder(project.db)
     interrupted = 0 if _in_progress(batch_runs, before, holder) else result.counts.running
     usage_ = at_rest(result.usage) if interrupted else result.usage
     run = next(iter(batch_runs), None)
@@ -205,10 +204,10 @@ def kept_answers(project: Project, attempts: Sequence[records.AttemptRecord]) ->
 
 def runs(project: Project, name: str | None) -> tuple[Sequence[records.Run], str | None]:
     """Return a batch's runs, latest first, and the id of the one in progress, if any."""
-    before = lock.holder(project.db)
+    before = run_lock.holder(project.db)
     with open_reader(project) as reader:
         batch_runs = reader.runs(reader.batch(name).id)
-    return batch_runs, _in_progress(batch_runs, before, lock.holder(project.db))
+    return batch_runs, _in_progress(batch_runs, before, run_lock.holder(project.db))
 
 
 def _in_progress(batch_runs: Sequence[records.Run], *holders: Holder | None) -> str | None:

@@ -88,7 +88,9 @@ def prepare_run(
     """Lock, recover, plan and confirm a run; *resources* holds its locks and open files."""
     command = log.redacted(options.command or command_line())  # The address of a notification may be a secret.
     deadline = time.monotonic() + options.wait_lock
-    resources.enter_context(hold_lock(project, command=command, wait=options.wait_lock))
+    resources.enter_context(
+        hold_lock(project, command=command, batch=batch.name, shard=options.selection.shard, wait=options.wait_lock)
+    )
     migrate.ensure(project.db)
     reader = resources.enter_context(Reader(project.db))
     in_manifest = batch

@@ -8,12 +8,11 @@ from pathlib import Path
 
 from ..budget import Budget
 from ..errors import BatchgenError, ExitCode
-from ..files import lock
 from ..manifest import Batch
 from ..money import format_usd, show_credits
 from ..planning.estimate import ProviderEstimate
 from ..planning.plan import Plan
-from ..store import migrate
+from ..store import migrate, run_lock
 from ..task import Basis, Charge
 from . import queries
 from .budgets import require_prices, used_budgets
@@ -50,7 +49,7 @@ def shared_budgets(project: Project) -> Iterator[Finding]:
 def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
     try:
         batch = read_manifest(project, manifest)
-        if holder := lock.holder(project.db):
+        if holder := run_lock.holder(project.db):
             says = f"a run is in progress: process {holder.pid} on {holder.host}; a second one would end at once"
             yield Finding("run", says, "bad", ExitCode.LOCKED)
         plan = make_plan(project, batch)

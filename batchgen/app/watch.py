@@ -11,9 +11,8 @@ from functools import partial
 from types import MappingProxyType
 
 from ..errors import StoreError
-from ..files import lock
 from ..files.lock import Holder
-from ..store import controls
+from ..store import controls, run_lock
 from ..store.controls import Control
 from ..store.ledger import Counts, UsageLine
 from ..store.reader import Reader
@@ -69,7 +68,7 @@ def follow(project: Project, name: str | None) -> Iterator[Snapshot]:
         while True:
             batch, before = reader.batch(name), run
             # The holder is read first: a run that ends in between has recorded its end by then.
-            holder = lock.holder(project.db)
+            holder = run_lock.holder(project.db)
             run = next(iter(reader.runs(batch.id)), None)
             if before is not None and run is not None and run.id != before.id:
                 rates.clear()

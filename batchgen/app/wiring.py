@@ -12,18 +12,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from ..budget import Budget, Budgets
-from ..engine.attempts import AttemptRunner
+from ..engine.attempts import AttemptRunner, Backend
 from ..engine.lane import Lane
 from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
 from ..files.output_tree import output_tree
-from ..files.source_cache import Fetch, SourceCache
-from ..files.spool import Scratch, Spool
+from ..files.source_cache import SourceCache
+from ..files.spool import Spool
 from ..manifest import Batch
 from ..planning.plan import Plan
 from ..providers.key_destinations import destinations_of
@@ -57,6 +56,7 @@ from .report.folder import find
 from .run_options import RunOptions, ShowMessage
 from .run_result import RunResult
 from .shutdown import Stop, StopRequest
+from .source_fetch import source_fetcher
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -238,35 +238,38 @@ class RunSession:
             executor = self._executor(transport, spool, readers, runner)
             try:
                 executor.names.start()  # before anything is sent
-                runner.attempts.backend = executor
-                yield
+                async with self._carrier(executor, spool, runner) as runner.attempts.backend:
+                    yield
             finally:
                 readers.close()
                 executor.names.close()
                 spool.close()
 
+    @asynccontextmanager
+    async def _carrier(self, executor: Executor, spool: Spool, runner: Runner) -> AsyncIterator[Backend]:
+        """Return what carries attempts out: *executor*, or the workers of a cluster."""
+        if self.options.cluster is None:
+            yield executor
+            return
+        from .cluster import cluster_backend
+
+        async with cluster_backend(self, self.options.cluster, runner, executor, spool) as backend:
+            yield backend
+
     def _executor(self, transport: Transport, spool: Spool, readers: Readers, runner: Runner) -> Executor:
         from ..engine.executor import Executor
 
+        fetch = source_fetcher(transport, next(iter(self.batch.profiles)), sandbox=self.project.sandbox)
         return Executor(
             transport=transport,
             spool=spool,
-            inputs=SourceCache(self.project.state / "inputs", spool, self._source_fetcher(transport)),
+            inputs=SourceCache(self.project.state / "inputs", spool, fetch),
             root=self.project.root,
             readers=readers,
             alarm=runner.halt,
             arrived=runner.attempts.reservations.answer_arrived,
             sandbox=self.project.sandbox,
         )
-
-    def _source_fetcher(self, transport: Transport) -> Fetch:
-        """Return what fetches source images; in a sandbox run it draws them, so that nothing leaves this machine."""
-
-        async def drawn(url: str, sink: Scratch) -> None:
-            client = transport.client(next(iter(self.batch.profiles)))
-            await client.fetch(f"{client.profile.origin}/_sandbox/picture?{urlencode({'url': url})}", sink)
-
-        return drawn if self.project.sandbox else transport.fetch_source
 
     def _supervisor(self, runner: Runner) -> Supervisor:
         return Supervisor(

@@ -37,6 +37,7 @@ _WITHOUT_OPTION = (
     "color",
     "opener",
     "pager",
+    "worker_dir",
     *("notify_secret", "notify_secret_file", "notify_secret_command"),
     *("batch_name", "run_id", "exit_code", "exit_words", "needs_person", "jobs_total", "jobs_done", "jobs_pending"),
     *("jobs_failed", "jobs_unknown", "run_images", "run_usd", "spent_usd", "output_folder"),
@@ -102,7 +103,7 @@ def _may_set(setting: str, value: str) -> bool:
 
     if setting in ("notify_secret", "notify_secret_file"):
         return True
-    refused = {*REFUSED, "on_finish", "command", "opener", "pager", "allow_network_state"}
+    refused = {*REFUSED, "on_finish", "command", "opener", "pager", "allow_network_state", "address", "worker_dir"}
     if any(setting == name or setting.endswith(f"_{name}") for name in refused):
         return False
     path = Path(value)

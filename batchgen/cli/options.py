@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..database_url import Database, DatabaseUrl
 from ..errors import UsageError
 from ..object_url import Folder, parse_folder
 from ..picture import SUSPECT_KINDS
@@ -30,6 +31,21 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class DatabaseType(click.Path):
+    """The path of a SQLite file, or the address of a PostgreSQL database."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Return a Path or a DatabaseUrl; raise UsageError."""
+        if isinstance(value, str) and "://" in value:
+            return DatabaseUrl.parse(value)
+        return super().convert(value, param, ctx)
+
+
 FOLDER = click.Path(file_okay=False, path_type=Path)
 LOCAL_FILE = LocalPath(dir_okay=False, path_type=Path)
 LOCAL_FOLDER = LocalPath(file_okay=False, path_type=Path)
@@ -43,7 +59,7 @@ class Session:
     """The shared options of one command."""
 
     folder: Path
-    db: Path | None
+    db: Database | None
     as_json: bool
     quiet: bool
     verbose: int
@@ -111,7 +127,12 @@ shared = options(
         is_eager=True,
         help="Working folder.",
     ),
-    _everywhere("--db", type=FILE, is_eager=True, help="Job database. Default: .batchgen/batchgen.db in DIR."),
+    _everywhere(
+        "--db",
+        type=DatabaseType(),
+        is_eager=True,
+        help="Job database: a file, or postgresql+psycopg://USER@HOST/NAME. Default: .batchgen/batchgen.db in DIR.",
+    ),
     _everywhere(
         "--config",
         type=EXISTING_FILE,

@@ -142,6 +142,8 @@ def _risk(option: click.Option, value: object) -> str:
     """Return why a project's file must not set this, or ""; the project may have come from a stranger."""
     if option.name == "on_finish":
         return f"it runs a command; {_OWN}"
+    if option.name == "address":
+        return f"requests would go through that cluster; {_OWN}"
     path = Path(str(value))
     if isinstance(option.type, click.Path) and (path.is_absolute() or ".." in path.parts):
         return f"it leads out of the project; {_OWN}"

@@ -210,7 +210,7 @@ class Executor:
         task = attempt.task
         if not attempt.resumed:  # An answer that has arrived is read even if its source images have changed.
             await self.inputs.require_unchanged(task)
-            task = await self.inputs.with_copies(task)
+            task = await self.inputs.with_objects(await self.inputs.with_copies(task))
             by_bytes = rules is not None and not rules.image_urls
             task = await self.inputs.with_local_files(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)

@@ -23,9 +23,9 @@ from typing import Any
 
 from ..app.project import Project
 from ..errors import BatchgenError, ExitCode
-from ..files import lock
 from ..files.atomic import write_atomic
 from ..files.output import make_private
+from ..store import run_lock
 from ..store.changes import state_of_jobs
 from ..store.reader import Reader
 from ..store.records import Batch
@@ -178,7 +178,7 @@ class Orders:
         return self.reader.ask(partial(state_of_jobs, batch_id=self.batch.id, keys=ids))
 
     def _require_idle(self) -> None:
-        holder = lock.holder(self.project.db)
+        holder = run_lock.holder(self.project.db)
         if holder is not None:
             raise Busy(
                 f"A run is in progress (process {holder.pid}: {holder.command}); nothing was started. "

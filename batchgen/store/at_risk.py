@@ -19,7 +19,7 @@ from ..money import format_usd, show_credits
 from ..planning.selection import Selection
 from ..task import NOTHING, Basis, Charge
 from .queries import selected
-from .rows import listed
+from .rows import listed_texts
 from .tables import attempts, batch_of_job, jobs, ledger
 from .totals import AT_RISK, recount
 
@@ -81,7 +81,7 @@ def book(connection: Connection, *, charges: Sequence[tuple[RiskyAttempt, Charge
             raise StaleClaim(f"attempt {attempt.id} of job {attempt.key} was booked otherwise meanwhile")
         message = (attempt.message or "").partition(SETTLED)[0] + SETTLED + _found(charge)
         connection.execute(update(attempts).where(attempts.c.id == attempt.id).values(message=message))
-    recount(connection, ledger.c.attempt_id.in_(listed(attempt.id for attempt, _ in charges)))
+    recount(connection, ledger.c.attempt_id.in_(listed_texts(attempt.id for attempt, _ in charges)))
 
 
 def _found(charge: Charge) -> str:

@@ -8,19 +8,21 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Self
 
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
+from ..database_url import Database, DatabaseUrl
 from .connection import explain, reading
-from .rows import listed
+from .rows import listed_texts
 from .tables import EPOCH, jobs, micros
 
 #: A job carries the moment of its change, which is before that of its commit: by as long as a slow disk takes.
 OVERLAP = timedelta(seconds=15)
 
+#: What differs after each commit. On PostgreSQL also after those of other databases, which costs a query.
+_VERSION = {"sqlite": "PRAGMA data_version", "postgresql": "SELECT CAST(pg_current_snapshot() AS text)"}
 #: The columns in which two states of a job differ.
 _FACTS = (jobs.c.updated_at, jobs.c.state, jobs.c.claim, jobs.c.delivered, jobs.c.orphaned_at)
 
@@ -29,10 +31,10 @@ _FACTS = (jobs.c.updated_at, jobs.c.state, jobs.c.claim, jobs.c.delivered, jobs.
 class Changes:
     """Watches a job database through one connection of its own, which is only used by one thread at a time."""
 
-    path: Path
+    path: Database
     _connection: Connection | None = None
     _file: tuple[int, int] = (0, 0)  #: device and inode of the open database
-    _version: int = 0
+    _version: object = 0
     _recent: dict[int, tuple[object, ...]] = field(default_factory=dict)  #: jobs reported within the overlap
 
     def __enter__(self) -> Self:
@@ -51,12 +53,13 @@ class Changes:
     def happened(self) -> bool:
         """Return whether anything was committed since the last call; raise StoreError."""
         try:
-            version = self._open().exec_driver_sql("PRAGMA data_version").scalar_one()
+            connection = self._open()
+            version = connection.exec_driver_sql(_VERSION[connection.dialect.name]).scalar_one()
             self._end()
         except (DBAPIError, sqlite3.Error) as error:
             self.close()
             raise explain(error, self.path) from error
-        before, self._version = self._version, int(version)
+        before, self._version = self._version, version
         return before != self._version
 
     def changed(self, batch_id: int, since: datetime) -> list[int]:
@@ -91,7 +94,9 @@ class Changes:
             self._connection.rollback()
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def _identity(path: Database) -> tuple[int, int]:
+    if isinstance(path, DatabaseUrl):
+        return 0, 0
     with suppress(OSError):
         facts = path.stat()
         return facts.st_dev, facts.st_ino
@@ -110,7 +115,7 @@ def moment_of(cursor: int) -> datetime:
 
 def state_of_jobs(connection: Connection, batch_id: int, keys: Iterable[str]) -> str:
     """Return a hash of what a run changes of these jobs: another one where any of them has changed."""
-    wanted = select(jobs.c.id, *_FACTS).where(jobs.c.batch_id == batch_id, jobs.c.key.in_(listed(keys)))
+    wanted = select(jobs.c.id, *_FACTS).where(jobs.c.batch_id == batch_id, jobs.c.key.in_(listed_texts(keys)))
     digest = hashlib.sha256()
     for row in connection.execute(wanted.order_by(jobs.c.id)):
         digest.update(repr(tuple(row)).encode())

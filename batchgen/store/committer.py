@@ -14,7 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, TypeVar
@@ -22,8 +21,11 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from ..database_url import Database
 from ..errors import BatchgenError, StoreError
-from .connection import FATAL, checkpoint, explain, is_busy, patiently, result_code, writing
+from . import totals
+from .connection import checkpoint, explain, is_busy, is_fatal, patiently, writing
+from .dialects import LEDGER, lock_rows_of
 
 T = TypeVar("T")
 
@@ -55,7 +57,7 @@ class Committer:
     """
 
     def __init__(
-        self, path: Path, *, patience: float = 120.0, guest: bool = False, pause: Callable[[], float] = lambda: 0.0
+        self, path: Database, *, patience: float = 120.0, guest: bool = False, pause: Callable[[], float] = lambda: 0.0
     ) -> None:
         self._path = path
         self._guest = guest  #: writes while another process holds the run lock and checkpoints the log
@@ -149,7 +151,7 @@ class Committer:
         try:
             self._commit(connection, self._group)
         except Exception as error:
-            if _is_fatal(error):
+            if is_fatal(error):
                 raise
             # One failing command must not fail the others, so each gets its own transaction.
             for command in self._group:
@@ -159,7 +161,7 @@ class Committer:
         try:
             self._commit(connection, [command])
         except Exception as error:
-            if _is_fatal(error):
+            if is_fatal(error):
                 raise
             from_database = isinstance(error, DBAPIError | sqlite3.Error)
             command.result = explain(error, self._path) if from_database else error
@@ -193,8 +195,10 @@ class Committer:
 
 def _transact(connection: Connection, group: list[_Command]) -> None:
     with connection.begin():
+        lock_rows_of(connection, LEDGER, shared=True)
         for command in group:
             command.result = _result(connection, command.work)
+    totals.close_after_commit(connection)
 
 
 def _result(connection: Connection, work: Callable[[Connection], object]) -> object:
@@ -223,7 +227,3 @@ def _set_results(answers: list[_Answer]) -> None:
             answer.exception()  # the caller may be gone, and asyncio must not log the error as never retrieved
         else:
             answer.set_result(result)
-
-
-def _is_fatal(error: BaseException) -> bool:
-    return result_code(error) in FATAL or is_busy(error) or getattr(error, "connection_invalidated", False)

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, cast
 from sqlalchemy import Connection, Engine, Pool, QueuePool, StaticPool, create_engine, event
 from sqlalchemy.exc import DBAPIError
 
+from ..database_url import Database, DatabaseUrl
 from ..errors import StoreError
 from ..files.atomic import sync
 from ..planning.selection import named, sample_key, shard_of
+from . import postgres_errors
+from .dialects import is_postgres
 
 if TYPE_CHECKING:
     from tenacity import Retrying
@@ -58,12 +61,19 @@ def result_code(error: BaseException) -> int:
 
 
 def is_busy(error: BaseException) -> bool:
-    """Return whether another process held the database, so that trying again may work."""
-    return result_code(error) in _BUSY
+    """Return whether another process held the database, or its server went away, so that trying again may work."""
+    return result_code(error) in _BUSY or postgres_errors.is_busy(error) or postgres_errors.is_lost(error)
 
 
-def explain(error: BaseException, path: Path) -> StoreError:
+def is_fatal(error: BaseException) -> bool:
+    """Return whether nothing more may be written after *error*."""
+    return result_code(error) in FATAL or is_busy(error) or postgres_errors.is_fatal(error)
+
+
+def explain(error: BaseException, path: Database) -> StoreError:
     """Return *error* as a message for users: what happened, the probable reason, and what to do."""
+    if isinstance(path, DatabaseUrl):
+        return postgres_errors.explain(error, path)
     code = result_code(error)
     detail = str(error.orig if isinstance(error, DBAPIError) else error).strip() or type(error).__name__
     if code in FATAL:
@@ -122,11 +132,15 @@ def _folder(path: Path) -> None:
         path.chmod(0o700)  # mkdir obeys the umask
 
 
-def writing(path: Path, *, guest: bool = False) -> Engine:
-    """Return the engine of the one connection that writes; its transactions are BEGIN IMMEDIATE.
+def writing(path: Database, *, guest: bool = False) -> Engine:
+    """Return the engine of the one connection that writes; on SQLite its transactions are BEGIN IMMEDIATE.
 
     *guest*: another process may hold the run lock and write as well, so the log is not checkpointed.
     """
+    if isinstance(path, DatabaseUrl):
+        from . import postgres
+
+        return postgres.writing(path)
     log = ("wal_autocheckpoint=0",) if guest else ()
 
     def connect() -> sqlite3.Connection:
@@ -144,11 +158,15 @@ def writing(path: Path, *, guest: bool = False) -> Engine:
     return _engine(connect, "BEGIN IMMEDIATE", StaticPool)
 
 
-def reading(path: Path) -> Engine:
+def reading(path: Database) -> Engine:
     """Return an engine whose connections cannot write; each transaction sees one snapshot.
 
     Its SQL may use ``named``, ``shard_of`` and ``sample_key`` of ``selection``.
     """
+    if isinstance(path, DatabaseUrl):
+        from . import postgres
+
+        return postgres.reading(path)
 
     def connect() -> sqlite3.Connection:
         dbapi = _connect(path, "ro", "query_only=on")
@@ -189,12 +207,21 @@ def _engine(connect: Callable[[], sqlite3.Connection], start: str, pool: type[Po
 
 
 def driver(connection: Connection) -> sqlite3.Connection:
-    """Return the driver's connection, in the same transaction, for millions of rows; it raises sqlite3.Error."""
+    """Return the driver's connection, in the same transaction, for millions of rows; SQLite's raises sqlite3.Error.
+
+    Statements for PostgreSQL are executed in the same way, and are translated as ``postgres.translated`` does.
+    """
+    if is_postgres(connection):
+        from . import postgres
+
+        return cast("sqlite3.Connection", postgres.Statements(connection))
     return cast("sqlite3.Connection", connection.connection.dbapi_connection)
 
 
 def checkpoint(connection: Connection) -> None:
-    """Move the write-ahead log into the database file and truncate it; a reader only delays that."""
+    """Move SQLite's write-ahead log into the database file and truncate it; a reader only delays that."""
+    if is_postgres(connection):
+        return
     raw = driver(connection)
     # The end of a run does not wait for a reader, because the next run checkpoints too.
     raw.execute("PRAGMA busy_timeout=100")

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
+from ..database_url import Database
 from .connection import explain, reading
+from .dialects import upsert
 from .guest import PATIENCE, write_as_guest
 from .tables import controls
 
@@ -39,9 +40,9 @@ class Control:
         return self.paused_at is None and not self.limits
 
 
-def read(path: Path) -> Mapping[str, Control]:
+def read(path: Database) -> Mapping[str, Control]:
     """Return the controls by provider, including empty ones; none if there is no database yet; raise StoreError."""
-    if not path.exists():
+    if isinstance(path, Path) and not path.exists():
         return {}
     engine = reading(path)
     try:
@@ -54,13 +55,13 @@ def read(path: Path) -> Mapping[str, Control]:
     return {control.provider: control for control in rows}
 
 
-def standing(path: Path) -> Mapping[str, Control]:
+def standing(path: Database) -> Mapping[str, Control]:
     """Return the controls that set something, by provider; raise StoreError."""
     return {provider: control for provider, control in read(path).items() if not control.silent}
 
 
 def change(
-    path: Path, provider: str, update: Callable[[Control], Control], now: datetime, *, patience: float = PATIENCE
+    path: Database, provider: str, update: Callable[[Control], Control], now: datetime, *, patience: float = PATIENCE
 ) -> Control:
     """Replace the control of *provider* by what *update* makes of it, and return it once it is durable.
 
@@ -75,7 +76,7 @@ def _change(provider: str, update: Callable[[Control], Control], now: datetime, 
     after = update(before)
     if after != before or after.said_at != before.said_at:
         columns = {"paused_at": after.paused_at, "limits": json.dumps(dict(after.limits)), "updated_at": now}
-        statement = upsert(controls).values(provider=provider, **columns)
+        statement = upsert(connection, controls).values(provider=provider, **columns)
         connection.execute(statement.on_conflict_do_update(index_elements=["provider"], set_=columns))
     return after
 

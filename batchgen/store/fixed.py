@@ -6,20 +6,23 @@ this saves a quarter of a millisecond a job. Values and rows have the types that
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Insert, Select, Table, Update, select
+from sqlalchemy import ColumnElement, Connection, Dialect, Insert, Select, Table, Update, select
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.types import TypeEngine
 
 from .connection import driver
+from .dialects import is_postgres
 
 #: Converts a value to the stored one, or back.
 _Convert = Callable[[Any], Any]
-_DIALECT = sqlite.dialect(paramstyle="named")
+_SQLITE = sqlite.dialect(paramstyle="named")
+
+
+def dialect_of(connection: Connection) -> Dialect:
+    """Return the dialect of a connection, with parameters by name."""
+    return connection.dialect if is_postgres(connection) else _SQLITE
 
 
 class _Text(NamedTuple):
@@ -34,25 +37,30 @@ class FixedChange:
 
     def __init__(self, statement: Insert | Update) -> None:
         self._statement = statement
-        self._texts: dict[tuple[str, ...], _Text] = {}
+        self._texts: dict[tuple[str, tuple[str, ...]], _Text] = {}
 
     def execute(self, connection: Connection, values: Mapping[str, object]) -> int:
         """Execute the statement and return the number of changed rows."""
-        return self._cursor(connection, values).rowcount
+        text = self._text(connection, tuple(values))
+        return driver(connection).execute(text.sql, _stored(text, values)).rowcount
 
     def insert(self, connection: Connection, values: Mapping[str, object]) -> int:
         """Execute an INSERT and return the number of the new row."""
-        return self._cursor(connection, values).lastrowid or 0
+        if not is_postgres(connection):
+            text = self._text(connection, tuple(values))
+            return driver(connection).execute(text.sql, _stored(text, values)).lastrowid or 0
+        text = self._text(connection, ("RETURNING", *values))
+        return int(driver(connection).execute(text.sql, _stored(text, values)).fetchone()[0])
 
-    def _cursor(self, connection: Connection, values: Mapping[str, object]) -> sqlite3.Cursor:
-        text = self._text(tuple(values))
-        return driver(connection).execute(text.sql, _stored(text, values))
-
-    def _text(self, names: tuple[str, ...]) -> _Text:
-        text = self._texts.get(names)
+    def _text(self, connection: Connection, names: tuple[str, ...]) -> _Text:
+        dialect = connection.dialect.name
+        text = self._texts.get((dialect, names))
         if text is None:
             columns = [name for name in names if name in self._statement.table.c]
-            text = self._texts[names] = _compile(self._statement, columns)
+            statement = self._statement
+            if names[0] == "RETURNING":
+                statement = statement.returning(statement.table.c.id)
+            text = self._texts[dialect, names] = _compile(statement, dialect_of(connection), columns)
         return text
 
 
@@ -62,39 +70,40 @@ R = TypeVar("R", bound=NamedTuple)
 class FixedLookup(Generic[R]):
     """A SELECT of at most one row; the fields of the *row* type name the columns."""
 
-    def __init__(self, row: type[R], table: Table, *where: ColumnElement[bool]) -> None:
+    def __init__(self, row: type[R], table: Table, *where: ColumnElement[bool], locks: bool = False) -> None:
         self._row = row
         self._columns = [table.c[name] for name in row._fields]
-        self._statement = select(*self._columns).where(*where)
+        statement = select(*self._columns).where(*where)
+        self._statement = statement.with_for_update() if locks else statement  # SQLite has one writer anyway
+        self._texts: dict[str, tuple[_Text, list[tuple[int, _Convert]]]] = {}
 
     def row(self, connection: Connection, values: Mapping[str, object]) -> R | None:
         """Return the row; None if there is none."""
-        stored = driver(connection).execute(self._text.sql, _stored(self._text, values)).fetchone()
+        text, converts = self._text(connection)
+        stored = driver(connection).execute(text.sql, _stored(text, values)).fetchone()
         if stored is None:
             return None
         columns = list(stored)
-        for index, convert in self._converts:
+        for index, convert in converts:
             columns[index] = convert(columns[index])
         return self._row._make(columns)
 
-    @cached_property
-    def _text(self) -> _Text:
-        return _compile(self._statement)
+    def _text(self, connection: Connection) -> tuple[_Text, list[tuple[int, _Convert]]]:
+        text = self._texts.get(connection.dialect.name)
+        if text is None:
+            dialect = dialect_of(connection)
+            converts: list[_Convert | None] = [
+                column.type.dialect_impl(dialect).result_processor(dialect, None) for column in self._columns
+            ]
+            numbered = [(index, convert) for index, convert in enumerate(converts) if convert is not None]
+            text = self._texts[dialect.name] = (_compile(self._statement, dialect), numbered)
+        return text
 
-    @cached_property
-    def _converts(self) -> list[tuple[int, _Convert]]:
-        converts = [_stored_type(column.type).result_processor(_DIALECT, None) for column in self._columns]
-        return [(index, convert) for index, convert in enumerate(converts) if convert is not None]
 
-
-def _compile(statement: Insert | Update | Select[Any], columns: Sequence[str] | None = None) -> _Text:
-    compiled = statement.compile(dialect=_DIALECT, column_keys=columns)
-    converts = {name: _stored_type(bind.type).bind_processor(_DIALECT) for name, bind in compiled.binds.items()}
+def _compile(statement: Insert | Update | Select[Any], dialect: Dialect, columns: Sequence[str] | None = None) -> _Text:
+    compiled = statement.compile(dialect=dialect, column_keys=columns)
+    converts = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()}
     return _Text(str(compiled), {name: convert for name, convert in converts.items() if convert is not None})
-
-
-def _stored_type(kind: TypeEngine[Any]) -> TypeEngine[Any]:
-    return kind.dialect_impl(_DIALECT)
 
 
 def _stored(text: _Text, values: Mapping[str, object]) -> Mapping[str, object]:

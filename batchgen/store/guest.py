@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from ..database_url import Database
 from .connection import explain, patiently, writing
 
 #: Seconds to keep trying while another process writes.
@@ -18,7 +18,7 @@ PATIENCE = 30.0
 T = TypeVar("T")
 
 
-def write_as_guest(path: Path, change: Callable[[Connection], T], *, patience: float = PATIENCE) -> T:
+def write_as_guest(path: Database, change: Callable[[Connection], T], *, patience: float = PATIENCE) -> T:
     """Carry out *change* in a transaction of its own, and return its result once that is durable; raise StoreError."""
     engine = writing(path, guest=True)
 

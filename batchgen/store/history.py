@@ -7,19 +7,19 @@ time than a small one.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sqlalchemy import Connection, Select, and_, func, select, text
-from sqlalchemy.dialects.sqlite import insert as upsert
+from sqlalchemy import ColumnElement, Connection, Integer, and_, cast, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from ..database_url import Database
 from ..task import Basis, Charge, Task, Usage
 from .connection import explain, reading
+from .dialects import is_postgres, newest_first, upsert
 from .rows import decode_task
 from .tables import artifacts, attempts, jobs, learned, ledger
 
@@ -35,13 +35,13 @@ _RECENT_BILLS = 300
 
 
 @contextmanager
-def _open(path: Path) -> Iterator[Connection]:
-    engine = reading(path)
+def _open(database: Database) -> Iterator[Connection]:
+    engine = reading(database)
     try:
         with engine.connect() as connection:
             yield connection
     except DBAPIError as error:
-        raise explain(error, path) from error
+        raise explain(error, database) from error
     finally:
         engine.dispose()
 
@@ -57,14 +57,15 @@ class History:
     bytes_per_pixel: Mapping[str, float] = field(default_factory=dict)  #: by format: "png", "jpeg", "webp"
 
 
-def measured(path: Path) -> History:
-    """Return the history of the job database at *path*; raise StoreError if it cannot be read."""
-    with _open(path) as connection:
+def measured(database: Database) -> History:
+    """Return the history of the job database *database*; raise StoreError if it cannot be read."""
+    with _open(database) as connection:
         return History(latencies=_latencies(connection), bytes_per_pixel=_sizes(connection))
 
 
 def _latencies(connection: Connection) -> dict[tuple[str, str], Latency]:
-    newest = _newest(select(attempts.c.provider, attempts.c.model, attempts.c.state, attempts.c.seconds))
+    calls = select(attempts.c.provider, attempts.c.model, attempts.c.state, attempts.c.seconds)
+    newest = newest_first(connection, calls, attempts).limit(RECENT)
     durations: dict[tuple[str, str], list[float]] = {}
     for provider, model, state, seconds in connection.execute(newest):
         if state == "delivered" and seconds:
@@ -79,15 +80,12 @@ def _latency(seconds: list[float]) -> Latency:
 
 
 def _sizes(connection: Connection) -> dict[str, float]:
-    newest = _newest(select(artifacts.c.mime, artifacts.c.bytes, artifacts.c.width, artifacts.c.height)).subquery()
+    files = select(artifacts.c.mime, artifacts.c.bytes, artifacts.c.width, artifacts.c.height)
+    newest = newest_first(connection, files, artifacts).limit(RECENT).subquery()
     pixels = func.sum(newest.c.width * newest.c.height)
     sums = select(newest.c.mime, func.sum(newest.c.bytes), pixels).group_by(newest.c.mime)
     rows = connection.execute(sums.having(func.count() >= ENOUGH))
     return {mime.rpartition("/")[2]: size / area for mime, size, area in rows if area}
-
-
-def _newest(rows: Select[Any]) -> Select[Any]:
-    return rows.order_by(text("rowid DESC")).limit(RECENT)
 
 
 # --- requests sent recently ---------------------------------------------------
@@ -102,29 +100,36 @@ class SentRequest(NamedTuple):
     account: str | None  #: which of several API keys was used
 
 
-def sent_since(path: Path, provider: str, since: datetime) -> list[SentRequest]:
+def sent_since(database: Database, provider: str, since: datetime) -> list[SentRequest]:
     """Return the requests to *provider* sent after *since*, of every batch and run; raise StoreError.
 
     Limits are the provider's, not a run's. Attempts are never deleted and their rows are numbered in order, so the
     newest are found without reading the others.
     """
-    number = text("attempts.rowid")
-    requested = func.coalesce(func.json_extract(jobs.c.task, "$.n"), 1)
+    requested = func.coalesce(cast(func.json_extract(jobs.c.task, "$.n"), Integer), 1)
     sources = func.coalesce(func.json_array_length(jobs.c.task, "$.images"), 0)
-    page = select(
-        number, attempts.c.provider, attempts.c.started_at, requested + sources, attempts.c.model, attempts.c.account
-    ).join_from(attempts, jobs)
+    facts = (attempts.c.provider, attempts.c.started_at, requested + sources, attempts.c.model, attempts.c.account)
+    with _open(database) as connection:
+        if is_postgres(connection):
+            sent = (attempts.c.provider == provider, attempts.c.started_at > since)
+            recent = select(*facts[1:]).join_from(attempts, jobs).where(*sent)
+            return [SentRequest(*row) for row in connection.execute(recent)]
+        return list(_sent_since(connection, facts, provider, since))
+
+
+def _sent_since(
+    connection: Connection, facts: Sequence[ColumnElement[Any]], provider: str, since: datetime
+) -> Iterator[SentRequest]:
+    """Yield the requests, page by page in the order of SQLite's own numbers, without an index on their times."""
+    page = select(text("attempts.rowid"), *facts).join_from(attempts, jobs)
     page = page.order_by(text("attempts.rowid DESC")).limit(_PAGE)
-    requests: list[SentRequest] = []
-    with _open(path) as connection:
-        rows = connection.execute(page).all()
-        while rows:
-            recent = [row for row in rows if row[2] > since]
-            requests += [SentRequest(*row[2:]) for row in recent if row[1] == provider]
-            if len(recent) < len(rows):
-                break
-            rows = connection.execute(page.where(text("attempts.rowid < :last")), {"last": rows[-1][0]}).all()
-    return requests
+    rows = connection.execute(page).all()
+    while rows:
+        recent = [row for row in rows if row[2] > since]
+        yield from (SentRequest(*row[2:]) for row in recent if row[1] == provider)
+        if len(recent) < len(rows):
+            break
+        rows = connection.execute(page.where(text("attempts.rowid < :last")), {"last": rows[-1][0]}).all()
 
 
 # --- learned rates ------------------------------------------------------------
@@ -155,7 +160,7 @@ def learn(connection: Connection, *, states: Mapping[str, Mapping[str, float | b
     """Store the learned rates of lanes."""
     for lane, state in states.items():
         columns = {"state": json.dumps(state), "at": now}
-        statement = upsert(learned).values(lane=lane, **columns)
+        statement = upsert(connection, learned).values(lane=lane, **columns)
         connection.execute(statement.on_conflict_do_update(index_elements=["lane"], set_=columns))
 
 

@@ -46,7 +46,7 @@ _RESET = (
     "UPDATE jobs SET state = 'pending', cause = NULL, message = NULL, delivered = 0, tries = 0, doubts = 0, "
     "not_before = NULL WHERE id = ?"
 )
-_ORPHAN = "UPDATE jobs SET orphaned_at = ?, updated_at = ? WHERE id IN (SELECT value FROM json_each(?))"
+_ORPHAN = "UPDATE jobs SET orphaned_at = ?, updated_at = ? WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"
 _PRESENT = "SELECT id FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL AND id <= ?"
 _LAST_ID = "SELECT coalesce(max(id), 0) FROM jobs"
 

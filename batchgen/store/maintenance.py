@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sqlalchemy import func, select
 from sqlalchemy.exc import DBAPIError
 
+from ..database_url import Database, DatabaseUrl
 from ..errors import StoreError, UsageError
 from ..files.atomic import place
 from . import totals
 from .connection import copy_to, explain, reading, writing
+from .tables import metadata
 
 _PATIENCE = 30.0
 _TABLES = ("batches", "jobs", "attempts", "artifacts", "ledger", "runs")
@@ -29,8 +33,10 @@ class Health:
     only_totals: bool = False  #: the only problem is in sums, which ``vacuum`` adds up again
 
 
-def examine(path: Path) -> Health:
+def examine(path: Database) -> Health:
     """Read the whole database and return its problems; never writes."""
+    if isinstance(path, DatabaseUrl):
+        return _examine_server(path)
     problems: list[str] = []
     rows: dict[str, int] = {}
     try:
@@ -51,7 +57,25 @@ def examine(path: Path) -> Health:
     return Health(problems=tuple(problems), rows=rows, only_totals=only_totals)
 
 
-def _differing_blocks(path: Path) -> int:
+def _examine_server(url: DatabaseUrl) -> Health:
+    """Count the rows and compare the sums: the pages are the server's to check."""
+    engine = reading(url)
+    try:
+        with engine.connect() as connection:
+            rows = {
+                name: connection.execute(select(func.count()).select_from(metadata.tables[name])).scalar_one()
+                for name in _TABLES
+            }
+    except DBAPIError as error:
+        return Health(problems=(str(explain(error, url)),))
+    finally:
+        engine.dispose()
+    blocks = _differing_blocks(url)
+    problem = f"the sums that `usage` reads differ from the ledger in {blocks:,} of its blocks"
+    return Health(problems=(problem,) if blocks else (), rows=rows, only_totals=bool(blocks))
+
+
+def _differing_blocks(path: Database) -> int:
     engine = reading(path)
     try:
         with engine.connect() as connection:
@@ -60,8 +84,10 @@ def _differing_blocks(path: Path) -> int:
         engine.dispose()
 
 
-def is_whole(path: Path) -> bool:
-    """Return whether the file is an undamaged database or still empty."""
+def is_whole(path: Database) -> bool:
+    """Return whether the file is an undamaged database or still empty; a server looks after its own files."""
+    if isinstance(path, DatabaseUrl):
+        return True
     if not path.exists() or path.stat().st_size == 0:
         return True
     try:
@@ -73,8 +99,13 @@ def is_whole(path: Path) -> bool:
         return False
 
 
-def backup(path: Path, target: Path) -> int:
+def backup(path: Database, target: Path) -> int:
     """Write a copy of the database to *target* (0600), completely or not at all; return its size."""
+    if isinstance(path, DatabaseUrl):
+        raise UsageError(
+            f"{path} is on a PostgreSQL server, whose own tool copies it while runs go on: "
+            f"pg_dump --format=custom --file={shlex.quote(str(target))} {shlex.quote(path.conninfo)}"
+        )
     if target.exists() or target.is_symlink():
         raise UsageError(f"{target} exists already. Nothing was written; choose another name")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
@@ -90,11 +121,13 @@ def backup(path: Path, target: Path) -> int:
             part.unlink(missing_ok=True)
 
 
-def vacuum(path: Path) -> tuple[int, int]:
+def vacuum(path: Database) -> tuple[int, int]:
     """Rewrite the database without gaps, and add up the ledger again; return its size before and after.
 
-    The caller must hold the run lock.
+    The caller must hold the run lock. PostgreSQL is only asked to make the space of old rows free for new ones.
     """
+    if isinstance(path, DatabaseUrl):
+        return _vacuum_server(path)
     before = path.stat().st_size
     engine = writing(path)
     try:
@@ -109,6 +142,28 @@ def vacuum(path: Path) -> tuple[int, int]:
     finally:
         engine.dispose()
     return before, path.stat().st_size
+
+
+def _vacuum_server(url: DatabaseUrl) -> tuple[int, int]:
+    engine = writing(url)
+    try:
+        with engine.begin() as connection:
+            totals.rebuild(connection)
+        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            before = int(connection.exec_driver_sql(_SIZE).scalar_one())
+            connection.exec_driver_sql("SET statement_timeout = 0")
+            connection.exec_driver_sql(f"VACUUM (ANALYZE) {', '.join(metadata.tables)}")
+            return before, int(connection.exec_driver_sql(_SIZE).scalar_one())
+    except DBAPIError as error:
+        raise explain(error, url) from error
+    finally:
+        engine.dispose()
+
+
+_SIZE = (
+    "SELECT sum(pg_total_relation_size(quote_ident(schemaname) || '.' || quote_ident(tablename))) "
+    "FROM pg_tables WHERE schemaname = current_schema()"
+)
 
 
 def set_aside(path: Path, stamp: str) -> Path:

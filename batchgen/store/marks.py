@@ -10,23 +10,23 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 from sqlalchemy import Connection, Row, bindparam, delete, func, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 from sqlalchemy.exc import DBAPIError
 
+from ..database_url import Database
 from ..errors import NotFound
 from ..job import State
 from ..mark import NO_PICTURE, Mark
 from ..planning.marks import Merge, Place, Result, StoredState, merge
 from .connection import explain, reading
+from .dialects import upsert
 from .guest import write_as_guest
 from .judging import still_counts
 from .records import StoredMark
-from .rows import listed
+from .rows import listed, listed_texts
 from .tables import artifacts, jobs, marks, properties
 
 #: Entries that are merged in one transaction: a run waits for it.
@@ -38,7 +38,7 @@ _ID = "id"
 # --- the database's id --------------------------------------------------------
 
 
-def database_id(path: Path) -> str:
+def database_id(path: Database) -> str:
     """Return the id of the database at *path*, 32 hexadecimal digits, and make one if it has none; raise StoreError."""
     wanted = select(properties.c.value).where(properties.c.name == _ID)
     engine = reading(path)
@@ -53,7 +53,7 @@ def database_id(path: Path) -> str:
         return stored
 
     def make(connection: Connection) -> str:
-        connection.execute(upsert(properties).values(name=_ID, value=uuid4().hex).on_conflict_do_nothing())
+        connection.execute(upsert(connection, properties).values(name=_ID, value=uuid4().hex).on_conflict_do_nothing())
         return str(connection.scalar(wanted))
 
     return write_as_guest(path, make)
@@ -106,7 +106,7 @@ def _record(row: Row[Any]) -> StoredMark:
 # --- changes ------------------------------------------------------------------
 
 
-def write(path: Path, batch_id: int, entries: Iterable[Mark], *, latest: bool = False) -> Merge:
+def write(path: Database, batch_id: int, entries: Iterable[Mark], *, latest: bool = False) -> Merge:
     """Merge *entries* into the marks of a batch, as ``planning.marks.merge`` does; raise NotFound, StoreError.
 
     Each transaction takes some of them, so that a run that writes at the same time hardly waits.
@@ -119,7 +119,7 @@ def write(path: Path, batch_id: int, entries: Iterable[Mark], *, latest: bool = 
     return Merge(changes=changes, results=results)
 
 
-def remove(path: Path, removed: Iterable[StoredMark]) -> None:
+def remove(path: Database, removed: Iterable[StoredMark]) -> None:
     """Remove marks, unless they have changed since they were read; raise StoreError."""
     place = (marks.c.job_id == bindparam("job"), marks.c.ordinal == bindparam("place"))
     values = [{"job": mark.job_id, "place": mark.ordinal, "moment": mark.at} for mark in removed]
@@ -148,7 +148,7 @@ def _read_places(
 ) -> tuple[dict[str, int], dict[tuple[int, int], Any], StoredState]:
     """Return the jobs of *entries*, the files at each place of them, and their pictures and marks."""
     wanted = select(jobs.c.key, jobs.c.id, jobs.c.state).where(jobs.c.batch_id == batch_id)
-    rows = connection.execute(wanted.where(jobs.c.key.in_(listed({entry.key for entry in entries})))).all()
+    rows = connection.execute(wanted.where(jobs.c.key.in_(listed_texts({entry.key for entry in entries})))).all()
     ids, files = {row.key: row.id for row in rows}, _files(connection, rows)
     return ids, files, _stored_state(connection, ids, files)
 
@@ -202,6 +202,6 @@ def _put(connection: Connection, batch_id: int, changes: Sequence[tuple[int, Any
         if not mark.is_empty
     ]
     if values:
-        statement = upsert(marks)
+        statement = upsert(connection, marks)
         update = {name: statement.excluded[name] for name in values[0] if name not in {"batch_id", "job_id", "ordinal"}}
         connection.execute(statement.on_conflict_do_update(index_elements=["job_id", "ordinal"], set_=update), values)

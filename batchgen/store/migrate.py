@@ -8,10 +8,14 @@ from contextlib import closing, suppress
 from glob import escape
 from pathlib import Path
 
-from sqlalchemy import Engine
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
+from ..database_url import Database, DatabaseUrl
 from ..errors import SchemaMismatch, StoreError
-from .connection import copy_to, explain, patiently, prepare, result_code, writing
+from .connection import copy_to, driver, explain, is_fatal, patiently, prepare, reading, result_code, writing
+from .dialects import MIGRATION, POSTGRES_FUNCTIONS, POSTGRES_INDEXES, is_postgres, lock_rows_of
+from .tables import metadata
 
 #: The newest revision in ``migrations/versions``, which a test checks. A current database needs no import of alembic.
 HEAD = "0004"
@@ -19,7 +23,7 @@ HEAD = "0004"
 _PATIENCE = 30.0  #: seconds to wait for another process that upgrades the same database
 
 
-def ensure(path: Path) -> None:
+def ensure(path: Database) -> None:
     """Create or upgrade the database at *path*; raise SchemaMismatch (newer, or failed) or StoreError.
 
     Several processes may call this at once: the first one upgrades, the others find it done.
@@ -28,14 +32,18 @@ def ensure(path: Path) -> None:
     if current == HEAD:
         return
     refuse_unknown(path, current)
-    prepare(path)
-    backup = _backup(path, current) if _has_data(path) else None
+    backup = None
+    if isinstance(path, Path):
+        prepare(path)
+        backup = _backup(path, current) if _has_data(path) else None
     engine = writing(path)
     try:
         patiently(_PATIENCE)(_upgrade, engine)
     except StoreError:
         raise
     except Exception as error:
+        if isinstance(path, DatabaseUrl) and is_fatal(error):
+            raise explain(error, path) from error
         note = f" There is a backup from before: {backup}." if backup else ""
         raise SchemaMismatch(
             f"Job database {path}: the upgrade from {current or 'nothing'} to {HEAD} failed and was undone ({error})."
@@ -45,8 +53,15 @@ def ensure(path: Path) -> None:
         engine.dispose()
 
 
-def revision(path: Path) -> str | None:
+def exists(path: Database) -> bool:
+    """Return whether there is a job database at *path*; raise StoreError if its server cannot be asked."""
+    return path.exists() if isinstance(path, Path) else revision(path) is not None
+
+
+def revision(path: Database) -> str | None:
     """Return the schema revision of the database at *path*; None if it is empty or missing; raise StoreError."""
+    if isinstance(path, DatabaseUrl):
+        return _revision_on_server(path)
     if not path.exists() or path.stat().st_size == 0:
         return None
     try:
@@ -64,6 +79,34 @@ def revision(path: Path) -> str | None:
             return None if row is None else str(row[0])
     except sqlite3.Error as error:
         raise explain(error, path) from error
+
+
+def _revision_on_server(url: DatabaseUrl) -> str | None:
+    engine = reading(url)
+    try:
+        with engine.connect() as connection:
+            schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+            if schema is None:
+                raise StoreError(
+                    f"Job database {url}: the schema in its search_path does not exist. To continue: CREATE SCHEMA it."
+                )
+            names = set(connection.execute(text(_SERVER_TABLES), {"schema": schema}).scalars())
+            if not names & (metadata.tables.keys() | {"alembic_version"}):
+                return None
+            if not {"alembic_version", "batches", "attempts", "ledger"} <= names:
+                raise StoreError(
+                    f"Job database {url}: the schema {schema} has tables of another program. Use a schema of its own: "
+                    f"CREATE SCHEMA batchgen, and add ?options=-csearch_path%3Dbatchgen to the address."
+                )
+            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+            return None if found is None else str(found)
+    except DBAPIError as error:
+        raise explain(error, url) from None
+    finally:
+        engine.dispose()
+
+
+_SERVER_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = :schema"
 
 
 def scripts() -> Path:
@@ -86,7 +129,7 @@ def _look(path: Path) -> sqlite3.Connection:
     return dbapi
 
 
-def refuse_unknown(path: Path, current: str | None) -> None:
+def refuse_unknown(path: Database, current: str | None) -> None:
     """Raise SchemaMismatch if this program does not know the revision *current* of the database at *path*."""
     if current is None:
         return
@@ -105,17 +148,21 @@ def _upgrade(engine: Engine) -> None:
     from alembic.config import Config
 
     with engine.begin() as connection:
+        lock_rows_of(connection, MIGRATION)
         # This process holds the write lock now; another one may have upgraded while it waited.
-        exists = connection.exec_driver_sql(
-            "SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'"
-        ).scalar()
-        if exists and connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD:
+        has_revision = inspect(connection).has_table("alembic_version")
+        if has_revision and connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD:
             return
+        on_server = is_postgres(connection)
+        for function in POSTGRES_FUNCTIONS if on_server else ():
+            driver(connection).execute(function)
         config = Config()
         config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
         config.set_main_option("path_separator", "os")
         config.attributes["connection"] = connection
         command.upgrade(config, "head")
+        for index in POSTGRES_INDEXES if on_server else ():
+            driver(connection).execute(index)
 
 
 def _has_data(path: Path) -> bool:

@@ -9,15 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select
-from sqlalchemy.dialects.sqlite import insert as upsert
 
+from ..database_url import Database
 from ..picture import VERSION, PictureFacts, Suspect
 from ..task import Task
+from .dialects import upsert
 from .guest import write_as_guest
-from .rows import decode_task, listed
+from .rows import decode_task, listed, listed_texts
 from .tables import artifacts, attempts, jobs, picture_facts, properties, suspects
 
 _COLUMNS = {"size_bytes": "bytes"}
@@ -49,7 +49,7 @@ def pictures(connection: Connection, batch_id: int) -> list[PictureRow]:
 
 def of_hashes(connection: Connection, hashes: Iterable[str]) -> dict[str, PictureFacts]:
     """Return the facts of files by the hash of their content; those never examined are missing."""
-    rows = connection.execute(select(picture_facts).where(picture_facts.c.sha256.in_(listed(hashes))))
+    rows = connection.execute(select(picture_facts).where(picture_facts.c.sha256.in_(listed_texts(hashes))))
     return {
         row.sha256: PictureFacts(**{name: getattr(row, _COLUMNS.get(name, name)) for name in _FIELDS}) for row in rows
     }
@@ -102,7 +102,7 @@ def examined_state(connection: Connection, batch_id: int) -> str | None:
     return connection.scalar(select(properties.c.value).where(properties.c.name == _property(batch_id)))
 
 
-def write_facts(path: Path, facts: Sequence[PictureFacts], now: datetime) -> None:
+def write_facts(path: Database, facts: Sequence[PictureFacts], now: datetime) -> None:
     """Replace the facts of these files; raise StoreError."""
     values = [
         {_COLUMNS.get(name, name): getattr(each, name) for name in _FIELDS} | {"examined_at": now} for each in facts
@@ -111,14 +111,14 @@ def write_facts(path: Path, facts: Sequence[PictureFacts], now: datetime) -> Non
         return
 
     def write(connection: Connection) -> None:
-        statement = upsert(picture_facts)
+        statement = upsert(connection, picture_facts)
         update = {name: statement.excluded[name] for name in values[0] if name != "sha256"}
         connection.execute(statement.on_conflict_do_update(index_elements=["sha256"], set_=update), values)
 
     write_as_guest(path, write)
 
 
-def replace_suspects(path: Path, batch_id: int, found: Sequence[Suspect], state: str) -> None:
+def replace_suspects(path: Database, batch_id: int, found: Sequence[Suspect], state: str) -> None:
     """Replace all suspects of a batch; *state* is that of its pictures when they were found. Raises StoreError."""
     values = [
         {name: getattr(each, name) for name in Suspect.__dataclass_fields__} | {"batch_id": batch_id} for each in found
@@ -128,7 +128,7 @@ def replace_suspects(path: Path, batch_id: int, found: Sequence[Suspect], state:
         connection.execute(delete(suspects).where(suspects.c.batch_id == batch_id))
         if values:
             connection.execute(insert(suspects), values)
-        note = upsert(properties).values(name=_property(batch_id), value=state)
+        note = upsert(connection, properties).values(name=_property(batch_id), value=state)
         connection.execute(note.on_conflict_do_update(index_elements=["name"], set_={"value": state}))
 
     write_as_guest(path, write)

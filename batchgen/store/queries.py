@@ -16,10 +16,11 @@ from ..errors import NotFound, nearest
 from ..job import State
 from ..planning.selection import ORPHANED, UNMARKED, Selection, absent_ids, is_literal, literal_start
 from .connection import driver
+from .dialects import named
 from .judging import judging_conditions, require_examined
 from .records import DeliveredFile, DueFilter, StoredArtifact
 from .repair import RECOVERED
-from .rows import listed, to_artifact
+from .rows import listed, listed_texts, to_artifact
 from .tables import artifacts, attempts, batch_of_job, batches, jobs, ledger
 from .totals import bookings
 
@@ -60,7 +61,7 @@ def _conditions(selection: Selection) -> Iterator[ColumnElement[bool]]:
     if selection.ids:
         yield or_(*map(_named, selection.ids))
     if selection.listed is not None:
-        yield jobs.c.key.in_(listed(selection.listed.lines))
+        yield jobs.c.key.in_(listed_texts(selection.listed.lines))
     if selection.tags:
         tag = func.json_each(jobs.c.tags).table_valued("value")
         yield exists().select_from(tag).where(tag.c.value.in_(selection.tags))
@@ -98,12 +99,12 @@ def _named(pattern: str) -> ColumnElement[bool]:
         conditions.append(jobs.c.key >= start)
     if start and ord(start[-1]) not in _LAST_CHARACTERS:
         conditions.append(jobs.c.key < start[:-1] + chr(ord(start[-1]) + 1))
-    return and_(*conditions, func.named(jobs.c.key, pattern))
+    return and_(*conditions, named(jobs.c.key, pattern))
 
 
 def known_keys(connection: Connection, batch_id: int, keys: Iterable[str]) -> frozenset[str]:
     """Return those of *keys* that jobs of the batch have."""
-    known = select(jobs.c.key).where(jobs.c.batch_id == batch_id, jobs.c.key.in_(listed(keys)))
+    known = select(jobs.c.key).where(jobs.c.batch_id == batch_id, jobs.c.key.in_(listed_texts(keys)))
     return frozenset(connection.execute(known).scalars())
 
 
@@ -171,16 +172,17 @@ def newest_file(connection: Connection, batch_id: int) -> StoredArtifact | None:
 
 def current_paths(connection: Connection, batch_id: int, step: int) -> Iterator[str]:
     """Yield the paths of the current files of a batch's jobs; with *step*, only those of every n-th file."""
-    query, values = (_ALL_PATHS, (batch_id,)) if step == 1 else (_EVERY_NTH_PATH, (batch_id, step))
+    query, more = (_ALL_PATHS, {}) if step == 1 else (_EVERY_NTH_PATH, {"step": step})
+    values = {"batch_id": batch_id, **more}
     return (path for (path,) in driver(connection).execute(query, values))
 
 
-_CURRENT = "jobs.batch_id = ?1 AND jobs.orphaned_at IS NULL AND artifacts.superseded_at IS NULL"
+_CURRENT = "jobs.batch_id = :batch_id AND jobs.orphaned_at IS NULL AND artifacts.superseded_at IS NULL"
 _ALL_PATHS = f"SELECT artifacts.path FROM jobs JOIN artifacts ON artifacts.job_id = jobs.id WHERE {_CURRENT}"  # noqa: S608
 #: By their numbers, so that the other files are not read.
 _EVERY_NTH_PATH = (
-    "WITH RECURSIVE numbers(id) AS (SELECT ?2 UNION ALL SELECT id + ?2 FROM numbers "  # noqa: S608
-    "WHERE id + ?2 <= (SELECT max(id) FROM artifacts)) "
+    "WITH RECURSIVE numbers(id) AS (SELECT CAST(:step AS BIGINT) UNION ALL SELECT id + :step FROM numbers "  # noqa: S608
+    "WHERE id + :step <= (SELECT max(id) FROM artifacts)) "
     "SELECT artifacts.path FROM numbers CROSS JOIN artifacts ON artifacts.id = numbers.id "
     f"CROSS JOIN jobs ON jobs.id = artifacts.job_id WHERE {_CURRENT}"
 )
@@ -195,7 +197,7 @@ def attempt_states(connection: Connection, ids: Sequence[str]) -> dict[str, tupl
     count = select(func.count()).where(*files).scalar_subquery()
     incomplete = (attempts.c.run_id == RECOVERED) & (attempts.c.state == "delivered") & (ledger.c.images > count)
     states = select(attempts.c.id, attempts.c.state, attempts.c.cause).select_from(attempts.outerjoin(ledger))
-    rows = connection.execute(states.where(attempts.c.id.in_(listed(ids)), ~func.coalesce(incomplete, False)))
+    rows = connection.execute(states.where(attempts.c.id.in_(listed_texts(ids)), ~func.coalesce(incomplete, False)))
     return {row.id: (row.state, row.cause) for row in rows}
 
 

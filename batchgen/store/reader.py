@@ -13,12 +13,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, Connection, Select, exists, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from ..database_url import Database
 from ..errors import NoSuchBatch, NotFound
 from ..job import Job
 from ..planning.selection import Selection
@@ -59,7 +59,7 @@ PAGE = 1_000  #: jobs read in one transaction, so that a long export does not bl
 class Reader:
     """Reads the job database as plain values; methods raise StoreError if it cannot be read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Database) -> None:
         self._path = path
         self._engine = reading(path)
 

@@ -11,7 +11,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Integer,
     Row,
     exists,
     func,
@@ -30,6 +29,7 @@ from ..job import Adopted, Cancelled, Claimed, Job, State, Supplied, advance
 from ..route import askable
 from ..task import Artifact, Basis
 from .compare_and_set import swap
+from .dialects import Number
 from .load_record import forget
 from .records import RecoveredAttempt, RecoveryCounts, UnknownAttempt
 from .rows import artifact_row, encode_task, to_job
@@ -74,7 +74,7 @@ def clamp_waits(connection: Connection, *, batch_id: int, now: datetime, longest
 
 def _ticks(column: ColumnElement[datetime | None]) -> ColumnElement[int]:
     """Return a time as the integer that is stored."""
-    return type_coerce(column, Integer)
+    return type_coerce(column, Number)
 
 
 def cancel(connection: Connection, *, wanted: Sequence[Job], now: datetime) -> list[Job]:

@@ -96,18 +96,19 @@ class FileRow(NamedTuple):
 
 _JOBS = (
     f"SELECT {', '.join(f'jobs.{name}' for name in ReportRow._fields)} FROM jobs "  # noqa: S608
-    "JOIN json_each(?) AS wanted ON jobs.id = wanted.value"
+    "JOIN json_each(?) AS wanted ON jobs.id = CAST(wanted.value AS BIGINT)"
 )
 _CALLS = (
     f"SELECT {', '.join(f'attempts.{name}' for name in Call._fields[:14])}, "  # noqa: S608
     f"{', '.join(f'ledger.{name}' for name in Call._fields[14:])} FROM json_each(?) AS wanted "
-    "CROSS JOIN attempts ON attempts.job_id = wanted.value LEFT JOIN ledger ON ledger.attempt_id = attempts.id "
+    "CROSS JOIN attempts ON attempts.job_id = CAST(wanted.value AS BIGINT) "
+    "LEFT JOIN ledger ON ledger.attempt_id = attempts.id "
     "ORDER BY attempts.job_id, attempts.claim"
 )
 _FILE_COLUMNS = ", ".join(f"artifacts.{name}" for name in FileRow._fields).replace("size_bytes", "bytes")
 _FILES = (
     f"SELECT {_FILE_COLUMNS} FROM json_each(?) AS wanted "  # noqa: S608
-    "CROSS JOIN artifacts ON artifacts.job_id = wanted.value ORDER BY job_id, ordinal, artifacts.id"
+    "CROSS JOIN artifacts ON artifacts.job_id = CAST(wanted.value AS BIGINT) ORDER BY job_id, ordinal, artifacts.id"
 )
 
 

@@ -38,7 +38,7 @@ _PLAIN = (
     "moderation",
     "seed",
 )
-_SOURCE = ("path", "url", "sha256", "mime", "size_bytes", "copy")
+_SOURCE = ("path", "url", "sha256", "etag", "mime", "size_bytes", "copy", "preparation")
 
 
 class PlanRow(NamedTuple):
@@ -214,9 +214,14 @@ def encode_list(values: Iterable[int | str]) -> str:
     return _encode(list(values))
 
 
-def listed(values: Iterable[int | str]) -> Select[Any]:
-    """Return any number of *values* as a subquery for ``in_``."""
-    return select(text("value")).select_from(func.json_each(literal(encode_list(values))))
+def listed(ids: Iterable[int]) -> Select[Any]:
+    """Return any number of ids as a subquery for ``in_``."""
+    return select(text("CAST(value AS BIGINT)")).select_from(func.json_each(literal(encode_list(ids))))
+
+
+def listed_texts(texts: Iterable[str]) -> Select[Any]:
+    """Return any number of texts as a subquery for ``in_``."""
+    return select(text("value")).select_from(func.json_each(literal(encode_list(texts))))
 
 
 def to_batch(row: RowMapping) -> Batch:

@@ -15,14 +15,13 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     Index,
-    Integer,
     MetaData,
     Table,
-    Text,
     TypeDecorator,
     UniqueConstraint,
-    text,
 )
+
+from .dialects import Number, Words, partial_index
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
@@ -36,7 +35,7 @@ def micros(moment: datetime) -> int:
 class Instant(TypeDecorator[datetime]):
     """A time, stored as whole microseconds since 1970 UTC: exact, sortable, without time zones."""
 
-    impl = Integer
+    impl = Number
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
@@ -55,10 +54,10 @@ metadata = MetaData()
 batches = Table(
     "batches",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("name", Text, nullable=False, unique=True),
-    Column("manifest", Text, nullable=False),
-    Column("folder", Text, nullable=False),
+    Column("id", Number, primary_key=True),
+    Column("name", Words, nullable=False, unique=True),
+    Column("manifest", Words, nullable=False),
+    Column("folder", Words, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
 )
@@ -66,32 +65,32 @@ batches = Table(
 jobs = Table(
     "jobs",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("batch_id", ForeignKey("batches.id"), nullable=False),
-    Column("key", Text, nullable=False),
-    Column("kind", Text, nullable=False),
-    Column("provider", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("task", Text, nullable=False),
-    Column("fingerprint", Text, nullable=False),
-    Column("output", Text, nullable=False),
+    Column("key", Words, nullable=False),
+    Column("kind", Words, nullable=False),
+    Column("provider", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("task", Words, nullable=False),
+    Column("fingerprint", Words, nullable=False),
+    Column("output", Words, nullable=False),
     Column("sidecar", Boolean, nullable=False),
-    Column("tags", Text, nullable=False),
-    Column("priority", Integer, nullable=False),
-    Column("position", Integer, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("cause", Text),
-    Column("message", Text),
-    Column("wanted", Integer, nullable=False),
-    Column("delivered", Integer, nullable=False),
-    Column("claim", Integer, nullable=False),
-    Column("tries", Integer, nullable=False),
-    Column("doubts", Integer, nullable=False),
+    Column("tags", Words, nullable=False),
+    Column("priority", Number, nullable=False),
+    Column("position", Number, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("cause", Words),
+    Column("message", Words),
+    Column("wanted", Number, nullable=False),
+    Column("delivered", Number, nullable=False),
+    Column("claim", Number, nullable=False),
+    Column("tries", Number, nullable=False),
+    Column("doubts", Number, nullable=False),
     Column("not_before", Instant),
     Column("orphaned_at", Instant),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
-    Column("route", Text),
+    Column("route", Words),
     UniqueConstraint("batch_id", "key"),
 )
 
@@ -104,7 +103,7 @@ Index(
     jobs.c.position,
     jobs.c.not_before,
     jobs.c.delivered,
-    sqlite_where=text("orphaned_at IS NULL"),
+    **partial_index("orphaned_at IS NULL"),
 )
 #: Retries are few: finding those that are due must not read a million jobs that never failed.
 Index(
@@ -112,7 +111,7 @@ Index(
     jobs.c.batch_id,
     jobs.c.provider,
     jobs.c.not_before,
-    sqlite_where=text("state = 'pending' AND not_before IS NOT NULL AND orphaned_at IS NULL"),
+    **partial_index("state = 'pending' AND not_before IS NOT NULL AND orphaned_at IS NULL"),
 )
 #: Jobs with fallback providers. Without the state, SQLite would scan all jobs by ``jobs_lane`` instead.
 Index(
@@ -122,14 +121,14 @@ Index(
     jobs.c.state,
     jobs.c.priority.desc(),
     jobs.c.position,
-    sqlite_where=text("state = 'pending' AND route IS NOT NULL AND orphaned_at IS NULL"),
+    **partial_index("state = 'pending' AND route IS NOT NULL AND orphaned_at IS NULL"),
 )
 #: Failures are few: finding them must not read a million delivered jobs.
-Index("jobs_cause", jobs.c.batch_id, jobs.c.cause, sqlite_where=text("state = 'failed'"))
+Index("jobs_cause", jobs.c.batch_id, jobs.c.cause, **partial_index("state = 'failed'"))
 #: Jobs with overrides of an earlier retry; see ``fingerprint.OVERRIDDEN``.
-Index("jobs_overridden", jobs.c.batch_id, sqlite_where=text("instr(fingerprint, '+')"))
+Index("jobs_overridden", jobs.c.batch_id, **partial_index("instr(fingerprint, '+')"))
 #: Orphaned jobs are missing from ``jobs_lane``.
-Index("jobs_orphaned", jobs.c.batch_id, sqlite_where=text("orphaned_at IS NOT NULL"))
+Index("jobs_orphaned", jobs.c.batch_id, **partial_index("orphaned_at IS NOT NULL"))
 
 #: The batch of jobs that another table leads to. By the plain column, SQLite would search all jobs of the batch first.
 batch_of_job = jobs.c.batch_id + 0
@@ -137,40 +136,40 @@ batch_of_job = jobs.c.batch_id + 0
 attempts = Table(
     "attempts",
     metadata,
-    Column("id", Text, primary_key=True, nullable=False),
+    Column("id", Words, primary_key=True, nullable=False),
     Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
-    Column("claim", Integer, nullable=False),
-    Column("run_id", Text, nullable=False),
-    Column("provider", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("state", Text, nullable=False),
-    Column("cause", Text),
-    Column("message", Text),
-    Column("code", Text),
-    Column("status", Integer),
-    Column("request_id", Text),
-    Column("estimate_usd", Integer),
-    Column("estimate_credits", Integer),
+    Column("claim", Number, nullable=False),
+    Column("run_id", Words, nullable=False),
+    Column("provider", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("state", Words, nullable=False),
+    Column("cause", Words),
+    Column("message", Words),
+    Column("code", Words),
+    Column("status", Number),
+    Column("request_id", Words),
+    Column("estimate_usd", Number),
+    Column("estimate_credits", Number),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
     Column("seconds", Float),
-    Column("account", Text),
+    Column("account", Words),
 )
-Index("attempts_open", attempts.c.job_id, sqlite_where=text("state = 'open'"))
+Index("attempts_open", attempts.c.job_id, **partial_index("state = 'open'"))
 
 artifacts = Table(
     "artifacts",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
     Column("attempt_id", ForeignKey("attempts.id"), nullable=False),
-    Column("ordinal", Integer, nullable=False),
-    Column("path", Text, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Column("bytes", Integer, nullable=False),
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
-    Column("mime", Text, nullable=False),
+    Column("ordinal", Number, nullable=False),
+    Column("path", Words, nullable=False),
+    Column("sha256", Words, nullable=False),
+    Column("bytes", Number, nullable=False),
+    Column("width", Number, nullable=False),
+    Column("height", Number, nullable=False),
+    Column("mime", Words, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("superseded_at", Instant),
 )
@@ -178,51 +177,51 @@ artifacts = Table(
 ledger = Table(
     "ledger",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("attempt_id", ForeignKey("attempts.id"), nullable=False, unique=True),
     Column("batch_id", ForeignKey("batches.id"), nullable=False),
-    Column("run_id", Text, nullable=False),
-    Column("provider", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("kind", Text, nullable=False),
+    Column("run_id", Words, nullable=False),
+    Column("provider", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("kind", Words, nullable=False),
     Column("at", Instant, nullable=False),
-    Column("usd", Integer),
-    Column("credits", Integer),
-    Column("basis", Text, nullable=False),
-    Column("charged", Text, nullable=False),
-    Column("at_risk_usd", Integer),
-    Column("at_risk_credits", Integer),
-    Column("images", Integer, nullable=False),
-    Column("input_tokens", Integer),
-    Column("output_tokens", Integer),
+    Column("usd", Number),
+    Column("credits", Number),
+    Column("basis", Words, nullable=False),
+    Column("charged", Words, nullable=False),
+    Column("at_risk_usd", Number),
+    Column("at_risk_credits", Number),
+    Column("images", Number, nullable=False),
+    Column("input_tokens", Number),
+    Column("output_tokens", Number),
 )
 #: Attempts at risk are few, and ``unknown`` must not read a million settled ones.
-Index("ledger_at_risk", ledger.c.batch_id, sqlite_where=text("charged = 'maybe' AND usd IS NULL"))
+Index("ledger_at_risk", ledger.c.batch_id, **partial_index("charged = 'maybe' AND usd IS NULL"))
 
 #: Sums over closed blocks of the ledger, grouped by all columns before ``attempts``; see ``totals``.
 ledger_totals = Table(
     "ledger_totals",
     metadata,
-    Column("block", Integer, nullable=False, index=True),
+    Column("block", Number, nullable=False, index=True),
     Column("batch_id", ForeignKey("batches.id"), nullable=False),
-    Column("run_id", Text, nullable=False),
-    Column("provider", Text, nullable=False),
-    Column("model", Text, nullable=False),
-    Column("home", Text, nullable=False),
-    Column("outcome", Text, nullable=False),
-    Column("basis", Text, nullable=False),
+    Column("run_id", Words, nullable=False),
+    Column("provider", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("home", Words, nullable=False),
+    Column("outcome", Words, nullable=False),
+    Column("basis", Words, nullable=False),
     Column("quarter", Instant, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("images", Integer, nullable=False),
-    Column("input_tokens", Integer),
-    Column("output_tokens", Integer),
-    Column("credits", Integer),
-    Column("usd", Integer),
-    Column("at_risk_usd", Integer),
-    Column("at_risk_credits", Integer),
-    Column("unpriced", Integer, nullable=False),
-    Column("unestimated", Integer, nullable=False),
-    Column("at_risk", Integer, nullable=False),
+    Column("attempts", Number, nullable=False),
+    Column("images", Number, nullable=False),
+    Column("input_tokens", Number),
+    Column("output_tokens", Number),
+    Column("credits", Number),
+    Column("usd", Number),
+    Column("at_risk_usd", Number),
+    Column("at_risk_credits", Number),
+    Column("unpriced", Number, nullable=False),
+    Column("unestimated", Number, nullable=False),
+    Column("at_risk", Number, nullable=False),
     Column("last_sent_at", Instant),
 )
 
@@ -231,31 +230,31 @@ loads = Table(
     "loads",
     metadata,
     Column("batch_id", ForeignKey("batches.id"), primary_key=True),
-    Column("digest", Text, nullable=False),
-    Column("facts", Text, nullable=False),
+    Column("digest", Words, nullable=False),
+    Column("facts", Words, nullable=False),
     Column("loaded_at", Instant, nullable=False),
 )
 
 runs = Table(
     "runs",
     metadata,
-    Column("id", Text, primary_key=True, nullable=False),
+    Column("id", Words, primary_key=True, nullable=False),
     Column("batch_id", ForeignKey("batches.id"), nullable=False, index=True),
     Column("started_at", Instant, nullable=False),
     Column("ended_at", Instant),
-    Column("pid", Integer, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("exit_code", Integer),
-    Column("command", Text, nullable=False),
+    Column("pid", Number, nullable=False),
+    Column("host", Words, nullable=False),
+    Column("exit_code", Number),
+    Column("command", Words, nullable=False),
 )
 
 #: Pauses and limits that users set from another terminal, by provider; they apply until they are removed.
 controls = Table(
     "controls",
     metadata,
-    Column("provider", Text, primary_key=True, nullable=False),
+    Column("provider", Words, primary_key=True, nullable=False),
     Column("paused_at", Instant),
-    Column("limits", Text, nullable=False),
+    Column("limits", Words, nullable=False),
     Column("updated_at", Instant, nullable=False),
 )
 
@@ -263,8 +262,8 @@ controls = Table(
 learned = Table(
     "learned",
     metadata,
-    Column("lane", Text, primary_key=True, nullable=False),
-    Column("state", Text, nullable=False),
+    Column("lane", Words, primary_key=True, nullable=False),
+    Column("state", Words, nullable=False),
     Column("at", Instant, nullable=False),
 )
 
@@ -272,8 +271,8 @@ learned = Table(
 properties = Table(
     "properties",
     metadata,
-    Column("name", Text, primary_key=True, nullable=False),
-    Column("value", Text, nullable=False),
+    Column("name", Words, primary_key=True, nullable=False),
+    Column("value", Words, nullable=False),
 )
 
 #: Marks of users: pick or reject, stars, note. A mark counts until another picture takes the place of the marked one,
@@ -281,15 +280,15 @@ properties = Table(
 marks = Table(
     "marks",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("batch_id", ForeignKey("batches.id"), nullable=False, index=True),
     Column("job_id", ForeignKey("jobs.id"), nullable=False),
-    Column("ordinal", Integer, nullable=False),
+    Column("ordinal", Number, nullable=False),
     Column("artifact_id", ForeignKey("artifacts.id")),  #: NULL: the job had no picture
-    Column("sha256", Text, nullable=False),  #: "" likewise
-    Column("mark", Text),
-    Column("stars", Integer, nullable=False),
-    Column("note", Text, nullable=False),
+    Column("sha256", Words, nullable=False),  #: "" likewise
+    Column("mark", Words),
+    Column("stars", Number, nullable=False),
+    Column("note", Words, nullable=False),
     Column("marked_at", Instant, nullable=False),
     UniqueConstraint("job_id", "ordinal"),
 )
@@ -298,20 +297,20 @@ marks = Table(
 picture_facts = Table(
     "picture_facts",
     metadata,
-    Column("sha256", Text, primary_key=True, nullable=False),
-    Column("version", Integer, nullable=False),
-    Column("width", Integer, nullable=False),
-    Column("height", Integer, nullable=False),
-    Column("bytes", Integer, nullable=False),
-    Column("mime", Text, nullable=False),
-    Column("dhash", Text, nullable=False),
-    Column("colour", Text, nullable=False),
+    Column("sha256", Words, primary_key=True, nullable=False),
+    Column("version", Number, nullable=False),
+    Column("width", Number, nullable=False),
+    Column("height", Number, nullable=False),
+    Column("bytes", Number, nullable=False),
+    Column("mime", Words, nullable=False),
+    Column("dhash", Words, nullable=False),
+    Column("colour", Words, nullable=False),
     Column("uniform", Boolean, nullable=False),
     Column("alpha", Boolean, nullable=False),
     Column("c2pa", Boolean, nullable=False),
-    Column("thumb_width", Integer, nullable=False),
-    Column("thumb_height", Integer, nullable=False),
-    Column("error", Text),
+    Column("thumb_width", Number, nullable=False),
+    Column("thumb_height", Number, nullable=False),
+    Column("error", Words),
     Column("examined_at", Instant, nullable=False),
 )
 
@@ -319,14 +318,14 @@ picture_facts = Table(
 suspects = Table(
     "suspects",
     metadata,
-    Column("id", Integer, primary_key=True),
+    Column("id", Number, primary_key=True),
     Column("batch_id", ForeignKey("batches.id"), nullable=False),
     Column("job_id", ForeignKey("jobs.id"), nullable=False, index=True),
-    Column("ordinal", Integer, nullable=False),
+    Column("ordinal", Number, nullable=False),
     Column("artifact_id", ForeignKey("artifacts.id"), nullable=False),  #: the file that was examined
-    Column("kind", Text, nullable=False),
-    Column("detail", Text, nullable=False),
-    Column("other_job_id", Integer),
-    Column("other_ordinal", Integer),
+    Column("kind", Words, nullable=False),
+    Column("detail", Words, nullable=False),
+    Column("other_job_id", Number),
+    Column("other_ordinal", Number),
 )
 Index("suspects_kind", suspects.c.batch_id, suspects.c.kind)

@@ -18,7 +18,6 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
-    Integer,
     Select,
     Subquery,
     TextClause,
@@ -34,15 +33,18 @@ from sqlalchemy import (
     union_all,
 )
 
+from .dialects import LEDGER, TOTALS, Number, is_postgres, lock_rows_of
 from .tables import EPOCH, Instant, attempts, jobs, ledger, ledger_totals, micros
 from .usage_groups import ALWAYS, Period
 
+#: The note on a connection that blocks have become full.
+_FULL = "full blocks"
 #: Rows of the ledger in a block; a change needs a migration that adds all of them up again.
 BLOCK = 1_000
 
 _QUARTER = timedelta(minutes=15)
 _TICKS = micros(EPOCH + _QUARTER)
-_at = type_coerce(ledger.c.at, Integer)
+_at = type_coerce(ledger.c.at, Number)
 _quarter = type_coerce(_at - _at % _TICKS, Instant)
 
 _UNPRICED = and_(ledger.c.charged != "no", ledger.c.usd.is_(None))
@@ -93,7 +95,32 @@ def close_block_of(connection: Connection, ledger_id: int) -> None:
 
 
 def close_full_blocks(connection: Connection) -> None:
-    """Close the blocks that have become full."""
+    """Close the blocks that have become full: on SQLite now, on PostgreSQL after the commit."""
+    if is_postgres(connection):
+        connection.info[_FULL] = True
+    else:
+        _close_full_blocks(connection)
+
+
+def close_after_commit(connection: Connection) -> None:
+    """Close full blocks in a transaction of its own where several runners book, without any other transaction.
+
+    A number of the ledger is given out before its row is committed, so that a block must not be closed while
+    transactions are open that may book: each of them holds the lock of the ledger together with the others.
+    """
+    if is_postgres(connection) and connection.info.pop(_FULL, False):
+        with connection.begin():
+            _lock_totals(connection)
+            lock_rows_of(connection, LEDGER)
+            _close_full_blocks(connection)
+
+
+def _lock_totals(connection: Connection) -> None:
+    """Wait until no other transaction changes blocks: each must see the rows that the other one has changed."""
+    lock_rows_of(connection, TOTALS)
+
+
+def _close_full_blocks(connection: Connection) -> None:
     first = connection.scalar(select(_first_open_block())) or 0
     full = (connection.scalar(select(func.max(ledger.c.id))) or 0) // BLOCK
     if full > first:
@@ -102,6 +129,7 @@ def close_full_blocks(connection: Connection) -> None:
 
 def recount(connection: Connection, *changed: ColumnElement[bool]) -> None:
     """Add up the closed blocks again that contain *changed* rows of the ledger."""
+    _lock_totals(connection)
     closed = _block() < _first_open_block()
     for block in connection.execute(select(_block()).distinct().where(closed, *changed)).scalars().all():
         connection.execute(delete(ledger_totals).where(ledger_totals.c.block == block))
@@ -110,14 +138,17 @@ def recount(connection: Connection, *changed: ColumnElement[bool]) -> None:
 
 def reopen(connection: Connection, *changed: ColumnElement[bool]) -> None:
     """Open the blocks from the first one that contains *changed* rows of the ledger; the next run closes them."""
+    _lock_totals(connection)
     if (first := connection.scalar(select(func.min(_block())).where(*changed))) is not None:
         connection.execute(delete(ledger_totals).where(ledger_totals.c.block >= first))
 
 
 def rebuild(connection: Connection) -> None:
     """Add up all blocks again."""
+    _lock_totals(connection)
+    lock_rows_of(connection, LEDGER)
     connection.execute(delete(ledger_totals))
-    close_full_blocks(connection)
+    _close_full_blocks(connection)
 
 
 def differing_blocks(connection: Connection) -> int:

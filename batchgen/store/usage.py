@@ -8,9 +8,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, Row, Subquery, case, func, select, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Row, Subquery, case, func, select, text, type_coerce
 
 from ..job import State
+from .dialects import Number, is_postgres, of_last
 from .ledger import Calls, Spent, UsageLine
 from .records import Bill, StoredArtifact
 from .rows import decode_tags, listed, to_artifact
@@ -41,7 +42,7 @@ def booked(
         more["quarter"] = ledger.c.at  # no zone of today has such days, but a user may define one
     source = bookings_by(period, **more) if more else bookings(period)
     kinds = (source.c.provider, source.c.model, source.c.basis)
-    groups = [column.label(key) for key, column in _groups(source).items() if key in by]
+    groups = [column.label(key) for key, column in _groups(connection, source).items() if key in by]
     sums = [func.sum(source.c[name]).label(name) for name in _SUMS]
     grouped = select(*kinds, *sums, *groups).group_by(*kinds, *groups)
     if GroupBy.BATCH in by:
@@ -73,12 +74,16 @@ def _booked(row: Row[Any]) -> UsageSum:
     columns = row._asdict()
     basis, usd = columns.pop("basis", ""), columns.pop("usd", None)
     return UsageSum(
-        day=columns.pop(GroupBy.DAY, None),
+        day=_day(columns.pop(GroupBy.DAY, None)),
         tags=decode_tags(columns.pop(GroupBy.TAG, "[]")),
         run=columns.pop(GroupBy.RUN, ""),
         batch=columns.pop(GroupBy.BATCH, ""),
         line=UsageLine(**columns, usd_by_basis={} if usd is None else {basis: usd}),
     )
+
+
+def _day(stored: int | str | None) -> str | None:
+    return datetime.fromtimestamp(stored).astimezone().date().isoformat() if isinstance(stored, int) else stored
 
 
 def of_run(connection: Connection, batch_id: int, run_id: str) -> dict[str, dict[str, int]]:
@@ -157,8 +162,7 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
     current = select(artifacts).where(artifacts.c.job_id.in_(wanted), artifacts.c.superseded_at.is_(None))
     for row in connection.execute(current.order_by(artifacts.c.ordinal, artifacts.c.id)):
         files.setdefault(row.job_id, []).append(to_artifact(row))
-    # With max(), SQLite returns the other columns of the row that has the maximum.
-    last = (attempts.c.provider, func.max(attempts.c.claim))
+    last = (of_last(attempts.c.provider, attempts.c.claim), func.max(attempts.c.claim))
     at_risk = func.coalesce(func.sum(case((AT_RISK, 1), else_=0)), 0)
     risk = (at_risk, func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
     costs = (
@@ -185,11 +189,12 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
 _OPEN = text("attempts.state = 'open'")
 
 
-def _groups(source: Subquery) -> dict[GroupBy, ColumnElement[Any]]:
+def _groups(connection: Connection, source: Subquery) -> dict[GroupBy, ColumnElement[Any]]:
     """Return the columns by which bookings are grouped; days are in this machine's time zone."""
-    seconds = type_coerce(source.c.quarter, Integer) // micros(EPOCH + timedelta(seconds=1))
+    seconds = type_coerce(source.c.quarter, Number) // micros(EPOCH + timedelta(seconds=1))
     return {
-        GroupBy.DAY: func.date(seconds, "unixepoch", "localtime"),
+        # A server may be in another time zone, so that PostgreSQL returns quarters of an hour: see ``_day``.
+        GroupBy.DAY: seconds if is_postgres(connection) else func.date(seconds, "unixepoch", "localtime"),
         GroupBy.RUN: source.c.run_id,
         GroupBy.BATCH: batches.c.name,
     } | ({GroupBy.TAG: source.c.tags} if "tags" in source.c else {})

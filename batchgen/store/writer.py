@@ -12,14 +12,13 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import to_thread
 from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
-from sqlalchemy.dialects.sqlite import insert as upsert
 
+from ..database_url import Database
 from ..errors import BatchgenError, NotFound, StaleClaim
 from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
@@ -28,6 +27,7 @@ from . import at_risk, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
 from .committer import Committer
 from .compare_and_set import require_current, supersede, swap
+from .dialects import upsert
 from .fixed import FixedChange, FixedLookup
 from .history import learn
 from .load_record import LoadRecord
@@ -55,7 +55,7 @@ class Writer:
     A *guest* needs no lock and may only ``cancel``, which is safe whatever a run holds in memory.
     """
 
-    def __init__(self, path: Path, *, patience: float = 120.0, guest: bool = False) -> None:
+    def __init__(self, path: Database, *, patience: float = 120.0, guest: bool = False) -> None:
         self._in_flight: set[str] = set()  #: attempts that were claimed and are not settled
         self._committer = Committer(path, patience=patience, guest=guest, pause=self._pause)
 
@@ -228,7 +228,7 @@ class Writer:
 
 def _open_batch(connection: Connection, *, name: str, manifest: str, folder: str, now: datetime) -> int:
     facts = {"manifest": manifest, "folder": folder, "updated_at": now}
-    statement = upsert(batches).values(name=name, created_at=now, **facts)
+    statement = upsert(connection, batches).values(name=name, created_at=now, **facts)
     connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=facts))
     return int(connection.execute(select(batches.c.id).where(batches.c.name == name)).scalar_one())
 
@@ -312,7 +312,7 @@ def _book_without_job(
 
 
 _BATCH = select(runs.c.batch_id).where(runs.c.id == bindparam("wanted_run"))
-_JOB = FixedLookup(JobRow, jobs, jobs.c.id == bindparam("wanted_job"))
+_JOB = FixedLookup(JobRow, jobs, jobs.c.id == bindparam("wanted_job"), locks=True)
 _ATTEMPT = FixedLookup(AttemptRow, attempts, attempts.c.id == bindparam("wanted_attempt"))
 _OPEN = FixedChange(insert(attempts))
 _CLOSE = FixedChange(

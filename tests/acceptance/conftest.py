@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from batchgen.sandbox import launch
+from tests.axes import MODULES, Axis, PostgresAxis, S3Axis
 
-from .axes import MODULES, Axis, PostgresAxis, S3Axis
 from .kit import CANARY, PROVIDERS, Witness, Workspace
 
 

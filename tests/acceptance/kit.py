@@ -23,10 +23,9 @@ import yaml
 from PIL import Image
 
 from batchgen.sandbox.log import read_log
+from tests.axes import Axis
 from tests.forkserver import FORKED, Popen
 from tests.timing import patience
-
-from .axes import Axis
 
 ROOT = Path(__file__).parents[2]
 PROVIDERS = ("aigate", "gptimageapi", "aimlapi", "gateway", "openai", "openrouter")

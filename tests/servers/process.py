@@ -51,6 +51,11 @@ class Server:
             self._process = subprocess.Popen(
                 self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ) | self._env
             )
+        self.wait()
+
+    def wait(self) -> None:
+        """Wait until it answers."""
+        assert self._process is not None
         end = time.monotonic() + patience(20)
         while not self.answers():
             assert self._process.poll() is None, f"{self._command}: {self.log.read_text()[-2000:]}"

@@ -17,11 +17,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchgen.sandbox import launch
+from tests.axes import NAMES
 
 from .drivers import Case, Compound, Driver, Errors, Kills, Points, Power, Worker
 from .former import Former
+from .outages import Outages
 from .power import PowerError, mounted
 from .redo import Redos, Settlements
+from .service import service
 from .stand import Stand, build_shim
 from .trial import World
 
@@ -103,6 +106,13 @@ class Session:
             self._one(worker, case, name, tally)
 
     def _one(self, worker: Worker, case: Case, name: str, tally: Tally) -> None:
+        try:
+            with worker.opened:
+                self._break(worker, case, name, tally)
+        except Exception:  # noqa: BLE001 - as below
+            say(f"HARNESS {name}: {traceback.format_exc()}")
+
+    def _break(self, worker: Worker, case: Case, name: str, tally: Tally) -> None:
         chance = random.Random(f"{self.seed}:{name}")
         try:
             result = case.work(worker, chance, name)
@@ -147,7 +157,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             before = Stand(shim, fresh=given.fresh, root=given.before) if given.before else None
             if before is not None:
                 stack.callback(before.close)
-            workers.append(Worker(stand=stand, folder=own, worlds=worlds, before=before))  # type: ignore[arg-type]
+            servers = stack.enter_context(service(given.axis))
+            workers.append(Worker(stand=stand, folder=own, worlds=worlds, before=before, service=servers))  # type: ignore[arg-type]
         _warm(workers)
         only = given.case and given.case.rpartition("-")[0]
         tallies = [session.drive(driver, workers) for driver in _drivers(given) if only in (None, driver.name)]
@@ -175,6 +186,8 @@ def _drivers(given: argparse.Namespace) -> Iterator[Driver]:
         yield Redos(name="redos", what="SIGKILL during a redo", wanted=given.redos)
     if given.settlements:
         yield Settlements(name="settlements", what="SIGKILL while a charge is settled", wanted=given.settlements)
+    if given.outages:
+        yield Outages(name="outages", what="servers fail", wanted=given.outages)
     if given.before:
         yield Former(name="former", what="SIGKILL of the version before, then of this one", wanted=given.upgrades)
     if given.migration is not None:
@@ -254,10 +267,17 @@ def _parser() -> argparse.ArgumentParser:
     add("--compound", type=int, default=0, metavar="N", help="N kills while an earlier one is mended")
     add("--redos", type=int, default=0, metavar="N", help="N kills of redos that are given again")
     add("--settlements", type=int, default=0, metavar="N", help="N kills while what is at risk is settled")
+    add("--outages", type=int, default=0, metavar="N", help="N outages of the servers that --axis needs")
+    add("--axis", choices=NAMES, help="with this in place of SQLite, a folder and calls from the run's own process")
     add("--before", type=Path, metavar="DIR", help="a checkout of the version before, with its .venv, for --upgrades")
     add("--upgrades", type=int, default=40, metavar="N", help="N kills of it, or of this one going on (with --before)")
     add("--migration", type=int, nargs="?", const=0, metavar="N", help="N kills while the job table is made, or all")
-    add("--short", action="store_true", help="20 kills, 24 points, 12 errors, 4 redos, 2 settlements: a minute")
+    add(
+        "--short",
+        action="store_true",
+        help="20 kills, 24 points, 12 errors, 4 redos, 2 settlements: a minute; "
+        "with --axis also 8 kills while an earlier one is mended, and 12 outages",
+    )
     add("--all", action="store_true", help="1000 kills, every point, every error, 100 power cuts (default)")
     add("--seed", type=int, default=int(os.environ.get("TORTURE_SEED", "1")))
     add("--case", metavar="NAME", help="only this one, as named with its violation")
@@ -271,10 +291,13 @@ def _parser() -> argparse.ArgumentParser:
     def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         given = original(arguments)
         chosen = given.kills or given.power or given.compound or given.redos or given.settlements or given.before
+        chosen = chosen or given.outages
         chosen = chosen or any(value is not None for value in (given.syscalls, given.errors, given.migration))
         if given.short:
             given.kills, given.syscalls, given.errors = given.kills or 20, given.syscalls or 24, given.errors or 12
             given.redos, given.settlements = given.redos or 4, given.settlements or 2
+            if given.axis:
+                given.compound, given.outages = given.compound or 8, given.outages or 12
         elif given.all or not chosen:
             given.kills, given.power, given.compound = given.kills or 1000, given.power or 100, given.compound or 200
             given.redos, given.settlements = given.redos or 200, given.settlements or 100

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sqlite3
 import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
+
+from tests.axes import Axis
 
 from .beside import check_copies, check_replaced, check_report
 from .stand import CANARY
@@ -76,12 +76,13 @@ def _sealed(data: bytes) -> bool:
     return len(body) == int(words[0]) and words[1] in (checksum, hashlib.sha256(body).hexdigest().encode())
 
 
-def check(folder: Path, lines: Iterable[Line], terms: Terms, *, copies: bool = False) -> Found:
+def check(axis: Axis, lines: Iterable[Line], terms: Terms, *, copies: bool = False) -> Found:
     """Hold the invariants I1 to I9 against a batch that has come to rest."""
-    found = Found(jobs=terms.jobs)
+    found, folder = Found(jobs=terms.jobs), axis.folder
+    axis.pull()
     try:
-        book = Book(folder)
-    except sqlite3.Error as error:
+        book = Book(axis)
+    except axis.error as error:
         found.problems.append(f"I7 the job table cannot be read: {error}")
         return found
     charges = [line for line in lines if line["event"] == "charge"]
@@ -90,39 +91,34 @@ def check(folder: Path, lines: Iterable[Line], terms: Terms, *, copies: bool = F
     _charges(book, charges, found, terms)
     _kept(book, terms.kept, found)
     _bill(book, charges, found)
-    found.problems += differing_sums(folder)
+    found.problems += differing_sums(axis)
     others = check_replaced(folder, book.replaced, found.problems)
     if copies:
         others |= check_copies(folder, book.artifacts, found.problems)
         others |= check_report(folder, book.artifacts, found.problems)
     _files(book, folder, found, others)
-    _secrets(folder, found)
+    _secrets(folder, axis.secrets, found)
     return found
 
 
 class Book:
     """The job table."""
 
-    def __init__(self, folder: Path) -> None:
-        with closing(sqlite3.connect(folder / ".batchgen" / "batchgen.db", timeout=10)) as connection:
-            connection.row_factory = sqlite3.Row
+    def __init__(self, axis: Axis) -> None:
+        def rows(table: str) -> list[Line]:
+            return axis.rows(f"select * from {table}", ())
 
-            def rows(table: str) -> list[Line]:
-                return [dict(row) for row in connection.execute(f"select * from {table}")]
-
-            self.integrity = connection.execute("pragma integrity_check").fetchone()[0]
-            self.foreign = connection.execute("pragma foreign_key_check").fetchall()
-            self.jobs = {row["id"]: row for row in rows("jobs")}
-            self.attempts = {row["id"]: row for row in rows("attempts")}
-            self.ledger = {row["attempt_id"]: row for row in rows("ledger")}
-            files = rows("artifacts")
-            self.artifacts = [row for row in files if row["superseded_at"] is None]
-            self.replaced = [row for row in files if row["superseded_at"] is not None]
+        self.damage = axis.damage()
+        self.jobs = {row["id"]: row for row in rows("jobs")}
+        self.attempts = {row["id"]: row for row in rows("attempts")}
+        self.ledger = {row["attempt_id"]: row for row in rows("ledger")}
+        files = [row | {"path": str(axis.place(row["path"]).relative_to(axis.folder))} for row in rows("artifacts")]
+        self.artifacts = [row for row in files if row["superseded_at"] is None]
+        self.replaced = [row for row in files if row["superseded_at"] is not None]
 
 
 def _table(book: Book, found: Found, *, hold: bool) -> None:
-    if book.integrity != "ok" or book.foreign:
-        found.problems.append(f"I7 integrity: {book.integrity}, {len(book.foreign)} broken references")
+    found.problems += [f"I7 integrity: {damage}" for damage in book.damage]
     if len(book.jobs) != found.jobs:
         found.problems.append(f"{len(book.jobs)} jobs in the table, {found.jobs} in the manifest")
     states = Counter(job["state"] for job in book.jobs.values())
@@ -249,11 +245,12 @@ def _file_fault(path: Path, row: Line) -> str | None:
     return None if size == (row["width"], row["height"]) else "has another size"
 
 
-def _secrets(folder: Path, found: Found) -> None:
-    """I9: the key stands in no file."""
-    secret = CANARY[:-5].encode()
+def _secrets(folder: Path, secrets: Iterable[str], found: Found) -> None:
+    """I9: the key, and what opens the job database and the object store, are in no file."""
+    wanted = [secret.encode() for secret in (CANARY[:-5], *secrets)]
     places = [path for path in folder.rglob("*") if path.is_file()]
     places += [path for path in (folder.parent / "said.txt",) if path.exists()]
-    leaks = [str(path.relative_to(folder.parent)) for path in places if secret in path.read_bytes()]
+    data = {path: path.read_bytes() for path in places}
+    leaks = [str(path.relative_to(folder.parent)) for path in places if any(it in data[path] for it in wanted)]
     if leaks:
-        found.problems.append(f"I9 the key stands in {leaks}")
+        found.problems.append(f"I9 a secret is in {leaks}")

@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import random
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .check import Found
 from .power import PowerError, mounted
+from .service import Service
 from .stand import Ended, Fault, Stand
 from .trial import Trial, World
 
@@ -30,11 +32,15 @@ class Worker:
     seconds: float = 0.5  #: an undisturbed run
     mount: Path | None = None
     before: Stand | None = None  #: starts runs of the version before
+    service: Service = field(default_factory=Service)
+    opened: ExitStack = field(default_factory=ExitStack)  #: what a case leaves to be cleared away
 
     def trial(self, name: str, **terms: object) -> Trial:
         world = self.worlds[1] if terms.pop("honours", False) else self.worlds[0]
-        base = self.mount or self.folder
-        return Trial(folder=base / name, stand=self.stand, world=world, mount=self.mount, **terms)  # type: ignore[arg-type]
+        folder = (self.mount or self.folder) / name
+        folder.mkdir(parents=True)
+        axis = self.opened.enter_context(self.service.axis(folder))
+        return Trial(folder=folder, stand=self.stand, world=world, mount=self.mount, axis=axis, **terms)  # type: ignore[arg-type]
 
 
 @dataclass(kw_only=True)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from decimal import Decimal
 from typing import Any
 
@@ -57,23 +55,23 @@ def _redone(worker: Worker, chance: random.Random, name: str) -> Result:
 
 
 def _rests(trial: Trial) -> bool:
-    return _ask(trial, "select count(*) from jobs where state in ('pending', 'running')") == 0
+    return _ask(trial, "select count(*) as n from jobs where state in ('pending', 'running')") == 0
 
 
 def _replaced(trial: Trial) -> bool:
     """Return whether a redo has begun: it supersedes the old images of all its jobs at once."""
-    return _ask(trial, "select count(*) from artifacts where superseded_at is not null") > 0
+    return _ask(trial, "select count(*) as n from artifacts where superseded_at is not null") > 0
 
 
 def _bought_once(trial: Trial) -> list[str]:
-    book = Book(trial.folder)
+    book = Book(trial.axis)
     bought = [row["job_id"] for row in book.attempts.values() if row["state"] == "delivered"]
     return [job["key"] for job in book.jobs.values() if job["key"] in trial.redone and bought.count(job["id"]) < 2]
 
 
 def _ask(trial: Trial, statement: str) -> int:
-    with closing(sqlite3.connect(trial.folder / ".batchgen" / "batchgen.db", timeout=10)) as connection:
-        return int(connection.execute(statement).fetchone()[0])
+    [row] = trial.axis.rows(statement, ())
+    return int(row["n"])
 
 
 class Settlements(Driver):
@@ -101,12 +99,12 @@ def _settled(worker: Worker, chance: random.Random, name: str) -> Result:
         if ended.code != 0:
             found.problems.append(f"settling ended with {ended.code}: {ended.text[-300:]}")
     trial.run(words=RUN)
-    found.problems += [*_differences(trial), *differing_sums(trial.folder)]
+    found.problems += [*_differences(trial), *differing_sums(trial.axis)]
     return Result(found=found, faults=struck, trial=trial)
 
 
 def _at_risk(trial: Trial) -> list[tuple[str, str]]:
-    book = Book(trial.folder)
+    book = Book(trial.axis)
     risky = [row["attempt_id"] for row in book.ledger.values() if row["charged"] == "maybe" and row["usd"] is None]
     return [(book.jobs[book.attempts[attempt]["job_id"]]["key"], attempt) for attempt in risky]
 
@@ -120,7 +118,7 @@ def _finding(charge: dict[str, Any] | None) -> tuple[str, ...]:
 
 def _differences(trial: Trial) -> Iterator[str]:
     """Yield where the ledger and the charge log differ, now that nothing is at risk."""
-    book = Book(trial.folder)
+    book = Book(trial.axis)
     if left := _at_risk(trial):
         yield f"still at risk: {left}"
     lines = [line for line in trial.lines() if line["event"] == "charge"]

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,7 @@ class Stand:
         kill_after: float | None = None,
         mount: Path | None = None,
         said: Path | None = None,
+        env: Mapping[str, str] | None = None,
     ) -> Ended:
         """Run batchgen in *folder* to its end, or to the end that was ordered for it."""
         output = said or folder / "said.txt"
@@ -89,7 +91,7 @@ class Stand:
             "argv": argv,
             "folder": str(folder),
             "output": str(output),
-            "env": _environment(self._root),
+            "env": _environment(self._root) | dict(env or {}),
             "fault": fault.text(folder) if fault else "",
             "shim": str(self._shim or ""),
             "exec": self._fresh,

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 from PIL import Image
+
+from tests.axes import Axis
 
 from .check import Found, Terms, arrived, check
 from .stand import Ended, Fault, Stand
@@ -69,9 +70,11 @@ class Trial:
     runs: list[Ended] = field(default_factory=list)
     kept: set[str] = field(default_factory=set)  #: attempts whose whole answer lay on disk when a run died
     problems: list[str] = field(default_factory=list)
+    axis: Axis = None  # type: ignore[assignment]  #: the usual, if none is given
 
     def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.axis = self.axis or Axis(self.folder)
         self.tag = f"<{self.folder.name}>"
         self.since = self.world.log.stat().st_size if self.world.log.exists() else 0
         Image.new("RGB", (64, 64), "teal").save(self.folder / "source.png")
@@ -82,6 +85,7 @@ class Trial:
             **({"deliver": COPY} if self.copies else {}),
             **({"report": True} if self.copies else {}),
             "defaults": {"quality": "low"},
+            **({"output": output} if (output := self.axis.output({})) else {}),
             "jobs": list(self._jobs()),
         }
         (self.folder / "m.yaml").write_text(yaml.safe_dump(document, sort_keys=False))
@@ -118,7 +122,7 @@ class Trial:
         """Run once, in the way ordered, and look at what lies in the spool then."""
         mount = self.mount if cut else None
         said = self.folder.parent / "said.txt" if self.mount is None else self.mount.parent / "said.txt"
-        ended = self.stand.run(self.folder, *words, fault=fault, kill_after=kill_after, mount=mount, said=said)
+        ended = self._run(words, said, fault=fault, kill_after=kill_after, mount=mount)
         self._note(ended)
         if not cut:
             self.look()
@@ -126,15 +130,12 @@ class Trial:
 
     def near_block(self, rest: int) -> None:
         """Renumber the newest row of the ledger, so that *rest* more fill a block of its totals."""
-        with (
-            suppress(sqlite3.Error),
-            closing(sqlite3.connect(self.folder / ".batchgen" / "batchgen.db")) as table,
-            table,
-        ):
-            [newest] = table.execute("select max(id) from ledger").fetchone()
+        with suppress(self.axis.error):
+            [row] = self.axis.rows("select max(id) as id from ledger", ())
+            newest = row["id"]
             target = ((newest or 1) - 1) // BLOCK * BLOCK + BLOCK - 1 - rest
             if newest and newest < target:  # not the last row of a closed block
-                table.execute("update ledger set id = ? where id = ?", (target, newest))
+                self.axis.rows("update ledger set id = ? where id = ?", (target, newest))
 
     def look(self) -> None:
         """Note the answers that lie whole on disk: none of them may be bought again."""
@@ -151,7 +152,7 @@ class Trial:
         lines = self.lines()
         once = self.hold or self.world.honours
         terms = Terms(hold=self.hold, once=once, kept=self.kept, jobs=self.count, redone=self.redone)
-        found = check(self.folder, lines, terms, copies=self.copies)
+        found = check(self.axis, lines, terms, copies=self.copies)
         found.problems[:0] = self.problems
         return found
 
@@ -162,7 +163,7 @@ class Trial:
     def _rest(self, words: tuple[str, ...]) -> None:
         said = self.folder.parent / "said.txt" if self.mount is None else self.mount.parent / "said.txt"
         for number in range(MOST_RUNS):
-            ended = self.stand.run(self.folder, *(words if number == 0 else RUN), said=said)
+            ended = self._run(words if number == 0 else RUN, said)
             self._note(ended)
             if ended.code in (0, 3):
                 return
@@ -171,6 +172,10 @@ class Trial:
                 self.problems.append(f"an undisturbed run ended with {ended.code}: {ended.text[-600:]}")
                 return
         self.problems.append(f"not at rest after {MOST_RUNS} runs: {self.runs[-1].text[-300:]}")
+
+    def _run(self, words: tuple[str, ...], said: Path, **how: Any) -> Ended:
+        self.axis.push()
+        return self.stand.run(self.folder, *words, said=said, env=self.axis.env, **how)
 
     def _note(self, ended: Ended) -> None:
         self.runs.append(ended)

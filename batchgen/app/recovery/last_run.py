@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ...errors import StoreError
@@ -43,7 +44,7 @@ def _notes(project: Project) -> dict[str, Any]:
 def _note(project: Project, batch: str, note: Mapping[str, object]) -> None:
     notes = _notes(project)
     # Several job databases may share a folder.
-    notes[project.db.name] = {**notes.get(project.db.name, {}), batch: note}
+    notes[_name(project)] = {**notes.get(_name(project), {}), batch: note}
     write_atomic(project.state / NAME, json.dumps(notes).encode() + b"\n")
 
 
@@ -55,8 +56,12 @@ def record_recovery(project: Project, batch: str) -> None:
 
 def is_behind(project: Project, batch: str, runs: Sequence[Run]) -> bool:
     """Return whether a database with these *runs* of a batch is older than the batch's last run."""
-    note = _notes(project).get(project.db.name, {}).get(batch)
+    note = _notes(project).get(_name(project), {}).get(batch)
     if not note:
         return False
     known = next((run for run in runs if run.id == note["run"]), None)
     return known is None or (note["ended"] and known.ended_at is None)
+
+
+def _name(project: Project) -> str:
+    return project.db.name if isinstance(project.db, Path) else str(project.db)

@@ -69,7 +69,7 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
     # The folder is locked too, so that a run with another database is not taken in half-way.
     with hold_lock(project), hold_output(batch.folder):
         damaged_copy = None
-        if not maintenance.is_whole(project.db):
+        if isinstance(project.db, Path) and not maintenance.is_whole(project.db):
             damaged_copy = maintenance.set_aside(project.db, f"{utc_now():%Y%m%d-%H%M%S}")
         migrate.ensure(project.db)
         with Reader(project.db) as reader:

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 from ...files.listing import Listing
 from ...files.output_tree import file_at
 from ...files.sidecar import parse
-from ...files.source_cache import copy_name
+from ...files.source_names import copy_name
 from ...files.superseded import SupersededFiles
 from ...files.thumbnails import FOLDER as THUMBNAILS
-from ...object_url import Folder, ObjectUrl, is_object_url, parse_folder, stored_path
+from ...object_url import Folder, ObjectUrl, is_object_url, stored_path
 from ...store.report_rows import FileRow
 from ...task import Source
 from ..sources import source_file
@@ -68,7 +68,7 @@ class Disk:
 
     def _source(self, source: Source) -> tuple[str, str | None, str]:
         """Look for a source image; its URL is that of the copy that was sent, as browsers do not show every format."""
-        shown = source.url or stored_path(parse_folder(source.path or ""), self.places.root)
+        shown = source.url or stored_path(Path(source.path or ""), self.places.root)
         file = source_file(self.project, source)
         if file is None:
             return shown, None, ""
@@ -76,8 +76,7 @@ class Disk:
             return shown, None, file.sha256  # who looks at the page may not have the sources
         copy = self.project.state / "inputs" / copy_name(source) if source.copy else None
         path = copy if copy is not None and copy.exists() else file.path
-        url = self.places.url(path) if isinstance(path, Path) else None
-        return shown, url, file.sha256
+        return shown, self.places.url(path), file.sha256
 
     def typed(self, path: str) -> str:
         """Return the path of a source image as the manifest states it: relative to its folder, within the project."""

@@ -22,8 +22,10 @@ def db() -> None:
 @sandbox
 def path(session: Session) -> int:
     """Print the path of the job database."""
+    from ...store import migrate
+
     project = session.project()
-    session.print({"path": str(project.db), "exists": project.db.exists()}, [str(project.db)])
+    session.print({"path": str(project.db), "exists": migrate.exists(project.db)}, [str(project.db)])
     return 0
 
 

@@ -142,7 +142,7 @@ def _command(session: Session, manifest: Path, rest: tuple[str, ...]) -> list[st
     """Return the command of a run that depends on no shell, working folder or search path."""
     folder = session.folder.absolute()
     files = [word for path in environment.named for word in ("--env-file", str(path.absolute()))]
-    table = ["--db", str(folder / session.db)] if session.db else []
+    table = ["--db", str(session.project().db)] if session.db else []
     return [*_program(), "-q", "-C", str(folder), *files, *table, "run", str(session.file(manifest)), *rest]
 
 

@@ -1,6 +1,7 @@
-"""Axes of the acceptance tests: the same tests with PostgreSQL, an object store or Ray in place of the usual.
+"""Axes: the same tests with PostgreSQL, an object store or Ray in place of the usual.
 
-``pytest --axis NAME tests/acceptance`` runs the tests of MODULES, except those that are marked ``not_on``. Tests see
+``pytest --axis NAME tests/acceptance`` runs the tests of MODULES, except those that are marked ``not_on``, and
+``python -m tests.torture --axis NAME`` breaks runs as without. Tests see
 one world: what they read and write below ``output`` is a mirror of the bucket, addresses of the bucket are cut from
 what batchgen prints, and queries go to the job database where it is.
 """
@@ -31,6 +32,11 @@ MODULES = frozenset({
 class Axis:
     """The usual: a job database in SQLite, files in folders, calls from this process."""
 
+    #: What ``rows`` raises where there is no job database yet.
+    error: type[Exception] = sqlite3.Error
+    #: What must be in no file and no message.
+    secrets: tuple[str, ...] = ()
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder  #: of the user
         self.env: dict[str, str] = {}
@@ -43,7 +49,14 @@ class Axis:
         """Query the job database without batchgen."""
         with closing(sqlite3.connect(self.folder / ".batchgen" / "batchgen.db", timeout=10)) as connection:
             connection.row_factory = sqlite3.Row
-            return [dict(row) for row in connection.execute(query, values)]
+            with connection:
+                return [dict(row) for row in connection.execute(query, values)]
+
+    def damage(self) -> list[str]:
+        """Return what is wrong with the job database itself."""
+        [whole] = self.rows("pragma integrity_check", ())
+        broken = self.rows("pragma foreign_key_check", ())
+        return [f"{whole}, {len(broken)} broken references"] if broken or set(whole.values()) != {"ok"} else []
 
     def place(self, path: str) -> Path:
         """Return where the tests find a delivered file whose path the job database has."""
@@ -65,18 +78,23 @@ class PostgresAxis(Axis):
 
     def __init__(self, folder: Path, database: Database) -> None:
         super().__init__(folder)
+        import psycopg
+
         from tests.servers.postgres import PASSWORD
 
+        self.error = psycopg.Error
+        self.secrets = (PASSWORD,)
         self._database = database
         self.env = {"BATCHGEN_DB": database.bare_url, "PGPASSWORD": PASSWORD}
 
     def rows(self, query: str, values: tuple[object, ...]) -> list[Line]:
         return self._database.rows(query, *values)
 
-    def text(self, text: str) -> str:
-        from tests.servers.postgres import PASSWORD
+    def damage(self) -> list[str]:
+        return []  # PostgreSQL refuses broken references, and checks its pages itself
 
-        assert PASSWORD not in text, "the password of the job database was printed"
+    def text(self, text: str) -> str:
+        assert self.secrets[0] not in text, "the password of the job database was printed"
         return text.replace(f" --db {self._database.bare_url}", "")
 
 
@@ -85,6 +103,9 @@ class S3Axis(Axis):
 
     def __init__(self, folder: Path, bucket: Bucket) -> None:
         super().__init__(folder)
+        from tests.servers.s3 import SECRET
+
+        self.secrets = (SECRET,)
         self._bucket = bucket
         self._objects: dict[str, object] = {}  #: name -> version of what the mirror has
         self._files: dict[str, tuple[int, int]] = {}  #: name -> time and size of its file
@@ -127,9 +148,7 @@ class S3Axis(Axis):
         self._objects = {name: version for name, version in objects.items() if not _is_own(name)}
 
     def text(self, text: str) -> str:
-        from tests.servers.s3 import SECRET
-
-        assert SECRET not in text, "the secret of the object store was printed"
+        assert self.secrets[0] not in text, "the secret of the object store was printed"
         return text.replace(f"{self._bucket.url}/", "")
 
     def _note(self, files: dict[str, tuple[int, int]]) -> None:

@@ -1,0 +1,60 @@
+"""Address of a job database on a PostgreSQL server; its text never shows the password. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
+
+from .errors import UsageError
+
+#: The scheme that is shown; ``postgresql`` and ``postgres`` are understood too.
+SCHEME = "postgresql+psycopg"
+_SCHEMES = (SCHEME, "postgresql", "postgres")
+_EXAMPLE = f"{SCHEME}://user@host:5432/database"
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUrl:
+    """The address of a PostgreSQL database, as libpq reads it."""
+
+    address: str  #: without scheme and password: "user@host:5432/shop?sslmode=require"
+    password: str | None = field(default=None, repr=False)
+
+    @classmethod
+    def parse(cls, text: str) -> DatabaseUrl:
+        """Return the address in *text*; raise UsageError."""
+        scheme, _, rest = text.partition("://")
+        if scheme not in _SCHEMES:
+            raise UsageError(f"job database {scheme}://: unknown kind of database. Expected a path or {_EXAMPLE}")
+        try:
+            parts = urlsplit(f"//{rest}")
+        except ValueError as error:
+            raise UsageError(f"job database: the address cannot be read ({error}). Expected {_EXAMPLE}") from None
+        user, at, hosts = parts.netloc.rpartition("@")
+        user, _, password = user.partition(":")
+        options = parse_qsl(parts.query, keep_blank_values=True)
+        password = next((value for name, value in options if name == "password"), unquote(password))
+        query = urlencode([option for option in options if option[0] != "password"], quote_via=quote)
+        if not parts.path.strip("/") and not any(name == "dbname" for name, _ in options):
+            raise UsageError(f"job database: the address does not name a database. Expected {_EXAMPLE}")
+        return cls(f"{user}{at}{hosts}{parts.path}{'?' if query else ''}{query}", password or None)
+
+    def __str__(self) -> str:
+        """Return the address without the password."""
+        return f"{SCHEME}://{self.address}"
+
+    @property
+    def conninfo(self) -> str:
+        """Return the address as libpq takes it, without the password."""
+        return f"postgresql://{self.address}"
+
+
+#: Where a job database is: a SQLite file, or a PostgreSQL server.
+Database: TypeAlias = Path | DatabaseUrl
+
+
+def parse_database(text: str) -> Database:
+    """Return the database that *text* names: a path, or an address with a scheme; raise UsageError."""
+    return DatabaseUrl.parse(text) if "://" in text else Path(text)

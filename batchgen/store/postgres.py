@@ -1,0 +1,208 @@
+"""PostgreSQL: its connections, and statements past SQLAlchemy in the SQL that SQLite reads too.
+
+The only module that imports psycopg. A connection that writes gives up its transaction when its process stops, so that
+a stopped runner holds others up for seconds only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine
+from sqlalchemy.exc import DBAPIError
+
+from .. import redaction
+from ..database_url import DatabaseUrl
+from ..errors import StoreError
+from .postgres_errors import explain
+
+if TYPE_CHECKING:
+    import psycopg
+    from psycopg.abc import Buffer
+
+    Dbapi: TypeAlias = psycopg.Connection[Any]
+
+#: The oldest version of the server that is tested.
+OLDEST = 13
+#: Connections for reading of one process; a thread that finds none free waits this long.
+READERS, WAIT = 8, 60
+#: A connection notices within this many seconds that its server can no longer be reached.
+_NETWORK: Mapping[str, int | str] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+_WRITING = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '60s'"
+
+
+def writing(url: DatabaseUrl) -> Engine:
+    """Return the engine of a connection that writes."""
+
+    def open_connection() -> Dbapi:
+        dbapi = connect(url)
+        dbapi.execute(_WRITING)
+        dbapi.autocommit = False
+        return dbapi
+
+    return _engine(open_connection, poolclass=NullPool)
+
+
+def reading(url: DatabaseUrl) -> Engine:
+    """Return an engine whose connections cannot write; each transaction sees one snapshot."""
+
+    def open_connection() -> Dbapi:
+        from psycopg import IsolationLevel
+
+        dbapi = connect(url)
+        dbapi.isolation_level, dbapi.read_only = IsolationLevel.REPEATABLE_READ, True
+        dbapi.autocommit = False
+        return dbapi
+
+    return _engine(
+        open_connection, poolclass=QueuePool, pool_size=READERS, max_overflow=0, pool_timeout=WAIT, pool_pre_ping=True
+    )
+
+
+def connect(url: DatabaseUrl) -> Dbapi:
+    """Return a connection in autocommit mode; raise StoreError."""
+    driver = _psycopg()
+    from psycopg.conninfo import conninfo_to_dict
+    from psycopg.types.string import TextLoader
+
+    redaction.register([url.password] if url.password else [])
+    try:
+        options: dict[str, Any] = {**_NETWORK, "application_name": _application(), **conninfo_to_dict(url.conninfo)}
+        if url.password is not None:
+            options["password"] = url.password
+        dbapi: Dbapi = driver.connect(**options, client_encoding="utf8", autocommit=True)
+    except driver.Error as error:
+        raise explain(error, url) from None  # the driver's own error may show how it connected
+    adapters = dbapi.adapters
+    adapters.register_loader("json", TextLoader)  # as SQLite returns it
+    adapters.register_loader("numeric", _whole_numbers())
+    adapters.register_dumper(str, _texts())
+    _require_usable(dbapi, url)
+    return dbapi
+
+
+def rows(dbapi: Dbapi, query: str, *values: object) -> list[tuple[Any, ...]]:
+    """Return the rows of a query."""
+    return dbapi.execute(query, values).fetchall()
+
+
+def _engine(creator: Callable[[], Dbapi], **pool: object) -> Engine:
+    return create_engine("postgresql+psycopg://", creator=creator, hide_parameters=True, **pool)
+
+
+def _psycopg() -> ModuleType:
+    try:
+        import psycopg
+    except ImportError:
+        raise StoreError(
+            "a job database on PostgreSQL needs the extra postgres: pip install 'batchgen[postgres]'"
+        ) from None
+    return psycopg
+
+
+def _application() -> str:
+    """Return the name of this process among the connections of a server, which a second runner is shown."""
+    return f"batchgen {os.getpid()}@{socket.gethostname()}"[:63]
+
+
+def _require_usable(dbapi: Dbapi, url: DatabaseUrl) -> None:
+    """Raise StoreError if the server is too old, or its database cannot store every text."""
+    version, encoding = dbapi.info.server_version, dbapi.info.parameter_status("server_encoding")
+    if version < OLDEST * 10_000:
+        problem = f"the server is PostgreSQL {version // 10_000}, and batchgen needs {OLDEST} or newer. Upgrade it"
+    elif encoding != "UTF8":
+        problem = f"it is encoded in {encoding}, which lacks characters of prompts. Create one with ENCODING 'UTF8'"
+    else:
+        return
+    dbapi.close()
+    raise StoreError(f"Job database {url}: {problem}, or use another database with --db.")
+
+
+@cache
+def _whole_numbers() -> type[Any]:
+    """Return the loader of sums, which PostgreSQL widens to numeric; all columns are whole numbers."""
+    from psycopg.adapt import Loader
+
+    class WholeNumber(Loader):
+        def load(self, data: Buffer) -> int:
+            return int(bytes(data))
+
+    return WholeNumber
+
+
+@cache
+def _texts() -> type[Any]:
+    """Return the dumper of texts; PostgreSQL stores no NUL, and an answer with one must still be booked."""
+    from psycopg.types.string import StrDumper
+
+    class Text(StrDumper):
+        def dump(self, obj: str) -> Buffer | None:
+            return super().dump(obj.replace("\0", "\N{REPLACEMENT CHARACTER}") if "\0" in obj else obj)
+
+    return Text
+
+
+# --- statements past SQLAlchemy -----------------------------------------------
+
+
+class Statements:
+    """Executes statements on the driver's connection of an open transaction, as ``sqlite3.Connection`` does.
+
+    Errors are those of SQLAlchemy, and a broken connection is given up as SQLAlchemy would.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def execute(self, sql: str, values: Sequence[object] | Mapping[str, object] = ()) -> psycopg.Cursor[Any]:
+        """Execute a statement and return its cursor."""
+        dbapi = self._dbapi()
+        try:
+            return dbapi.execute(translated(sql), values)
+        except _psycopg().Error as error:
+            raise self._given_up(sql, error, dbapi) from error
+
+    def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
+        """Execute a statement for each row."""
+        dbapi = self._dbapi()
+        try:
+            with dbapi.cursor() as cursor:
+                cursor.executemany(translated(sql), rows)
+        except _psycopg().Error as error:
+            raise self._given_up(sql, error, dbapi) from error
+
+    def _dbapi(self) -> Dbapi:
+        return cast("Dbapi", self._connection.connection.dbapi_connection)
+
+    def _given_up(self, sql: str, error: Exception, dbapi: Dbapi) -> BaseException:
+        is_broken = bool(dbapi.closed or dbapi.broken)
+        if is_broken and not self._connection.invalidated:
+            self._connection.invalidate(error)
+        given_up: BaseException = DBAPIError.instance(
+            sql, None, error, _psycopg().Error, hide_parameters=True, connection_invalidated=is_broken
+        )
+        return given_up
+
+
+_NAMED = re.compile(r"(?<![:\w]):([a-z_]+)\b")
+
+
+@cache
+def translated(sql: str) -> str:
+    """Return a statement of SQLite with the parameters and the few words of PostgreSQL."""
+    if "%(" in sql:  # compiled for PostgreSQL by SQLAlchemy
+        return sql
+    sql = sql.replace("%", "%%").replace("CROSS JOIN", "JOIN").replace("json_array(", "json_build_array(")
+    return _NAMED.sub(r"%(\1)s", sql.replace("?", "%s"))

@@ -1,0 +1,96 @@
+"""Errors of PostgreSQL: which of them pass, and what a user can do about the others. Pure."""
+
+from __future__ import annotations
+
+from sqlalchemy.exc import DBAPIError
+
+from ..database_url import DatabaseUrl
+from ..errors import StoreError
+
+#: SQLSTATE -> what happened, why, what to do.
+_FATAL: dict[str, tuple[str, str, str]] = {
+    "53100": ("the server's disk is full", "no space is left for its data", "free some space there and run again"),
+    "53200": ("the server is out of memory", "too much runs on it", "give it more memory and run again"),
+    "53300": (
+        "the server has no free connection",
+        "other programs use all of max_connections",
+        "raise max_connections, or end some of them, and run again",
+    ),
+    "25006": (
+        "it is read-only",
+        "the server is a standby, or default_transaction_read_only is on",
+        "use the address of the primary server",
+    ),
+    "42501": ("access is denied", "this user has no right to it", "GRANT the right, or use another user"),
+    "28P01": ("the password was refused", "PGPASSWORD, ~/.pgpass or --db has another one", "check user and password"),
+    "28000": ("the login was refused", "pg_hba.conf does not allow it", "check user, host and pg_hba.conf"),
+    "3D000": ("there is no such database", "it was not created yet", "createdb it on that server, or check the name"),
+    "3F000": ("its schema does not exist", "search_path names one that was not created", "CREATE SCHEMA it first"),
+    "42P01": ("a table is missing", "its schema was changed by another program", "batchgen db upgrade"),
+    "XX001": ("it is damaged", "its disk lost or overwrote pages", "restore the server's backup"),
+    "XX002": ("it is damaged", "an index lost or overwrote pages", "REINDEX the database, and check its disk"),
+}
+#: Texts of errors of a login, which come without a code.
+_LOGIN = {
+    "password authentication failed": "28P01",
+    "no password supplied": "28P01",
+    "pg_hba.conf": "28000",
+    "too many clients": "53300",
+    "remaining connection slots": "53300",
+}
+#: Another transaction was in the way: serialization, deadlock, a lock or a statement that took too long.
+_BUSY = frozenset({"40001", "40P01", "55P03", "57014"})
+#: The connection has ended: shutdown, crash, start-up, and a transaction that stayed open while this process stopped.
+_LOST = frozenset({"57P01", "57P02", "57P03", "57P05", "25P03"})
+
+
+def sqlstate(error: BaseException) -> str | None:
+    """Return PostgreSQL's code of *error*; None for an error without one, "" for one of another database."""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    code: str | None = getattr(cause, "sqlstate", "")
+    if code is not None:
+        return code
+    text = str(cause)
+    if "database" in text and "does not exist" in text:
+        return "3D000"
+    return next((state for words, state in _LOGIN.items() if words in text), None)
+
+
+def is_lost(error: BaseException) -> bool:
+    """Return whether the connection broke or could not be made, so that another one may work."""
+    code = sqlstate(error)
+    if getattr(error, "connection_invalidated", False):
+        return code != ""
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    return code in _LOST or (code or "").startswith("08") or (code is None and _is_operational(cause))
+
+
+def is_busy(error: BaseException) -> bool:
+    """Return whether another transaction was in the way, so that trying again may work."""
+    return sqlstate(error) in _BUSY
+
+
+def is_fatal(error: BaseException) -> bool:
+    """Return whether nothing more can be written."""
+    return sqlstate(error) in _FATAL or is_lost(error) or is_busy(error)
+
+
+def explain(error: BaseException, url: DatabaseUrl) -> StoreError:
+    """Return *error* as a message for users: what happened, the probable reason, and what to do."""
+    code = sqlstate(error)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    detail = " ".join(str(cause).split()) or type(cause).__name__
+    if code in _FATAL:
+        what, why, todo = _FATAL[code]
+    elif is_lost(error):
+        what, why = "the server cannot be reached", "it is down, or the network is"
+        todo = "check the address with psql, and run again: nothing that was paid for is lost"
+    elif code in _BUSY:
+        what, why, todo = "it stayed locked", "another transaction holds it", "end that program and run again"
+    else:
+        what, why, todo = "it failed", "this is a bug", "report it with this text"
+    return StoreError(f"Job database {url}: {what} ({detail}). Probably {why}. To continue: {todo}.")
+
+
+def _is_operational(cause: BaseException | None) -> bool:
+    return any(kind.__name__ == "OperationalError" for kind in type(cause).__mro__)

@@ -1,0 +1,129 @@
+"""Run lock: one run at a time per job database on SQLite, and per batch and shard on PostgreSQL.
+
+PostgreSQL's advisory locks belong to a connection of their own, and the server frees them when that ends. A run of all
+jobs of a batch excludes its shards, and a command without a batch (``db upgrade``) excludes every run.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from ..database_url import Database, DatabaseUrl
+from ..errors import AlreadyRunning
+from ..files import lock
+from ..files.lock import Holder
+
+if TYPE_CHECKING:
+    from .postgres import Dbapi
+
+_POLL = 0.2  #: seconds between two tries while waiting
+
+
+@contextmanager
+def hold(
+    database: Database,
+    *,
+    command: str,
+    batch: str | None = None,
+    shard: tuple[int, int] | None = None,
+    wait: float = 0.0,
+) -> Iterator[None]:
+    """Hold the run lock, or wait *wait* seconds for it; raise AlreadyRunning or StoreError.
+
+    On SQLite it is that of the whole database; on PostgreSQL that of *batch* (None: of all) or of one of its shards.
+    """
+    if not isinstance(database, DatabaseUrl):
+        with lock.hold(database, command=command, wait=wait):
+            yield
+        return
+    from . import postgres
+
+    with postgres.connect(database) as dbapi:
+        _acquire(dbapi, database, _steps(batch, shard), time.monotonic() + wait)
+        yield
+
+
+def holder(database: Database, batch: str | None = None) -> Holder | None:
+    """Return a process that works on the job database (or on this batch); None if there seems to be none."""
+    if not isinstance(database, DatabaseUrl):
+        return lock.holder(database)
+    from . import postgres
+
+    with postgres.connect(database) as dbapi:
+        return _holder(dbapi, "" if batch is None else f"batch {batch}")
+
+
+def _steps(batch: str | None, shard: tuple[int, int] | None) -> list[tuple[str, bool]]:
+    """Return the locks that are acquired in turn, and whether each is shared with others of its kind."""
+    if batch is None:
+        return [("", False)]
+    if shard is None:
+        return [("", True), (f"batch {batch}", False)]
+    return [("", True), (f"batch {batch}", True), (f"batch {batch} shard {shard[0]}/{shard[1]}", False)]
+
+
+def break_lock(database: DatabaseUrl, batch: str, shard: tuple[int, int] | None = None) -> bool:
+    """End the connections that hold the lock of a batch or shard; return whether there were any.
+
+    Only for a holder whose lease has ended: its host is gone, or its process was stopped.
+    """
+    from . import postgres
+
+    name, _ = _steps(batch, shard)[-1]
+    with postgres.connect(database) as dbapi:
+        return any(ended for (ended,) in postgres.rows(dbapi, _BREAK, _number(dbapi, name)))
+
+
+def _acquire(dbapi: Dbapi, database: DatabaseUrl, steps: list[tuple[str, bool]], deadline: float) -> None:
+    from . import postgres
+
+    for name, shared in steps:
+        query = f"SELECT pg_try_advisory_lock{'_shared' if shared else ''}(%s)"
+        while postgres.rows(dbapi, query, _number(dbapi, name)) != [(True,)]:
+            if time.monotonic() >= deadline:
+                raise AlreadyRunning(_message(_holder(dbapi, name), database))
+            time.sleep(_POLL)
+
+
+def _number(dbapi: Dbapi, name: str) -> int:
+    """Return the number of a lock: PostgreSQL knows them by numbers, one set for all schemas of a database."""
+    from . import postgres
+
+    [(schema,)] = postgres.rows(dbapi, "SELECT current_schema()")
+    return int.from_bytes(hashlib.sha256(f"batchgen {schema} {name}".encode()).digest()[:8], "big", signed=True)
+
+
+_OF_LOCK = """
+FROM pg_locks JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 1 AND pid <> pg_backend_pid()
+AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+AND (CAST(classid AS bigint) << 32) | CAST(objid AS bigint) = %s
+"""
+_HOLDERS = (
+    "SELECT application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+    f"{_OF_LOCK} ORDER BY backend_start LIMIT 1"
+)
+_BREAK = f"SELECT pg_terminate_backend(pid) {_OF_LOCK}"
+
+
+def _holder(dbapi: Dbapi, name: str) -> Holder | None:
+    from . import postgres
+
+    row = next(iter(postgres.rows(dbapi, _HOLDERS, _number(dbapi, name))), None)
+    if row is None:
+        return None
+    pid, host = 0, "another host"
+    with suppress(ValueError):
+        number, _, host = (row[0] or "").removeprefix("batchgen ").partition("@")
+        pid = int(number)
+    return Holder(pid=pid, host=host, since=row[1], command="batchgen")
+
+
+def _message(process: Holder | None, database: DatabaseUrl) -> str:
+    hint = "Wait for it, or watch it with `batchgen watch`; run, retry and redo wait with --wait-lock 1h."
+    who = "" if process is None else f": process {process.pid} on {process.host}, since {process.since}"
+    return f"Another run uses this batch of the job database ({database}){who}. {hint}"
