@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from anyio import to_thread
+from anyio import CancelScope, to_thread
 
 from ..engine.attempts import Backend
 from ..engine.cluster.backend import ClusterBackend
@@ -56,10 +56,13 @@ async def cluster_backend(
     )
     handles: Mapping[str, RayHandle] = {}
     try:
-        setups = _setups(session, profiles, options.workers or WORKERS)
+        batch = _batch_name(session)
+        names = [f"{batch}-{number}" for number in range(options.workers or WORKERS)]
+        retired = set(await to_thread.run_sync(ray_backend.left_behind, ray, batch)) - set(names)
+        setups = {name: _setup(session, profiles, batch, name) for name in (*names, *sorted(retired))}
         width = sum(lane.width for lane in runner.lanes)
         handles = ray_backend.actors(ray, open_worker, setups, width)
-        backend.open({name: (handle, setups[name]) for name, handle in handles.items()})
+        backend.open({name: (handle, setups[name]) for name, handle in handles.items()}, retired)
         if not await backend.wait_for_workers(START_PATIENCE) and runner.failure is None:
             raise UsageError(_no_worker(address, ray))
         await backend.tidy(session.reader.ended)
@@ -72,30 +75,31 @@ async def cluster_backend(
         runner.attempts.release = release
         yield backend
     finally:
-        await backend.close()
-        if backend.owns_workers and not session.reader.open_attempts(runner.batch_id):
-            for handle in handles.values():
-                await ray_backend.end(handle)
-        await to_thread.run_sync(ray.shutdown)
+        with CancelScope(shield=True):
+            await backend.close()
+            if not backend.fenced and not session.reader.open_attempts(runner.batch_id):
+                for handle in handles.values():
+                    await ray_backend.end(handle)
+            await to_thread.run_sync(ray.shutdown)
 
 
-def _setups(session: RunSession, profiles: Mapping[str, Profile], count: int) -> dict[str, Setup]:
-    batch = f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', session.batch.name)[:60]}-{database_id(session.project.db)[:12]}"
-    keys = session.keys
-    names = [f"{batch}-{number}" for number in range(count)]
-    return {
-        name: Setup(
-            name=name,
-            batch=batch,
-            root=str(session.project.root),
-            profiles=profiles,
-            accounts={each: keys.accounts(profile) for each, profile in profiles.items()},
-            sandbox=session.project.sandbox,
-            version=__version__,
-            lease=LEASE,
-        )
-        for name in names
-    }
+def _batch_name(session: RunSession) -> str:
+    """Return the name of a batch on a cluster, which other job databases use as well."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", session.batch.name)[:60]
+    return f"{name}-{database_id(session.project.db)[:12]}"
+
+
+def _setup(session: RunSession, profiles: Mapping[str, Profile], batch: str, name: str) -> Setup:
+    return Setup(
+        name=name,
+        batch=batch,
+        root=str(session.project.root),
+        profiles=profiles,
+        accounts={provider: session.keys.accounts(profile) for provider, profile in profiles.items()},
+        sandbox=session.project.sandbox,
+        version=__version__,
+        lease=LEASE,
+    )
 
 
 def _no_worker(address: str | None, ray: ModuleType) -> str:

@@ -258,6 +258,7 @@ class RunSession:
 
     def _executor(self, transport: Transport, spool: Spool, readers: Readers, runner: Runner) -> Executor:
         from ..engine.executor import Executor
+        from ..engine.uploads import Uploads
 
         fetch = source_fetcher(transport, next(iter(self.batch.profiles)), sandbox=self.project.sandbox)
         return Executor(
@@ -269,6 +270,7 @@ class RunSession:
             alarm=runner.halt,
             arrived=runner.attempts.reservations.answer_arrived,
             sandbox=self.project.sandbox,
+            uploads=Uploads(self.show_message),
         )
 
     def _supervisor(self, runner: Runner) -> Supervisor:

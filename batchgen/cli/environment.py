@@ -28,6 +28,13 @@ _REACHING = re.compile(
     r"(?i)PYTHON.*|LD_.*|DYLD_.*|SSL_.*|OPENSSL_.*|GIT_.*|XDG_.*|BASH.*|MALLOC_.*|.*_PROXY|.*_CA_BUNDLE|.*_COMMAND"
     r"|PATH|HOME|USER|SHELL|ENV|IFS|TMP|TEMP|TMPDIR|SQLITE_TMPDIR|SSLKEYLOGFILE|NETRC"
 )
+#: What an object store is used with. A project names its bucket, so it may also name the key that fits it; addresses to
+#: which a token would be sent are not among them.
+_STORE = re.compile(
+    r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|REGION|DEFAULT_REGION|ENDPOINT_URL|ENDPOINT_URL_S3)"
+    r"|GOOGLE_(APPLICATION_CREDENTIALS|SERVICE_ACCOUNT|SERVICE_ACCOUNT_KEY|SERVICE_ACCOUNT_PATH)"
+    r"|AZURE_STORAGE_(ACCOUNT_NAME|ACCOUNT_KEY|ACCESS_KEY|SAS_KEY|SAS_TOKEN)|AZURE_(CLIENT_ID|CLIENT_SECRET|TENANT_ID)"
+)
 #: Harmless variables that are documented besides keys and settings.
 _PLAIN = frozenset(("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TZ"))
 
@@ -89,7 +96,7 @@ def fate(name: str, value: str) -> Use:
     """Return what becomes of a variable in the .env of a project folder."""
     if name.startswith(_HEAD):
         return "set" if _may_set(name.removeprefix(_HEAD).lower(), value) else "ignored"
-    if name in _PLAIN:
+    if name in _PLAIN or _STORE.fullmatch(name):
         return "set"
     return "ignored" if _REACHING.fullmatch(name) else "key"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from .. import redaction
 from ..errors import StoreError
 from ..object_url import ObjectUrl
 
@@ -104,7 +105,8 @@ def _outage(status: int | None, code: str | None, text: str) -> str:
 
 def _first_line(text: str) -> str:
     """Return the first line of a message, without the address of the request, which may carry a signature."""
-    return re.sub(r"https?://\S+", "...", text.partition("\n")[0])[:200]
+    line = re.sub(r"https?://\S+", "...", text.partition("\n")[0])
+    return redaction.hidden(line, redaction.known())[:200]
 
 
 def _sentence(text: str) -> str:

@@ -16,8 +16,10 @@ from importlib.util import find_spec
 from typing import Any, BinaryIO, Literal
 from urllib.parse import urlsplit
 
+from .. import redaction
 from ..object_url import ObjectUrl
 from .object_errors import StoreRefusal, explain
+from .store_secrets import secrets_of
 
 #: How to install what this module needs.
 EXTRA = "pip install 'batchgen[cloud]'"
@@ -204,6 +206,7 @@ def _obstore() -> Any:  # noqa: ANN401 - a module
 @lru_cache(32)
 def _client(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> Any:  # noqa: ANN401, ARG001 - obstore's; a key
     """Return the client of a bucket, whose connections all its users share."""
+    redaction.register(secrets_of(os.environ))
     config: dict[str, Any] = {}
     client_options: dict[str, Any] = {"timeout": _PATIENCE, "connect_timeout": timedelta(seconds=10)}
     endpoint = next(filter(None, (os.environ.get(name) for name in _ENDPOINTS)), None)

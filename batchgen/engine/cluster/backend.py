@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -25,7 +25,7 @@ from ...providers.profile import Profile
 from ...providers.validation import deadline
 from ..attempts import Backend, Ready
 from ..clearance import Clearance
-from .call import Hello, Result, Setup, WorkerLost
+from .call import Fenced, Hello, Result, Setup, WorkerLost
 from .link import Dispatch, Handle, Link
 from .losses import Losses
 from .search import Search, lost
@@ -55,6 +55,7 @@ class ClusterBackend:
     losses: Losses = field(default_factory=Losses)
     links: dict[str, Link] = field(default_factory=dict)
     failed: bool = False  #: the run ends
+    fenced: bool = False  #: the workers work for a later run
     _at: dict[str, Link] = field(default_factory=dict)  #: the last worker of each attempt that is not released
     _slots: dict[str, str] = field(default_factory=dict)  #: spool of the worker, by attempt with a slot of its own
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -62,15 +63,16 @@ class ClusterBackend:
     _releasing: set[asyncio.Task[None]] = field(default_factory=set)
     _ended: dict[Link, list[tuple[str, bool]]] = field(default_factory=dict)
 
-    def open(self, handles: Mapping[str, tuple[Handle, Setup]]) -> None:
-        """Begin to follow the workers."""
+    def open(self, handles: Mapping[str, tuple[Handle, Setup]], retired: Container[str] = ()) -> None:
+        """Begin to follow the workers; those that are *retired* only finish what earlier runs gave them."""
         for name, (handle, setup) in handles.items():
             self.links[name] = link = Link(
                 name=name,
                 handle=handle,
                 setup=setup,
+                retired=name in retired,
                 epoch=self.epoch,
-                share=lambda: max(1, len(self.links)),
+                share=self._workers,
                 prepare=self._make_slot,
                 changed=self._notify,
                 on_failure=self._fail,
@@ -122,11 +124,6 @@ class ClusterBackend:
                     ids = await link.handle.call("keeps", self.epoch)
                     await link.release(list((await to_thread.run_sync(ended, ids)).items()))
 
-    @property
-    def owns_workers(self) -> bool:
-        """Return whether the workers work for this run, and not for a later one."""
-        return all(link.ready or link.hello is None for link in self.links.values())
-
     async def wait_for_workers(self, seconds: float) -> int:
         """Return how many workers answer: as soon as all do, or one does for a while; none after *seconds*."""
         started = self.clock()
@@ -142,7 +139,7 @@ class ClusterBackend:
         """Return the worker with the fewest calls; None if the lane lets the call go no more."""
         since, reported = self.clock(), False
         while True:
-            answering = [link for link in self.links.values() if link.ready]
+            answering = [link for link in self.links.values() if link.ready and not link.retired]
             if answering:
                 return min(answering, key=lambda link: len(link.in_flight))
             if clearance.why_withheld() is not None:
@@ -221,8 +218,13 @@ class ClusterBackend:
         with suppress(TimeoutError):
             await asyncio.wait_for(changed.wait(), seconds)
 
+    def _workers(self) -> int:
+        """Return among how many workers a rate is divided; one that is silent may come back at any moment."""
+        return max(1, sum(not link.retired for link in self.links.values()))
+
     def _fail(self, error: Exception) -> None:
         self.failed = True
+        self.fenced = self.fenced or isinstance(error, Fenced)
         self.on_failure(error)
         self._notify()
 

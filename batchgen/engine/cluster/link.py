@@ -64,6 +64,7 @@ class Link:
     clock: Callable[[], float] = time.monotonic
     hello: Hello | None = None  #: None: it has never answered
     ready: bool = False  #: it answers
+    retired: bool = False  #: it gets no new attempts
     in_flight: dict[str, Dispatch] = field(default_factory=dict)
     heard_at: float = 0.0
     _serial: int = 0

@@ -31,6 +31,7 @@ def load_ray() -> ModuleType:
         import ray
         import ray.actor
         import ray.exceptions
+        import ray.util
     except ImportError as error:
         raise UsageError("--backend ray needs the extra cluster: pip install 'batchgen[cluster]'") from error
     return ray
@@ -103,6 +104,17 @@ def actors(ray: ModuleType, opener: Opener, setups: Mapping[str, Setup], in_flig
     return made
 
 
+def left_behind(ray: ModuleType, batch: str) -> list[str]:
+    """Return the names of the workers that earlier runs of *batch* left on the cluster."""
+    every = ray.util.list_named_actors(all_namespaces=True)
+    return [actor["name"] for actor in every if actor["namespace"] == NAMESPACE and _is_of(actor["name"], batch)]
+
+
+def _is_of(name: str, batch: str) -> bool:
+    head, _, number = name.rpartition("-")
+    return head == batch and number.isdigit()
+
+
 class WorkerActor:
     """The shell of a worker in its own process."""
 
@@ -118,10 +130,6 @@ class WorkerActor:
             self._worker = asyncio.create_task(self._open())
         worker = await asyncio.shield(self._worker)
         return await getattr(worker, method)(*arguments)
-
-    async def leave(self) -> None:
-        """End this actor for good: Ray must not start it again."""
-        load_ray().actor.exit_actor()
 
     async def _open(self) -> Worker:
         worker = await self._opener(self._setup)

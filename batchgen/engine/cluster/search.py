@@ -43,9 +43,11 @@ class Search:
         for name, link in self.links.items():
             answer = await link.traces([attempt.id])
             traces[name] = None if answer is None else answer[attempt.id]
-        for name, trace in traces.items():
-            if trace == "here" or (trace == "stored" and self._all_answered(name, traces)):
-                return await self._collect(self.links[name])
+        # Workers of a host share a spool: the slot of a call in flight belongs to the one that carries it out.
+        holders = [name for name, trace in traces.items() if trace == "here"]
+        holders += [name for name, trace in traces.items() if trace == "stored" and self._all_answered(name, traces)]
+        if holders:
+            return await self._collect(self.links[holders[0]])
         delivered = await to_thread.run_sync(marker.read, attempt.folder, attempt.id)
         if delivered is not None:
             return Result(attempt_id=attempt.id, worker="", outcome=delivered)
