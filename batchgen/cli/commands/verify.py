@@ -36,9 +36,9 @@ def verify(
     batch: str | None,
     **options: Any,  # noqa: ANN401 - the selection
 ) -> int:
-    """Check every delivered file against its hash, which reads all of them, also from an object store.
+    """Check every delivered file against its hash.
 
-    Ends with 3 if one is missing or damaged. With --deep it also looks for pictures that may be wrong, such as
+    It reads all files, also those in an object store; --quick reads none. Ends with 3 if one is missing or damaged. With --deep it also looks for pictures that may be wrong, such as
     duplicates or wrong sizes; these do not count, and ``batchgen list --suspect KIND`` lists them. Derived copies are
     checked too; they do not count, because a run writes missing ones again.
     """
