@@ -57,7 +57,7 @@ def remove_leftovers(project: Project, older_than: timedelta) -> Sequence[Leftov
     with hold_lock(project), ExitStack() as locks:
         with open_reader(project) as reader:
             for folder in _folders(reader):
-                locks.enter_context(hold_output(folder))
+                locks.enter_context(hold_output(project, folder))
         leftovers = find_leftovers(project, older_than)
         remove_files([leftover.path for leftover in leftovers])
     return leftovers

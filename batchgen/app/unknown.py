@@ -96,9 +96,8 @@ def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job
         record = next((attempt for attempt in reader.attempts(job) if attempt.id == attempt_id), None)
         attempt = _attempt(job, batch, record)
         folder = parse_folder(batch.folder)
-        artifact = _artifact(project, job, folder / image, data, facts)
-        tree = output_tree(folder)
-        with hold_output(folder):
+        artifact, tree = _artifact(project, job, folder / image, data, facts), output_tree(folder)
+        with hold_output(project, folder):
             tree.publish(image, data)
             if job.sidecar:
                 usage, cost = Usage(images=1), _estimated(record)

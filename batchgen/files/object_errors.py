@@ -20,6 +20,10 @@ class StoreRefusal(StoreError):
     """The object store refused a request, or cannot be used at all: the same request would fail again."""
 
 
+class NoBucketError(StoreRefusal):
+    """There is no such bucket."""
+
+
 class OutageError(StoreError):
     """The object store did not answer, or asked for patience: the same request may succeed later."""
 
@@ -90,7 +94,8 @@ def explain(error: Exception, verb: str, url: ObjectUrl) -> StoreError:
     answer = f"the store answered {status}{f' {code}' if code else ''}"
     if advice is None:
         return StoreRefusal(f"{what}: {answer}")
-    return StoreRefusal(f"{what}: {answer}: {advice.cause}. {_sentence(advice.fix)}")
+    kind = NoBucketError if code in ("NoSuchBucket", "ContainerNotFound") else StoreRefusal
+    return kind(f"{what}: {answer}: {advice.cause}. {_sentence(advice.fix)}")
 
 
 def _outage(status: int | None, code: str | None, text: str) -> str:

@@ -38,9 +38,10 @@ def verify(
 ) -> int:
     """Check every delivered file against its hash.
 
-    It reads all files, also those in an object store; --quick reads none. Ends with 3 if one is missing or damaged. With --deep it also looks for pictures that may be wrong, such as
-    duplicates or wrong sizes; these do not count, and ``batchgen list --suspect KIND`` lists them. Derived copies are
-    checked too; they do not count, because a run writes missing ones again.
+    It reads all files, also those in an object store; --quick reads none. Ends with 3 if one is missing or damaged.
+    With --deep it also looks for pictures that may be wrong, such as duplicates or wrong sizes; these do not count, and
+    ``batchgen list --suspect KIND`` lists them. Derived copies are checked too; they do not count, because a run writes
+    missing ones again.
     """
     from ...app import verify as use_case
 
