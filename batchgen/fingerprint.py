@@ -154,6 +154,9 @@ class Stamp:
 
 
 def _identity(source: Source) -> str | None:
+    if source.etag is not None:
+        version = f"{source.url}@{source.etag}"
+        return version if source.preparation is None else f"{version}+{source.preparation}"
     if source.url is not None:
         return source.url
     return source.sha256 if source.copy is None else f"{source.sha256}+{source.copy}"

@@ -19,14 +19,17 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A source image of an edit: a local file or an https URL, exactly one of the two."""
+    """A source image of an edit: a local file, or the URL of an image on the web or in an object store."""
 
     path: str | None = None  #: absolute path of a local file
     url: str | None = None
     sha256: str | None = None  #: of the file when the plan was made; None for a URL
+    etag: str | None = None  #: version of an object in an object store when the plan was made; None for others
     mime: str | None = None  #: of what is sent; by content, not by file name
     size_bytes: int | None = None
     copy: str | None = None  #: what is sent in place of the file: an upright copy, or one as jpeg or png
+    #: What is done to an object that turns out to need it: "upright", "jpeg", "png", or "upright" and one of these.
+    preparation: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -63,7 +63,10 @@ def read_manifest(
     today = datetime.now().astimezone().date()
     providers_ = stored.get("providers", {})
     recall: Recall = (lambda _name: None) if thorough else recall_from(project)
-    batch = manifest.load(path, providers=providers_, today=today, content=content, on_jobs=on_jobs, recall=recall)
+    batch = manifest.load(
+        path, providers=providers_, today=today, content=content, on_jobs=on_jobs, recall=recall,
+        lists=project.state / "lists",
+    )  # fmt: skip
     if batch.confirm_above is None:
         batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))
     if batch.report is None:

@@ -15,8 +15,9 @@ from typing import Any, Protocol
 import yaml
 
 from ..errors import BatchgenError, UsageError
-from ..files.source_cache import copy_name
+from ..files.source_names import copy_name, fetched_file
 from ..job import Job
+from ..object_url import ObjectUrl, is_object_url
 from ..providers import dialect
 from ..providers.base import Call, DataUrl, FilePart, Request
 from ..providers.profile import Profile, UnknownModel
@@ -140,9 +141,7 @@ def as_curl(reproduction: Reproduction) -> str:
     task = replace(job.task, n=max(1, job.wanted - job.delivered) if job.wanted > 1 else job.task.n)
     task = _with_copies(task, reproduction.inputs)
     rules = model.rules(task.kind)
-    before: Sequence[str] = ()
-    if rules is not None and not rules.image_urls:
-        task, before = _fetched(task)
+    task, before = _fetched(task, all_urls=rules is not None and not rules.image_urls)
     request = Request(task=task, profile=profile, model=model, attempt_id=uuid.uuid4().hex)
     call = next(dialect(model.dialect or profile.dialect).converse(request))
     variable = profile.api_key_env[0] if profile.api_key_env else None
@@ -153,17 +152,22 @@ def _with_copies(task: Task, inputs: Path) -> Task:
     """Return *task* with the copies, which the last run left in *inputs*, in place of its source images."""
 
     def copy(source: Source) -> Source:
+        if source.etag is not None:
+            return fetched_file(inputs, source) or source
         return source if source.copy is None else replace(source, path=str(inputs / copy_name(source)))
 
     return replace(task, images=tuple(map(copy, task.images)), mask=copy(task.mask) if task.mask else None)
 
 
-def _fetched(task: Task) -> tuple[Task, list[str]]:
-    """Return *task* with files instead of URLs, and the commands that download them, for a provider without URLs."""
+def _fetched(task: Task, *, all_urls: bool) -> tuple[Task, list[str]]:
+    """Return *task* with files instead of URLs, and the commands that download them.
+
+    Objects in a store are always sent as files, and *all_urls* to a provider that takes none.
+    """
     commands: list[str] = []
 
     def local(source: Source) -> Source:
-        if source.path is not None or source.url is None:
+        if source.path is not None or source.url is None or not (all_urls or source.etag):
             return source
         name = f"source-{len(commands) + 1}"
         commands.append(download(source.url, name))
@@ -199,7 +203,21 @@ def command(call: Call, variable: str | None, headers: Mapping[str, str]) -> str
 
 def download(url: str, file: str) -> str:
     """Return the command that downloads *url* to *file*."""
+    if is_object_url(url):
+        return _download_object(ObjectUrl.parse(url), file)
     return f"curl --silent --show-error --location --output {file} {shlex.quote(url)}"
+
+
+def _download_object(url: ObjectUrl, file: str) -> str:
+    """Return the command of the store's own tool that downloads an object."""
+    match url.scheme:
+        case "s3":
+            return f"aws s3 cp {shlex.quote(str(url))} {file}"
+        case "gs":
+            return f"gcloud storage cp {shlex.quote(str(url))} {file}"
+        case _:
+            names = f"--container-name {shlex.quote(url.bucket)} --name {shlex.quote(str(url.path))}"
+            return f"az storage blob download {names} --file {file}"
 
 
 def _file(part: FilePart) -> str:

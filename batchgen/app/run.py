@@ -96,7 +96,7 @@ def prepare_run(
     in_manifest = batch
     batch = as_stored(project, reader, in_manifest)
     # The folder is locked before its files are read: a run that waited for another one sees what that one made.
-    folder = resources.enter_context(hold_output(batch.folder, wait=deadline - time.monotonic()))
+    folder = resources.enter_context(hold_output(project, batch.folder, wait=deadline - time.monotonic()))
     recovery = recover_before_run(project, reader, batch)
     if recovery is not None:
         batch = as_stored(project, reader, in_manifest)

@@ -17,6 +17,14 @@ ShowMessage = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterOptions:
+    """The Ray cluster of a run."""
+
+    address: str | None = None  #: None: RAY_ADDRESS, or else Ray is started on this machine
+    workers: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RunOptions:
     """The options of a run, in addition to what the manifest sets."""
 
@@ -37,6 +45,7 @@ class RunOptions:
     interactive: bool = True  #: at a terminal, where the user may decide about what the run waits for
     latency: str = "realistic"  #: of the sandbox
     selected_by: str = ""  #: the selecting options, as typed
+    cluster: ClusterOptions | None = None  #: whose workers carry attempts out; None: this process does
     environment: Mapping[str, str] | None = field(default=None, repr=False)  #: that contains the keys; None: our own
     command: str = ""  #: as it could be typed; "": the command line of this process
     again: str = ""  #: options that a resuming run needs too, as typed

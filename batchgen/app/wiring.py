@@ -12,18 +12,16 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
 
 from ..budget import Budget, Budgets
-from ..engine.attempts import AttemptRunner
+from ..engine.attempts import AttemptRunner, Backend
 from ..engine.lane import Lane
 from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
-from ..files.output_tree import output_tree
-from ..files.source_cache import Fetch, SourceCache
-from ..files.spool import Scratch, Spool
+from ..files.source_cache import SourceCache
+from ..files.spool import Spool
 from ..manifest import Batch
 from ..planning.plan import Plan
 from ..providers.key_destinations import destinations_of
@@ -45,6 +43,7 @@ from .deliver import Copies
 from .idle_thumbnails import IdleThumbnails
 from .lane_result import LaneResult
 from .lanes import LaneHistory, lanes, policy_of
+from .output_lock import prepare_output
 from .plan import learned_prices
 from .preflight import limited_widths, require_files
 from .presence import look
@@ -56,6 +55,7 @@ from .recovery.resumed import Resumed, SentCalls, resumed_text
 from .run_options import RunOptions, ShowMessage
 from .run_result import RunResult
 from .shutdown import Stop, StopRequest
+from .source_fetch import source_fetcher
 from .supervisor import Supervisor
 
 if TYPE_CHECKING:
@@ -217,11 +217,8 @@ class RunSession:
         return spool
 
     def _prepare_folder(self, batch_id: int, profiles: Mapping[str, Profile]) -> None:
-        tree = output_tree(self.batch.folder)
-        tree.sweep()
-        if profiles:
-            names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded)
-            tree.require_writable(names)
+        names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded) if profiles else None
+        prepare_output(self.batch.folder, names, self.show_message)
 
     def _transport(self, profiles: Mapping[str, Profile]) -> Transport:
         """Return the HTTP client, whose import takes longer than a run that has nothing to send."""
@@ -237,35 +234,40 @@ class RunSession:
             executor = self._executor(transport, spool, readers, runner)
             try:
                 executor.names.start()  # before anything is sent
-                runner.attempts.backend = executor
-                yield
+                async with self._carrier(executor, spool, runner) as runner.attempts.backend:
+                    yield
             finally:
                 readers.close()
                 executor.names.close()
                 spool.close()
 
+    @asynccontextmanager
+    async def _carrier(self, executor: Executor, spool: Spool, runner: Runner) -> AsyncIterator[Backend]:
+        """Return what carries attempts out: *executor*, or the workers of a cluster."""
+        if self.options.cluster is None:
+            yield executor
+            return
+        from .cluster import cluster_backend
+
+        async with cluster_backend(self, self.options.cluster, runner, executor, spool) as backend:
+            yield backend
+
     def _executor(self, transport: Transport, spool: Spool, readers: Readers, runner: Runner) -> Executor:
         from ..engine.executor import Executor
+        from ..engine.uploads import Uploads
 
+        fetch = source_fetcher(transport, next(iter(self.batch.profiles)), sandbox=self.project.sandbox)
         return Executor(
             transport=transport,
             spool=spool,
-            inputs=SourceCache(self.project.state / "inputs", spool, self._source_fetcher(transport)),
+            inputs=SourceCache(self.project.state / "inputs", spool, fetch),
             root=self.project.root,
             readers=readers,
             alarm=runner.halt,
             arrived=runner.attempts.reservations.answer_arrived,
             sandbox=self.project.sandbox,
+            uploads=Uploads(self.show_message),
         )
-
-    def _source_fetcher(self, transport: Transport) -> Fetch:
-        """Return what fetches source images; in a sandbox run it draws them, so that nothing leaves this machine."""
-
-        async def drawn(url: str, sink: Scratch) -> None:
-            client = transport.client(next(iter(self.batch.profiles)))
-            await client.fetch(f"{client.profile.origin}/_sandbox/picture?{urlencode({'url': url})}", sink)
-
-        return drawn if self.project.sandbox else transport.fetch_source
 
     def _supervisor(self, runner: Runner) -> Supervisor:
         return Supervisor(

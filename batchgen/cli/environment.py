@@ -28,6 +28,13 @@ _REACHING = re.compile(
     r"(?i)PYTHON.*|LD_.*|DYLD_.*|SSL_.*|OPENSSL_.*|GIT_.*|XDG_.*|BASH.*|MALLOC_.*|.*_PROXY|.*_CA_BUNDLE|.*_COMMAND"
     r"|PATH|HOME|USER|SHELL|ENV|IFS|TMP|TEMP|TMPDIR|SQLITE_TMPDIR|SSLKEYLOGFILE|NETRC"
 )
+#: What an object store is used with. A project names its bucket, so it may also name the key that fits it; addresses to
+#: which a token would be sent are not among them.
+_STORE = re.compile(
+    r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|REGION|DEFAULT_REGION|ENDPOINT_URL|ENDPOINT_URL_S3)"
+    r"|GOOGLE_(APPLICATION_CREDENTIALS|SERVICE_ACCOUNT|SERVICE_ACCOUNT_KEY|SERVICE_ACCOUNT_PATH)"
+    r"|AZURE_STORAGE_(ACCOUNT_NAME|ACCOUNT_KEY|ACCESS_KEY|SAS_KEY|SAS_TOKEN)|AZURE_(CLIENT_ID|CLIENT_SECRET|TENANT_ID)"
+)
 #: Harmless variables that are documented besides keys and settings.
 _PLAIN = frozenset(("NO_COLOR", "FORCE_COLOR", "COLUMNS", "TZ"))
 
@@ -37,6 +44,7 @@ _WITHOUT_OPTION = (
     "color",
     "opener",
     "pager",
+    "worker_dir",
     *("notify_secret", "notify_secret_file", "notify_secret_command"),
     *("batch_name", "run_id", "exit_code", "exit_words", "needs_person", "jobs_total", "jobs_done", "jobs_pending"),
     *("jobs_failed", "jobs_unknown", "run_images", "run_usd", "spent_usd", "output_folder"),
@@ -88,7 +96,7 @@ def fate(name: str, value: str) -> Use:
     """Return what becomes of a variable in the .env of a project folder."""
     if name.startswith(_HEAD):
         return "set" if _may_set(name.removeprefix(_HEAD).lower(), value) else "ignored"
-    if name in _PLAIN:
+    if name in _PLAIN or _STORE.fullmatch(name):
         return "set"
     return "ignored" if _REACHING.fullmatch(name) else "key"
 
@@ -102,7 +110,7 @@ def _may_set(setting: str, value: str) -> bool:
 
     if setting in ("notify_secret", "notify_secret_file"):
         return True
-    refused = {*REFUSED, "on_finish", "command", "opener", "pager", "allow_network_state"}
+    refused = {*REFUSED, "on_finish", "command", "opener", "pager", "allow_network_state", "address", "worker_dir"}
     if any(setting == name or setting.endswith(f"_{name}") for name in refused):
         return False
     path = Path(value)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..calendar_period import next_time_of_day
-from ..errors import AlreadyRunning, BatchgenError
+from ..errors import AlreadyRunning, BatchgenError, UsageError
 from ..money import show_usd
 from . import output
 from .options import FILE, OUTPUT, Session, as_options, keep_changed, option, options, sandbox
@@ -28,14 +28,17 @@ from .params import (
     TIME_OF_DAY,
     USD,
     WAIT,
+    WORKERS,
     FailureLimit,
 )
+from .settings_file import is_from_file
 
 if TYPE_CHECKING:
     from ..app.monitoring.metrics import MetricsFile
     from ..app.monitoring.notify import Notifier
     from ..app.project import Project
     from ..app.run import RunOptions
+    from ..app.run_options import ClusterOptions
     from ..app.run_result import RunResult
     from ..app.shutdown import StopConditions
     from ..app.wiring import Follow
@@ -96,6 +99,15 @@ run_options = options(
         show_default=True,
         help="Progress: a live table, plain lines, or JSON lines on stdout.",
     ),
+    option(
+        "--backend",
+        type=click.Choice(["local", "ray"]),
+        default="local",
+        show_default=True,
+        help="What sends the requests: this process, or workers on a Ray cluster.",
+    ),
+    option("--address", metavar="ADDRESS", help="Address of the Ray cluster. Default: Ray on this machine."),
+    option("--workers", type=WORKERS, help="Workers on the Ray cluster. Default: 2."),
     option("--latency", type=LATENCY, default="realistic", hidden=True, help="Latency of the sandbox."),
     following,
 )
@@ -103,10 +115,12 @@ run_options = options(
 
 def sandbox_defaults(latency: str) -> dict[str, Any]:
     """Return the options of a run on the sandbox that was not typed: everything else is unset."""
-    unset = dict.fromkeys(("budget", "concurrency", "max_attempts", "out", "stop_at", "max_time", "max_failures"))
+    unset = dict.fromkeys(
+        ("budget", "concurrency", "max_attempts", "out", "stop_at", "max_time", "max_failures", "address", "workers")
+    )
     off = dict.fromkeys(("allow_unpriced", "keep_changed", "no_input", "dry_run"), False)
     values = {"yes": True, "wait_lock": 0.0, "rates": (), "fail_on": "any"}
-    return unset | off | values | {"progress": "auto", "latency": latency}
+    return unset | off | values | {"progress": "auto", "latency": latency, "backend": "local"}
 
 
 def overlay_of(session: Session, values: Mapping[str, Any]) -> Overlay:
@@ -143,15 +157,30 @@ def terms_of(
         fail_on=values["fail_on"],
         interactive=sys.stdin.isatty() and sys.stderr.isatty(),
         latency=values["latency"],
+        cluster=_cluster(values),
         selected_by=as_options(requeue or chosen or Selection()),
         again=_kept_options(values),
         **others,  # type: ignore[arg-type]
     )
 
 
+def _cluster(values: Mapping[str, Any]) -> ClusterOptions | None:
+    """Return the cluster that a run asks for; raise UsageError for its options without it."""
+    from ..app.run_options import ClusterOptions
+
+    if values["backend"] == "ray":
+        return ClusterOptions(address=values["address"], workers=values["workers"])
+    for name in ("address", "workers"):
+        if values[name] is not None and not is_from_file(name):
+            raise UsageError(f"--{name} needs --backend ray")
+    return None
+
+
 def _kept_options(values: Mapping[str, Any]) -> str:
     """Return the options without which the next run would spend more, or write its images elsewhere; as typed."""
     kept = [("--budget", show_usd(values["budget"])), ("--out", values["out"])]
+    if values["backend"] == "ray":
+        kept += [("--backend", "ray"), ("--address", values["address"]), ("--workers", values["workers"])]
     return "".join(f" {name} {shlex.quote(str(value))}" for name, value in kept if value is not None)
 
 

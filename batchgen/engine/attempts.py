@@ -127,7 +127,7 @@ class AttemptRunner:
         """Carry a claimed job to its next state and return it; None if the attempt stays open."""
         recorded = False
         try:
-            outcome = await self.backend.run(opened.attempt, clearance.ready)
+            outcome = await self.backend.run(opened.attempt, clearance)
             if clearance.unsent:
                 lane.withdrawn(clearance.sent_at)
             else:
@@ -181,7 +181,7 @@ class AttemptRunner:
         opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
         clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
         try:
-            outcome = await self.backend.run(attempt, clearance.ready)
+            outcome = await self.backend.run(attempt, clearance)
             await self._settle(
                 own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
             )

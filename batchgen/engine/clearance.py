@@ -39,6 +39,28 @@ class Clearance:
         """Return whether the request was withdrawn before a byte of it was sent."""
         return self.withdrawn and self.written_at is None
 
+    async def __call__(self) -> None:
+        """Wait as ``ready`` does: a clearance is what a backend awaits."""
+        await self.ready()
+
+    def why_withheld(self) -> str | None:
+        """Return why the request must not be sent any more; None if it may."""
+        return self.lane.why_withheld(self.model)
+
+    def withdraw(self) -> None:
+        """Record that the request was not sent, and will not be."""
+        self.written_at, self.withdrawn = None, True
+
+    def expire(self) -> None:
+        """Record that the request was not written although it might have been: the limits are asked again."""
+        self.written_at = None
+
+    def delay(self) -> None:
+        """Record that the request was written only now: it counts again, at the later time."""
+        now = self.lane.inner_gate.clock()
+        for gate in self.lane.gates:
+            gate.written(now, self.images, None)
+
     async def ready(self) -> None:
         """Wait until the request may be written, and count it as written now.
 

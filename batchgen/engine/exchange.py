@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from ..fault import Cause, Charged, Fault, ProviderError, RateLimitInfo
 from ..files.images import DamagedImageError, UnknownFormatError
+from ..files.object_tree import Upload
 from ..files.slot import StoredAnswer
 from ..job import Attempt
 from ..providers import dialect
@@ -16,6 +17,7 @@ from ..providers.profile import Model, Profile
 from ..task import Usage
 from ..transport import ResponseHead, decompressed
 from .attempts import Ready
+from .uploads import Place
 
 
 @dataclass(slots=True)
@@ -32,6 +34,8 @@ class Exchange:
     head: ResponseHead | None = None
     usage: Usage | None = None
     limit: RateLimitInfo | None = None  #: stated in the answer just paid for, not in one that an earlier run stored
+    uploads: list[Upload] = field(default_factory=list)  #: images for an object store, once they are read
+    place: Place | None = None  #: among the uploads; None: the images go to a disk
     again: bool = False  #: a new conversation asks for the same purchase, under the same key
     unknown_before: Fault | None = None  #: of an earlier call under the same key, which may have been carried out
 

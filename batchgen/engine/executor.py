@@ -6,8 +6,7 @@ already in the spool is finished from there.
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
@@ -18,29 +17,26 @@ from anyio import CancelScope, to_thread
 from ..errors import StoreError, UnreadableAnswer
 from ..fault import Cause, Charged, Fault, ProviderError
 from ..files.group_thread import GroupThread
-from ..files.images import DamagedImageError, ImageInfo, UnknownFormatError, examine
-from ..files.object_tree import Label
 from ..files.output import sync_names
-from ..files.output_tree import output_tree
-from ..files.sidecar import describe
 from ..files.slot import Slot, StoredAnswer
 from ..files.source_cache import SourceCache
 from ..files.spool import Scratch, Spool
 from ..job import Attempt, Delivered, Missed, Outcome
-from ..object_url import is_object_url, parse_folder, stored_path
+from ..object_url import is_object_url
 from ..planning.forecast import call_bytes
-from ..planning.override_marks import note_of
 from ..providers import slot_profile
 from ..providers.base import Call, Generation, Reply, Request
 from ..providers.pricing import charge, reported_charge
 from ..providers.profile import Model, Profile
 from ..providers.ratelimit_headers import read_rate_limit
-from ..providers.validation import as_sent, deadline
-from ..task import NOTHING, UNPRICED, Artifact, Charge, Picture, Usage
+from ..providers.validation import deadline
+from ..task import NOTHING, UNPRICED, Charge, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 from .attempts import Ready
-from .exchange import Exchange, begin, is_keyed, own_fault, spoiled_fault, stored_reply
+from .exchange import Exchange, begin, is_keyed, own_fault, stored_reply
+from .publication import publish
 from .readers import Readers
+from .uploads import Uploads
 
 #: How often a paid call is sent where the provider charges an idempotency key only once.
 KEYED_TRIES = 3
@@ -59,6 +55,7 @@ class Executor:
     alarm: Callable[[OSError], None]  #: called if this machine could not store an answer safely
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
     sandbox: bool = False  #: a sandbox run, as its sidecars state
+    uploads: Uploads = field(default_factory=Uploads)  #: to an object store
     #: Syncs the folders of published files: a call alone takes one sync, 64 in flight share each.
     names: GroupThread[Path, None] = field(default_factory=lambda: GroupThread("batchgen-names", sync_names))
     _dumps: dict[tuple[int, int, str], _Dump] = field(default_factory=dict)
@@ -69,10 +66,22 @@ class Executor:
         Raises StoreError if this machine cannot store or publish the answer; all other errors are in the outcome.
         """
         exchange = Exchange(attempt, ready)
+        if is_object_url(attempt.folder):
+            exchange.place = self.uploads.place()
+        try:
+            return await self._run(exchange)
+        finally:
+            if exchange.place is not None:
+                exchange.place.leave()
+
+    async def _run(self, exchange: Exchange) -> Outcome:
+        attempt = exchange.attempt
         try:
             delivered = await self._converse(exchange)
+            await self.uploads.publish(exchange.uploads)
             await self._sync_names(delivered)
         except ProviderError as error:
+            await self.uploads.publish(exchange.uploads)  # pictures that cannot be read here
             fault = error.fault
             if exchange.unknown_before is not None and fault.charged is Charged.NO:
                 # The first call under the same key may have been carried out, however a later one ended.
@@ -104,13 +113,15 @@ class Executor:
 
     async def _converse(self, exchange: Exchange) -> Delivered:
         attempt = exchange.attempt
+        if attempt.resumed and exchange.place is not None:
+            await exchange.place.take()  # before its answer is in memory
         stored = await to_thread.run_sync(self.spool.find, attempt.id) if attempt.resumed else None
         exchange.profile, exchange.model = self._profile_of(attempt, stored)
         request = await self._request(exchange)
         step: Call | Delivered = begin(exchange, request)
         if attempt.resumed:
             try:
-                step = await self.readers.run(partial(self._read_stored, exchange, stored))
+                step = await self._read_in_place(exchange, partial(self._read_stored, exchange, stored))
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not (is_keyed(request) and attempt.key_valid):
                     raise
@@ -133,8 +144,8 @@ class Executor:
                     head = await client.fetch(call.url, scratch, call.patience)
                 except ProviderError as error:
                     # The dialect knows what the answer cost, and whether its other images are complete.
-                    return await self.readers.run(partial(self._feed, exchange, error))
-                return await self.readers.run(partial(self._read, exchange, head, scratch))
+                    return await self._read_in_place(exchange, partial(self._feed, exchange, error))
+                return await self._read_in_place(exchange, partial(self._read, exchange, head, scratch))
         with await self._slot(exchange) as slot:
             try:
                 exchange.head = await self._send(exchange, client, call, slot, request)
@@ -160,7 +171,27 @@ class Executor:
                 slot.sync()
                 return self._read(exchange, head, slot)
 
-        return await self.readers.run(work, first=slot.sync)
+        return await self._read_in_place(exchange, work, first=slot.sync)
+
+    async def _read_in_place(
+        self, exchange: Exchange, work: Callable[[], Call | Delivered], first: Callable[[], None] | None = None
+    ) -> Call | Delivered:
+        """Read an answer in a thread; one for an object store waits for a place, and keeps it while it uploads."""
+        place = exchange.place
+        if place is None:
+            return await self.readers.run(work, first=first)
+        if first is not None:
+            await self.readers.run(first)
+        await place.take()
+        try:
+            step = await self.readers.run(work)
+        except ProviderError:
+            if not exchange.uploads:
+                place.leave()
+            raise
+        if isinstance(step, Call):
+            place.leave()
+        return step
 
     async def _slot(self, exchange: Exchange) -> Slot:
         attempt = exchange.attempt
@@ -210,7 +241,7 @@ class Executor:
         task = attempt.task
         if not attempt.resumed:  # An answer that has arrived is read even if its source images have changed.
             await self.inputs.require_unchanged(task)
-            task = await self.inputs.with_copies(task)
+            task = await self.inputs.with_objects(await self.inputs.with_copies(task))
             by_bytes = rules is not None and not rules.image_urls
             task = await self.inputs.with_local_files(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
@@ -231,66 +262,7 @@ class Executor:
         except StopIteration as end:
             generation: Generation = end.value
         del news  # its megabytes are not needed while the images are synced
-        return self._deliver(exchange, generation)
-
-    def _deliver(self, exchange: Exchange, generation: Generation) -> Delivered:
-        attempt, exchange.usage = exchange.attempt, generation.usage
-        cost = charge(generation.usage, attempt.task, exchange.model)
-        images: list[_CompleteImage] = []
-        damages: list[DamagedImageError] = []
-        for number, picture in enumerate(generation.pictures):
-            try:
-                images.append(_CompleteImage(picture, examine(picture.data)))
-            except DamagedImageError as error:
-                damages.append(self._keep_beside(attempt, attempt.ordinal + number, picture, error))
-        sent = replace(attempt, task=as_sent(attempt.task, exchange.model))
-        artifacts = [self._publish(sent, images, index, generation.usage, cost) for index in range(len(images))]
-        if not artifacts:
-            raise ProviderError(spoiled_fault(damages), generation.usage)
-        return Delivered(
-            artifacts=tuple(artifacts),
-            usage=generation.usage,
-            charge=cost,
-            text=generation.text,
-            note="; ".join(filter(None, [generation.note, *map(str, damages)])) or None,
-            shortfall=generation.shortfall or (spoiled_fault(damages) if damages else None),
-            request_id=exchange.request_id,
-            limit=exchange.limit,
-        )
-
-    @staticmethod
-    def _keep_beside(attempt: Attempt, ordinal: int, picture: Picture, error: DamagedImageError) -> DamagedImageError:
-        """Keep a picture that cannot be decoded here in the output folder; return *error* with its name."""
-        if not isinstance(error, UnknownFormatError):
-            return error
-        name, folder = attempt.file_name(ordinal, error.extension), parse_folder(attempt.folder)
-        output_tree(folder).publish(name, picture.data, label=Label(job=attempt.key, attempt=attempt.id))
-        return UnknownFormatError(f"{error}; it is kept as {folder / name}", error.extension)
-
-    def _publish(
-        self, attempt: Attempt, images: Sequence[_CompleteImage], index: int, usage: Usage, cost: Charge
-    ) -> Artifact:
-        picture, facts = images[index].picture, images[index].facts
-        ordinal = attempt.ordinal + index
-        name = attempt.file_name(ordinal, facts.extension)
-        folder = parse_folder(attempt.folder)
-        file = folder / name
-        artifact = Artifact(
-            ordinal=ordinal,
-            path=stored_path(file, self.root),
-            sha256=hashlib.sha256(picture.data).hexdigest(),
-            size_bytes=len(picture.data),
-            width=facts.width,
-            height=facts.height,
-            mime=facts.mime,
-        )
-        sidecar = None
-        if attempt.sidecar:
-            share, note = cost.share(len(images), index), note_of(attempt.fingerprint)
-            sidecar = describe(attempt, artifact, picture, usage, cost, share=share, sandbox=self.sandbox, note=note)
-        label = Label(job=attempt.key, attempt=attempt.id)
-        output_tree(folder).publish(name, picture.data, sidecar=sidecar, label=label, durable=False)
-        return artifact
+        return publish(exchange, generation, self.root, sandbox=self.sandbox)
 
     def _charge(self, exchange: Exchange, fault: Fault, usage: Usage | None) -> Charge:
         if fault.charged is Charged.NO:
@@ -312,11 +284,3 @@ class _Dump:
 def _reply(head: ResponseHead, sink: Slot | Scratch) -> Reply:
     body = decompressed(sink.body(), head.headers)
     return Reply(status=head.status, headers=head.headers, body=body, broken=head.broken)
-
-
-@dataclass(frozen=True, slots=True)
-class _CompleteImage:
-    """A complete image and what its file states."""
-
-    picture: Picture
-    facts: ImageInfo

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from .. import redaction
 from ..errors import StoreError
 from ..object_url import ObjectUrl
 
@@ -17,6 +18,10 @@ _PASSING_CODES = {"RequestTimeout", "SlowDown", "InternalError", "ServiceUnavail
 
 class StoreRefusal(StoreError):
     """The object store refused a request, or cannot be used at all: the same request would fail again."""
+
+
+class NoBucketError(StoreRefusal):
+    """There is no such bucket."""
 
 
 class OutageError(StoreError):
@@ -89,7 +94,8 @@ def explain(error: Exception, verb: str, url: ObjectUrl) -> StoreError:
     answer = f"the store answered {status}{f' {code}' if code else ''}"
     if advice is None:
         return StoreRefusal(f"{what}: {answer}")
-    return StoreRefusal(f"{what}: {answer}: {advice.cause}. {_sentence(advice.fix)}")
+    kind = NoBucketError if code in ("NoSuchBucket", "ContainerNotFound") else StoreRefusal
+    return kind(f"{what}: {answer}: {advice.cause}. {_sentence(advice.fix)}")
 
 
 def _outage(status: int | None, code: str | None, text: str) -> str:
@@ -104,7 +110,8 @@ def _outage(status: int | None, code: str | None, text: str) -> str:
 
 def _first_line(text: str) -> str:
     """Return the first line of a message, without the address of the request, which may carry a signature."""
-    return re.sub(r"https?://\S+", "...", text.partition("\n")[0])[:200]
+    line = re.sub(r"https?://\S+", "...", text.partition("\n")[0])
+    return redaction.hidden(line, redaction.known())[:200]
 
 
 def _sentence(text: str) -> str:

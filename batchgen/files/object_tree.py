@@ -7,12 +7,13 @@ others are kept in ``.superseded/`` before they are replaced. Sidecars are writt
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
-from secrets import token_hex
 from urllib.parse import quote
+
+from anyio import to_thread
 
 from ..errors import StoreError
 from ..object_url import ObjectUrl
@@ -47,6 +48,23 @@ class Label:
     attempt: str
 
 
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One object of an upload."""
+
+    name: str
+    data: bytes
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """An image on its way to a store, and then its sidecar."""
+
+    tree: ObjectTree
+    parts: tuple[Part, ...]
+
+
 def facts_of(name: str, data: bytes, label: Label | None = None) -> dict[str, str]:
     """Return the content type and the metadata of an object."""
     facts = {
@@ -76,9 +94,19 @@ class ObjectTree:
         durable: bool = True,  # noqa: ARG002 - an object is durable as soon as it is there
     ) -> None:
         """Write *data* to *name*, and then *sidecar*, if there is one, to ``<name>.json``; raise StoreError."""
-        self._put(name, data, label)
-        if sidecar is not None:
-            self._put(f"{name}.json", sidecar, label)
+        for part in self.upload(name, data, sidecar=sidecar, label=label).parts:
+            if len(part.data) >= LARGE or not self.store.put_new(part.name, part.data, part.facts):
+                self._replace(part)
+
+    def upload(self, name: str, data: bytes, *, sidecar: bytes | None = None, label: Label | None = None) -> Upload:
+        """Return the upload that publishes a file; it hashes the bytes, which belongs into a thread."""
+        files = {name: data} if sidecar is None else {name: data, f"{name}.json": sidecar}
+        return Upload(self, tuple(Part(name, data, facts_of(name, data, label)) for name, data in files.items()))
+
+    async def put_soon(self, part: Part) -> None:
+        """Write one object of an upload; a name that is taken is looked into by a thread. Raises StoreError."""
+        if len(part.data) >= LARGE or not await self.store.put_new_soon(part.name, part.data, part.facts):
+            await to_thread.run_sync(self._replace, part)
 
     def restore_sidecar(self, name: str, data: bytes, at: datetime) -> None:  # noqa: ARG002 - stores set the time
         """Write the sidecar of the file *name* again; raise StoreError."""
@@ -117,36 +145,27 @@ class ObjectTree:
         return 0
 
     def require_writable(self, names: Iterable[str] = ()) -> bool:
-        """Make sure that objects can be created, on condition, and removed; raise StoreError before money is spent."""
+        """Make sure that objects can be created and removed; raise StoreError before money is spent.
+
+        Returns whether the store refuses to create an object that exists.
+        """
         longest = max(names, key=lambda name: len(name.encode()), default="")
         if len(str((self.folder / longest).path).encode()) > _NAME_BYTES:
             raise StoreRefusal(
                 f"the file name {longest} is too long for an object store, which allows {_NAME_BYTES} bytes with its "
                 "prefix. Nothing was sent: shorten it in the manifest"
             )
-        name = f"{OWN}/test-{token_hex(8)}"
-        facts = {"Content-Type": "text/plain; charset=utf-8"}
         try:
-            created = self.store.put_new(name, b"batchgen tests whether it can write here\n", facts)
-            again = self.store.put_new(name, b"a second writer must be refused\n", facts)
-            self.store.delete(name)
+            return self.store.require_writable()
         except StoreError as error:
             raise type(error)(f"{error}. Nothing was sent") from error
-        if not created or again:
-            raise StoreRefusal(
-                f"the store of {self.folder} ignores conditional writes (If-None-Match), so that two runs could "
-                "replace each other's images. Nothing was sent: use another store, or a newer version of it"
-            )
-        return True
 
-    def _put(self, name: str, data: bytes, label: Label | None) -> None:
-        facts = facts_of(name, data, label)
-        if len(data) < LARGE and self.store.put_new(name, data, facts):
-            return
-        before = self.store.find(name)
-        if before is None or before != data:
-            self.set_aside(name, before)
-            self.store.put(name, data, facts)
+    def _replace(self, part: Part) -> None:
+        """Write an object over another one, which is kept; leave one that has the same bytes."""
+        before = self.store.find(part.name)
+        if before is None or before != part.data:
+            self.set_aside(part.name, before)
+            self.store.put(part.name, part.data, part.facts)
 
     def set_aside(self, name: str, data: bytes | None) -> None:
         """Keep *data*, the present content of *name*, in ``.superseded/``; a sidecar that was cut off is not kept."""

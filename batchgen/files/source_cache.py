@@ -12,9 +12,11 @@ from anyio import Lock, to_thread
 from ..errors import StoreError
 from ..fault import Cause, Fault, ProviderError
 from ..task import Source, Task
-from .images import EXTENSIONS, SOURCE_TYPES, DamagedImageError, ImageInfo, decode, sniff
+from .images import SOURCE_TYPES, DamagedImageError, ImageInfo, decode, sniff
 from .images.heif import INSTALL
 from .output import make_private, publish
+from .source_names import copy_name, fetched_file, fetched_stem
+from .source_objects import SourceObjects
 from .spool import Scratch, Spool
 
 _REPLACE = "replace it by an intact file, then run again"
@@ -35,6 +37,7 @@ class SourceCache:
         self._folder = make_private(folder)
         self._spool = spool
         self._fetch = fetch
+        self._objects = SourceObjects(self._folder, _prepared)
         self._locks: dict[str, Lock] = {}  #: by URL, because many jobs may need the same image at once
         self._copies: dict[str, Source] = {}  #: by file name
         self._verified: dict[Path, tuple[int, int, str]] = {}  #: file -> (mtime, size, sha256) when it was verified
@@ -87,6 +90,22 @@ class SourceCache:
             _examine(data, _shown(path), _REPLACE)
         self._verified[path] = version
 
+    async def with_objects(self, task: Task) -> Task:
+        """Return *task* with every source in an object store as a local file, which providers get as bytes.
+
+        Raise ProviderError (invalid) if one has changed or cannot be used, StoreError if the store fails.
+        """
+        sources = (*task.images, *([task.mask] if task.mask else []))
+        if not any(source.etag for source in sources):
+            return task
+        files = [await self._objects.local(source) if source.etag else source for source in sources]
+        if task.mask is None:
+            return replace(task, images=tuple(files))
+        *images, mask = files
+        if task.mask.etag:
+            await to_thread.run_sync(_check_mask, task.mask, mask, images[0])
+        return replace(task, images=tuple(images), mask=mask)
+
     async def with_local_files(self, task: Task) -> Task:
         """Return *task* with every source as a local file; raise ProviderError (invalid) if one cannot be fetched."""
         images = tuple([await self._local(source) for source in task.images])
@@ -100,25 +119,18 @@ class SourceCache:
             return await self._cached(source.url)
 
     async def _cached(self, url: str) -> Source:
-        stem = hashlib.sha256(url.encode()).hexdigest()[:32]
-        for mime in SOURCE_TYPES:
-            path = self._folder / f"{stem}.{EXTENSIONS[mime]}"
-            if path.exists():
-                return Source(path=str(path), mime=mime, size_bytes=path.stat().st_size)
+        source = Source(url=url)
+        if (fetched := fetched_file(self._folder, source)) is not None:
+            return fetched
         with self._spool.scratch() as sink:
             await self._fetch(url, sink)
             data = sink.body()
         facts = await to_thread.run_sync(_examine, data, url)
         if facts.mime not in SOURCE_TYPES:
             raise _invalid(f"source image {url} is {facts.mime}; providers accept PNG, JPEG and WebP")
-        name = f"{stem}.{facts.extension}"
+        name = f"{fetched_stem(source)}.{facts.extension}"
         await to_thread.run_sync(publish, self._folder, name, data)
         return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))
-
-
-def copy_name(source: Source) -> str:
-    """Return the file name of the copy that is sent in place of a source image."""
-    return f"{(source.sha256 or '')[:32]}-{source.copy}.{EXTENSIONS[source.mime or 'image/png']}"
 
 
 def _copied(path: Path, source: Source) -> bytes:
@@ -136,6 +148,48 @@ def _copied(path: Path, source: Source) -> bytes:
         raise _invalid(f"source image {_shown(path)} is HEIC, which needs pillow-heif", INSTALL) from error
     except MemoryError as error:
         raise _out_of_memory(_shown(path)) from error
+
+
+def _prepared(data: bytes, source: Source) -> tuple[bytes, str]:
+    """Return what is sent in place of the bytes of an object, and its kind; raise ProviderError, StoreError."""
+    from .images.copies import make_copy
+    from .images.photos import read_photo
+
+    name, wanted = str(source.url), (source.preparation or "").split("+")
+    try:
+        photo = read_photo(data)
+        convert = next((kind for kind in wanted if kind in ("jpeg", "png")), None)
+        kind = photo.copy_kind(orient="upright" in wanted, convert=convert)
+        data = data if kind is None else make_copy(data, kind)
+    except DamagedImageError as error:
+        raise _invalid(f"source image {name}: {error}", _REPLACE) from error
+    except ModuleNotFoundError as error:
+        raise _invalid(f"source image {name} is HEIC, which needs pillow-heif", INSTALL) from error
+    except MemoryError as error:
+        raise _out_of_memory(name) from error
+    facts = _examine(data, name, _REPLACE)
+    if facts.mime not in SOURCE_TYPES:
+        raise _invalid(
+            f"source image {name} is {facts.mime}; providers accept PNG, JPEG and WebP", "write convert: jpeg (or png)"
+        )
+    return data, facts.mime
+
+
+def _check_mask(source: Source, mask: Source, image: Source) -> None:
+    """Raise ProviderError if a mask from an object store is not a PNG with alpha, as large as the image."""
+    from .images.photos import read_photo
+
+    if image.path is None or mask.path is None:
+        return
+    try:
+        photo, other = read_photo(Path(mask.path).read_bytes()), read_photo(Path(image.path).read_bytes())
+    except (OSError, DamagedImageError) as error:
+        raise _invalid(f"mask {source.url}: {error}", _REPLACE) from error
+    if photo.mime != "image/png" or not photo.alpha:
+        raise _invalid(f"the mask {source.url} is not a PNG with an alpha channel", _REPLACE)
+    if (photo.width, photo.height) != (other.width, other.height):
+        sizes = f"it is {photo.width}x{photo.height}, the first image is {other.width}x{other.height}"
+        raise _invalid(f"the mask {source.url} must be as large as the first image: {sizes}", _REPLACE)
 
 
 def _examine(data: bytes, name: str, hint: str = "") -> ImageInfo:

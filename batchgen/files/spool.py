@@ -114,6 +114,10 @@ class Spool:
         path = self._path(attempt_id)
         return read_slot(path) if path.exists() else None
 
+    def holds(self, attempt_id: str) -> bool:
+        """Return whether an attempt has a slot."""
+        return self._path(attempt_id).exists()
+
     def leftover_ids(self) -> Iterator[str]:
         """Yield the attempt ids of all slots that an earlier run left behind."""
         for path in sorted(self._folder.glob(f"*{_SUFFIX}")):

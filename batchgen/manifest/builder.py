@@ -16,6 +16,7 @@ from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
 from ..wording import canonical, is_blank, tidy
 from . import filenames, messages
+from .bad_source import BadSource, StoreTrouble
 from .batch import PlannedJob, Recipe, id_hash
 from .deliver import taken_by
 from .duplicates import DuplicateCheck
@@ -28,7 +29,7 @@ from .photo_check import PhotoCheck, what_to_write
 from .problems import Problems
 from .render import NUMBERS, RenderedJob
 from .routing import Candidate, ProviderTable, RouteChoice
-from .source_images import BadSource, Preparation, SourceImage, Sources
+from .source_images import Preparation, SourceImage, Sources
 from .templates import Template, TemplateFault
 
 #: So many variants are remembered; rows that differ in more than id and prompt are usually few.
@@ -264,7 +265,7 @@ class JobBuilder:
                 mask = self._sources.mask(values["mask"], None if faults else images[0], folder, preparation)
             except BadSource as bad:
                 faults.append(("mask", bad))
-        if faults and self._photos.skips:
+        if faults and self._photos.skips and not any(isinstance(fault, StoreTrouble) for _, fault in faults):
             self._photos.skip(job, str(faults[0][1]))
             return None
         for field, fault in faults:

@@ -9,10 +9,11 @@ import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path as FilePath
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from ..files.object_catalog import ObjectCatalog
+from ..object_url import Folder
 from .filenames import slug
 from .include import ManifestPart, stated_in
 from .list_spec import From
@@ -71,6 +72,13 @@ class Entry:
         return here if given is None else given.origin
 
 
+class Stock(NamedTuple):
+    """Where lists and folders of images are looked for, and where not."""
+
+    leave_out: Folder
+    objects: ObjectCatalog | None
+
+
 class Row(NamedTuple):
     """The variables of one job, and where they come from."""
 
@@ -89,20 +97,27 @@ class Row(NamedTuple):
         return "".join(f"-{word}" for word in (*words, again) if word)
 
 
-def entries(part: ManifestPart, problems: Problems, warnings: Problems, leave_out: FilePath | None) -> Iterator[Entry]:
+def entries(
+    part: ManifestPart,
+    problems: Problems,
+    warnings: Problems,
+    leave_out: Folder,
+    objects: ObjectCatalog | None = None,
+) -> Iterator[Entry]:
     """Yield the jobs and prompts of one file in order, except those that cannot be checked at all.
 
-    *leave_out* is the batch's output folder, if it is on this disk, whose images never become sources.
+    *leave_out* is the batch's output folder, whose images never become sources; *objects* knows the object stores.
     """
+    stock = Stock(leave_out, objects)
     checked = part.checked
     for number, job in enumerate(checked.manifest.jobs):
         path: Path = ("jobs", number)
         if path not in checked.broken:
-            yield _entry(part, path, job, problems, warnings, leave_out)
+            yield _entry(part, path, job, problems, warnings, stock)
     plain = _plain(part, ("prompts",), {})
     prompts: object = checked.manifest.prompts  # a From where it names a file
     if isinstance(prompts, From):
-        lists = _lists(part, ("prompts",), [prompts], problems, leave_out)
+        lists = _lists(part, ("prompts",), [prompts], problems, stock)
         yield replace(plain, lists=lists) if lists else plain.without_rows
         return
     for number, prompt in enumerate(checked.manifest.prompts):
@@ -124,7 +139,7 @@ _OF_ROWS = frozenset({"from", "columns", "matrix", "zip", "vars", "repeat"})
 
 
 def _entry(  # noqa: PLR0917 - a job, its place, and where problems go
-    part: ManifestPart, path: Path, job: JobSpec, problems: Problems, warnings: Problems, leave_out: FilePath | None
+    part: ManifestPart, path: Path, job: JobSpec, problems: Problems, warnings: Problems, stock: Stock
 ) -> Entry:
     own, wrong = stated_in(job), part.checked.unknown.get(path, frozenset())
     entry = _plain(part, path, own, wrong - _OF_ROWS)
@@ -134,7 +149,7 @@ def _entry(  # noqa: PLR0917 - a job, its place, and where problems go
     axes, combinations = combined or ({}, ())
     default = part.defaults.get("convert")
     convert = own.get("convert", default and default.value)
-    lists = _lists(part, path, job.rows, problems, leave_out, job.columns, convert=convert is not None)
+    lists = _lists(part, path, job.rows, problems, stock, job.columns, convert=convert is not None)
     if wrong & _OF_ROWS or not combinations or (job.rows and not lists):
         return entry.without_rows
     variables = {name: value for name, value in job.vars.items() if name not in PARAMETERS}
@@ -235,7 +250,7 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
     path: Path,
     sources: Sequence[From],
     problems: Problems,
-    leave_out: FilePath | None,
+    stock: Stock,
     columns: Mapping[str, str | None] = MappingProxyType({}),
     *,
     convert: bool = False,
@@ -253,8 +268,8 @@ def _lists(  # noqa: PLR0917 - a job's lists, their place, and where problems go
             try:
                 listings.append(
                     listing(
-                        name, part.file.parent, format=source.format, pick=pick, leave_out=leave_out,
-                        exclude=exclude, convert=convert, sheet=source.sheet,
+                        name, part.file.parent, format=source.format, pick=pick, leave_out=stock.leave_out,
+                        exclude=exclude, convert=convert, objects=stock.objects, sheet=source.sheet,
                         delimiter=source.delimiter, quoting=source.quoting, columns={**columns, **source.columns},
                     )
                 )  # fmt: skip

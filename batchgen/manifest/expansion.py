@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 from ..errors import ManifestError, nearest, suggest
+from ..files.object_catalog import ObjectCatalog
 from ..object_url import Folder
 from . import columns, expand, volume
 from .batch import PlannedJob, SkippedJobs
@@ -43,15 +43,16 @@ class Expansion:
         today: date | None = None,
         *,
         skips: bool = False,
+        objects: ObjectCatalog | None = None,
     ) -> None:
         self._today = today
         self._photos = PhotoCheck(skips)
         self._parts = parts
         self._providers = providers
-        self._sources = Sources()
+        objects = objects or ObjectCatalog()
+        self._sources = Sources(objects)
         self._used: set[str] = set()  #: variables that templates name
-        own = folder if isinstance(folder, Path) else None
-        entries = (entry for part in parts for entry in expand.entries(part, problems, warnings, own))
+        entries = (entry for part in parts for entry in expand.entries(part, problems, warnings, folder, objects))
         self.entries = [
             columns.resolve(entry, naming.row_variables, problems, warnings)
             for entry in volume.within(entries, problems)

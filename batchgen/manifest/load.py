@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from ..errors import ManifestError, Problem
+from ..files.object_catalog import ObjectCatalog
 from ..files.object_store import EXTRA, is_installed
 from ..money import nano_usd
 from ..object_url import Folder, ObjectUrl, is_object_url
@@ -41,11 +42,13 @@ def load(
     content: bytes | None = None,
     on_jobs: Callable[[int], None] = lambda _jobs: None,
     recall: Recall = lambda _name: None,
+    lists: Path | None = None,
 ) -> Batch:
     """Read, validate and expand the manifest at *path*; raise ManifestError with every problem in it.
 
     *providers* are the settings of ``batchgen.yaml``. Without *today*, there are no warnings of old prices. *content*
     is read in place of the file; *on_jobs* gets the number of jobs so far. Inputs that *recall* knows are not checked.
+    *lists* is the folder for copies of lists in an object store.
     """
     problems, warnings = Problems(), Problems()
     parts = include.gather(path, problems, warnings, content)
@@ -57,7 +60,8 @@ def load(
     if isinstance(folder, ObjectUrl) and not is_installed():
         warnings.add(root.origin("output", "dir").problem(NEEDS_EXTRA, "this output folder needs an extra", EXTRA))
     naming = _naming(root, name, problems)
-    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=manifest.on_bad_source == "skip")
+    skips, objects = manifest.on_bad_source == "skip", ObjectCatalog(lists)
+    jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=skips, objects=objects)
     files = InputFiles(name, parts, jobs.entries, providers or {}, today, warnings.listed())
     inputs, reported = _check(jobs, files, table, problems, warnings, recall=recall, on_jobs=on_jobs)
     budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)

@@ -6,11 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import Problem
+from .bad_source import BadSource, MissingSource, StoreTrouble
 from .batch import SkippedJobs
 from .locations import Origin
 from .problems import Problems
 from .render import RenderedJob
-from .source_images import BadSource, MissingSource, Preparation, SourceImage, is_url
+from .source_images import Preparation, SourceImage, is_web_url
 
 #: So many names are shown of each kind.
 _SHOWN = 3
@@ -46,7 +47,7 @@ class PhotoCheck:
     def add(self, job: RenderedJob, images: Sequence[SourceImage], preparation: Preparation) -> None:
         """Check the local source images of one job."""
         if preparation != _AS_IT_IS and len(images) < len(job.values.get("images", ())):
-            for name in filter(is_url, job.values["images"]):
+            for name in filter(is_web_url, job.values["images"]):
                 self._note("url", name, job)
         for image in images:
             kind = preparation.copy_of(image.photo)
@@ -105,6 +106,8 @@ def what_to_write(job: RenderedJob, bad: BadSource) -> tuple[str, str]:
 
     Where all images of a list are in another folder, that is one mistake, and skipping them would leave no job.
     """
+    if isinstance(bad, StoreTrouble):
+        return "", str(bad)
     if job.row.listing is None:
         return "", ""
     if not isinstance(bad, MissingSource) or not bad.base:

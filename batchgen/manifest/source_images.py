@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from urllib.parse import urlsplit
 
 from ..files import naming
+from ..files.object_catalog import ObjectCatalog
 from ..files.opening import OpenError, open_file
+from ..object_url import is_object_url
 from ..task import Source
+from .bad_source import BadSource, MissingSource, base_of
+from .source_objects import MAX_BYTES, MAX_MATCHES, SourceObjects
 
 if TYPE_CHECKING:
     from ..files.images.photos import Photo
 
-MAX_BYTES = 200_000_000
 MAX_PIXELS = 64_000_000
-#: A pattern that matches more is a mistake: no provider accepts so many for one image.
-MAX_MATCHES = 100
 #: For so many missing files a similar name is looked for; more of them have one cause.
 _MAX_GUESSES = 20
 
@@ -34,19 +35,6 @@ _LABELS = {
 }
 
 
-class BadSource(ValueError):
-    """A source image that cannot be used; the text names it and the reason."""
-
-
-class MissingSource(BadSource):
-    """A source image that does not exist, and the name of the one that was probably meant."""
-
-    def __init__(self, message: str, name: str, guess: str | None = None) -> None:
-        super().__init__(message + (f"; did you mean {guess!r}?" if guess else ""))
-        self.name = name
-        self.base = _base(name, guess)  #: the folder that was left out before the name, with a slash; or empty
-
-
 class Preparation(NamedTuple):
     """What a job does to its source images before they are sent; nothing, by default."""
 
@@ -55,9 +43,7 @@ class Preparation(NamedTuple):
 
     def copy_of(self, photo: Photo) -> str | None:
         """Return the kind of copy that is sent in place of *photo*; None if it is sent as it is."""
-        if self.convert is not None and (not photo.accepted or photo.cmyk or photo.deep or photo.animated):
-            return self.convert
-        return "upright" if self.orient and photo.rotated else None
+        return photo.copy_kind(orient=self.orient, convert=self.convert)
 
 
 _NONE = Preparation()
@@ -92,7 +78,8 @@ class SourceImage:
 class Sources:
     """The local images that manifests name; each file is read once, however many jobs name it."""
 
-    def __init__(self) -> None:
+    def __init__(self, catalog: ObjectCatalog | None = None) -> None:
+        self._objects = SourceObjects(catalog or ObjectCatalog())
         self._images: dict[str, SourceImage | BadSource] = {}
         self._matches: dict[tuple[Path, str], tuple[str, ...]] = {}
         self._guesses = 0
@@ -103,11 +90,15 @@ class Sources:
     ) -> tuple[tuple[Source, ...], tuple[SourceImage, ...]]:
         """Return the sources of *names*, and those of them that are local images.
 
-        The names are https URLs, and paths and globs relative to *folder*. Raise BadSource.
+        The names are https URLs, URLs and globs of objects in a store, and paths and globs relative to *folder*. Raise
+        BadSource.
         """
         sources: list[Source] = []
         local: list[SourceImage] = []
         for name in names:
+            if is_object_url(name):
+                sources += self._objects.sources(name, orient=preparation.orient, convert=preparation.convert)
+                continue
             if is_url(name):
                 sources.append(Source(url=_checked_url(name)))
                 continue
@@ -118,6 +109,8 @@ class Sources:
 
     def mask(self, name: str, first: Source | None, folder: Path, preparation: Preparation = _NONE) -> Source:
         """Return a mask: a PNG with alpha, as large as the *first* image if that is known; or raise BadSource."""
+        if is_object_url(name):
+            return self._objects.mask(name, orient=preparation.orient)
         if is_url(name):
             return Source(url=_checked_url(name))
         mask = self._image(name, folder)
@@ -205,7 +198,7 @@ class Sources:
             return found
         self._guesses += 1
         guess = naming.similar(folder, name) if self._guesses <= _MAX_GUESSES else None
-        self._base = _base(name, guess) or self._base
+        self._base = base_of(name, guess) or self._base
         return guess
 
     def _no_match(self, pattern: str, folder: Path) -> BadSource:
@@ -225,11 +218,6 @@ def _several(name: str, folder: Path) -> str:
     return ""
 
 
-def _base(name: str, guess: str | None) -> str:
-    """Return what *guess* has before *name*, such as ``../photos/``; empty if that is not the difference."""
-    return guess.removesuffix(name) if guess and guess != name and guess.endswith(f"/{name}") else ""
-
-
 def _matches_otherwise(pattern: str, folder: Path) -> bool:
     """Return whether a pattern matches a file if upper and lower case do not count in its suffix."""
     stem, suffix = os.path.splitext(pattern)  # noqa: PTH122
@@ -240,6 +228,11 @@ def _matches_otherwise(pattern: str, folder: Path) -> bool:
 def is_url(name: str) -> bool:
     """Return whether a source is given as a URL."""
     return "://" in name[:20] or name.startswith(("data:", "file:"))
+
+
+def is_web_url(name: str) -> bool:
+    """Return whether a source is given as a URL that leads to no object store."""
+    return is_url(name) and not is_object_url(name)
 
 
 def _checked_url(name: str) -> str:

@@ -68,7 +68,8 @@ def _sources(before: Sequence[Source], after: Sequence[Source], folder: Path) ->
     for name, source_before, source_after in zip(old, before, after, strict=True):
         if _content(source_before) != _content(source_after):
             note = f"source image {name} has other content"
-            if source_before.sha256 == source_after.sha256:
+            same = (source_before.sha256, source_before.etag) == (source_after.sha256, source_after.etag)
+            if same:
                 note = f"source image {name} is sent {_form(source_after)}, and was sent {_form(source_before)}"
             yield Difference(field="images", before=name, after=name, note=note)
 
@@ -81,10 +82,14 @@ def _mask(before: Source | None, after: Source | None, folder: Path) -> Iterator
 
 
 def _content(source: Source) -> str | None:
+    if source.etag is not None:
+        return f"{source.url}@{source.etag}+{source.preparation}"
     return source.url or f"{source.sha256}+{source.copy}"
 
 
 def _form(source: Source) -> str:
+    if source.preparation is not None:
+        return f"{' and as '.join(source.preparation.split('+'))} where it needs that"
     if source.copy is None:
         return "as it is"
     return "upright" if source.copy == "upright" else f"as {source.copy}"

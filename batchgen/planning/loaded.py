@@ -99,7 +99,7 @@ def _size(part: str) -> int:
 
 
 def _is_plain(recipe: Recipe) -> bool:
-    """Return whether a row of the job database shows all of *recipe*, and no file on disk is part of it."""
+    """Return whether a row of the job database shows all of *recipe*, and no file or object is part of it."""
     task = recipe.task
-    local = any(source.path is not None for source in task.images) or task.mask is not None
-    return not (local or recipe.without or recipe.dropped)
+    changing = any(source.path or source.etag for source in task.images) or task.mask is not None
+    return not (changing or recipe.without or recipe.dropped)

@@ -38,7 +38,7 @@ _PLAIN = (
     "moderation",
     "seed",
 )
-_SOURCE = ("path", "url", "sha256", "mime", "size_bytes", "copy")
+_SOURCE = ("path", "url", "sha256", "etag", "mime", "size_bytes", "copy", "preparation")
 
 
 class PlanRow(NamedTuple):

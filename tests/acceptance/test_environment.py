@@ -151,7 +151,7 @@ def test_project_env_file_sets_no_commands_proxies_or_consent(project, witness):
 def test_env_file_sets_what_a_project_file_may_set():
     def looked(command, parent, name):
         ctx = click.Context(command, info_name=name, parent=parent)
-        may = settings_file.allowed(command).keys() - {"on_finish"}
+        may = settings_file.allowed(command).keys() - {"on_finish", "address"}
         for option in (one for one in command.params if not getattr(one, "hidden", False)):
             for variable in variables(ctx, option):
                 assert (environment.fate(variable, "1") == "set") == (long_name(option) in may), variable

@@ -28,10 +28,10 @@ batchgen.engine.readers.Readers.run = refuse
 """
 #: Checking a good image runs out of memory.
 NO_MEMORY = """
-import batchgen.engine.executor as perform
+import batchgen.engine.publication as publication
 def examine(_):
     raise MemoryError
-perform.examine = examine
+publication.examine = examine
 """
 MAIN = "\nimport sys\nfrom batchgen.cli import main\nsys.exit(main())\n"
 

@@ -343,22 +343,22 @@ def fill(name: str) -> None:
 
 def die_in_examine() -> None:
     """A hook: be killed while the answer that arrived is decoded."""
-    from batchgen.engine import executor
+    from batchgen.engine import publication
 
-    executor.examine = lambda _data: os.kill(os.getpid(), 9)
+    publication.examine = lambda _data: os.kill(os.getpid(), 9)
 
 
 def die_after_publishing() -> None:
     """A hook: be killed between the file and its row."""
-    from batchgen.engine import executor
+    from batchgen.files import output
 
-    publish = executor.publish
+    publish = output.publish
 
     def last_deed(*arguments: object, **named: object) -> None:
         publish(*arguments, **named)
         os.kill(os.getpid(), 9)
 
-    executor.publish = last_deed
+    output.publish = last_deed
 
 
 def _mount(*arguments: str) -> bool:

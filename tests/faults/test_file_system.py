@@ -60,15 +60,15 @@ def test_F2_no_space_for_the_image_keeps_the_answer(place, witness):
 
 
 def fill_after_publishing(ballast: str) -> None:
-    from batchgen.engine import executor
+    from batchgen.files import output
 
-    publish = executor.publish
+    publish = output.publish
 
     def publish_and_fill(*arguments: object, **named: object) -> None:
         publish(*arguments, **named)
         kit.fill(ballast)
 
-    executor.publish = publish_and_fill
+    output.publish = publish_and_fill
 
 
 def test_F3_a_disk_that_fills_up_while_the_call_is_out_keeps_all(place, witness):

@@ -325,12 +325,12 @@ def test_R16_a_bug_in_one_worker_costs_one_job(place, witness):
 
 
 def broken_decoder() -> None:
-    from batchgen.engine import executor
+    from batchgen.engine import publication
 
     def examine(_data: bytes) -> None:
         raise RuntimeError("a bug in the decoder")
 
-    executor.examine = examine
+    publication.examine = examine
 
 
 def test_R17_a_bug_in_the_decoder_costs_no_second_purchase(place, witness):
@@ -398,9 +398,9 @@ def test_R19_a_bare_environment(place, witness):
 
 
 def slow_decoder(seconds: float) -> None:
-    from batchgen.engine import executor
+    from batchgen.engine import publication
 
-    examine = executor.examine
+    examine = publication.examine
 
     def decode(data: bytes):
         assert threading.current_thread() is not threading.main_thread()
@@ -409,7 +409,7 @@ def slow_decoder(seconds: float) -> None:
             pass
         return examine(data)
 
-    executor.examine = decode
+    publication.examine = decode
 
 
 def test_R20_decoding_does_not_make_deadlines_late(place, witness):

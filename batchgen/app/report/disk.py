@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from ...files.output import SUPERSEDED, names_aside
 from ...files.sidecar import parse
-from ...files.source_cache import copy_name
+from ...files.source_names import copy_name
 from ...files.thumbnails import FOLDER as THUMBNAILS
 from ...store.report_rows import FileRow
 from ...task import Source

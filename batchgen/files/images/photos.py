@@ -43,6 +43,16 @@ class Photo:
         """Return width and height as the image is to be shown."""
         return (self.height, self.width) if self.orientation in _TURNED else (self.width, self.height)
 
+    def copy_kind(self, *, orient: bool, convert: str | None) -> str | None:
+        """Return the kind of copy to send in place of the image: upright, jpeg or png; None if it is sent as it is.
+
+        With *orient*, images that are stored rotated are turned; with *convert*, those that providers do not accept or
+        misunderstand become a JPEG or a PNG.
+        """
+        if convert is not None and (not self.accepted or self.cmyk or self.deep or self.animated):
+            return convert
+        return "upright" if orient and self.rotated else None
+
 
 def read_photo(data: bytes) -> Photo:
     """Return the facts of a source image.

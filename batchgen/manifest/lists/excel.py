@@ -46,12 +46,16 @@ class _Scan(NamedTuple):
 class ExcelList:
     """One sheet of a workbook: rows of text by the column names of its first row."""
 
-    def __init__(self, name: str, file: str, sheet: str | None = None) -> None:
-        """Choose the sheet and read its header; raise BadList where there is none to use."""
+    def __init__(self, name: str, file: str, sheet: str | None = None, path: str | None = None) -> None:
+        """Choose the sheet and read its header; raise BadList where there is none to use.
+
+        *path* is read, which messages call *file*.
+        """
         self.path = file
         self.sheet = sheet
         self.file = file if sheet is None else f"{file}!{sheet}"
-        self._identity = _identity(file)
+        self._opened = file if path is None else path
+        self._identity = _identity(self._opened, file)
         self._remarks: list[Remark] = []
         with self._workbook() as book:
             self._sheet = _chosen(book, name, file, sheet)
@@ -148,7 +152,7 @@ class ExcelList:
         load_workbook = _openpyxl(self.path)
         self._check_unchanged()
         try:
-            book = load_workbook(self.path, read_only=True, data_only=data_only, keep_links=False)
+            book = load_workbook(self._opened, read_only=True, data_only=data_only, keep_links=False)
             try:
                 yield book
             finally:
@@ -159,7 +163,7 @@ class ExcelList:
             raise BadList(f"{self.path}: the workbook is damaged: {error}") from error
 
     def _check_unchanged(self) -> None:
-        if _identity(self.path) != self._identity:
+        if _identity(self._opened, self.path) != self._identity:
             raise BadList(f"{self.path} changed while it was being read; run the command again")
 
     def _scan(self, sheet: Any) -> _Scan:  # noqa: ANN401
@@ -184,10 +188,10 @@ def _openpyxl(file: str) -> Any:  # noqa: ANN401
     return load_workbook
 
 
-def _identity(file: str) -> tuple[int, int, int]:
+def _identity(path: str, file: str) -> tuple[int, int, int]:
     """Return what changes with the file; raise BadList where it is not a workbook that can be opened."""
     try:
-        with open_file(file) as handle:
+        with open_file(path) as handle:
             begin, stat = handle.read(8), os.fstat(handle.fileno())
             if not begin:
                 raise BadList(f"{file}: is empty")

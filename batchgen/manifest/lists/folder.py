@@ -11,9 +11,12 @@ from typing import Any
 
 from ...files import naming
 from ...files.opening import OpenError, open_file
+from ...object_url import Folder
 from ..filenames import control, portable
 from .folder_walk import FolderWalk
 from .globs import ANY, Exclusion, split
+from .image_names import ImageNames
+from .left_out import LeftOut
 from .rows import BadList, Remark, Report
 
 #: Bytes; a sidecar holds a prompt and little else.
@@ -32,7 +35,7 @@ class ImageFolder:
     columns: tuple[str, ...] | None = ("images", "id", "path", "name", "stem", "folder", "suffix")
 
     def __init__(
-        self, name: str, folder: Path, file: str, leave_out: Path | None, exclude: Exclusion,
+        self, name: str, folder: Path, file: str, leave_out: Folder | None, exclude: Exclusion,
         *, convert: bool = False,
     ) -> None:  # fmt: skip
         """Find the images of *name*, relative to *folder*; raise BadList if there are none.
@@ -45,15 +48,21 @@ class ImageFolder:
         self._top = os.path.abspath(folder / base)  # noqa: PTH100 - resolve() would follow links; the name counts
         self._shown_top = naming.joined(folder, base)
         self._folder = os.path.abspath(folder)  # noqa: PTH100
-        if leave_out is not None and "\0" not in name and Path(self._top).resolve().is_relative_to(leave_out.resolve()):
+        output = leave_out if isinstance(leave_out, Path) else None
+        if output is not None and "\0" not in name and Path(self._top).resolve().is_relative_to(output.resolve()):
             raise BadList(f"{file} is in the output folder, and results never become sources: name another folder")
         self._exclude = exclude
-        walk = FolderWalk(self._top, pattern, file, base=base, exclude=self._exclude, convert=convert)
-        walk.run(leave_out)
-        self._left_out = walk.left_out
-        self._images = self._without_results(sorted(walk.images), walk.json_files)
+        names = ImageNames(pattern, base=base, exclude=exclude, convert=convert)
+        walk = FolderWalk(self._top, names, file)
+        walk.run(output)
+        self._keep(walk.images, walk.json_files, names.left_out, file)
+
+    def _keep(self, images: list[str], json_files: set[str], left_out: LeftOut, file: str) -> None:
+        """Keep the *images* that are not results; raise BadList if there are none."""
+        self._left_out = left_out
+        self._images = self._without_results(sorted(images), json_files)
         if not self._images:
-            others = f"; {self._left_out}" if self._left_out else ""
+            others = f"; {left_out}" if left_out else ""
             raise BadList(f"{file}: there is no image (png, jpg, webp){others}")
 
     def rows(self, report: Report) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -104,7 +113,7 @@ class ImageFolder:
     def _without_results(self, paths: list[str], json_files: set[str]) -> list[str]:
         """Return *paths* without results of batches, unless there is nothing else."""
         candidates = [path for path in paths if f"{path}.json" in json_files]
-        results = {path for path in candidates if _is_sidecar(os.path.join(self._top, f"{path}.json"))}  # noqa: PTH118
+        results = {path for path in candidates if self._is_result(path)}
         if not results or len(results) == len(paths):
             return paths
         for path in results:
@@ -112,17 +121,24 @@ class ImageFolder:
             self._left_out.add(path, "result with a sidecar", "results with a sidecar", advice)
         return [path for path in paths if path not in results]
 
+    def _is_result(self, path: str) -> bool:
+        """Return whether an image with a JSON file beside it was made by batchgen."""
+        try:
+            with open_file(os.path.join(self._top, f"{path}.json")) as file:  # noqa: PTH118
+                return is_sidecar(file.read(_MAX_SIDECAR))
+        except (OpenError, OSError):
+            return False
+
 
 def _with_slash(folder: str) -> str:
     return folder if folder.endswith("/") else f"{folder}/"
 
 
-def _is_sidecar(path: str) -> bool:
-    """Return whether the file at *path* is a sidecar of batchgen and not some other JSON."""
+def is_sidecar(content: bytes) -> bool:
+    """Return whether *content* is a sidecar of batchgen and not some other JSON."""
     try:
-        with open_file(path) as file:
-            document = json.loads(file.read(_MAX_SIDECAR))
-    except (OpenError, OSError, ValueError, RecursionError):
+        document = json.loads(content)
+    except (ValueError, RecursionError):
         return False
     return isinstance(document, dict) and document.keys() >= _SIDECAR_KEYS
 

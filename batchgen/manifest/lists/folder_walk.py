@@ -1,4 +1,4 @@
-"""The walk through a folder of images: which files are taken, and what is left out."""
+"""The walk through a folder of images on disk."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...files.opening import reason
-from .globs import ANY, Exclusion, Parts, matches, may_contain, parts_of
-from .kinds import CONVERTIBLE, SUFFIXES, advice_on, is_hidden, is_picture, is_system, kind_of, suffix_of
-from .left_out import LeftOut
+from .globs import Parts
+from .image_names import ImageNames
+from .kinds import is_system
 from .rows import BadList
 
 MAX_IMAGES = 1_000_000
@@ -26,17 +26,12 @@ class FolderWalk:
     *top*, is not read by its link as well.
     """
 
-    def __init__(self, top: str, pattern: Parts, file: str, *, base: str, exclude: Exclusion, convert: bool) -> None:
+    def __init__(self, top: str, names: ImageNames, file: str) -> None:
         self.images: list[str] = []
         self.json_files: set[str] = set()
-        self.left_out = LeftOut()
         self._top = top
-        self._pattern = pattern
+        self._names = names
         self._file = file
-        self._base = base
-        self._base_parts = parts_of(base)
-        self._exclude = exclude
-        self._suffixes = SUFFIXES | CONVERTIBLE.keys() if convert else SUFFIXES
         self._seen: set[_Identity] = set()
         self._entered = 0
 
@@ -68,60 +63,27 @@ class FolderWalk:
             return
         if _is_folder(entry):
             self._take_folder(entry, parts, links if entry.is_symlink() else folders)
-        elif not matches(parts, self._pattern):
-            self._note_case(parts)
-        else:
-            self._take_file(entry, parts)
+        elif self._names.takes(parts):
+            self._take_file(entry, path)
         if len(self.images) > MAX_IMAGES or self._entered > MAX_ENTRIES:
             raise BadList(f"{self._file}: more than {MAX_IMAGES:,} images or {MAX_ENTRIES:,} files")
 
     def _take_folder(self, entry: os.DirEntry[str], parts: Parts, folders: list[Parts]) -> None:
         path = "/".join(parts)
-        wanted = may_contain(parts, self._pattern)
-        if not wanted:
-            if matches(parts, self._pattern):
-                self.left_out.add(path, "folder", "folders", f"write {self._below(ANY)}")
-        elif is_hidden(entry.name):
-            self.left_out.add(path, "hidden folder", "hidden folders")
-        elif self._exclude.matches(self._base_parts, parts):
-            return  # the user's own word, which needs no reminder
-        elif entry.is_symlink() and _leads_back(os.path.join(self._top, path), self._top):  # noqa: PTH118
-            self.left_out.add(path, "link that leads back", "links that lead back")
+        if not self._names.enters(parts):
+            return
+        if entry.is_symlink() and _leads_back(os.path.join(self._top, path), self._top):  # noqa: PTH118
+            self._names.left_out.add(path, "link that leads back", "links that lead back")
         else:
             folders.append(parts)
 
-    def _take_file(self, entry: os.DirEntry[str], parts: Parts) -> None:
-        path, suffix = "/".join(parts), suffix_of(entry.name)
-        picture = is_picture(suffix)
-        if is_hidden(entry.name):
-            if picture:
-                self.left_out.add(path, "hidden file", "hidden files")
-        elif self._exclude.matches(self._base_parts, parts):
-            return
-        elif suffix not in self._suffixes:
-            if (kind := kind_of(entry.name)) is not None:
-                self.left_out.add(path, kind, kind, advice_on(kind))
-        elif _is_file(entry):
+    def _take_file(self, entry: os.DirEntry[str], path: str) -> None:
+        if _is_file(entry):
             self.images.append(path)
         elif entry.is_symlink():
-            self.left_out.add(path, "broken link", "broken links")
+            self._names.left_out.add(path, "broken link", "broken links")
         else:
-            self.left_out.add(path, "device or pipe", "devices or pipes")
-
-    def _note_case(self, parts: Parts) -> None:
-        """Note an image that a glob misses only because of upper and lower case in its suffix."""
-        name, pattern = parts[-1], self._pattern[-1]
-        stem, suffix = os.path.splitext(name)  # noqa: PTH122
-        wanted = os.path.splitext(pattern)[1]  # noqa: PTH122
-        if suffix == wanted or suffix.lower() != wanted.lower() or suffix.lower() not in self._suffixes:
-            return
-        if matches((*parts[:-1], f"{stem}{wanted}"), self._pattern):
-            either = "".join(f"[{letter.lower()}{letter.upper()}]" if letter.isalpha() else letter for letter in suffix)
-            glob = "/".join((*self._pattern[:-1], f"{pattern.removesuffix(wanted)}{either}"))
-            self.left_out.add("/".join(parts), f"in {suffix}", f"in {suffix}", f"write {self._below(glob)}")
-
-    def _below(self, glob: str) -> str:
-        return glob if self._base in ("", ".") else f"{self._base.rstrip('/')}/{glob}"
+            self._names.left_out.add(path, "device or pipe", "devices or pipes")
 
     def _entries(self, folder: str) -> Iterator[os.DirEntry[str]]:
         try:

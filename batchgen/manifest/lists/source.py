@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-import glob
 import itertools
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from ...files.naming import joined
+from ...files.object_catalog import ObjectCatalog
+from ...object_url import Folder
 from .csv_rows import CsvList
 from .filter import Pick, picked, unknown
 from .folder import ImageFolder
 from .globs import Exclusion
 from .jsonl import JsonlList
-from .kinds import CONVERTIBLE, SUFFIXES
-from .locating import locate
 from .mapping import ColumnMap
+from .place import Place, store_errors
 from .rows import BadList, Content, Remark, Report, aliases, ignore
 from .text import ListFile, TextList
-
-_FORMATS = {
-    ".csv": "csv",
-    ".tsv": "tsv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".txt": "txt",
-    ".xlsx": "xlsx",
-    ".xlsm": "xlsx",
-}
-_ADVICE = {
-    ".json": "write one object on each line and name it .jsonl",
-    ".yaml": "`include` takes other manifests",
-    ".yml": "`include` takes other manifests",
-    ".xls": "save it as .xlsx or CSV UTF-8",
-    ".xlsb": "save it as .xlsx or CSV UTF-8",
-    ".ods": "save it as .xlsx or CSV in UTF-8",
-    ".numbers": "export it as .xlsx or CSV in UTF-8",
-    ".gz": "unpack it first",
-    ".zip": "unpack it first",
-    **dict.fromkeys(SUFFIXES | CONVERTIBLE.keys(), "name a single image under `images`, or its folder here"),
-}
 
 
 class Reader(Protocol):
@@ -180,9 +157,10 @@ def listing(
     *,
     format: str | None = None,  # noqa: A002
     pick: Pick | None = None,
-    leave_out: Path | None = None,
+    leave_out: Folder | None = None,
     exclude: Exclusion | None = None,
     convert: bool = False,
+    objects: ObjectCatalog | None = None,
     delimiter: str | None = None,
     quoting: str | None = None,
     columns: Mapping[str, str | None] | None = None,
@@ -193,31 +171,49 @@ def listing(
     *format* is csv, tsv, xlsx, jsonl, txt or folder; by default it is derived from the name, and *delimiter*,
     *quoting* and *sheet* from the content. *columns* are the columns that set parameters and variables, by their
     names. Nothing below *leave_out* becomes a row of a folder, nor what *exclude* matches; with *convert*, images that
-    have to be converted do as well.
+    have to be converted do as well. *objects* knows the object stores.
     """
-    name = locate(name, folder)
-    file = joined(folder, name)
-    chosen = format or _format(name, file)
-    _check_options(file, chosen, exclude=bool(exclude), sheet=sheet, cells=delimiter or quoting)
-    reader: Reader
-    match chosen:
-        case "folder":
-            if os.path.isfile(file):  # noqa: PTH113 - does not raise for an unusable name
-                raise BadList(f"{file} is a file, not a folder")
-            reader = ImageFolder(name, folder, file, leave_out, exclude or Exclusion(), convert=convert)
+    objects = objects or ObjectCatalog()
+    place = Place.of(name, folder, format, objects)
+    _check_options(place.file, place.format, exclude=bool(exclude), sheet=sheet, cells=delimiter or quoting)
+    file, reader = place.file, _images(place, folder, leave_out, exclude or Exclusion(), objects, convert=convert)
+    if reader is None:
+        reader = _rows(place, delimiter=delimiter, quoting=quoting, sheet=sheet)
+        file = place.file if sheet is None else f"{place.file}!{sheet}"
+    mapping = ColumnMap.of(columns or {}, reader.columns, file)
+    return Listing(place.name, file, reader, Pick() if pick is None else pick, mapping)
+
+
+def _images(
+    place: Place, folder: Path, leave_out: Folder | None, exclude: Exclusion, objects: ObjectCatalog, *, convert: bool
+) -> Reader | None:
+    """Return the images of a folder or of a prefix; None for a list of another format."""
+    if place.format != "folder":
+        return None
+    if place.url is not None:
+        from .object_folder import ObjectFolder
+
+        with store_errors():
+            return ObjectFolder(place.url, leave_out, exclude, objects, convert=convert)
+    if os.path.isfile(place.file):  # noqa: PTH113 - does not raise for an unusable name
+        raise BadList(f"{place.file} is a file, not a folder")
+    return ImageFolder(place.name, folder, place.file, leave_out, exclude, convert=convert)
+
+
+def _rows(place: Place, *, delimiter: str | None, quoting: str | None, sheet: str | None) -> Reader:
+    """Return the reader of a list that is a file."""
+    source = ListFile(place.file, place.path)
+    match place.format:
         case "jsonl":
-            reader = JsonlList(ListFile(file))
+            return JsonlList(source)
         case "txt":
-            reader = TextList(ListFile(file))
+            return TextList(source)
         case "xlsx":
             from .excel import ExcelList  # few lists are workbooks
 
-            workbook = ExcelList(name, file, sheet)
-            reader, file = workbook, workbook.file
+            return ExcelList(place.name, place.file, sheet, place.path)
         case _:
-            reader = CsvList(ListFile(file), tsv=chosen == "tsv", delimiter=delimiter, quoting=quoting)
-    mapping = ColumnMap.of(columns or {}, reader.columns, file)
-    return Listing(name, file, reader, Pick() if pick is None else pick, mapping)
+            return CsvList(source, tsv=place.format == "tsv", delimiter=delimiter, quoting=quoting)
 
 
 def _check_options(file: str, chosen: str, *, exclude: bool, sheet: str | None, cells: str | None) -> None:
@@ -228,23 +224,3 @@ def _check_options(file: str, chosen: str, *, exclude: bool, sheet: str | None, 
         raise BadList(f"{file}: sheet names the sheet of an Excel workbook, and this is a {chosen} list")
     if cells and chosen not in {"csv", "tsv"}:
         raise BadList(f"{file}: delimiter and quoting are for csv and tsv files, and this is a {chosen} list")
-
-
-def _format(name: str, file: str) -> str:
-    """Derive the format from what *name* refers to, then from its suffix."""
-    if not name:
-        raise BadList("the name of the list is empty")
-    suffix = os.path.splitext(name)[1].lower()  # noqa: PTH122
-    if os.path.isdir(file):  # noqa: PTH112
-        return "folder"
-    exists = os.path.lexists(file)
-    if glob.has_magic(name) and not exists:
-        if suffix in _FORMATS:
-            raise BadList(f"{file}: a pattern matches only images; name each {suffix} file")
-        return "folder"
-    if suffix in _FORMATS:
-        return _FORMATS[suffix]
-    if not exists or not os.path.isfile(file):  # noqa: PTH113
-        ListFile(file).probe()
-    hint = _ADVICE.get(suffix, "set `format: csv` or whatever it is")
-    raise BadList(f"{file} is not a csv, tsv, xlsx, jsonl or txt file ({hint})")

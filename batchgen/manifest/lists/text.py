@@ -26,8 +26,10 @@ _AS_UTF8 = "save it again as UTF-8 (in Excel: CSV UTF-8)"
 class ListFile:
     """A regular file in UTF-8 that must not change from one reading to the next."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, path: str | None = None) -> None:
+        """Read *path*, which messages call *file*; both are the same unless it is a copy of an object in a store."""
         self.file = file
+        self._path = file if path is None else path
         self._identity: tuple[int, int, int] | None = None
         self._marks: list[tuple[int, int]] = [(1, 0)]  #: line numbers with their offsets in bytes
 
@@ -67,7 +69,7 @@ class ListFile:
 
     def _open(self) -> BinaryIO:
         try:
-            handle = open_file(self.file)
+            handle = open_file(self._path)
         except OpenError as error:
             raise BadList(f"{self.file}: {error}") from None
         try:

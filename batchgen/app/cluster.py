@@ -1,0 +1,110 @@
+"""The wiring of a run on a Ray cluster: its workers, their setup, and the backend that hands attempts to them."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from anyio import CancelScope, to_thread
+
+from ..engine.attempts import Backend
+from ..engine.cluster.backend import ClusterBackend
+from ..engine.cluster.call import Setup
+from ..engine.runner import Runner
+from ..errors import UsageError
+from ..files.spool import Spool
+from ..providers.profile import Profile
+from ..store.marks import database_id
+from ..version import __version__
+from .run_options import ClusterOptions
+
+if TYPE_CHECKING:
+    from ..engine.cluster.ray_backend import RayHandle
+    from .wiring import RunSession
+
+#: Variable of Ray that names the cluster.
+ADDRESS_VARIABLE = "RAY_ADDRESS"
+#: Seconds after which a worker leaves that nothing calls, and for which a run waits for the first worker.
+LEASE, START_PATIENCE = 600.0, 90.0
+#: Workers of a run that does not set their number.
+WORKERS = 2
+
+
+@asynccontextmanager
+async def cluster_backend(
+    session: RunSession, options: ClusterOptions, runner: Runner, local: Backend, spool: Spool
+) -> AsyncIterator[ClusterBackend]:
+    """Connect to the cluster and return the backend of a run; its workers leave once nothing is open."""
+    from ..engine.cluster import ray_backend
+    from .cluster_worker import open_worker
+
+    address = options.address or os.environ.get(ADDRESS_VARIABLE)
+    ray = await to_thread.run_sync(lambda: ray_backend.connect(address, cpus=options.workers or WORKERS))
+    profiles = {lane.provider: session.batch.profiles[lane.provider] for lane in runner.lanes}
+    backend = ClusterBackend(
+        local=local,
+        spool=spool,
+        profiles=profiles,
+        epoch=len(session.reader.runs(runner.batch_id)),
+        show_message=session.show_message,
+        on_failure=runner.halt,
+        drain=runner.drain,
+    )
+    handles: Mapping[str, RayHandle] = {}
+    try:
+        batch = _batch_name(session)
+        names = [f"{batch}-{number}" for number in range(options.workers or WORKERS)]
+        retired = set(await to_thread.run_sync(ray_backend.left_behind, ray, batch)) - set(names)
+        setups = {name: _setup(session, profiles, batch, name) for name in (*names, *sorted(retired))}
+        width = sum(lane.width for lane in runner.lanes)
+        handles = ray_backend.actors(ray, open_worker, setups, width)
+        backend.open({name: (handle, setups[name]) for name, handle in handles.items()}, retired)
+        if not await backend.wait_for_workers(START_PATIENCE) and runner.failure is None:
+            raise UsageError(_no_worker(address, ray))
+        await backend.tidy(session.reader.ended)
+        own_release = runner.attempts.release
+
+        def release(attempt_id: str, delivered: bool) -> None:
+            own_release(attempt_id, delivered)
+            backend.release(attempt_id, delivered=delivered)
+
+        runner.attempts.release = release
+        yield backend
+    finally:
+        with CancelScope(shield=True):
+            await backend.close()
+            if not backend.fenced and not session.reader.open_attempts(runner.batch_id):
+                for handle in handles.values():
+                    await ray_backend.end(handle)
+            await to_thread.run_sync(ray.shutdown)
+
+
+def _batch_name(session: RunSession) -> str:
+    """Return the name of a batch on a cluster, which other job databases use as well."""
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", session.batch.name)[:60]
+    return f"{name}-{database_id(session.project.db)[:12]}"
+
+
+def _setup(session: RunSession, profiles: Mapping[str, Profile], batch: str, name: str) -> Setup:
+    return Setup(
+        name=name,
+        batch=batch,
+        root=str(session.project.root),
+        profiles=profiles,
+        accounts={provider: session.keys.accounts(profile) for provider, profile in profiles.items()},
+        sandbox=session.project.sandbox,
+        version=__version__,
+        lease=LEASE,
+    )
+
+
+def _no_worker(address: str | None, ray: ModuleType) -> str:
+    cpus = ray.cluster_resources().get("CPU", 0)
+    return (
+        f"no worker started within {START_PATIENCE:.0f} s on the cluster {address or 'of this machine'}, which has "
+        f"{cpus:g} CPUs; each worker needs one that is free. Nothing was sent: add machines, or use fewer --workers"
+    )

@@ -1,0 +1,249 @@
+"""Cluster backend: hands attempts to workers and collects their outcomes; it never sends a call twice.
+
+Before a call may go out, the driver makes a slot for it in its own spool: without one nothing was sent, whichever
+backend the next run uses. What became of a call in flight, when its worker or its driver is lost, is asked of the
+workers first, then read from the marker beside the images; after its deadline it is unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from anyio import CancelScope, to_thread
+
+from ...errors import StoreError, UnreadableAnswer
+from ...fault import Cause, Fault
+from ...files.slot import StoredAnswer
+from ...files.spool import Spool
+from ...job import Attempt, Missed, Outcome
+from ...providers.profile import Profile
+from ...providers.validation import deadline
+from ..attempts import Backend, Ready
+from ..clearance import Clearance
+from .call import Fenced, Hello, Result, Setup, WorkerLost
+from .link import Dispatch, Handle, Link
+from .losses import Losses
+from .search import Search, lost
+
+#: Seconds that a worker may need, beyond the call itself, to publish an answer.
+STORE_SECONDS = 180.0
+#: Key of the slot's order that names the worker's spool, and when the call was let go.
+WORKER = "worker"
+#: Seconds after which a run reports that no worker answers.
+NO_WORKER = 15.0
+#: Seconds after which a run begins with the workers that have started.
+FIRST_WORKER = 10.0
+
+
+@dataclass(kw_only=True, slots=True)
+class ClusterBackend:
+    """The backend of a cluster; ``open`` and ``close`` it around a run."""
+
+    local: Backend  #: finishes attempts of earlier runs on this machine
+    spool: Spool
+    profiles: Mapping[str, Profile]
+    epoch: int
+    show_message: Callable[[str], None]
+    on_failure: Callable[[Exception], None]
+    drain: Callable[[str], None]  #: stops the run early, in order
+    clock: Callable[[], float] = time.monotonic
+    losses: Losses = field(default_factory=Losses)
+    links: dict[str, Link] = field(default_factory=dict)
+    failed: bool = False  #: the run ends
+    fenced: bool = False  #: the workers work for a later run
+    _at: dict[str, Link] = field(default_factory=dict)  #: the last worker of each attempt that is not released
+    _slots: dict[str, str] = field(default_factory=dict)  #: spool of the worker, by attempt with a slot of its own
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+    _watching: list[asyncio.Task[None]] = field(default_factory=list)
+    _releasing: set[asyncio.Task[None]] = field(default_factory=set)
+    _ended: dict[Link, list[tuple[str, bool]]] = field(default_factory=dict)
+
+    def open(self, handles: Mapping[str, tuple[Handle, Setup]], retired: Container[str] = ()) -> None:
+        """Begin to follow the workers; those that are *retired* only finish what earlier runs gave them."""
+        for name, (handle, setup) in handles.items():
+            self.links[name] = link = Link(
+                name=name,
+                handle=handle,
+                setup=setup,
+                retired=name in retired,
+                epoch=self.epoch,
+                share=self._workers,
+                prepare=self._make_slot,
+                changed=self._notify,
+                on_failure=self._fail,
+                clock=self.clock,
+            )
+            self._watching.append(asyncio.create_task(link.watch()))
+
+    async def close(self) -> None:
+        """Stop following the workers, which keep what is in flight."""
+        for task in (*self._watching, *self._releasing):
+            if task in self._watching:
+                task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
+        """Have a worker carry *attempt* out and return its outcome; raise StoreError if the run cannot continue."""
+        assert isinstance(ready, Clearance)  # noqa: S101 - the runner's own
+        call = Dispatch(attempt=attempt, clearance=ready, limit=self._limit(attempt))
+        if attempt.resumed:
+            return await self._resume(call)
+        link = await self._free_worker(ready)
+        if link is None:
+            return _withdrawn(ready)
+        self._at[attempt.id] = link
+        try:
+            return self._outcome(await link.run(call))
+        except WorkerLost:
+            return await self._after_loss(call, link)
+
+    def release(self, attempt_id: str, *, delivered: bool) -> None:
+        """Have the worker of an attempt forget it, soon, now that its outcome is booked."""
+        self._slots.pop(attempt_id, None)
+        if (link := self._at.pop(attempt_id, None)) is None:
+            return
+        if link in self._ended:
+            self._ended[link].append((attempt_id, delivered))
+            return
+        self._ended[link] = [(attempt_id, delivered)]
+        task = asyncio.create_task(self._release(link))
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
+
+    async def tidy(self, ended: Callable[[Sequence[str]], Mapping[str, bool]]) -> None:
+        """Have all workers forget the attempts of earlier runs that are booked, by the job database."""
+        for link in self.links.values():
+            if link.ready:
+                with suppress(WorkerLost):
+                    ids = await link.handle.call("keeps", self.epoch)
+                    await link.release(list((await to_thread.run_sync(ended, ids)).items()))
+
+    async def wait_for_workers(self, seconds: float) -> int:
+        """Return how many workers answer: as soon as all do, or one does for a while; none after *seconds*."""
+        started = self.clock()
+        while (ready := sum(link.ready for link in self.links.values())) < len(self.links):
+            if self.clock() - started > (FIRST_WORKER if ready else seconds) or self.failed:
+                break
+            await self._wait(0.5)
+        return ready
+
+    # --- one attempt ------------------------------------------------------------
+
+    async def _free_worker(self, clearance: Clearance) -> Link | None:
+        """Return the worker with the fewest calls; None if the lane lets the call go no more."""
+        since, reported = self.clock(), False
+        while True:
+            answering = [link for link in self.links.values() if link.ready and not link.retired]
+            if answering:
+                return min(answering, key=lambda link: len(link.in_flight))
+            if clearance.why_withheld() is not None:
+                return None
+            if not reported and self.clock() - since > NO_WORKER:
+                reported = True
+                self.show_message("waiting   no worker of the cluster answers; calls continue as soon as one does")
+            await self._wait(1.0)
+
+    async def _after_loss(self, call: Dispatch, link: Link) -> Outcome:
+        attempt = call.attempt
+        if call.granted_at is None:
+            return _withdrawn(call.clearance)
+        search = Search(
+            links=self.links,
+            call=call,
+            spool=self._slots.get(attempt.id),
+            until=call.granted_at + call.limit,
+            clock=self.clock,
+        )
+        result = await search.outcome()
+        unknown = result is None or _is_unknown(result.outcome)
+        if unknown and (why := self.losses.record(link.name, self.clock())) is not None:
+            self.drain(why)
+        return lost(link.name) if result is None else self._outcome(result)
+
+    async def _resume(self, call: Dispatch) -> Outcome:
+        """Settle an attempt that an earlier run left open, at the workers if it had sent it there."""
+        attempt = call.attempt
+        stored = await to_thread.run_sync(self.spool.find, attempt.id)
+        note = _note(stored)
+        if note is None:
+            return await self.local.run(attempt, call.clearance)
+        call.granted_at = self.clock()
+        until = self.clock() + max(0.0, note["at"] + call.limit - time.time())
+        search = Search(links=self.links, call=call, spool=note["spool"], until=until, clock=self.clock)
+        result = await search.outcome()
+        if result is None:
+            return await self.local.run(attempt, call.clearance)
+        self._at[attempt.id] = self.links.get(result.worker) or next(iter(self.links.values()))
+        return self._outcome(result)
+
+    def _outcome(self, result: Result) -> Outcome:
+        """Return the outcome in a result; raise StoreError or UnreadableAnswer if the attempt stays open."""
+        if result.unreadable is not None:
+            raise UnreadableAnswer(result.unreadable)
+        if result.outcome is None:
+            raise StoreError(result.store_error or "a worker returned nothing")
+        self.losses.answered(self.clock())
+        return result.outcome
+
+    async def _make_slot(self, attempt: Attempt, hello: Hello) -> None:
+        """Make the attempt's own slot: from now on its request may have been sent."""
+        if attempt.id in self._slots:
+            return
+        order = {each.name: getattr(attempt, each.name) for each in fields(Attempt)}
+        order[WORKER] = {"name": hello.name, "spool": hello.spool, "at": time.time()}
+        opening = self.spool.open_soon(attempt.id, order, 0)
+        with CancelScope(shield=True):
+            slot = await opening
+        slot.close()
+        self._slots[attempt.id] = hello.spool
+
+    def _limit(self, attempt: Attempt) -> float:
+        """Return the seconds after which neither an answer nor its files can still come."""
+        profile = self.profiles.get(attempt.task.provider)
+        return STORE_SECONDS + (600.0 if profile is None else deadline(attempt.task, profile))
+
+    async def _release(self, link: Link) -> None:
+        await asyncio.sleep(0.05)  # so that many share a call
+        ended = self._ended.pop(link)
+        await link.release(ended)
+
+    async def _wait(self, seconds: float) -> None:
+        changed = self._changed
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), seconds)
+
+    def _workers(self) -> int:
+        """Return among how many workers a rate is divided; one that is silent may come back at any moment."""
+        return max(1, sum(not link.retired for link in self.links.values()))
+
+    def _fail(self, error: Exception) -> None:
+        self.failed = True
+        self.fenced = self.fenced or isinstance(error, Fenced)
+        self.on_failure(error)
+        self._notify()
+
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+def _note(stored: StoredAnswer | None) -> Mapping[str, Any] | None:
+    """Return what a slot of this machine states about the worker of its call; None if no worker had it."""
+    note = None if stored is None or stored.status is not None else stored.order.get(WORKER)
+    return note if isinstance(note, dict) else None
+
+
+def _withdrawn(clearance: Clearance) -> Missed:
+    why = clearance.why_withheld() or "its worker was lost before"
+    clearance.withdraw()
+    return Missed(fault=Fault(cause=Cause.UNREACHED, message=f"nothing was sent: {why}"))
+
+
+def _is_unknown(outcome: Outcome | None) -> bool:
+    return isinstance(outcome, Missed) and outcome.fault.cause is Cause.UNKNOWN

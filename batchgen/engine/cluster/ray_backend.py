@@ -1,0 +1,153 @@
+"""Workers as actors of Ray: named, detached, restarted by Ray, never retried. The only module that imports Ray."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from anyio import to_thread
+
+from ...errors import UsageError
+from .call import Setup, WorkerLost
+from .worker import Worker
+
+#: The namespace of the workers of all batches.
+NAMESPACE = "batchgen"
+#: Calls that a worker has room for in addition to the attempts in flight.
+SPARE_CALLS = 200
+
+#: Builds a worker in its own process, with its own keys.
+Opener = Callable[[Setup], Awaitable[Worker]]
+
+
+def load_ray() -> ModuleType:
+    """Return Ray; raise UsageError where the extra is missing."""
+    try:
+        import ray
+        import ray.actor
+        import ray.exceptions
+        import ray.util
+    except ImportError as error:
+        raise UsageError("--backend ray needs the extra cluster: pip install 'batchgen[cluster]'") from error
+    return ray
+
+
+def connect(address: str | None, namespace: str = NAMESPACE, *, cpus: int | None = None) -> ModuleType:
+    """Connect to the cluster at *address*, or start Ray on this machine if it is None; raise UsageError."""
+    ray = load_ray()
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    options: dict[str, Any] = {"namespace": namespace, "log_to_driver": False, "configure_logging": False}
+    try:
+        if address is None:
+            ray.init(address="local", num_cpus=cpus, include_dashboard=False, **options)
+        else:
+            ray.init(address=address, **options)
+    except Exception as error:
+        where = "on this machine" if address is None else f"at {address}"
+        raise UsageError(
+            f"cannot use Ray {where}: {_first_line(error)}. Nothing was sent: `batchgen doctor --backend ray` checks "
+            "the address, the versions and the token"
+        ) from error
+    return ray
+
+
+@contextmanager
+def connection(address: str | None, *, cpus: int | None = None) -> Iterator[ModuleType]:
+    """Be connected to a cluster while inside."""
+    ray = connect(address, cpus=cpus)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RayHandle:
+    """The way to one actor."""
+
+    ray: ModuleType
+    actor: Any
+
+    async def call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - as the worker's method returns
+        """Call a method of the worker; raise WorkerLost if it is gone, or may be."""
+        errors = self.ray.exceptions
+        try:
+            return await self.actor.call.remote(method, *arguments)
+        except errors.RayTaskError as error:
+            raise error.cause from None
+        except (errors.RayActorError, errors.RaySystemError, errors.GetTimeoutError) as error:
+            raise WorkerLost(_first_line(error)) from None
+
+
+def actors(ray: ModuleType, opener: Opener, setups: Mapping[str, Setup], in_flight: int) -> dict[str, RayHandle]:
+    """Return the workers of *setups* by name: those that an earlier run left, and new ones for the others."""
+    made = {}
+    for name, setup in setups.items():
+        options = {
+            "name": name,
+            "namespace": NAMESPACE,
+            "lifetime": "detached",
+            "get_if_exists": True,
+            "num_cpus": 1,
+            "scheduling_strategy": "SPREAD",
+            "max_concurrency": in_flight + SPARE_CALLS,
+            "max_restarts": -1,
+            "max_task_retries": 0,
+        }
+        actor = ray.remote(WorkerActor).options(**options).remote(opener, setup)
+        made[name] = RayHandle(ray=ray, actor=actor)
+    return made
+
+
+def left_behind(ray: ModuleType, batch: str) -> list[str]:
+    """Return the names of the workers that earlier runs of *batch* left on the cluster."""
+    every = ray.util.list_named_actors(all_namespaces=True)
+    return [actor["name"] for actor in every if actor["namespace"] == NAMESPACE and _is_of(actor["name"], batch)]
+
+
+def _is_of(name: str, batch: str) -> bool:
+    head, _, number = name.rpartition("-")
+    return head == batch and number.isdigit()
+
+
+class WorkerActor:
+    """The shell of a worker in its own process."""
+
+    def __init__(self, opener: Opener, setup: Setup) -> None:
+        self._opener = opener
+        self._setup = setup
+        self._worker: asyncio.Task[Worker] | None = None
+        self._lease: asyncio.Task[None] | None = None
+
+    async def call(self, method: str, *arguments: object) -> Any:  # noqa: ANN401 - as the worker's method returns
+        """Call a method of the worker, which opens with the first call."""
+        if self._worker is None or (self._worker.done() and self._worker.exception() is not None):
+            self._worker = asyncio.create_task(self._open())
+        worker = await asyncio.shield(self._worker)
+        return await getattr(worker, method)(*arguments)
+
+    async def _open(self) -> Worker:
+        worker = await self._opener(self._setup)
+        self._lease = asyncio.create_task(self._watch(worker))
+        return worker
+
+    async def _watch(self, worker: Worker) -> None:
+        """End this actor once no driver has called for longer than the lease and nothing is in flight."""
+        while not worker.is_abandoned:  # noqa: ASYNC110 - it depends on the clock alone
+            await asyncio.sleep(worker.setup.lease / 20)
+        ray = load_ray()
+        ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
+
+
+async def end(handle: RayHandle) -> None:
+    """End a worker that has nothing in flight."""
+    await to_thread.run_sync(lambda: handle.ray.kill(handle.actor, no_restart=True))
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -1,0 +1,87 @@
+"""Search for what became of a call whose worker or driver was lost: ask the workers, then read the marker."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from anyio import sleep, to_thread
+
+from ...fault import Cause, Charged, Fault
+from ...job import Attempt, Missed
+from . import marker
+from .call import Result, Trace, WorkerLost
+from .link import Dispatch, Link
+
+#: Seconds between two rounds of questions.
+ROUND = 1.0
+UNSENT = Missed(fault=Fault(cause=Cause.UNREACHED, message="nothing was sent: its worker was lost before"))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Search:
+    """A search for the outcome of one call."""
+
+    links: Mapping[str, Link]
+    call: Dispatch
+    spool: str | None  #: id of the spool in which its slot was made, if that is known
+    until: float  #: by the clock: no worker can still be waiting for its answer, or publishing it
+    clock: Callable[[], float] = time.monotonic
+
+    async def outcome(self) -> Result | None:
+        """Return the result of the call as soon as anything shows it; None if nothing does in time."""
+        while True:
+            last = self.clock() >= self.until
+            if (result := await self._round()) is not None or last:
+                return result
+            await sleep(min(ROUND, max(0.0, self.until - self.clock())))
+
+    async def _round(self) -> Result | None:
+        attempt = self.call.attempt
+        traces: dict[str, Trace | None] = {}
+        for name, link in self.links.items():
+            answer = await link.traces([attempt.id])
+            traces[name] = None if answer is None else answer[attempt.id]
+        # Workers of a host share a spool: the slot of a call in flight belongs to the one that carries it out.
+        holders = [name for name, trace in traces.items() if trace == "here"]
+        holders += [name for name, trace in traces.items() if trace == "stored" and self._all_answered(name, traces)]
+        if holders:
+            return await self._collect(self.links[holders[0]])
+        delivered = await to_thread.run_sync(marker.read, attempt.folder, attempt.id)
+        if delivered is not None:
+            return Result(attempt_id=attempt.id, worker="", outcome=delivered)
+        own = [name for name, link in self.links.items() if link.hello is not None and link.hello.spool == self.spool]
+        if own and all(traces[name] == "never" for name in own):
+            # A slot is made before a request is sent, and removed only if it was not.
+            return Result(attempt_id=attempt.id, worker="", outcome=UNSENT)
+        return None
+
+    def _all_answered(self, name: str, traces: Mapping[str, Trace | None]) -> bool:
+        """Return whether no silent worker may still own a slot in the spool of the worker *name*."""
+        hello = self.links[name].hello
+        spool = hello.spool if hello is not None else None
+        return all(
+            traces[other] is not None
+            for other, link in self.links.items()
+            if link.hello is not None and link.hello.spool == spool
+        )
+
+    async def _collect(self, link: Link) -> Result | None:
+        call = replace(self.call.attempt, resumed=True, key_valid=False)
+        try:
+            return await link.run(replace_attempt(self.call, call))
+        except WorkerLost:
+            return None
+
+
+def replace_attempt(call: Dispatch, attempt: Attempt) -> Dispatch:
+    """Return a new dispatch of *call* for *attempt*."""
+    return Dispatch(attempt=attempt, clearance=call.clearance, limit=call.limit, granted_at=call.granted_at)
+
+
+def lost(worker: str) -> Missed:
+    """Return the outcome of a call that nothing shows the end of."""
+    message = f"worker {worker} was lost while the request was in flight, and nothing shows how it ended"
+    hint = "it may have been carried out and charged; check the provider's own log"
+    return Missed(fault=Fault(cause=Cause.UNKNOWN, message=message, charged=Charged.MAYBE, hint=hint))

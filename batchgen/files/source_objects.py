@@ -1,0 +1,71 @@
+"""Source images in an object store: fetched once, in the version that the plan was made for, and prepared."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from anyio import CapacityLimiter, Lock, current_time, sleep, to_thread
+
+from ..fault import Cause, Fault, ProviderError
+from ..object_url import ObjectUrl
+from ..task import Source
+from .images.formats import EXTENSIONS
+from .object_catalog import NO_ETAG
+from .object_errors import OutageError
+from .object_store import ObjectStore
+from .output import publish
+from .source_names import fetched_file, fetched_stem
+
+#: Seconds for which a store that does not answer is asked again; then the run stops. Nothing has been paid by then.
+PATIENCE = 120.0
+_LONGEST_WAIT = 15.0
+#: So many images are fetched at a time: each is in memory until it is on disk.
+_AT_ONCE = 16
+
+#: Returns what is sent in place of the bytes of a source, and its kind; raises ProviderError or StoreError.
+Prepare = Callable[[bytes, Source], tuple[bytes, str]]
+
+
+class SourceObjects:
+    """The folder with copies of source images that are in object stores."""
+
+    def __init__(self, folder: Path, prepare: Prepare, patience: float = PATIENCE) -> None:
+        self._folder = folder
+        self._prepare = prepare
+        self._patience = patience
+        self._locks: dict[str, Lock] = {}  #: by file name, because many jobs may need the same image at once
+        self._slots = CapacityLimiter(_AT_ONCE)
+
+    async def local(self, source: Source) -> Source:
+        """Return *source* as a local file.
+
+        Raise ProviderError (invalid) if the object has changed or cannot be used, StoreError if the store fails.
+        """
+        stem = fetched_stem(source)
+        async with self._locks.setdefault(stem, Lock()):
+            if (copy := fetched_file(self._folder, source)) is not None:
+                return copy
+            since, wait = current_time(), 1.0
+            while True:
+                try:
+                    return await to_thread.run_sync(self._fetch, source, stem, limiter=self._slots)
+                except OutageError:
+                    if current_time() - since + wait > self._patience:
+                        raise
+                await sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+
+    def _fetch(self, source: Source, stem: str) -> Source:
+        url = ObjectUrl.parse(source.url or "")
+        try:
+            version = None if not source.etag or source.etag.startswith(NO_ETAG) else source.etag
+            data = ObjectStore(url.parent).get(url.name, version)
+        except FileNotFoundError:
+            message = f"source image {url} was changed or removed after the plan was made"
+            hint = "run again: the job then counts as changed"
+            raise ProviderError(Fault(cause=Cause.INVALID, message=message, hint=hint)) from None
+        data, mime = self._prepare(data, source)
+        name = f"{stem}.{EXTENSIONS[mime]}"
+        publish(self._folder, name, data)
+        return Source(path=str(self._folder / name), mime=mime, size_bytes=len(data))

@@ -1,0 +1,68 @@
+"""Runs on a Ray cluster: the same outcomes as on one machine, and every paid call sent once."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from tests.servers.cluster import cluster
+
+from .kit import CANARY, PROVIDERS, check_files
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+JOB = {"provider": "openai", "model": "gpt-image-2", "quality": "low", "size": "1024x1024"}
+
+
+@pytest.fixture(scope="module")
+def ray_cluster(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("workers")
+    keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
+    with cluster({"BATCHGEN_WORKER_DIR": str(folder), **keys}) as running:
+        running.add_node(cpus=8)
+        running.spools = folder
+        yield running
+
+
+@pytest.fixture
+def ray_project(project, ray_cluster):
+    project.env |= ray_cluster.environment()
+    return project
+
+
+def on(running, workers=2):
+    return "--backend", "ray", "--address", running.address, "--workers", workers
+
+
+def test_cluster_gives_the_same_outcomes_as_this_machine(ray_project, ray_cluster, witness):
+    prompts = ["One", "Two", "Refused [sandbox: refuse]", "Spoiled [sandbox: corrupt]", "Lost [sandbox: drop]"]
+    jobs = [JOB | {"id": f"j{number}", "prompt": prompt} for number, prompt in enumerate(prompts)]
+    ray_project.manifest(jobs, on_unknown="hold")
+    ended = ray_project.run("run", "m.yaml", "--yes", *on(ray_cluster), seconds=120)
+    assert ended.code == 3, ended.err
+    states = [job["state"] for job in ray_project.jobs().values()]
+    assert states == ["done", "done", "failed", "failed", "unknown"]
+    attempts = [attempt for job in ray_project.jobs().values() for attempt in job["attempts"]]
+    assert len(witness.arrivals()) == len(attempts)
+    assert len(ray_project.ledger()) == len(attempts)
+    check_files(ray_project)
+    assert not list((ray_project.folder / "output").rglob("attempts/*.json")), "markers go with the settlement"
+    assert not list(ray_cluster.spools.rglob("*.slot"))
+    assert not list((ray_project.state / "spool").glob("*.slot"))
+
+
+def test_cluster_serves_resume_retry_and_redo(ray_project, ray_cluster, witness):
+    ray_project.manifest([JOB | {"id": "a", "prompt": "A"}, JOB | {"id": "b", "prompt": "B [sandbox: refuse once]"}])
+    cluster_options = ("--backend", "ray", "--address", ray_cluster.address, "--workers", "2")
+    assert ray_project.run("run", "m.yaml", "--yes", *cluster_options, seconds=120).code in {0, 3}
+    for command in ("retry shop --cause refused", "redo shop --id a", "resume shop"):
+        ended = ray_project.run(*command.split(), "--yes", *cluster_options, seconds=120)
+        assert ended.code in {0, 3, 10}, ended.err
+    assert Counter(witness.prompts())["A"] == 2, "once by the run, once by redo"
+
+
+def test_cluster_options_need_the_backend(project):
+    project.manifest([JOB | {"id": "a", "prompt": "A"}])
+    ended = project.run("run", "m.yaml", "--yes", "--workers", 2)
+    assert (ended.code, "--workers needs --backend ray" in ended.err) == (2, True)

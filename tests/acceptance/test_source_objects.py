@@ -1,0 +1,145 @@
+"""Source images and lists that are in an object store (a real S3 server)."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+
+import pytest
+from PIL import Image
+
+from tests.servers.s3 import SECRET
+
+EDIT = {"prompt": "Add a hat", "provider": "openai"}
+
+
+@pytest.fixture
+def shop(project, bucket):
+    """A project that may use the bucket."""
+    project.env |= bucket.env
+    return project
+
+
+def picture(colour="red", kind="PNG", size=(40, 30), **options):
+    buffer = io.BytesIO()
+    Image.new("RGB", size, colour).save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def sent(witness):
+    """Return the source images of each charge, by their hashes."""
+    return [tuple(line["sources"]) for line in witness.charges()]
+
+
+def test_a_prefix_is_a_folder_of_images(shop, bucket, witness):
+    for name in ("a.png", "sub/b.png", ".hidden/c.png", "notes.txt"):
+        bucket.write(f"photos/{name}", picture())
+    manifest = shop.manifest([{**EDIT, "from": f"{bucket.url}/photos/"}])
+    done = shop.run("run", manifest, "--yes")
+    assert done.code == 0, done
+    assert {*shop.jobs()} == {"a", "sub/b"}
+    assert "left out" in done.err
+    assert len(witness.charges()) == 2
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 2
+
+
+def test_a_list_names_its_images(shop, bucket, witness):
+    bucket.write("lists/hats.csv", b"id,prompt,images\nred,A red hat,%s\n" % f"{bucket.url}/photos/a.png".encode())
+    bucket.write("photos/a.png", picture())
+    manifest = shop.manifest([{"from": f"{bucket.url}/lists/hats.csv", "provider": "openai"}])
+    done = shop.run("run", manifest, "--yes")
+    assert done.code == 0, done
+    assert shop.jobs()["red"]["state"] == "done"
+    document = shop.run("show", "red", "--json").json
+    (source,) = document["sources"]
+    assert source["url"] == f"{bucket.url}/photos/a.png"
+
+
+def test_a_changed_object_is_made_again(shop, bucket, witness):
+    for name in ("a", "b"):
+        bucket.write(f"photos/{name}.png", picture())
+    manifest = shop.manifest([{**EDIT, "id": name, "images": [f"{bucket.url}/photos/{name}.png"]} for name in "ab"])
+    assert shop.run("run", manifest, "--yes").code == 0
+    bucket.write("photos/b.png", picture("blue"))
+    bucket.write("photos/a.png", picture())  # the same bytes
+    plan = shop.run("plan", manifest, "--json", "--diff").json
+    assert (plan["jobs"]["changed"], plan["jobs"]["done"]) == (1, 1)
+    assert "other content" in str(plan)
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 3
+
+
+def test_missing_objects_are_named_before_anything_is_sent(shop, bucket, witness):
+    bucket.write("photos/cat.png", picture())
+    bucket.write("list.csv", f"id,images\na,{bucket.url}/photos/cat.png\nb,{bucket.url}/photos/Cat.png\n".encode())
+    manifest = shop.manifest([{**EDIT, "from": f"{bucket.url}/list.csv"}])
+    done = shop.run("run", manifest, "--yes")
+    assert done.code == 4
+    assert f"{bucket.url}/list.csv:3:3: " in done.err
+    assert "there is no such object" in done.err
+    assert f"did you mean '{bucket.url}/photos/cat.png'" in done.err
+    assert not witness.charges()
+
+
+def test_a_bad_row_is_named_by_the_url_of_its_list(shop, bucket):
+    bucket.write("list.csv", b"id,prompt\na,one\nb,two,three\n")
+    done = shop.run("validate", shop.manifest([{"from": f"{bucket.url}/list.csv", "provider": "openai"}]))
+    assert done.code == 4
+    assert f"{bucket.url}/list.csv:3:7: " in done.out + done.err
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("s3://", "it names no bucket"),
+        ("s3://bucket/../../x.csv", "it has . or .. in it"),
+        ("s3://AKIAEXAMPLE:hunter2secret@bucket/x.csv", "credentials and ports do not belong"),
+    ],
+)
+@pytest.mark.parametrize("place", ["from", "images", "mask"])
+def test_a_hostile_url_is_refused_and_not_repeated(project, url, message, place):
+    job = {**EDIT, "images": ["https://example.com/a.png"], place: url} if place == "mask" else {**EDIT, place: url}
+    done = project.run("validate", project.manifest([job]))
+    assert done.code == 4
+    assert message in done.out + done.err
+    assert "m.yaml:" in done.out + done.err
+    assert "hunter2secret" not in done.out + done.err
+
+
+def test_credentials_that_are_refused_show_what_to_type(shop, plain_bucket):
+    shop.env |= {**plain_bucket.env, "AWS_SECRET_ACCESS_KEY": "another-canary-Zk29sdLqpx"}
+    done = shop.run("validate", shop.manifest([{**EDIT, "images": [f"{plain_bucket.url}/photos/a.png"]}]))
+    assert done.code == 4
+    assert "another-canary" not in done.out + done.err
+    assert "Check them" in done.err
+
+
+def test_photos_are_prepared_when_they_are_fetched(shop, bucket, witness):
+    bucket.write("photos/a.bmp", picture(kind="BMP"))
+    manifest = shop.manifest([{**EDIT, "id": "a", "convert": "png", "images": [f"{bucket.url}/photos/*.bmp"]}])
+    done = shop.run("run", manifest, "--yes")
+    assert done.code == 0, done
+    refused = shop.manifest([{**EDIT, "id": "b", "images": [f"{bucket.url}/photos/*.bmp"]}], name="b.yaml")
+    done = shop.run("validate", refused)
+    assert done.code == 4
+    assert "write convert: jpeg" in done.err
+
+
+def test_an_object_that_changes_after_the_plan_is_not_sent(shop, bucket, witness):
+    bucket.write("photos/a.png", picture())
+    bucket.write("photos/b.png", picture())
+    jobs = [{**EDIT, "id": n, "images": [f"{bucket.url}/photos/{n}.png"]} for n in "ab"]
+    manifest = shop.manifest(jobs, on_unknown="hold")
+    assert shop.run("run", manifest, "--yes", "--limit", "1").code == 0
+    state = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in (shop.state / "inputs").iterdir()}
+    assert [*state.values()] == [hashlib.sha256(picture()).hexdigest()]
+
+
+def test_the_credentials_are_stored_nowhere(shop, bucket):
+    bucket.write("photos/a.png", picture())
+    manifest = shop.manifest([{**EDIT, "images": [f"{bucket.url}/photos/a.png"]}])
+    done = shop.run("run", manifest, "--yes", "-v")
+    assert done.code == 0, done
+    texts = [done.out, done.err, *(p.read_text(errors="replace") for p in shop.state.rglob("*") if p.is_file())]
+    assert not any(SECRET in text for text in texts)
