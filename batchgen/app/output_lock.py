@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from ..database_url import DatabaseUrl
 from ..errors import AlreadyRunning, StoreError
 from ..files import lock
 from ..files.output_tree import output_tree
@@ -41,7 +42,8 @@ def hold_output(project: Project, folder: Folder, *, wait: float = 0.0) -> Itera
     The job database exists and is in its newest form.
     """
     if isinstance(folder, Path):
-        with lock.hold_folder(folder, wait=wait) as held:
+        # Shards of a batch fill one folder together.
+        with lock.hold_folder(folder, wait=wait, shared=isinstance(project.db, DatabaseUrl)) as held:
             yield held
     else:
         place = StorePlace(project, folder)
@@ -69,13 +71,16 @@ def hold_recovered(project: Project, folder: Folder) -> Iterator[Callable[[], No
         yield StorePlace(project, folder).take_over
 
 
-def prepare_output(folder: Folder, names: Iterable[str] | None, show_message: Callable[[str], None]) -> None:
-    """Remove what a killed run left, and make sure that files of these *names* can be written; None: none will be.
+def prepare_output(
+    folder: Folder, names: Iterable[str] | None, show_message: Callable[[str], None], *, is_alone: bool = True
+) -> None:
+    """Make sure that files of these *names* can be written; None: none will be. Raises StoreError.
 
-    Raises StoreError.
+    Before that, remove what a killed run left; not where another runner may be writing (*is_alone* is False).
     """
     tree = output_tree(folder)
-    tree.sweep()
+    if is_alone:
+        tree.sweep()
     if names is not None and not tree.require_writable(names) and isinstance(folder, ObjectUrl):
         show_message(
             f"the store of {folder} ignores conditional writes (If-None-Match): batchgen looks each name up before it "
