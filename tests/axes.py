@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tests.servers.postgres import Database
+    from tests.servers.ray_workers import Pool
     from tests.servers.s3 import Bucket
 
 Line = dict[str, Any]
-NAMES = ("postgres", "s3")
+NAMES = ("postgres", "s3", "ray")
 #: The modules about running batches; the others are about the command line, manifests or this machine.
 MODULES = frozenset({
     "at_risk", "budget", "clean", "control", "deliver", "exit_codes", "export", "faults", "files",
@@ -57,10 +58,6 @@ class Axis:
         [whole] = self.rows("pragma integrity_check", ())
         broken = self.rows("pragma foreign_key_check", ())
         return [f"{whole}, {len(broken)} broken references"] if broken or set(whole.values()) != {"ok"} else []
-
-    def place(self, path: str) -> Path:
-        """Return where the tests find a delivered file whose path the job database has."""
-        return self.folder / path
 
     def push(self) -> None:
         """Carry what the test did to delivered files to where batchgen finds them."""
@@ -115,8 +112,12 @@ class S3Axis(Axis):
         folder = settings.get("dir", "output/{{ name }}")
         return settings | {"dir": f"{self._bucket.url}/{folder}"}
 
-    def place(self, path: str) -> Path:
-        return self.folder / path.removeprefix(f"{self._bucket.url}/")
+    def rows(self, query: str, values: tuple[object, ...]) -> list[Line]:
+        rows = super().rows(query, values)
+        for row in rows:
+            if "path" in row:
+                row["path"] = row["path"].removeprefix(f"{self._bucket.url}/")
+        return rows
 
     def push(self) -> None:
         files = {}
@@ -160,6 +161,14 @@ class S3Axis(Axis):
         while folder != self.folder and folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
             folder = folder.parent
+
+
+class RayAxis(Axis):
+    """Calls from the workers of a Ray cluster."""
+
+    def __init__(self, folder: Path, pool: Pool) -> None:
+        super().__init__(folder)
+        self.env = pool.environment()
 
 
 def _look(path: Path) -> tuple[int, int]:

@@ -42,14 +42,17 @@ REFUSED: Mapping[str, str] = {
     "rate": "set it for a provider: providers: NAME: limits: {requests_per_minute: N}",
     "max_attempts": "set it for a provider: providers: NAME: retry: {attempts: N}",
     "out": "set it in a manifest: output: {dir: FOLDER}",
-    "offline": "doctor checks the settings themselves",
 }
+#: The command that must work whatever is in the settings.
+_CHECKER, _CHECKS = "doctor", "doctor checks the settings themselves"
 
 _OWN = "only your own settings may set it, not a file that a project shares"
 
 
 def allowed(command: click.Command) -> dict[str, click.Option]:
     """Return the options of a command that a file may set, by their names there."""
+    if command.name == _CHECKER:
+        return {}
     return {name: option for name, option in _options(command).items() if name not in REFUSED}
 
 
@@ -129,13 +132,18 @@ def _section_problems(layer: SettingsLayer, name: str, command: click.Command) -
         if option is None:
             hint = suggest(plain, allowed(command), f"batchgen {name} --help lists the options")
             yield layer.places.problem(where, "unknown_key", f"{name} has no option {key!r}", hint, key=True)
-        elif why := REFUSED.get(plain) or ("" if layer.is_users else _risk(option, value)):
+        elif why := _refusal(name, plain) or ("" if layer.is_users else _risk(option, value)):
             yield layer.places.problem(where, "not_allowed", "cannot be set in this file", why, key=True)
         elif plain in seen:
             yield layer.places.problem(where, "duplicate_key", "is given twice", "remove one of the two", key=True)
         elif mistake := _mistake(command, option, value):
             yield layer.places.problem(where, "bad_value", mistake)
         seen.add(plain)
+
+
+def _refusal(command: str, option: str) -> str:
+    """Return why no file can set an option of a command, or ""."""
+    return _CHECKS if command == _CHECKER else REFUSED.get(option, "")
 
 
 def _risk(option: click.Option, value: object) -> str:

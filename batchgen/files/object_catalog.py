@@ -22,7 +22,7 @@ from pathlib import Path
 
 from ..errors import StoreError, nearest
 from ..object_url import ObjectUrl
-from .object_errors import OutageError, StoreRefusal
+from .object_errors import NoBucketError, OutageError, StoreRefusal
 from .object_store import ObjectStore, StoredObject
 from .output import make_private
 
@@ -49,6 +49,7 @@ class ObjectCatalog:
         self._known: dict[ObjectUrl, StoredObject | None] = {}
         self._listings: dict[ObjectUrl, _Listing] = {}  #: by folder
         self._questions = Counter[ObjectUrl]()  #: by folder, each with those in the folders below it
+        self._buckets: set[ObjectUrl] = set()  #: that exist
         self._refusals: dict[ObjectUrl, list[StoreError]] = {}  #: by bucket
 
     def find(self, url: ObjectUrl) -> StoredObject | None:
@@ -121,15 +122,20 @@ class ObjectCatalog:
     def _ask(self, url: ObjectUrl) -> StoredObject | None:
         self._require_answers(url)
         try:
-            return ObjectStore(url.parent).head(url.name)
+            facts = ObjectStore(url.parent).head(url.name)
+            if facts is None and url.root not in self._buckets:
+                _require_bucket(url)
+            self._buckets.add(url.root)
         except StoreError as error:
             self._note(url, error)
             raise
+        return facts
 
     def _require_answers(self, url: ObjectUrl) -> None:
         """Raise the error of a bucket that does not answer, without another request."""
         refusals = self._refusals.get(url.root, [])
-        if refusals and (isinstance(refusals[-1], OutageError) or len(refusals) >= _REFUSALS):
+        is_final = any(isinstance(error, (OutageError, NoBucketError)) for error in refusals)
+        if is_final or len(refusals) >= _REFUSALS:
             raise refusals[0]
 
     def _note(self, url: ObjectUrl, error: StoreError) -> None:
@@ -175,6 +181,16 @@ class _Listing:
         if len(page) < _PAGE:
             self._objects, self.is_complete = None, True
         return {self._folder / facts.name: facts for facts in page}
+
+
+def _require_bucket(url: ObjectUrl) -> None:
+    """Raise NoBucketError if the bucket of *url* does not exist: the question for one object does not show that."""
+    try:
+        next(ObjectStore(url.parent).list(), None)
+    except NoBucketError:
+        raise
+    except StoreRefusal:
+        return  # Names may not be listed with these credentials.
 
 
 def version_of(facts: StoredObject) -> str:

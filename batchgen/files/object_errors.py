@@ -20,6 +20,10 @@ class StoreRefusal(StoreError):
     """The object store refused a request, or cannot be used at all: the same request would fail again."""
 
 
+class NoBucketError(StoreRefusal):
+    """There is no such bucket."""
+
+
 class OutageError(StoreError):
     """The object store did not answer, or asked for patience: the same request may succeed later."""
 
@@ -84,13 +88,16 @@ def explain(error: Exception, verb: str, url: ObjectUrl) -> StoreError:
         return StoreRefusal(f"{what}: {_NO_CREDENTIALS.cause}. {_sentence(_NO_CREDENTIALS.fix)}")
     if status is None and isinstance(error, ValueError):
         return StoreRefusal(f"{what}: {_first_line(text)}")
+    if "redirect without LOCATION" in text:
+        status = 301  # the only sign of a wrong region in some versions of the client
     if code in _PASSING_CODES or status in _PASSING or status is None:
         return OutageError(f"{what}: {_outage(status, code, text)}")
     advice = _BY_CODE.get(code or "") or _BY_STATUS.get(status)
     answer = f"the store answered {status}{f' {code}' if code else ''}"
     if advice is None:
         return StoreRefusal(f"{what}: {answer}")
-    return StoreRefusal(f"{what}: {answer}: {advice.cause}. {_sentence(advice.fix)}")
+    kind = NoBucketError if code in ("NoSuchBucket", "ContainerNotFound") else StoreRefusal
+    return kind(f"{what}: {answer}: {advice.cause}. {_sentence(advice.fix)}")
 
 
 def _outage(status: int | None, code: str | None, text: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchgen.sandbox import launch
-from tests.axes import MODULES, Axis, PostgresAxis, S3Axis
+from tests.axes import MODULES
 
 from .kit import CANARY, PROVIDERS, Witness, Workspace
 
@@ -19,17 +19,6 @@ def pytest_collection_modifyitems(config, items):
     chosen = [item for item in chosen if not any(axis in mark.kwargs for mark in item.iter_markers("not_on"))]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen
-
-
-@pytest.fixture
-def axis(request, tmp_path):
-    """What differs from the usual in this session: see axes.py."""
-    match request.config.option.axis:
-        case "postgres":
-            return PostgresAxis(tmp_path, request.getfixturevalue("postgres_database"))
-        case "s3":
-            return S3Axis(tmp_path, request.getfixturevalue("bucket"))
-    return Axis(tmp_path)
 
 
 @pytest.fixture(scope="module")

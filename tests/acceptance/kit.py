@@ -251,7 +251,7 @@ def wait_for(condition: Callable[[], object], process: Popen | None = None, *, s
 def check_files(project: Workspace) -> None:
     """Assert that every delivered file is whole, and that no other file exists."""
     rows = project.rows("select * from artifacts where superseded_at is null")
-    paths = {project.axis.place(row["path"]): row for row in rows}
+    paths = {project.folder / row["path"]: row for row in rows}
     assert len(paths) == len(rows)
     assert sorted(paths) == project.images()
     for path, row in paths.items():

@@ -96,16 +96,26 @@ class Cluster:
         """Return the variables with which a driver reaches this cluster."""
         return _QUIET | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token}
 
-    def add_node(self, name: str = "node", host: Host | None = None, cpus: int = 8, **env: str) -> Node:
-        """Start a node, the first one as the head; *env* are variables of its workers."""
+    def add_node(
+        self, name: str = "node", host: Host | None = None, cpus: int = 8, own_folder: Path | None = None, **env: str
+    ) -> Node:
+        """Start a node, the first one as the head; *env* are variables of its workers.
+
+        *own_folder* is a folder that is another one, and empty, for this node.
+        """
         head = not self.nodes
         address = host.address if host else "127.0.0.1"
         port = 6379 if host else _free_port()
-        command = [str(_ray()), "start", "--block", f"--num-cpus={cpus}", f"--node-ip-address={address}"]
+        # Ray ends its processes on SIGTERM, which a test session that is killed sends like this.
+        command = ["setpriv", "--pdeathsig", "TERM", str(_ray()), "start", "--block"]
+        command += [f"--num-cpus={cpus}", f"--node-ip-address={address}"]
         command += ["--head", f"--port={port}"] if head else [f"--address={self.address}"]
         command += [f"--temp-dir={self.folder}", f"--object-store-memory={_MEMORY}", "--disable-usage-stats"]
         command += ["--include-log-monitor=false", "--min-worker-port=0", "--max-worker-port=0"]
         command += ["--dashboard-agent-listen-port=0", *(["--include-dashboard=false"] if head else [])]
+        if own_folder is not None:
+            mount = 'mount -t tmpfs none "$0" && exec "$@"'
+            command = ["unshare", "--mount", "sh", "-c", mount, str(own_folder), *command]
         output = self.folder.with_suffix(f".{len(self.nodes)}")
         with output.open("wb") as stream:
             process = subprocess.Popen(

@@ -8,16 +8,20 @@ nothing that listens there can be reached from outside, and a link can be pulled
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from batchgen.sandbox.launch import Sandbox
 from tests.needs import missing
 from tests.timing import patience
 
@@ -58,17 +62,9 @@ class Network:
         """Plug the cable of *host* in or pull it out: packets get lost without an error."""
         _ip("-n", self.switch.namespace, "link", "set", host.port, "up" if up else "down")
 
-
-@dataclass(kw_only=True)
-class Processes:
-    """Processes that were started on hosts and end with the tests."""
-
-    started: list[subprocess.Popen[Any]] = field(default_factory=list)
-
-    def start(self, host: Host, arguments: Sequence[str], env: Mapping[str, str], **how: Any) -> subprocess.Popen[Any]:
-        process = subprocess.Popen(host.command(*arguments), env=dict(env), start_new_session=True, **how)
-        self.started.append(process)
-        return process
+    def remove_route(self, host: Host) -> None:
+        """Keep *host* from reaching the providers; connections fail at once."""
+        _ip("-n", host.namespace, "route", "replace", "unreachable", f"{PROVIDERS}/32")
 
 
 @contextmanager
@@ -88,6 +84,29 @@ def network(*names: str) -> Iterator[Network]:
         for host in (*hosts, switch):
             end(host.pids)
             subprocess.run(["ip", "netns", "delete", host.namespace], capture_output=True, check=False)
+
+
+@contextmanager
+def providers(net: Network, folder: Path, *options: str) -> Iterator[Sandbox]:
+    """Run the simulated providers where all hosts of *net* reach them; *options* as of ``batchgen.sandbox``."""
+    ready = folder / "ready.json"
+    command = [sys.executable, "-m", "batchgen.sandbox", "--host", PROVIDERS, "--ready-file", str(ready)]
+    command += ["--log", str(folder / "charges.jsonl"), "--draw", "small", *options]
+    with (folder / "sandbox.out").open("wb") as output:
+        process = subprocess.Popen(
+            net.switch.command(*command), stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        last = time.monotonic() + patience(20)
+        while not ready.exists():
+            assert process.poll() is None, (folder / "sandbox.out").read_text()
+            assert time.monotonic() < last, "the providers did not start in time"
+            time.sleep(0.02)
+        facts = json.loads(ready.read_text())
+        yield Sandbox(url=facts["url"], pid=process.pid, log=Path(facts["log"]), process=process)
+    finally:
+        process.terminate()
+        process.wait()
 
 
 def _build(switch: Host, hosts: Sequence[Host]) -> None:

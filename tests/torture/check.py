@@ -112,7 +112,7 @@ class Book:
         self.jobs = {row["id"]: row for row in rows("jobs")}
         self.attempts = {row["id"]: row for row in rows("attempts")}
         self.ledger = {row["attempt_id"]: row for row in rows("ledger")}
-        files = [row | {"path": str(axis.place(row["path"]).relative_to(axis.folder))} for row in rows("artifacts")]
+        files = rows("artifacts")
         self.artifacts = [row for row in files if row["superseded_at"] is None]
         self.replaced = [row for row in files if row["superseded_at"] is not None]
 

@@ -28,12 +28,21 @@ _TITLES = {"job table": "job database"}
     "batchgen doctor",
     "batchgen doctor jobs/night.yaml     ends with the code that a run of it would",
     "batchgen doctor --online     asks the providers too, at no cost",
+    "batchgen doctor --backend ray --address head:6379     asks every host of a Ray cluster too",
     "batchgen doctor --json",
 )
 @click.argument("manifest", metavar="[MANIFEST|BATCH|-]", required=False, shell_complete=complete_files)
 @option("--offline/--online", default=True, show_default=True, help="Ask the providers as well; this is free.")
+@option(
+    "--backend",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="What will send the requests; ray: a cluster, whose hosts are examined too.",
+)
+@option("--address", metavar="ADDRESS", help="Address of the Ray cluster. Default: RAY_ADDRESS, or this machine.")
 @sandbox
-def doctor(session: Session, manifest: str | None, offline: bool) -> int:
+def doctor(session: Session, manifest: str | None, offline: bool, backend: str, address: str | None) -> int:
     """Check what a run needs: versions, settings, keys, disk, lock, job database.
 
     Also certificates, proxies, clock, output folders and the terminal. Ends with the code that a run would end with: 1
@@ -50,6 +59,8 @@ def doctor(session: Session, manifest: str | None, offline: bool) -> int:
         findings = [replace(finding, code=0) if finding.about == "keys" else finding for finding in findings]
     _insert(findings, "lock", _controls(project))
     findings += _run_findings(session, project, manifest)
+    if backend == "ray" or address is not None:
+        findings += _cluster_findings(session, project, address, manifest, findings)
     _insert(findings, "settings", (*_options(project), *_variables()))
     broken = any(finding.about == "settings" and finding.code for finding in findings)
     settings = [] if broken else doctor.list_settings(project, settings_file.rivals)
@@ -74,6 +85,22 @@ def _run_findings(session: Session, project: Project, manifest: str | None) -> I
     except BatchgenError as error:
         if manifest is not None:
             yield from doctor.error_findings("manifest", error, set())
+
+
+def _cluster_findings(
+    session: Session, project: Project, address: str | None, manifest: str | None, findings: list[Finding]
+) -> Iterator[Finding]:
+    """Yield what a run on a Ray cluster would meet there."""
+    from ...app import cluster_check, doctor
+    from ...errors import BatchgenError
+
+    try:
+        path = None if manifest is None else session.manifest(manifest)
+        question = cluster_check.question_of(project, address, path)
+    except BatchgenError as error:
+        yield from doctor.error_findings("cluster", error, {finding.says for finding in findings})
+    else:
+        yield from cluster_check.examine(question)
 
 
 def _online(project: Project, findings: list[Finding]) -> tuple[ProviderCheck, ...]:
