@@ -104,7 +104,7 @@ def test_shards_whose_runner_is_cut_off_are_taken_over(shared, witness, how):
     manifest = shared.manifest(jobs(90), providers=LIMITS, on_unknown="hold")
     runs = {number: start_shard(shared, manifest, number) for number in range(1, SHARDS + 1)}
     stopped = []
-    for number in runs:
+    for number in range(1, SHARDS + 1):
         seen = witness.arrived
         wait_for(lambda: witness.arrived >= seen + 3 or runs[number].poll() is not None, seconds=60)  # noqa: B023
         if runs[number].poll() is not None:
