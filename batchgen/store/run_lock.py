@@ -110,16 +110,12 @@ _HOLDERS = (
     f"{_OF_LOCK} ORDER BY backend_start LIMIT 1"
 )
 #: Connections of runners by the name that they have there; a process with the number of an earlier one began later.
-_END_SILENT = (
-    f"SELECT pg_terminate_backend(pid) {_OF_LOCK}"
-    + """AND EXISTS (
-    SELECT FROM runners
-    WHERE application_name = left('batchgen ' || runners.pid || '@' || runners.host, 63)
-    AND lease_until < extract(epoch FROM clock_timestamp()) * 1000000
-    AND extract(epoch FROM backend_start) * 1000000 < started_at
-)
+_SILENT = """
+SELECT FROM runners WHERE application_name = left('batchgen ' || runners.pid || '@' || runners.host, 63)
+AND lease_until < extract(epoch FROM clock_timestamp()) * 1000000
+AND extract(epoch FROM backend_start) * 1000000 < started_at
 """
-)
+_END_SILENT = f"SELECT pg_terminate_backend(pid) {_OF_LOCK} AND EXISTS ({_SILENT})"
 #: Runners whose lease holds, also where their lock was lost with its connection.
 _LIVING = """
 SELECT runners.pid, runners.host,
