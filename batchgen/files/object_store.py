@@ -123,8 +123,8 @@ class ObjectStore:
         with _errors("read", self.url / name):
             try:
                 answer = _obstore().get(self._client, self._path(name), options={"head": True})
-            except FileNotFoundError as error:
-                _require_bucket(error)
+            except FileNotFoundError:
+                self._confirm_bucket(name)
                 return None
             facts = {key: str(value) for key, value in answer.attributes.items()}
             return _stored(name, answer.meta, facts)
@@ -182,6 +182,15 @@ class ObjectStore:
             return False
         self.put(name, data, facts)
         return True
+
+    def _confirm_bucket(self, name: str) -> None:
+        """Make sure, once, that the bucket of a missing object is there: an answer to HEAD does not show it."""
+        if not self._bucket.is_there:
+            try:
+                _obstore().get(self._client, self._path(name))
+            except FileNotFoundError as error:
+                _require_bucket(error)
+            self._bucket.is_there = True
 
     def _path(self, name: str) -> str:
         return str((self.url / name).path)
@@ -248,6 +257,7 @@ class _Bucket:
     client: Any
     is_conditional: bool | None = None  #: None: not tried yet
     trying: Lock = field(default_factory=Lock)
+    is_there: bool = False  #: it has been seen to exist
 
 
 @lru_cache(32)

@@ -9,6 +9,8 @@ import zipfile
 import pytest
 from PIL import Image
 
+from tests.servers import s3
+
 from .kit import check_books
 
 NUMBER = 4
@@ -51,14 +53,21 @@ def test_verify_quick_downloads_nothing(shop, s3_server):
     assert project.run("verify", "--quick", "--deep").code == 2
 
 
-def test_verify_of_a_store_that_is_gone_requeues_nothing(shop, bucket):
-    """An outage, or a wrong bucket, proves nothing about the files: nothing may be bought again because of it."""
-    project, _ = shop
-    for wrong in ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},):
-        failed = project.run("verify", "--requeue", **wrong)
-        assert failed.code == 1
-        assert "cannot" in failed.err
-        assert bucket.url in failed.err
+@pytest.fixture
+def elsewhere():
+    """The address of another S3 server, which has no bucket."""
+    with s3.running() as server:
+        yield server.endpoint
+
+
+def test_verify_of_a_store_that_is_gone_requeues_nothing(shop, bucket, elsewhere):
+    """An outage, or a wrong endpoint, proves nothing about the files: nothing may be bought again because of it."""
+    project, manifest = shop
+    for endpoint in ("http://127.0.0.1:9", elsewhere):
+        for command in (["verify", "--requeue"], ["verify", "--quick"], ["redo", manifest, "--missing", "--yes"]):
+            failed = project.run(*command, AWS_ENDPOINT_URL=endpoint)
+            assert failed.code == 1, (command, endpoint, failed)
+            assert bucket.url in failed.err
     assert {job["state"] for job in project.jobs().values()} == {"done"}
 
 
