@@ -7,6 +7,11 @@ from sqlalchemy.exc import DBAPIError
 from ..database_url import DatabaseUrl
 from ..errors import StoreError
 
+
+class UnreachableServer(StoreError):
+    """The server of a job database does not answer; a later try may succeed."""
+
+
 #: SQLSTATE -> what happened, why, what to do.
 _FATAL: dict[str, tuple[str, str, str]] = {
     "53100": ("the server's disk is full", "no space is left for its data", "free some space there and run again"),
@@ -58,6 +63,8 @@ def sqlstate(error: BaseException) -> str | None:
 
 def is_lost(error: BaseException) -> bool:
     """Return whether the connection broke or could not be made, so that another one may work."""
+    if isinstance(error, UnreachableServer):
+        return True
     code = sqlstate(error)
     if getattr(error, "connection_invalidated", False):
         return code != ""
@@ -89,7 +96,8 @@ def explain(error: BaseException, url: DatabaseUrl) -> StoreError:
         what, why, todo = "it stayed locked", "another transaction holds it", "end that program and run again"
     else:
         what, why, todo = "it failed", "this is a bug", "report it with this text"
-    return StoreError(f"Job database {url}: {what} ({detail}). Probably {why}. To continue: {todo}.")
+    kind = UnreachableServer if is_lost(error) else StoreError
+    return kind(f"Job database {url}: {what} ({detail}). Probably {why}. To continue: {todo}.")
 
 
 def _is_operational(cause: BaseException | None) -> bool:
