@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 
 from ..budget import Budget
 from ..errors import ExitCode
@@ -25,7 +24,7 @@ from . import live_state
 from .earlier_stops import remaining_advice
 from .presence import OF_STATUS, Presence, look
 from .project import Project, open_reader
-from .report.folder import find
+from .report.folder import ReportPage, find
 
 #: Jobs whose costs are queried together.
 _PAGE = 500
@@ -55,7 +54,7 @@ class BatchStatus:
     ending: RunEnding | None = None  #: how it ended, if that is known
     budgets: Sequence[Budget] = ()  #: of the run in progress, or of the latest when it ended
     presence: Presence = field(default_factory=Presence)  #: how many delivered files are gone
-    report: Path | None = None  #: the page that was written last
+    report: ReportPage | None = None  #: the page that was written last
 
 
 def status(project: Project, name: str | None) -> BatchStatus:
@@ -81,7 +80,7 @@ def status(project: Project, name: str | None) -> BatchStatus:
         ending=ending,
         budgets=budgets,
         presence=presence,
-        report=find(result.batch),
+        report=find(project, result.batch),
     )
 
 

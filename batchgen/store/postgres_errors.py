@@ -28,8 +28,9 @@ _FATAL: dict[str, tuple[str, str, str]] = {
     ),
     "42501": ("access is denied", "this user has no right to it", "GRANT the right, or use another user"),
     "28P01": ("the password was refused", "PGPASSWORD, ~/.pgpass or --db has another one", "check user and password"),
+    "22000": ("the address cannot be used", "an option of it is misspelt", "check --db; psql takes the same options"),
     "28000": ("the login was refused", "pg_hba.conf does not allow it", "check user, host and pg_hba.conf"),
-    "3D000": ("there is no such database", "it was not created yet", "createdb it on that server, or check the name"),
+    "3D000": ("there is no such database", "it was not created yet", "create it with createdb, or check its name"),
     "3F000": ("its schema does not exist", "search_path names one that was not created", "CREATE SCHEMA it first"),
     "42P01": ("a table is missing", "its schema was changed by another program", "batchgen db upgrade"),
     "XX001": ("it is damaged", "its disk lost or overwrote pages", "restore the server's backup"),
@@ -42,6 +43,9 @@ _LOGIN = {
     "pg_hba.conf": "28000",
     "too many clients": "53300",
     "remaining connection slots": "53300",
+    "connection is bad: invalid": "22000",
+    "invalid URI": "22000",
+    "invalid connection option": "22000",
 }
 #: Another transaction was in the way: serialization, deadlock, a lock or a statement that took too long.
 _BUSY = frozenset({"40001", "40P01", "55P03", "57014"})
@@ -56,8 +60,8 @@ def sqlstate(error: BaseException) -> str | None:
     if code is not None:
         return code
     text = str(cause)
-    if "database" in text and "does not exist" in text:
-        return "3D000"
+    if "does not exist" in text and ("database" in text or "role" in text):
+        return "28000" if "role" in text else "3D000"
     return next((state for words, state in _LOGIN.items() if words in text), None)
 
 

@@ -42,7 +42,7 @@ def status(session: Session, batch: str | None) -> int:
         "controls": control_documents(report.controls),
         "files_gone": report.presence.as_json(),
         "last_run": run_document(report),
-        "report": None if report.report is None else str(report.report),
+        "report": None if report.report is None else str(report.report.place),
     }
     session.print(document, [*lines, *advice(report, project.command_flags(batch))])
     return 0

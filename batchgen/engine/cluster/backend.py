@@ -56,6 +56,7 @@ class ClusterBackend:
     links: dict[str, Link] = field(default_factory=dict)
     failed: bool = False  #: the run ends
     fenced: bool = False  #: the workers work for a later run
+    _reported: bool = False  #: that no worker answers
     _at: dict[str, Link] = field(default_factory=dict)  #: the last worker of each attempt that is not released
     _slots: dict[str, str] = field(default_factory=dict)  #: spool of the worker, by attempt with a slot of its own
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -137,15 +138,16 @@ class ClusterBackend:
 
     async def _free_worker(self, clearance: Clearance) -> Link | None:
         """Return the worker with the fewest calls; None if the lane lets the call go no more."""
-        since, reported = self.clock(), False
+        since = self.clock()
         while True:
             answering = [link for link in self.links.values() if link.ready and not link.retired]
             if answering:
+                self._reported = False
                 return min(answering, key=lambda link: len(link.in_flight))
             if clearance.why_withheld() is not None:
                 return None
-            if not reported and self.clock() - since > NO_WORKER:
-                reported = True
+            if not self._reported and self.clock() - since > NO_WORKER:
+                self._reported = True
                 self.show_message("waiting   no worker of the cluster answers; calls continue as soon as one does")
             await self._wait(1.0)
 
@@ -161,10 +163,11 @@ class ClusterBackend:
             clock=self.clock,
         )
         result = await search.outcome()
-        unknown = result is None or _is_unknown(result.outcome)
-        if unknown and (why := self.losses.record(link.name, self.clock())) is not None:
+        if result is not None and not _is_unknown(result.outcome):
+            return self._outcome(result)
+        if (why := self.losses.record(link.name, self.clock())) is not None:
             self.drain(why)
-        return lost(link.name) if result is None else self._outcome(result)
+        return lost(link.name)
 
     async def _resume(self, call: Dispatch) -> Outcome:
         """Settle an attempt that an earlier run left open, at the workers if it had sent it there."""
