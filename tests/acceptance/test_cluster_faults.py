@@ -127,3 +127,21 @@ def fullest(times, seconds):
             first += 1
         most = max(most, last - first + 1)
     return most
+
+
+def test_cluster_grows_and_shrinks_under_a_run(project, witness, tmp_path):
+    keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
+    with cluster({"BATCHGEN_WORKER_DIR": str(tmp_path / "workers"), **keys}) as running:
+        running.add_node("head", cpus=1)
+        project.env |= running.environment()
+        fill(project, 120, concurrency=30)
+        process = project.start(*command(running, workers=2))
+        wait_for(lambda: witness.arrived >= 10, process, seconds=90)
+        node = running.add_node("second", cpus=1)
+        wait_for(lambda: node.find("ray::WorkerActor.call"), process, seconds=60)
+        node.kill()
+        ended = finish(process, seconds=200)
+    found = states(project)
+    assert found["done"] + found["unknown"] == 120, ended.err
+    assert found["done"] >= 90
+    assert max(Counter(witness.prompts()).values()) == 1
