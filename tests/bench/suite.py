@@ -21,6 +21,7 @@ from .settings import Settings
 from .start import start
 from .table import table
 from .thumbnails import thumbnails
+from .uploads import uploads
 
 BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "large": real.large,
@@ -38,6 +39,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "images": images,
     "thumbnails": thumbnails,
     "documents": documents,
+    "store": uploads,
     "serve": live,
     "table": table,
     "start": start,
