@@ -10,10 +10,11 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from ..database_url import Database, DatabaseUrl
-from ..errors import AlreadyRunning
+from ..errors import AlreadyRunning, BatchgenError
 from ..files import lock
 from ..files.lock import Holder
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .postgres import Dbapi
 
 _POLL = 0.2  #: seconds between two tries while waiting
+_CHECK = 5.0  #: seconds after which the connection of a lock is checked
 
 
 @contextmanager
@@ -40,11 +42,14 @@ def hold(
         with lock.hold(database, command=command, wait=wait):
             yield
         return
-    from . import postgres
 
-    with postgres.connect(database) as dbapi:
-        _acquire(dbapi, database, _steps(batch, shard), time.monotonic() + wait)
+    keeper = _Keeper(database, _steps(batch, shard))
+    keeper.acquire(time.monotonic() + wait)
+    keeper.start()
+    try:
         yield
+    finally:
+        keeper.stop()
 
 
 def holder(database: Database, batch: str | None = None) -> Holder | None:
@@ -54,7 +59,7 @@ def holder(database: Database, batch: str | None = None) -> Holder | None:
     from . import postgres
 
     with postgres.connect(database) as dbapi:
-        return _holder(dbapi, "" if batch is None else f"batch {batch}")
+        return _holder(dbapi, "" if batch is None else f"batch {batch}") or _living(dbapi, batch)
 
 
 def _steps(batch: str | None, shard: tuple[int, int] | None) -> list[tuple[str, bool]]:
@@ -66,16 +71,45 @@ def _steps(batch: str | None, shard: tuple[int, int] | None) -> list[tuple[str, 
     return [("", True), (f"batch {batch}", True), (f"batch {batch} shard {shard[0]}/{shard[1]}", False)]
 
 
-def break_lock(database: DatabaseUrl, batch: str, shard: tuple[int, int] | None = None) -> bool:
-    """End the connections that hold the lock of a batch or shard; return whether there were any.
+class _Keeper:
+    """Holds the locks, and acquires them again on a new connection when the old one was lost.
 
-    Only for a holder whose lease has ended: its host is gone, or its process was stopped.
+    Meanwhile the lease of a run keeps other runs of its jobs out.
     """
-    from . import postgres
 
-    name, _ = _steps(batch, shard)[-1]
-    with postgres.connect(database) as dbapi:
-        return any(ended for (ended,) in postgres.rows(dbapi, _BREAK, _number(dbapi, name)))
+    def __init__(self, database: DatabaseUrl, steps: list[tuple[str, bool]]) -> None:
+        self._database = database
+        self._steps = steps
+        self._dbapi: Dbapi | None = None
+        self._stopped = Event()
+        self._thread = Thread(target=self._keep, name="batchgen-run-lock", daemon=True)
+
+    def acquire(self, deadline: float) -> None:
+        from . import postgres
+
+        self._dbapi = postgres.connect(self._database)
+        try:
+            _acquire(self._dbapi, self._database, self._steps, deadline)
+        except BaseException:
+            self._dbapi.close()
+            raise
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+        if self._dbapi is not None:
+            self._dbapi.close()
+
+    def _keep(self) -> None:
+        from . import postgres
+
+        while not self._stopped.wait(_CHECK):
+            with suppress(BatchgenError):  # The next check tries again.
+                if self._dbapi is None or not postgres.is_alive(self._dbapi):
+                    self.acquire(time.monotonic())
 
 
 def _acquire(dbapi: Dbapi, database: DatabaseUrl, steps: list[tuple[str, bool]], deadline: float) -> None:
@@ -84,9 +118,23 @@ def _acquire(dbapi: Dbapi, database: DatabaseUrl, steps: list[tuple[str, bool]],
     for name, shared in steps:
         query = f"SELECT pg_try_advisory_lock{'_shared' if shared else ''}(%s)"
         while postgres.rows(dbapi, query, _number(dbapi, name)) != [(True,)]:
+            if _end_silent(dbapi, name):
+                continue
             if time.monotonic() >= deadline:
                 raise AlreadyRunning(_message(_holder(dbapi, name), database))
             time.sleep(_POLL)
+
+
+def _end_silent(dbapi: Dbapi, name: str) -> bool:
+    """End connections that hold a lock for runners whose lease has ended; return whether there were any.
+
+    Their hosts are gone, or their processes were stopped; the server may notice neither for hours.
+    """
+    from . import postgres
+
+    if postgres.rows(dbapi, "SELECT to_regclass('runners')") == [(None,)]:
+        return False
+    return any(ended for (ended,) in postgres.rows(dbapi, _END_SILENT, _number(dbapi, name)))
 
 
 def _number(dbapi: Dbapi, name: str) -> int:
@@ -107,7 +155,21 @@ _HOLDERS = (
     "SELECT application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
     f"{_OF_LOCK} ORDER BY backend_start LIMIT 1"
 )
-_BREAK = f"SELECT pg_terminate_backend(pid) {_OF_LOCK}"
+#: Connections of runners by the name that they have there; a process with the number of an earlier one began later.
+_SILENT = """
+SELECT FROM runners WHERE application_name = left('batchgen ' || runners.pid || '@' || runners.host, 63)
+AND lease_until < extract(epoch FROM clock_timestamp()) * 1000000
+AND extract(epoch FROM backend_start) * 1000000 < heartbeat_at
+"""
+_END_SILENT = f"SELECT pg_terminate_backend(pid) {_OF_LOCK} AND EXISTS ({_SILENT})"
+#: Runners whose lease holds, also where their lock was lost with its connection.
+_LIVING = """
+SELECT runners.pid, runners.host,
+to_char(to_timestamp(runners.started_at / 1000000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+FROM runners JOIN batches ON batches.id = batch_id
+WHERE lease_until > extract(epoch FROM clock_timestamp()) * 1000000 AND batches.name = coalesce(%s, batches.name)
+ORDER BY runners.id LIMIT 1
+"""
 
 
 def _holder(dbapi: Dbapi, name: str) -> Holder | None:
@@ -121,6 +183,15 @@ def _holder(dbapi: Dbapi, name: str) -> Holder | None:
         number, _, host = (row[0] or "").removeprefix("batchgen ").partition("@")
         pid = int(number)
     return Holder(pid=pid, host=host, since=row[1], command="batchgen")
+
+
+def _living(dbapi: Dbapi, batch: str | None) -> Holder | None:
+    from . import postgres
+
+    if postgres.rows(dbapi, "SELECT to_regclass('runners')") == [(None,)]:
+        return None
+    rows = postgres.rows(dbapi, _LIVING, batch)
+    return Holder(pid=rows[0][0], host=rows[0][1], since=rows[0][2], command="batchgen") if rows else None
 
 
 def _message(process: Holder | None, database: DatabaseUrl) -> str:
