@@ -22,6 +22,7 @@ from .settings import Settings
 from .start import start
 from .table import table
 from .thumbnails import thumbnails
+from .uploads import uploads
 
 BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "large": real.large,
@@ -39,6 +40,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "images": images,
     "thumbnails": thumbnails,
     "documents": documents,
+    "store": uploads,
     "serve": live,
     "table": table,
     "start": start,
