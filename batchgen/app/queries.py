@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from ..budget import Budget
+from ..engine.worker_state import WorkerState
 from ..errors import ExitCode
 from ..files.lock import Holder
 from ..job import Job
@@ -54,6 +55,7 @@ class BatchStatus:
     run: records.Run | None = None  #: the latest
     ending: RunEnding | None = None  #: how it ended, if that is known
     budgets: Sequence[Budget] = ()  #: of the run in progress, or of the latest when it ended
+    workers: Sequence[WorkerState] = ()  #: of the run in progress, if it is on a cluster
     presence: Presence = field(default_factory=Presence)  #: how many delivered files are gone
     report: Path | None = None  #: the page that was written last
 
@@ -80,6 +82,7 @@ def status(project: Project, name: str | None) -> BatchStatus:
         run=run,
         ending=ending,
         budgets=budgets,
+        workers=live_state.read(project, run.id).workers if run and holder and run.ended_at is None else (),
         presence=presence,
         report=find(result.batch),
     )

@@ -61,8 +61,10 @@ def link_down(folder: Path, *, in_flight: int, latency: float, seconds: float, h
         down = time.monotonic()
         before = hosts.sources()[hosts.one.address]
         wait_for(lambda: hosts.sources()[hosts.one.address] > before, run, seconds=30)
+        wait_for(lambda: silent(hosts) == ["two"], run, seconds=30)
         time.sleep(max(0.0, seconds - (time.monotonic() - down)))
         hosts.net.set_link(hosts.two, up=True)
+        wait_for(lambda: silent(hosts) == [], run, seconds=120)
         done = finish(run, 240)
         figures, jobs = settled(hosts), states(hosts)
         assert done.code in (0, 3), done
@@ -102,6 +104,21 @@ def driver_killed(folder: Path, *, in_flight: int, latency: float) -> Result:
         assert figures.arrivals == in_flight, "a call was sent again"
         assert jobs["done"] >= 0.99 * in_flight, (jobs, done)
         return {"in_flight_at_kill": in_flight - answered, "done": jobs["done"]} | facts(figures)
+
+
+def silent(hosts: TwoHosts) -> list[str]:
+    """Return the hosts of the workers that do not answer: by ``status``, and by the metrics."""
+    workers = hosts.project.run("status", "--json").json["last_run"]["workers"]
+    hosts_of = sorted(worker["host"] for worker in workers)
+    assert hosts_of == ["one", "two"], workers
+    down = {worker["host"] for worker in workers if not worker["alive"]}
+    lines = (hosts.project.folder / "metrics").read_text().splitlines()
+    measured = {host for host in hosts_of for line in lines if is_down(line, host)}
+    return sorted(down & measured if down else measured)
+
+
+def is_down(line: str, host: str) -> bool:
+    return line.startswith("batchgen_worker_up{") and f'host="{host}"' in line and line.endswith("} 0")
 
 
 def settled(hosts: TwoHosts) -> Figures:
