@@ -10,8 +10,9 @@ from typing import Any
 from .calendar_period import CalendarPeriod
 from .learned_prices import CallKind, PriceMemory, larger
 from .money import show_credits, show_usd
-from .task import Charge, Task
+from .task import Basis, Charge, Task
 
+NOTHING = Charge(usd=0, credits=0, basis=Basis.ESTIMATED)
 #: Why a budget refuses a call whose price is not known.
 NO_PRICE = "no price is known"
 
@@ -131,6 +132,17 @@ class Budget:
             left = self.open_credits.get(provider, 0) - (estimate.credits or 0)
             self.open_credits[provider] = max(0, left)
 
+    def replace_sums(self, usd: int, credits_: Mapping[str, int], pending: Iterable[tuple[str, int, int]]) -> None:
+        """Count what all runners have spent and reserved by the job database, and what it does not know yet.
+
+        *pending*: by provider, nano-USD and milli-credits that calls of this run will reserve there.
+        """
+        self.usd, self.credits = usd, dict(credits_)
+        for provider, more_usd, more_credits in pending:
+            if self.applies_to(provider):
+                self.usd += more_usd
+                self._add_credits(provider, more_credits)
+
     def _add_credits(self, provider: str, amount: int) -> None:
         self.credits[provider] = self.credits.get(provider, 0) + amount
 
@@ -172,6 +184,13 @@ class _Reservation:
     kind: CallKind
     listed: Charge
     reserved: Charge
+    booked: Charge = NOTHING  #: what the job database has of it
+
+    @property
+    def pending(self) -> tuple[str, int, int]:
+        """Return the provider, and what is reserved beyond what the job database has of it."""
+        usd, credits_ = self.reserved.usd or 0, self.reserved.credits or 0
+        return self.task.provider, usd - (self.booked.usd or 0), credits_ - (self.booked.credits or 0)
 
 
 @dataclass(slots=True)
@@ -230,6 +249,15 @@ class Reservations:
         reservation = _Reservation(task, kind, estimate, reserved)
         self._reservations[attempt_id] = self._of_kind.setdefault(kind, {})[attempt_id] = reservation
         return reserved
+
+    def opened(self, attempt_id: str, estimate: Charge) -> None:
+        """Record that the job database has an attempt with its *estimate*."""
+        if attempt_id in self._reservations:
+            self._reservations[attempt_id].booked = estimate
+
+    def pending(self) -> list[tuple[str, int, int]]:
+        """Return what calls in flight have reserved beyond what the job database has of them, by provider."""
+        return [call.pending for call in self._reservations.values()]
 
     def reserved(self, attempt_id: str, default: Charge) -> Charge:
         """Return what a call has reserved now; *default* if an earlier run made the reservation."""

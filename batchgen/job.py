@@ -80,6 +80,7 @@ class Attempt:
     wanted: int = 1  #: images of the whole job; file names are numbered if there are several
     sidecar: bool = True
     resumed: bool = False  #: left open by an earlier run: finish it, never send it
+    elsewhere: bool = False  #: its answer, if one has arrived, is on another machine
     key_valid: bool = False  #: the idempotency key is still valid at the provider, if that honours such keys
 
     def file_name(self, ordinal: int, extension: str) -> str:

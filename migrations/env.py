@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from batchgen.store.tables import metadata
+from batchgen.store.shared_tables import metadata  # with those of ``tables``
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -24,9 +24,9 @@ def elapsed_seconds() -> float:
     return time.clock_gettime(_BOOT_CLOCK)
 
 
-def steady_clock() -> Callable[[], datetime]:
-    """Return a clock that starts at the current time and ignores later changes of the system clock."""
-    start, began = utc_now(), elapsed_seconds()
+def steady_clock(start: datetime | None = None) -> Callable[[], datetime]:
+    """Return a clock that starts at *start*, or the current time, and ignores later changes of the system clock."""
+    start, began = start or utc_now(), elapsed_seconds()
     return lambda: start + timedelta(seconds=elapsed_seconds() - began)
 
 

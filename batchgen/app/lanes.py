@@ -5,7 +5,7 @@ Requests that earlier runs sent lately count against the limits, and learned rat
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -30,6 +30,7 @@ class LaneHistory:
     table: Database  #: the job database
     lessons: Mapping[str, LearnedRate]  #: by lane
     now: datetime
+    others: Collection[str] = ()  #: runs that count their requests themselves
 
 
 def lanes(profile: Profile, account: str | None, width: int, history: LaneHistory) -> Iterator[Lane]:
@@ -101,6 +102,7 @@ def sent(provider: str, account: str | None, seconds: float, history: LaneHistor
     requests = sent_since(history.table, provider, history.now - span)
     # Requests further ahead than the window is long were sent by a clock that was wrong: they would fill it for ever.
     requests = [request for request in requests if request.at <= history.now + span]
+    requests = [each for each in requests if each.run_id not in history.others]
     # A request without an account may have been any account's, so that it counts against each.
     return [request for request in requests if account is None or request.account in (account, None)]
 

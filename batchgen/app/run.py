@@ -47,6 +47,7 @@ from .run_options import RunOptions, ShowMessage
 from .run_report import with_report
 from .run_result import RunResult, write_summary
 from .shutdown import StopRequest
+from .takeover import take_over
 from .wiring import Follow, RunSession
 
 __all__ = ["Confirm", "Follow", "LaneResult", "RunOptions", "RunResult", "RunSession", "preview", "run"]
@@ -93,10 +94,11 @@ def prepare_run(
     )
     migrate.ensure(project.db)
     reader = resources.enter_context(Reader(project.db))
+    take_over(project, reader, batch.name, options.selection, deadline=deadline, show_message=report)
     in_manifest = batch
     batch = as_stored(project, reader, in_manifest)
     # The folder is locked before its files are read: a run that waited for another one sees what that one made.
-    folder = resources.enter_context(hold_output(batch.folder, wait=deadline - time.monotonic()))
+    folder = resources.enter_context(hold_output(project, batch.folder, wait=deadline - time.monotonic()))
     recovery = recover_before_run(project, reader, batch)
     if recovery is not None:
         batch = as_stored(project, reader, in_manifest)

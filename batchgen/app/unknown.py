@@ -12,18 +12,19 @@ from pathlib import Path
 import anyio
 
 from ..errors import NotFound, UsageError
-from ..files import lock
 from ..files.images import DamagedImageError, ImageInfo, decode
-from ..files.output import publish
+from ..files.output_tree import output_tree
 from ..files.sidecar import describe
 from ..job import Attempt, Cancelled, Job, Requeued, State
 from ..manifest.filenames import stems
+from ..object_url import Folder, parse_folder, stored_path
 from ..planning.override_marks import note_of
 from ..planning.selection import Selection
 from ..store.reader import Reader
 from ..store.records import AttemptRecord, Batch, UnknownAttempt
 from ..task import NOTHING, Artifact, Basis, Charge, Picture, Usage
 from .clock import utc_now
+from .output_lock import hold_output
 from .project import Project, open_locked, open_reader
 
 #: Bytes of the largest image that is adopted.
@@ -94,15 +95,16 @@ def adopt(project: Project, name: str | None, key: str, file: Path) -> tuple[Job
         attempt_id = reader.attempt_of_supplied_file(job)
         record = next((attempt for attempt in reader.attempts(job) if attempt.id == attempt_id), None)
         attempt = _attempt(job, batch, record)
-        artifact = _artifact(project, job, Path(batch.folder, image), data, facts)
-        with lock.hold_folder(Path(batch.folder)):
-            publish(Path(batch.folder), image, data)
+        folder = parse_folder(batch.folder)
+        artifact, tree = _artifact(project, job, folder / image, data, facts), output_tree(folder)
+        with hold_output(project, folder):
+            tree.publish(image, data)
             if job.sidecar:
                 usage, cost = Usage(images=1), _estimated(record)
                 note = note_of(job.fingerprint)
                 picture = Picture(data=data)
                 sidecar = describe(attempt, artifact, picture, usage, cost, sandbox=project.sandbox, note=note)
-                publish(Path(batch.folder), f"{image}.json", sidecar)
+                tree.publish(f"{image}.json", sidecar)
         after = anyio.run(partial(writer.adopt, job, attempt.id, artifact, utc_now()))
         return after, artifact
 
@@ -137,10 +139,10 @@ def _attempt(job: Job, batch: Batch, record: AttemptRecord | None) -> Attempt:
     )
 
 
-def _artifact(project: Project, job: Job, image: Path, data: bytes, facts: ImageInfo) -> Artifact:
+def _artifact(project: Project, job: Job, image: Folder, data: bytes, facts: ImageInfo) -> Artifact:
     return Artifact(
         ordinal=job.delivered,
-        path=str(image.relative_to(project.root) if image.is_relative_to(project.root) else image),
+        path=stored_path(image, project.root),
         sha256=hashlib.sha256(data).hexdigest(),
         size_bytes=len(data),
         width=facts.width,

@@ -6,23 +6,24 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..budget import Budget, Budgets
+from ..database_url import DatabaseUrl
 from ..engine.attempts import AttemptRunner, Backend
 from ..engine.lane import Lane
 from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
 from ..files import log
-from ..files.output_tree import output_tree
 from ..files.source_cache import SourceCache
-from ..files.spool import Spool
+from ..files.spool import Spool, spool_id
 from ..manifest import Batch
 from ..planning.plan import Plan
 from ..providers.key_destinations import destinations_of
@@ -33,22 +34,24 @@ from ..providers.validation import translate
 from ..route import ModelFilter
 from ..store.reader import Reader
 from ..store.records import Loaded
+from ..store.runners import Registration
+from ..store.shared_budgets import SharedBudgets
 from ..store.writer import Writer
 from ..task import Charge, Task
 from . import loads
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
+from .collect_result import collect_result
 from .config.keys import ApiKeys
 from .copy_task import CopyTask
 from .deliver import Copies
+from .heartbeat import Heartbeat, register
 from .idle_thumbnails import IdleThumbnails
-from .lane_result import LaneResult
 from .lanes import LaneHistory, lanes, policy_of
+from .output_lock import prepare_output
 from .plan import learned_prices
 from .preflight import limited_widths, require_files
-from .presence import look
 from .project import Project
-from .queries import batch_status
 from .recovery import last_run
 from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed, SentCalls, resumed_text
@@ -97,13 +100,15 @@ class RunSession:
         loaded = await self._load(batch_id, started)
         await self.writer.clamp_waits(batch_id, started, timedelta(seconds=MAX_WAIT))
         run_id = await self._begin_run(batch_id, started)
+        place = await register(self.project.db, run_id, batch_id, self.options.selection)
         interrupted = bool(self.reader.open_attempts(batch_id))
         needed = self.needed(batch_id)
         profiles = {name: profile for name, profile in self.batch.profiles.items() if name in needed}
         spool = self._open_spool()
         runner = self.build_runner(
-            batch_id, run_id, profiles, release=lambda id_, done: spool.release_soon(id_, done, runner.halt)
-        )
+            batch_id, run_id, profiles, place,
+            release=lambda id_, done: spool.release_soon(id_, done, runner.halt),
+        )  # fmt: skip
         resumed, sent = Resumed(), SentCalls()
         runner.on_recovered = partial(self._after_recovery, batch_id, profiles, resumed, started, reload=interrupted)
         copies = CopyTask(Copies(self.project, self.batch), self.reader, batch_id, self.show_message)
@@ -111,16 +116,18 @@ class RunSession:
         thumbnails = IdleThumbnails(self.project, batch, is_wanted=bool(self.batch.report))
         for listener in (resumed.record, sent.record, copies.record, thumbnails.record):
             runner.subscribe(listener)
-        self._prepare_folder(batch_id, profiles)
+        self._prepare_folder(batch_id, profiles, is_alone=not (place and place.others))
         stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop)
         async with self._backend(profiles, spool, runner) if needed else nullcontext():
             with sent.corrected(), thumbnails:
                 display = self._supervisor(runner).around(follow(runner, self.reader))
+                if place is not None:
+                    display = Heartbeat.of(self.project.db, runner, place, self.show_message).around(display)
                 await stop.guard(
                     copies.around(display, lambda: stop.signal is not None) if self.batch.copies else display
                 )
         result = replace(
-            self._result(batch_id, runner, started, stop.signal),
+            collect_result(self, batch_id, runner, started, stop.signal),
             loaded=loaded,
             resumed=resumed if resumed.calls else None,
             imageless_job=sent.imageless_job(runner.lanes),
@@ -143,25 +150,33 @@ class RunSession:
         batch_id: int,
         run_id: str,
         profiles: Mapping[str, Profile],
+        place: Registration | None = None,
         *,
         now: Callable[[], datetime] | None = None,
         spread: Callable[[], float] = random.random,
         release: Callable[[str, bool], None] = lambda _attempt_id, _delivered: None,
     ) -> Runner:
-        """Build the runner; its backend is still to be set."""
+        """Build the runner; its backend is still to be set. *place*: its place among those of the job database."""
+        budgets = self._budgets(batch_id)
+        shared = [budget for budget in budgets if budget.earlier] if place else []
+        if place is not None:
+            self.writer.shared = SharedBudgets(batch_id, [budget.limit for budget in shared])
         attempts = AttemptRunner(
             batch=self.batch.name,
             folder=str(self.batch.folder),
             run_id=run_id,
             reader=self.reader,
             writer=self.writer,
-            wallet=Budgets(self._budgets(batch_id)),
+            wallet=Budgets(budgets),
+            shared=shared,
+            spool=spool_id(self._spool_folder) if place else None,
+            shard=self.options.selection.shard if place else None,
             prices=learned_prices(self.reader, self.batch.profiles),
             estimate=self._highest_estimate,
             translate=lambda task, provider: translate(task, self.batch.profiles[provider]),
             release=release,
             policy=self._default_policy(),
-            now=now or steady_clock(),
+            now=now or steady_clock(place.now if place else None),
             new_id=lambda: uuid.uuid4().hex,
             spread=spread,
             show_message=self.show_message,
@@ -169,7 +184,7 @@ class RunSession:
         return Runner(
             batch_id=batch_id,
             scope=self.reader.scope(batch_id, self.options.selection, only=self.requeued),
-            lanes=self._lanes(profiles, attempts.now()),
+            lanes=self._lanes(profiles, attempts.now(), place.others if place else ()),
             reader=self.reader,
             attempts=attempts,
         )
@@ -183,7 +198,13 @@ class RunSession:
     async def _begin_run(self, batch_id: int, started: datetime) -> str:
         run_id = f"{started:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
         await self.writer.begin_run(
-            run_id, batch_id, command=self.command, pid=os.getpid(), host=socket.gethostname(), now=started
+            run_id,
+            batch_id,
+            command=self.command,
+            pid=os.getpid(),
+            host=socket.gethostname(),
+            now=started,
+            spool=spool_id(self._spool_folder) if isinstance(self.project.db, DatabaseUrl) else None,
         )
         last_run.record_start(self.project, self.batch.name, run_id)
         return run_id
@@ -209,19 +230,20 @@ class RunSession:
         if reload:
             await self._load(batch_id, started)
 
+    @property
+    def _spool_folder(self) -> Path:
+        return self.project.state / "spool"
+
     def _open_spool(self) -> Spool:
-        spool = Spool(self.project.state / "spool")
+        spool = Spool(self._spool_folder)
         # A run that was killed between the commit of an outcome and the release of its slot left these.
         for attempt_id, delivered in self.reader.ended(list(spool.leftover_ids())).items():
             spool.release(attempt_id, delivered=delivered)
         return spool
 
-    def _prepare_folder(self, batch_id: int, profiles: Mapping[str, Profile]) -> None:
-        tree = output_tree(self.batch.folder)
-        tree.sweep()
-        if profiles:
-            names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded)
-            tree.require_writable(names)
+    def _prepare_folder(self, batch_id: int, profiles: Mapping[str, Profile], *, is_alone: bool) -> None:
+        names = loads.file_names(self.reader, batch_id, self.batch, is_loaded=self.is_loaded) if profiles else None
+        prepare_output(self.batch.folder, names, self.show_message, is_alone=is_alone)
 
     def _transport(self, profiles: Mapping[str, Profile]) -> Transport:
         """Return the HTTP client, whose import takes longer than a run that has nothing to send."""
@@ -293,13 +315,13 @@ class RunSession:
         hold = any_holds if self.batch.on_unknown is None else self.batch.on_unknown == "hold"
         return policy_of(retry, "hold" if hold else "retry")
 
-    def _lanes(self, profiles: Mapping[str, Profile], now: datetime) -> list[Lane]:
+    def _lanes(self, profiles: Mapping[str, Profile], now: datetime, others: Collection[str]) -> list[Lane]:
         configured = {
             (name, account): profile.limits.concurrency
             for name, profile in profiles.items()
             for account in self.keys.accounts(profile)
         }
-        history = LaneHistory(table=self.project.db, lessons=self.reader.learned_rates(), now=now)
+        history = LaneHistory(table=self.project.db, lessons=self.reader.learned_rates(), now=now, others=others)
         result: list[Lane] = []
         for (name, account), width in limited_widths(configured).items():
             for lane in lanes(profiles[name], account, width, history):
@@ -309,44 +331,3 @@ class RunSession:
                 result.append(lane)
         require_files(len(result))
         return result
-
-    def _key_variable(self, provider: str) -> str | None:
-        profile = self.batch.profiles.get(provider)
-        return next(iter(profile.api_key_env), None) if profile else None
-
-    def _result(self, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None) -> RunResult:
-        counts, lanes_ = self.reader.lanes(batch_id), runner.lanes
-        status = batch_status(self.reader, self.reader.batch(self.batch.name))
-        run_id = runner.attempts.run_id
-        return RunResult(
-            run_id=run_id,
-            command=self.command,
-            began=started,
-            status=replace(status, presence=look(self.project, self.reader, status.batch, status.counts.images)),
-            lanes=[
-                LaneResult.of(
-                    lane,
-                    left=counts[lane.provider].pending if lane.provider in counts else 0,
-                    denied_left=self.reader.pending_of(batch_id, lane.provider, lane.denied),
-                    variable=self._key_variable(lane.provider),
-                )
-                for lane in lanes_
-            ],
-            images=sum(lane.images for lane in lanes_),
-            seconds=(utc_now() - started).total_seconds(),
-            signal=stop_signal,
-            drained=runner.drained,
-            sent=any(lane.calls or lane.images or lane.failed or lane.unknown or lane.closed for lane in lanes_),
-            failed=sum(lane.failed for lane in lanes_),
-            unknown=sum(lane.unknown for lane in lanes_),
-            usd=sum(lane.usd for lane in lanes_),
-            budgets=runner.attempts.wallet.budgets,
-            underpriced=tuple(runner.attempts.prices.underpriced.values()),
-            sandbox=self.project.sandbox,
-            selected_by=self.options.selected_by,
-            fail_on=self.options.fail_on,
-            command_flags=self.project.command_flags(again=self.options.again),
-            plan=self.plan,
-            recovery=self.recovery,
-            previous_exit_code=next((run.exit_code for run in self.reader.runs(batch_id) if run.id != run_id), None),
-        )

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Protocol
 
 from anyio import CancelScope, create_task_group, to_thread
 
-from ..budget import BudgetLimit, Budgets, Reservations
+from ..budget import Budget, BudgetLimit, Budgets, Reservations
 from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
 from ..fault import Cause
 from ..files.output_tree import output_tree
@@ -22,6 +23,7 @@ from ..manifest.filenames import stems
 from ..object_url import parse_folder
 from ..store.reader import Reader
 from ..store.records import AttemptRecord, StoredArtifact
+from ..store.shared_budgets import OverBudget
 from ..store.writer import Writer
 from ..task import Artifact, Basis, Charge, Task, Usage
 from .clearance import Clearance
@@ -69,6 +71,9 @@ class AttemptRunner:
     writer: Writer
     backend: Backend = field(init=False)  #: set before the first attempt
     wallet: Budgets
+    spool: str | None = None  #: where this run keeps its answers; None: the one place of the job database
+    shard: tuple[int, int] | None = None  #: whose open attempts it settles, where runners share a job database
+    shared: Sequence[Budget] = ()  #: those of *wallet* that other runners spend from, too
     estimate: Callable[[Task], Charge]  #: what a call may cost at most
     translate: Callable[[Task, str], Task]  #: a task in the terms of another provider
     release: Callable[[str, bool], None]  #: releases an attempt's spool slot soon; True: its answer is delivered
@@ -112,16 +117,24 @@ class AttemptRunner:
             with CancelScope(shield=True):
                 amounts = estimate.usd, estimate.credits
                 claimed = await self.writer.claim(prepared.job, attempt, self.run_id, *amounts, self.now())
-        except StaleClaim:
+        except (StaleClaim, OverBudget) as refusal:
             nothing = Charge(usd=0, credits=0, basis=estimate.basis)
             self.reservations.settle(attempt.id, lane.provider, estimate, nothing)
+            if isinstance(refusal, OverBudget):
+                await self.count_others()
             return None
         except StoreError as error:
             self.on_failure(error)
             return None
+        self.reservations.opened(attempt.id, estimate)
         opened = OpenAttempt(job=claimed, attempt=attempt, estimate=estimate)
         self._notify(lane, opened, None)
         return opened
+
+    async def count_others(self) -> None:
+        """Count what other runners have spent and reserved in the budgets that this run shares with them."""
+        for budget, sums in zip(self.shared, await self.writer.spending(self.now()), strict=True):
+            budget.replace_sums(sums.usd, sums.credits, self.reservations.pending())
 
     async def execute(self, lane: Lane, opened: OpenAttempt, clearance: Clearance) -> Job | None:
         """Carry a claimed job to its next state and return it; None if the attempt stays open."""
@@ -153,7 +166,8 @@ class AttemptRunner:
     async def recover(self, batch_id: int, lanes: Sequence[Lane]) -> None:
         """Settle the attempts that an earlier run left open: from the spool, or else as unknown."""
         async with create_task_group() as tasks:
-            for job, record in await to_thread.run_sync(self.reader.open_attempts, batch_id):
+            left = partial(self.reader.open_attempts, batch_id, run_id=self.run_id, shard=self.shard)
+            for job, record in await to_thread.run_sync(left):
                 tasks.start_soon(self._recover, lanes, job, record)
 
     async def _recover(self, lanes: Sequence[Lane], job: Job, record: AttemptRecord) -> None:
@@ -177,7 +191,8 @@ class AttemptRunner:
         # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
         same = own_lane.account == record.account and own_lane.models.matches(record.model)
         order = self._order(job, task, record.id, record.claim, own_lane.account)
-        attempt = replace(order, resumed=True, key_valid=fresh and same)
+        elsewhere = record.spool not in (None, self.spool)
+        attempt = replace(order, resumed=True, elsewhere=elsewhere, key_valid=fresh and same)
         opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
         clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
         try:

@@ -88,7 +88,11 @@ class Clearance:
         # A repeat under the same key is sent whatever the lane does: it settles whether the first one was carried out.
         is_repeat = self.let_go_at is None or self.written_at is not None
         why = None if is_repeat else self.lane.why_withheld(self.model)
+        if is_repeat and self.lane.lease is not None and not self.lane.lease.left:
+            why = self.lane.why_withheld(self.model)
         seconds = max(gate.wire_wait(self.images, is_repeat=is_repeat) for gate in gates)
+        if why is None and any(gate.withheld for gate in gates):
+            why = f"other runners use the limits of {self.lane.name}"
         if why is None and seconds > (REPEAT_PATIENCE if is_repeat else PATIENCE):
             why = f"{self.lane.name} may send again in {seconds:.0f} s"
         if why is not None:

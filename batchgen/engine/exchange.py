@@ -69,8 +69,14 @@ def is_keyed(request: Request) -> bool:
     return request.profile.idempotency_header is not None
 
 
-def stored_reply(stored: StoredAnswer | None) -> Reply:
-    """Return the reply that a slot holds; raise ProviderError where it holds none."""
+def stored_reply(stored: StoredAnswer | None, *, elsewhere: bool = False) -> Reply:
+    """Return the reply that a slot holds; raise ProviderError where it holds none.
+
+    *elsewhere*: the slot of the call would be on another machine.
+    """
+    if stored is None and elsewhere:
+        text = "the run on another machine was cut off, and what became of its call is not known here"
+        raise ProviderError(replace(lost_call().fault, message=text))
     if stored is None:
         # The slot is made, and its folder synced, before the call is sent: without a slot nothing was sent.
         raise ProviderError(Fault(cause=Cause.UNREACHED, message="the run ended before the request was sent"))

@@ -251,7 +251,7 @@ class Executor:
 
     def _read_stored(self, exchange: Exchange, stored: StoredAnswer | None) -> Call | Delivered:
         """Feed the dialect the answer that an earlier run stored."""
-        reply = stored_reply(stored)
+        reply = stored_reply(stored, elsewhere=exchange.attempt.elsewhere)
         exchange.head, exchange.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status
         return self._feed(exchange, reply)
 

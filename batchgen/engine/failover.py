@@ -1,11 +1,12 @@
-"""Failover: decides whether a lane may take a job of another provider."""
+"""Failover: decides whether a lane may take a job of another provider, and which lanes are out of reach with one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..fault import Cause
 from ..job import Job
-from .lane import Lane
+from .lane import Closure, Lane
 
 
 def may_fail_over(lanes: Sequence[Lane], lane: Lane, job: Job) -> bool:
@@ -18,3 +19,12 @@ def _out_of_order(lanes: Sequence[Lane], provider: str, job: Job) -> bool:
     after = job.route.failover_after if job.route else 0.0
     own = (lane for lane in lanes if lane.provider == provider and lane.models.matches(job.task.model))
     return all(lane.out_of_order(after) for lane in own)
+
+
+def close_siblings(lanes: Sequence[Lane], lane: Lane) -> None:
+    """Close all lanes of a provider that is permanently out of reach, whatever their key and models."""
+    fault = lane.fault
+    if lane.closed is Closure.DOWN and fault is not None and fault.final and fault.cause is Cause.UNREACHED:
+        for other in lanes:
+            if other.provider == lane.provider:
+                other.close(lane.closed, fault)

@@ -33,6 +33,7 @@ from ..job import (
 from ..route import ALL, ModelFilter
 from .breaker import Breaker
 from .closure import Closure
+from .lease import Lease
 from .limits.gate import Gate
 from .retry import Policy
 
@@ -53,6 +54,7 @@ class Lane:
     account: str | None = None  #: which of the provider's keys; None: it has only one
     group: str | None = None  #: of models; None: all that are in no group
     models: ModelFilter = ALL
+    lease: Lease | None = None  #: for which its runner may send; None: it has no need of one
     breaker: Breaker = field(init=False)
     in_flight: int = 0
     calls: int = 0  #: that went out in this run
@@ -107,6 +109,11 @@ class Lane:
         return self.in_flight >= 1 if self.breaker.probing else any(gate.full for gate in self.gates)
 
     @property
+    def withheld(self) -> bool:
+        """Return whether other runners have the limits that it needs."""
+        return any(gate.withheld for gate in self.gates)
+
+    @property
     def pause_left(self) -> float:
         """Return the seconds until the pause ends that is in force; 0 if none is."""
         return max(gate.pause_left for gate in self.gates)
@@ -157,6 +164,8 @@ class Lane:
 
     def why_withheld(self, model: str) -> str | None:
         """Return why a request for *model* that was let go must not be written any more; None if it may."""
+        if self.lease is not None and not self.lease.left:
+            return "this runner could not renew its lease"
         if self.draining:
             return "the run is ending"
         if self.closed is not None:

@@ -24,7 +24,7 @@ from .attempts import AttemptRunner, Listener, OpenAttempt
 from .backlog import Backlog
 from .bug_report import as_batchgen_error
 from .clearance import Clearance
-from .failover import may_fail_over
+from .failover import close_siblings, may_fail_over
 from .lane import Closure, Lane
 from .limits.windows import Window
 from .worker_state import WorkerState
@@ -41,6 +41,8 @@ SETTLE_SECONDS = 10.0
 CLOCK_LOOK = 30.0
 #: What a lane waits for that has no job of its own left but may take those of another provider.
 STANDBY = "idle"
+#: What a lane waits for while other runners have the limits, and the seconds between two looks at an ended lease.
+SHARE, LEASE_LOOK = "a share of the limits", 0.5
 
 
 @dataclass(kw_only=True, slots=True)
@@ -125,6 +127,11 @@ class Runner:
             lane.interrupt()  # It may wait for a turn under the limits before.
         self._notify_lanes()
 
+    def wants(self, lane: Lane) -> bool:
+        """Return whether a lane has, or may soon have, something to send."""
+        may_send = lane.closed is None and not lane.paused and not self.draining and lane.waits != STANDBY
+        return lane.in_flight > 0 or (may_send and not (lane.name in self._backlogs and self._over(lane)))
+
     def only_paused(self) -> list[str]:
         """Return the paused providers if the run waits for nothing but them; else an empty list."""
         if self._in_flight or not self._backlogs or any(lane.in_flight for lane in self.lanes):
@@ -187,7 +194,7 @@ class Runner:
             if lane.pause_left:
                 lane.has_turn = False  # Spacing starts over after a pause.
             if lane.full:
-                lane.waits = ""
+                lane.waits = SHARE if lane.withheld else ""
                 await lane.wait_for_change(None, since)
                 continue
             next_job = await self._next(lane)
@@ -241,7 +248,9 @@ class Runner:
 
         def order(first: tuple[Backlog, Job]) -> tuple[bool, int, int]:
             job = first[1]
-            return self._is_too_expensive(lane, job), -job.priority, job.position
+            # Another provider's job that the budget refuses must not hold up the lane's own.
+            is_refused = job.task.provider != lane.provider and self.attempts.why_refused(lane, job) is not None
+            return is_refused, -job.priority, job.position
 
         return min(firsts, key=order, default=None)
 
@@ -258,10 +267,6 @@ class Runner:
             if firsts or not tried:
                 break
         return firsts
-
-    def _is_too_expensive(self, lane: Lane, job: Job) -> bool:
-        """Return whether the budget refuses another provider's job: that must not hold up the lane's own."""
-        return job.task.provider != lane.provider and self.attempts.why_refused(lane, job) is not None
 
     def _filter(self, lane: Lane, excluded: Container[int]) -> Callable[[Job], bool]:
         """Return a predicate: may the lane send this job now? Routes are cached, as a page of jobs has few."""
@@ -284,6 +289,9 @@ class Runner:
         if lane.paused or lane.full:
             lane.waits = ""
             return None
+        if lane.lease is not None and not lane.lease.left:
+            lane.waits = "the job database"
+            return LEASE_LOOK
         wait = lane.wait(job.task.weight)
         lane.waits = "pace" if wait > 0 and lane.paced else ""
         if wait > 0:
@@ -332,16 +340,8 @@ class Runner:
             if after is not None and after.state is State.PENDING:
                 for backlog in self._backlogs_of[job.task.provider]:
                     backlog.returned(after.not_before)
-            self._close_siblings(lane)
+            close_siblings(self.lanes, lane)
             self._notify_lanes()
-
-    def _close_siblings(self, lane: Lane) -> None:
-        """Close all lanes of a provider that is permanently out of reach, whatever their key and models."""
-        fault = lane.fault
-        if lane.closed is Closure.DOWN and fault is not None and fault.final and fault.cause is Cause.UNREACHED:
-            for other in self.lanes:
-                if other.provider == lane.provider:
-                    other.close(lane.closed, fault)
 
     def _notify_lanes(self) -> None:
         for lane in self.lanes:

@@ -69,6 +69,7 @@ class Folder:
 
     path: Path
     exists: bool = False  #: the folder existed when the run began
+    shared: bool = False  #: runs that share a job database may work in it together
     _descriptor: int | None = None  #: None also if its disk does not support such locks
 
     def make(self) -> None:
@@ -78,7 +79,7 @@ class Folder:
         with suppress(OSError):  # the first write into the folder reports what is wrong with it
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock()
-            if next(self.path.iterdir(), None) is not None:
+            if not self.shared and next(self.path.iterdir(), None) is not None:
                 raise AlreadyRunning(
                     f"Another run has started to fill {self.path} since this one made its plan. Nothing was sent. "
                     "Run the same command again: it recognizes the files that are there"
@@ -93,7 +94,7 @@ class Folder:
             return
         self.exists, facts = True, os.fstat(descriptor)
         with suppress(OSError):  # NFS and others do not lock folders
-            if not _lock(descriptor):
+            if not _lock(descriptor, shared=self.shared):
                 raise AlreadyRunning(_folder_message(self.path, facts))
             self._descriptor = descriptor
 
@@ -103,12 +104,13 @@ class Folder:
 
 
 @contextmanager
-def hold_folder(path: Path, *, wait: float = 0.0) -> Iterator[Folder]:
+def hold_folder(path: Path, *, wait: float = 0.0, shared: bool = False) -> Iterator[Folder]:
     """Hold an existing output folder; wait up to *wait* seconds for it; raise AlreadyRunning.
 
-    Only ``make`` creates a missing folder. A folder on a disk without such locks is not locked.
+    *shared* excludes only runs that do not share it. Only ``make`` creates a missing folder. A folder on a disk without
+    such locks is not locked.
     """
-    folder = Folder(path=path)
+    folder = Folder(path=path, shared=shared)
     try:
         _retry(folder._lock, wait)  # noqa: SLF001 - its own
         yield folder
@@ -123,7 +125,7 @@ def holder(table: Path) -> Holder | None:
     """
     path = lock_path(table)
     process = _read_holder(path)
-    if process is None or (process.host == socket.gethostname() and not _is_alive(process.pid)):
+    if process is None or (process.host == socket.gethostname() and not is_alive(process.pid)):
         return None
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -141,7 +143,8 @@ def holder(table: Path) -> Holder | None:
     return None
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Return whether a process of this machine is alive."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -198,10 +201,10 @@ def _lock_file(path: Path) -> int | None:
         _close(descriptor)
 
 
-def _lock(descriptor: int) -> bool:
+def _lock(descriptor: int, *, shared: bool = False) -> bool:
     """Lock an open file; close it and return False if another process holds the lock."""
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
         return False

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib.util import find_spec
+from secrets import token_hex
+from threading import Lock
 from typing import Any, BinaryIO, Literal
 from urllib.parse import urlsplit
+
+from anyio import to_thread
 
 from .. import redaction
 from ..object_url import ObjectUrl
@@ -27,6 +31,7 @@ EXTRA = "pip install 'batchgen[cloud]'"
 LARGE = 16 * 1024 * 1024
 #: One request may take so long: 2 MB at the pace of a slow line that 64 uploads share.
 _PATIENCE = timedelta(minutes=3)
+_TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 #: What a client depends on: another one is made where a variable has changed.
@@ -59,16 +64,43 @@ class ObjectStore:
 
     def __init__(self, url: ObjectUrl) -> None:
         self.url = url
-        self._client = _client(url.root, tuple(os.environ.get(name) for name in _VARIABLES))
+        self._bucket = _bucket(url.root, tuple(os.environ.get(name) for name in _VARIABLES))
+        self._client = self._bucket.client
+
+    @property
+    def is_conditional(self) -> bool:
+        """Return whether the store refuses to create an object a second time; the first call tries it out.
+
+        Where it does not, a name is looked up before it is written: that is no protection against a second writer at
+        the same moment.
+        """
+        with self._bucket.trying:
+            stated = self._bucket.is_conditional
+            return self.require_writable() if stated is None else stated
+
+    def require_writable(self) -> bool:
+        """Create an object twice, and remove it; raise StoreError if that cannot be done. Returns as the above."""
+        name = f".batchgen/test-{token_hex(8)}"
+        put = partial(_obstore().put, self._client, self._path(name), **_creating(_TEXT))
+        with _errors("write", self.url / name):
+            if not _is_new(lambda: put(b"batchgen tests whether it can write here\n")):
+                return True
+            self._bucket.is_conditional = not _is_new(lambda: put(b"a second writer must be refused\n"))
+        self.delete(name)
+        return self._bucket.is_conditional
 
     def put_new(self, name: str, data: bytes, facts: Mapping[str, str]) -> bool:
         """Create an object; return False, and change nothing, if one has that name."""
+        if not self.is_conditional:
+            return self._put_missing(name, data, facts)
         with _errors("write", self.url / name):
             return _is_new(lambda: _obstore().put(self._client, self._path(name), data, **_creating(facts)))
 
     async def put_new_soon(self, name: str, data: bytes, facts: Mapping[str, str]) -> bool:
         """Create an object without a thread; return False, and change nothing, if one has that name."""
         api = _obstore()
+        if self._bucket.is_conditional is not True and not await to_thread.run_sync(lambda: self.is_conditional):
+            return await to_thread.run_sync(self._put_missing, name, data, facts)
         with _errors("write", self.url / name):
             try:
                 await api.put_async(self._client, self._path(name), data, **_creating(facts))
@@ -145,6 +177,12 @@ class ObjectStore:
             except FileNotFoundError as error:
                 _require_bucket(error)
 
+    def _put_missing(self, name: str, data: bytes, facts: Mapping[str, str]) -> bool:
+        if self.head(name) is not None:
+            return False
+        self.put(name, data, facts)
+        return True
+
     def _path(self, name: str) -> str:
         return str((self.url / name).path)
 
@@ -203,9 +241,17 @@ def _obstore() -> Any:  # noqa: ANN401 - a module
     return obstore
 
 
+@dataclass(slots=True)
+class _Bucket:
+    """A bucket, with the connections that all its users share."""
+
+    client: Any
+    is_conditional: bool | None = None  #: None: not tried yet
+    trying: Lock = field(default_factory=Lock)
+
+
 @lru_cache(32)
-def _client(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> Any:  # noqa: ANN401, ARG001 - obstore's; a key
-    """Return the client of a bucket, whose connections all its users share."""
+def _bucket(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> _Bucket:  # noqa: ARG001 - a key
     redaction.register(secrets_of(os.environ))
     config: dict[str, Any] = {}
     client_options: dict[str, Any] = {"timeout": _PATIENCE, "connect_timeout": timedelta(seconds=10)}
@@ -219,9 +265,10 @@ def _client(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> Any:  # n
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
     }
     with _errors("open", bucket):
-        return _obstore().store.from_url(
+        client = _obstore().store.from_url(
             str(bucket), config=config, client_options=client_options, retry_config=retries
         )
+    return _Bucket(client)
 
 
 def _may_be_plain(endpoint: str) -> bool:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..errors import StoreError
-from .atomic import sync_folder
+from .atomic import sync_folder, write_atomic
 from .group_thread import GroupThread
 from .output import make_private
 from .slot import Slot, StoredAnswer, holds_success, read_slot
@@ -39,6 +40,18 @@ class _Order:
     content: Mapping[str, Any]
     space: int
     replace: bool
+
+
+def spool_id(folder: Path) -> str:
+    """Return the id of a spool, which other machines do not have; the first call makes it."""
+    path = make_private(folder) / "id"
+    if not path.exists():
+        part = path.with_suffix(f".{uuid.uuid4().hex}")
+        write_atomic(part, f"{uuid.uuid4().hex}\n".encode())
+        with suppress(FileExistsError):  # another run was faster
+            path.hardlink_to(part)
+        part.unlink()
+    return path.read_text(encoding="ascii").strip()
 
 
 class Scratch:

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..files.object_catalog import ObjectCatalog
+from ..object_url import is_object_url
 from ..wording import INVISIBLE, is_blank, tidy
 from .cells import without_guard
 from .filenames import control
 from .lists import BadList, Listing, listing
+from .lists.place import Place
 from .lists.text import ListFile
 
 ID, PROMPT = "id", "prompt"
@@ -43,7 +46,8 @@ def read_ids(name: str, folder: Path) -> Mapping[str, int]:
         columns = _id_columns(name, folder) if Path(name).suffix.lower() in _TABLES else None
         if columns is not None:
             return _ids(_table_ids(*columns, problems), problems)
-        return parse_ids((text for _, text in ListFile(str(folder / name)).lines()), name)
+        objects = ObjectCatalog()
+        return parse_ids((text for _, text in _file(name, folder, objects).lines()), name)
     except BadList as error:
         raise UsageError(f"--ids-from: {error}") from error
 
@@ -59,6 +63,14 @@ def parse_ids(lines: Iterable[str], name: str) -> Mapping[str, int]:
                 yield number, text
 
     return _ids(ids(), problems)
+
+
+def _file(name: str, folder: Path, objects: ObjectCatalog) -> ListFile:
+    """Return the file *name*, or the copy of an object with that URL, which *objects* keeps."""
+    if not is_object_url(name):
+        return ListFile(str(folder / name))
+    place = Place.of(name, folder, "txt", objects)
+    return ListFile(place.file, place.path)
 
 
 def _ids(pairs: Iterable[tuple[int, str]], problems: _Problems) -> Mapping[str, int]:
@@ -139,7 +151,8 @@ def _prompt_rows(name: str, folder: Path, report: Callable[..., None]) -> Iterat
 
 def _without_header(name: str, folder: Path) -> Iterator[tuple[int, str, str]]:
     """Yield the rows of a file with ids and prompts but no header."""
-    lines = [text for _, text in ListFile(str(folder / name)).lines()]
+    objects = ObjectCatalog()
+    lines = [text for _, text in _file(name, folder, objects).lines()]
     first = next((line for line in lines if line.strip()), "")
     delimiter = "\t" if name.lower().endswith("tsv") else ";" if ";" in first and "," not in first else ","
     reader, line = csv.reader(lines, delimiter=delimiter, strict=True), 1

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import ManifestError
 from ..files import naming
+from ..object_url import is_object_url
 from . import secrets as keys
 from .locations import Origin, Places
 from .model import PARAMETERS, PREPARATION, Parameters
@@ -95,8 +96,12 @@ def _include(
 ) -> None:
     for number, name in enumerate(part.checked.manifest.include):
         origin = part.origin("include", number)
-        paths = _matches(part, name)
-        if not paths:
+        paths = [] if is_object_url(name) else _matches(part, name)
+        if is_object_url(name):
+            part.is_incomplete = True
+            message = f"{name} is in an object store; manifests are files on this machine"
+            problems.add(origin.problem("not_found", message, "its lists and images may be in a store"))
+        elif not paths:
             part.is_incomplete = True
             problems.add(origin.problem("no_match", f"{name} matches no file in {part.folder}"))
         elif not os.path.lexists(paths[0]):

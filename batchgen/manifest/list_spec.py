@@ -13,7 +13,8 @@ class From(Strict):
     """A list of rows: each becomes a job."""
 
     path: Texts = Field(
-        description="csv, tsv, xlsx, jsonl or txt file, folder or glob of images; several are read one after another"
+        description="csv, tsv, xlsx, jsonl or txt file, folder or glob of images, here or in an object store (s3://, "
+        "gs://, az://); several are read one after another"
     )
     format: Literal["csv", "tsv", "xlsx", "jsonl", "txt", "folder"] | None = Field(
         None, description="Format of the list; default: by its name"

@@ -175,7 +175,9 @@ class Parameters(Strict):
     """Parameters of a request; ``defaults`` takes all of them."""
 
     prompt: Prompt | None = Field(None, description="What to draw, or what to change")
-    images: Texts | None = Field(None, description="Source images of an edit: paths, globs or https URLs")
+    images: Texts | None = Field(
+        None, description="Source images of an edit: paths, globs, https URLs, or s3://, gs:// and az:// URLs and globs"
+    )
     mask: str | None = Field(
         None, min_length=1, description="PNG whose transparent parts are edited; of the size of the first image"
     )

@@ -68,6 +68,8 @@ def _sources(before: Sequence[Source], after: Sequence[Source], folder: Path) ->
     for name, source_before, source_after in zip(old, before, after, strict=True):
         if _content(source_before) != _content(source_after):
             note = f"source image {name} has other content"
+            if source_before.etag and source_after.etag:
+                note = f"source image {name} was written again (its etag is another one)"
             same = (source_before.sha256, source_before.etag) == (source_after.sha256, source_after.etag)
             if same:
                 note = f"source image {name} is sent {_form(source_after)}, and was sent {_form(source_before)}"

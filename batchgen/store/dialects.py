@@ -104,7 +104,7 @@ def newest_first(connection: Connection, rows: Select[Any], table: FromClause) -
 
 
 #: Advisory locks of transactions that write: what they protect.
-LEDGER, TOTALS, MIGRATION, BATCH = 1, 2, 3, 4
+LEDGER, TOTALS, MIGRATION, BATCH, SHARES = 1, 2, 3, 4, 5
 
 
 def lock_rows_of(connection: Connection, kind: int, number: int = 0, *, shared: bool = False) -> None:

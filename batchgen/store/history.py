@@ -98,6 +98,7 @@ class SentRequest(NamedTuple):
     images: int  #: requested images and source images
     model: str
     account: str | None  #: which of several API keys was used
+    run_id: str
 
 
 def sent_since(database: Database, provider: str, since: datetime) -> list[SentRequest]:
@@ -108,7 +109,14 @@ def sent_since(database: Database, provider: str, since: datetime) -> list[SentR
     """
     requested = func.coalesce(cast(func.json_extract(jobs.c.task, "$.n"), Integer), 1)
     sources = func.coalesce(func.json_array_length(jobs.c.task, "$.images"), 0)
-    facts = (attempts.c.provider, attempts.c.started_at, requested + sources, attempts.c.model, attempts.c.account)
+    facts = (
+        attempts.c.provider,
+        attempts.c.started_at,
+        requested + sources,
+        attempts.c.model,
+        attempts.c.account,
+        attempts.c.run_id,
+    )
     with _open(database) as connection:
         if is_postgres(connection):
             sent = (attempts.c.provider == provider, attempts.c.started_at > since)

@@ -23,6 +23,7 @@ from ..errors import NoSuchBatch, NotFound
 from ..job import Job
 from ..planning.selection import Selection
 from ..route import ModelFilter
+from .claims import open_attempts
 from .connection import explain, reading
 from .history import LearnedRate, PastCall, learned_rates, past_calls
 from .ledger import Calls, Counts, Failure, Spent, UsageLine
@@ -44,7 +45,7 @@ from .queries import (
 from .records import AttemptRecord, Batch, Bill, DeliveredFile, DueFilter, Run, StoredArtifact, UnknownAttempt
 from .repair import attempt_of_supplied_file, unknown_attempt
 from .rows import listed, to_artifact, to_attempt, to_batch, to_job, to_run
-from .tables import artifacts, attempts, batch_of_job, batches, jobs, runs
+from .tables import artifacts, attempts, batches, jobs, runs
 from .usage import bills, booked, calls, spent, usage
 from .usage_groups import ALWAYS, Period, UsageQuery, UsageSum
 
@@ -137,13 +138,15 @@ class Reader:
             moment: datetime | None = connection.execute(first).scalar()
             return moment
 
-    def open_attempts(self, batch_id: int) -> list[tuple[Job, AttemptRecord]]:
-        """Return the attempts that a killed run left open, with their jobs."""
-        with self._open() as connection:
-            left = select(attempts).join(jobs).where(text("attempts.state = 'open'"), batch_of_job == batch_id)
-            records = [to_attempt(row) for row in connection.execute(left.order_by(attempts.c.started_at)).mappings()]
-            owners = {record.job_id: _job(connection, jobs.c.id == record.job_id) for record in records}
-        return [(job, record) for record in records if (job := owners[record.job_id]) is not None]
+    def open_attempts(
+        self, batch_id: int, *, run_id: str | None = None, shard: tuple[int, int] | None = None
+    ) -> list[tuple[Job, AttemptRecord]]:
+        """Return the attempts that a killed run left open, with their jobs; with *shard*, only those of its jobs.
+
+        Those of other runners that share the job database are theirs, or of who takes their place; *run_id* is not
+        another runner.
+        """
+        return self.ask(partial(open_attempts, batch_id=batch_id, run_id=run_id, shard=shard))
 
     def learned_rates(self) -> dict[str, LearnedRate]:
         """Return the rates that runs have learned, by lane."""

@@ -87,6 +87,7 @@ class AttemptRecord:
     ended_at: datetime | None
     seconds: float | None
     account: str | None = None  #: which of several API keys was used
+    spool: str | None = None  #: that has its answer, if one has arrived; None: that of this project
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

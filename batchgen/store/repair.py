@@ -12,6 +12,7 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    delete,
     exists,
     func,
     insert,
@@ -33,6 +34,7 @@ from .dialects import Number
 from .load_record import forget
 from .records import RecoveredAttempt, RecoveryCounts, UnknownAttempt
 from .rows import artifact_row, encode_task, to_job
+from .shared_tables import shared_budgets
 from .tables import EPOCH, artifacts, attempts, jobs, ledger, micros
 from .totals import recount
 
@@ -144,6 +146,7 @@ def add_recovered(
     *last*: no more files follow, so that files which still wait are kept as superseded.
     """
     total, waiting = RecoveryCounts(), []
+    connection.execute(delete(shared_budgets))  # They are summed up again by the next claim.
     for trace in traces:
         intake, waits = _add_one(connection, batch_id, trace, last, now)
         total += intake

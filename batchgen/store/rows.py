@@ -231,7 +231,7 @@ def to_batch(row: RowMapping) -> Batch:
 
 def to_run(row: RowMapping) -> Run:
     """Return the value in a row of runs."""
-    return Run(**row)
+    return Run(**{name: value for name, value in row.items() if name != "spool"})
 
 
 def to_attempt(row: RowMapping) -> AttemptRecord:

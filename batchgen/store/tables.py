@@ -246,6 +246,7 @@ runs = Table(
     Column("host", Words, nullable=False),
     Column("exit_code", Number),
     Column("command", Words, nullable=False),
+    Column("spool", Words),  #: where it keeps its answers, if the job database has several places; NULL: one
 )
 
 #: Pauses and limits that users set from another terminal, by provider; they apply until they are removed.

@@ -34,6 +34,7 @@ from sqlalchemy import (
 )
 
 from .dialects import LEDGER, TOTALS, Number, is_postgres, lock_rows_of
+from .shared_tables import shared_budgets
 from .tables import EPOCH, Instant, attempts, jobs, ledger, ledger_totals, micros
 from .usage_groups import ALWAYS, Period
 
@@ -130,6 +131,7 @@ def _close_full_blocks(connection: Connection) -> None:
 def recount(connection: Connection, *changed: ColumnElement[bool]) -> None:
     """Add up the closed blocks again that contain *changed* rows of the ledger."""
     _lock_totals(connection)
+    connection.execute(delete(shared_budgets))  # They are summed up again by the next claim.
     closed = _block() < _first_open_block()
     for block in connection.execute(select(_block()).distinct().where(closed, *changed)).scalars().all():
         connection.execute(delete(ledger_totals).where(ledger_totals.c.block == block))

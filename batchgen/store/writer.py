@@ -1,9 +1,9 @@
 """Writer: all changes of the job database.
 
-Every INSERT and UPDATE of batchgen is in this module, ``at_risk``, ``compare_and_set``, ``controls``, ``history``,
-``load_record``, ``loading``, ``lost_jobs`` and ``repair``. Every update of a job is a compare-and-set: if no row
-changes, the job has changed meanwhile. (A load reads and writes in one transaction.)  Methods return when what they
-wrote is durable.
+Every INSERT and UPDATE of batchgen is in this module, ``at_risk``, ``claims``, ``compare_and_set``, ``controls``,
+``history``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``runners`` and ``shared_budgets``. Every update
+of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load reads and writes in one
+transaction.)  Methods return when what they wrote is durable.
 """
 
 from __future__ import annotations
@@ -16,27 +16,31 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import to_thread
-from sqlalchemy import Connection, bindparam, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from ..database_url import Database
-from ..errors import BatchgenError, NotFound, StaleClaim
+from ..errors import BatchgenError, StaleClaim
 from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
 from ..task import Artifact, Charge
 from . import at_risk, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
+from .booking import CLOSE, book, book_without_job
+from .claims import open_attempt
 from .committer import Committer
 from .compare_and_set import require_current, supersede, swap
 from .dialects import upsert
 from .fixed import FixedChange, FixedLookup
+from .guest import write_as_guest
 from .history import learn
 from .load_record import LoadRecord
 from .loading import Loading
 from .records import Loaded, RecoveredAttempt, RecoveryCounts
 from .rows import AttemptRow, JobRow, to_job
 from .settlement import artifact_rows, closed_attempt, ledger_row
-from .tables import artifacts, attempts, batches, jobs, ledger, runs
-from .totals import close_block_of, close_full_blocks
+from .shared_budgets import MissingSum, SharedBudgets, Spending
+from .tables import artifacts, attempts, batches, jobs, runs
+from .totals import close_full_blocks
 
 if TYPE_CHECKING:
     from ..manifest.batch import PlannedJob
@@ -57,6 +61,8 @@ class Writer:
 
     def __init__(self, path: Database, *, patience: float = 120.0, guest: bool = False) -> None:
         self._in_flight: set[str] = set()  #: attempts that were claimed and are not settled
+        self._path = path
+        self.shared: SharedBudgets | None = None  #: set where other runners spend from the same budgets
         self._committer = Committer(path, patience=patience, guest=guest, pause=self._pause)
 
     def __enter__(self) -> Self:
@@ -122,9 +128,18 @@ class Writer:
         """Shorten the waits of jobs that a wrong clock made too long; return how many there were."""
         return await self._committer.submit(partial(repair.clamp_waits, batch_id=batch_id, now=now, longest=longest))
 
-    async def begin_run(self, run_id: str, batch_id: int, *, command: str, pid: int, host: str, now: datetime) -> None:
-        """Record that a run started."""
-        row = {"id": run_id, "batch_id": batch_id, "started_at": now, "pid": pid, "host": host, "command": command}
+    async def begin_run(
+        self, run_id: str, batch_id: int, *, command: str, pid: int, host: str, now: datetime, spool: str | None = None
+    ) -> None:
+        """Record that a run started; *spool* is where it keeps its answers, if that is one place of several."""
+        row = {"spool": spool} | {
+            "id": run_id,
+            "batch_id": batch_id,
+            "started_at": now,
+            "pid": pid,
+            "host": host,
+            "command": command,
+        }
         await self._committer.submit(partial(_add_run, row=row))
 
     async def end_run(self, run_id: str, exit_code: int, now: datetime) -> None:
@@ -144,7 +159,7 @@ class Writer:
         estimate_credits: int | None,
         now: datetime,
     ) -> Job:
-        """Open *attempt* for *job* and reserve its price; raise StaleClaim if the job has changed.
+        """Open *attempt* for *job* and reserve its price; raise StaleClaim if the job has changed, or OverBudget.
 
         Shield this from cancellation: a claim whose caller is gone is an open attempt that is never sent.
         """
@@ -164,9 +179,29 @@ class Writer:
             "estimate_credits": estimate_credits,
             "started_at": now,
         }
-        claimed = await self._committer.post(partial(_claim, before=job, after=after, row=row, now=now))
+        claim = partial(open_attempt, before=job, after=after, row=row, shared=self.shared, now=now)
+        try:
+            claimed = await self._committer.post(claim)
+        except MissingSum:
+            await self._sum_up(now)
+            claimed = await self._committer.post(claim)
         self._in_flight.add(attempt.id)
         return claimed
+
+    async def spending(self, now: datetime) -> Sequence[Spending]:
+        """Return what counts against the budgets that other runners share, in their order."""
+        if self.shared is None:
+            return ()
+        query = partial(self.shared.spending, now=now)
+        if (sums := await self._committer.submit(query)) is None:
+            await self._sum_up(now)
+            sums = await self._committer.submit(query)
+        return sums or ()
+
+    async def _sum_up(self, now: datetime) -> None:
+        """Add up shared budgets, in a transaction of its own: it waits until no other one books."""
+        if self.shared is not None:
+            await to_thread.run_sync(write_as_guest, self._path, partial(self.shared.sum_up, now=now))
 
     async def settle(self, settlement: Settlement, now: datetime) -> Job:
         """Write the results of an ended attempt in one transaction, and return the job after it.
@@ -177,7 +212,8 @@ class Writer:
         """
         self._in_flight.discard(settlement.attempt.id)
         # The answer is sealed in its slot, so that its settlement can wait for a claim to share a commit with.
-        return await self._committer.post(partial(_settle, settlement=settlement, now=now), patient=True)
+        work = partial(_settle, settlement=settlement, shared=self.shared, now=now)
+        return await self._committer.post(work, patient=True)
 
     async def move(self, job: Job, event: Requeued | Cancelled | Revised) -> Job:
         """Apply a decision of the user; raise StaleClaim if *job* has changed, IllegalEvent if that is impossible."""
@@ -246,12 +282,6 @@ def _end_run(connection: Connection, *, run_id: str, exit_code: int, now: dateti
 # --- one job ------------------------------------------------------------------
 
 
-def _claim(connection: Connection, *, before: Job, after: Job, row: dict[str, Any], now: datetime) -> Job:
-    swap(connection, before, after, now)
-    _OPEN.execute(connection, row)
-    return after
-
-
 def _move(connection: Connection, *, before: Job, after: Job, now: datetime) -> Job:
     swap(connection, before, after, now)
     if after.delivered < before.delivered:
@@ -270,21 +300,23 @@ def _requeue(connection: Connection, *, wanted: Sequence[Job], now: datetime) ->
     supersede(connection, made_again, now)
 
 
-def _settle(connection: Connection, *, settlement: Settlement, now: datetime) -> Job | BatchgenError:
+def _settle(
+    connection: Connection, *, settlement: Settlement, shared: SharedBudgets | None, now: datetime
+) -> Job | BatchgenError:
     attempt, event = settlement.attempt, settlement.event
     row = _JOB.row(connection, {"wanted_job": attempt.job_id})
     attempt_row = _ATTEMPT.row(connection, {"wanted_attempt": attempt.id})
     if row is None or attempt_row is None:
-        return _book_without_job(connection, attempt_row, settlement, now)
+        return book_without_job(connection, attempt_row, settlement, shared, now)
     before = to_job(row, attempt.batch)
     if attempt_row.state != "open":
         return before
     current = before.state is State.RUNNING and before.claim == attempt.claim
     after = advance(before, event) if current else before
-    _CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
+    CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
     for file in artifact_rows(settlement, now, stale=not current):
         _ADD_FILE.execute(connection, file)
-    _book(connection, ledger_row(attempt_row, row.batch_id, settlement, now))
+    book(connection, attempt_row, ledger_row(attempt_row, row.batch_id, settlement, now), shared)
     if not current:
         return StaleClaim(
             f"job {before.key} is {before.state} at claim {before.claim}; attempt {attempt.id} was booked"
@@ -293,30 +325,6 @@ def _settle(connection: Connection, *, settlement: Settlement, now: datetime) ->
     return after
 
 
-def _book(connection: Connection, row: dict[str, Any]) -> None:
-    close_block_of(connection, _BOOK.insert(connection, row))
-
-
-def _book_without_job(
-    connection: Connection, attempt_row: AttemptRow | None, settlement: Settlement, now: datetime
-) -> BatchgenError:
-    """Book the cost of an attempt that was deleted, or whose job was; return the error for its caller."""
-    gone = f"The job database no longer has job {settlement.attempt.key}: it was deleted while it was in flight."
-    batch_id = None if attempt_row is None else connection.scalar(_BATCH, {"wanted_run": attempt_row.run_id})
-    if attempt_row is None or batch_id is None:
-        return NotFound(f"{gone} Its cost could not be booked")
-    if attempt_row.state == "open":
-        _CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
-        _book(connection, ledger_row(attempt_row, batch_id, settlement, now))
-    return NotFound(f"{gone} Its cost is in the ledger")
-
-
-_BATCH = select(runs.c.batch_id).where(runs.c.id == bindparam("wanted_run"))
 _JOB = FixedLookup(JobRow, jobs, jobs.c.id == bindparam("wanted_job"), locks=True)
 _ATTEMPT = FixedLookup(AttemptRow, attempts, attempts.c.id == bindparam("wanted_attempt"))
-_OPEN = FixedChange(insert(attempts))
-_CLOSE = FixedChange(
-    update(attempts).where(attempts.c.id == bindparam("known_id"), attempts.c.state == literal_column("'open'"))
-)
 _ADD_FILE = FixedChange(insert(artifacts))
-_BOOK = FixedChange(insert(ledger))

@@ -182,3 +182,52 @@ def test_names_with_every_allowed_character_are_published(in_store, bucket, witn
     assert {row["path"] for row in rows} == {f"{bucket.url}/{name}" for name in names(bucket) if name.endswith(".png")}
     assert len(rows) == len(ids)
     assert len(witness.charges()) == len(ids)
+
+
+def test_place_belongs_to_one_job_database(in_store, bucket, witness):
+    manifest = in_store.manifest(jobs(2), **output(bucket))
+    assert in_store.run("run", manifest, "--yes").code == 0
+    refused = in_store.run("run", manifest, "--yes", "--db", "other/jobs.db")
+    assert refused.code == 11, refused
+    assert f"{bucket.url}/out belongs to another job database" in refused.err
+    assert "batchgen db recover" in refused.err
+    assert len(witness.charges()) == 2
+    recovered = in_store.run("db", "recover", manifest, "--db", "other/jobs.db")
+    assert recovered.code == 0, recovered
+    former = in_store.run("run", manifest, "--yes")
+    assert former.code == 11, former
+
+
+def test_lost_database_at_the_same_path_keeps_its_place(in_store, bucket, witness):
+    manifest = in_store.manifest(jobs(2), **output(bucket))
+    assert in_store.run("run", manifest, "--yes").code == 0
+    for path in in_store.state.glob("batchgen.db*"):
+        path.unlink()
+    assert "belongs to another" not in in_store.run("run", manifest, "--dry-run").err
+    assert in_store.run("run", manifest, "--yes", "--id", "cat-0").code != 11
+
+
+def test_store_without_conditional_writes_is_named_and_used(project, plain_bucket, witness):
+    project.env |= plain_bucket.env
+    manifest = project.manifest(jobs(3), **output(plain_bucket))
+    done = project.run("run", manifest, "--yes")
+    assert done.code == 0, done
+    assert "ignores conditional writes" in done.err
+    assert names(plain_bucket) == files(3)
+    plain_bucket.write("out/dog.png", b"not ours")
+    project.manifest([{"id": "dog", "prompt": "dog", "provider": "openai"}], **output(plain_bucket))
+    assert project.run("run", manifest, "--yes").code == 0
+    assert b"not ours" in [plain_bucket.read(name) for name in plain_bucket.names() if ".superseded" in name]
+
+
+def test_provided_file_goes_to_the_store(in_store, bucket, witness):
+    manifest = in_store.manifest([{"id": "a", "prompt": "a [sandbox:refused]", "provider": "openai"}], **output(bucket))
+    in_store.run("run", manifest, "--yes")
+    other = in_store.manifest([{"id": "b", "prompt": "b", "provider": "openai"}], "other.yaml", **output(bucket, "two"))
+    other.write_text(other.read_text().replace("name: shop", "name: pets"))
+    assert in_store.run("run", other, "--yes").code == 0
+    image = in_store.folder / "b.png"
+    image.write_bytes(bucket.read("two/b.png"))
+    done = in_store.run("unknown", "adopt", "a", image, "--batch", "shop")
+    assert done.code == 0, done
+    assert bucket.read("out/a.png") == image.read_bytes()

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.engine.limits.gate import windows
-from batchgen.engine.limits.shares import CONCURRENCY, Capacity, Share, allot, capacities, name_of, narrowed
+from batchgen.engine.limits.shares import CONCURRENCY, capacities, name_of, narrowed
 from batchgen.engine.limits.windows import DAY, SlidingWindows, Window
+from batchgen.share import Capacity, Share, allot
 
 BEAT = 2.0
 LEASE = 8.0
@@ -28,7 +29,8 @@ class SimulatedRunner:
     lease_ends: float = 0.0
     stopped_until: float = 0.0
     dead: bool = False
-    absorbed: frozenset[int] = frozenset()  #: runners whose requests it has counted as its own
+    gone: frozenset[int] = frozenset()  #: runners whose lease had ended at the last beat
+    counted: dict[int, int] = field(default_factory=dict)  #: how many requests of each of them it counts as its own
     sends: list[float] = field(default_factory=list)
 
 
@@ -42,13 +44,27 @@ class Cluster:
         self.table: dict[int, tuple[Share, float]] = {}  # by the number of the runner: its share, the end of its lease
 
     def join(self) -> SimulatedRunner:
-        self.runners.append(SimulatedRunner(windows=SlidingWindows([self.limit]), next_beat=self.now))
-        return self.runners[-1]
+        runner = SimulatedRunner(windows=SlidingWindows([self.limit]), next_beat=self.now)
+        self.runners.append(runner)
+        runner.gone = self.gone()
+        self.count_gone(runner)
+        return runner
+
+    def gone(self) -> frozenset[int]:
+        return frozenset(number for number, (_, ends) in self.table.items() if ends < self.now)
+
+    def count_gone(self, runner: SimulatedRunner) -> None:
+        """Count the requests of all runners without a lease, also of those that others have counted."""
+        for number, other in enumerate(self.runners):
+            is_alive = number in self.table and self.table[number][1] >= self.now
+            if other is not runner and not is_alive:
+                runner.windows.seed((at, 1) for at in other.sends[runner.counted.get(number, 0) :])
+                runner.counted[number] = len(other.sends)
 
     def beat(self, number: int) -> None:
         """Report what is in force, learn what may be in force, and apply that only afterwards."""
         runner = self.runners[number]
-        for gone in runner.absorbed:
+        for gone in runner.gone:
             if gone in self.table and self.table[gone][1] < self.now:  # It may have come back.
                 del self.table[gone]
         used = {self.name: runner.windows.used(self.now)[0]}
@@ -59,13 +75,12 @@ class Cluster:
         stored = {self.name: max(granted[self.name], runner.granted)}
         runner.lease_ends = self.now + LEASE
         self.table[number] = Share(granted=stored, used=used, wanted=runner.wants), runner.lease_ends
-        limits = narrowed([self.limit], 10, {self.name: granted[self.name]})
+        limits = narrowed([self.limit], 10, {CONCURRENCY: 10, self.name: granted[self.name]})
         runner.granted = granted[self.name]
         runner.windows.change(limits[0] if limits else [self.limit])
-        silent = {each for each, (_, ends) in self.table.items() if ends < self.now}
-        for gone in silent - runner.absorbed:
-            runner.windows.seed((at, 1) for at in self.runners[gone].sends)
-        runner.absorbed = frozenset(silent)
+        if self.gone() - runner.gone:
+            self.count_gone(runner)
+        runner.gone = self.gone()
         runner.next_beat = self.now + BEAT
 
     def step(self, seconds: float) -> None:
@@ -108,12 +123,12 @@ def test_one_runner_has_the_whole_limit():
 
 @pytest.mark.parametrize(("most", "parts"), [(60, [20, 20, 20]), (10, [4, 3, 3]), (2, [1, 1, 0])])
 def test_runners_get_whole_parts_that_add_up_to_the_limit(most: int, parts: list[int]):
-    capacity = {"requests/1": Capacity(most=most, seconds=1)}
+    capacity = {"requests/1": Capacity(most=most)}
     assert [allot(capacity, [Share()] * 3, number)["requests/1"] for number in range(3)] == parts
 
 
 def test_a_share_grows_only_into_what_the_others_do_not_hold():
-    capacity = {"requests/60": Capacity(most=60, seconds=60)}
+    capacity = {"requests/60": Capacity(most=60)}
     alone = Share(granted={"requests/60": 60}, used={"requests/60": 60})
     assert allot(capacity, [alone, Share()], 1) == {"requests/60": 0}
     shrunk = Share(granted={"requests/60": 30}, used={"requests/60": 45})
@@ -121,13 +136,13 @@ def test_a_share_grows_only_into_what_the_others_do_not_hold():
 
 
 def test_a_runner_without_jobs_leaves_its_share_to_the_others():
-    capacity = {"requests/60": Capacity(most=60, seconds=60)}
+    capacity = {"requests/60": Capacity(most=60)}
     assert allot(capacity, [Share(wanted=False), Share()], 1) == {"requests/60": 60}
     assert allot(capacity, [Share(wanted=False), Share()], 0) == {"requests/60": 0}
 
 
 def test_a_share_of_images_holds_the_heaviest_request():
-    capacity = {"images/60": Capacity(most=10, seconds=60, counts_images=True)}
+    capacity = {"images/60": Capacity(most=10, counts_images=True)}
     shares = [Share(heaviest=4), Share(), Share()]
     parts = [allot(capacity, shares, number)["images/60"] for number in range(3)]
     assert parts == [5, 5, 0], "three shares would be smaller than a request of four images"
@@ -136,7 +151,7 @@ def test_a_share_of_images_holds_the_heaviest_request():
 def test_a_daily_quota_is_divided_as_far_as_it_is_left():
     name = f"requests/{DAY:g}"
     shares = [Share(granted={name: 1000}, used={name: 600}), Share()]
-    capacity = {name: Capacity(most=1000, seconds=DAY)}
+    capacity = {name: Capacity(most=1000, lasting=True)}
     assert allot(capacity, shares, 0) == {name: 800}
     assert allot(capacity, [Share(granted={name: 800}, used={name: 600}), Share()], 1) == {name: 200}
 
@@ -147,8 +162,8 @@ def test_shares_of_a_broken_limit_keep_its_window():
     assert limits is not None
     [part], width = limits
     assert (part.most, part.span, width) == (1, window.span, 3)
-    assert narrowed([window], 8, {"requests/1": 0}) is None
-    assert narrowed([window], 8, {CONCURRENCY: 0}) is None
+    assert narrowed([window], 8, {"requests/1": 0, CONCURRENCY: 8}) is None
+    assert narrowed([window], 8, {"requests/1": 3, CONCURRENCY: 0}) is None
 
 
 @settings(max_examples=60, deadline=None)

@@ -23,7 +23,7 @@ from ...store.writer import Writer
 from ...task import UNPRICED
 from ..clock import utc_now
 from ..lanes import policy_of
-from ..output_lock import hold_output
+from ..output_lock import hold_recovered
 from ..project import Project, hold_lock
 from ..retry import as_stored
 from . import last_run
@@ -67,11 +67,12 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
     """
     make_private(project.state)
     # The folder is locked too, so that a run with another database is not taken in half-way.
-    with hold_lock(project), hold_output(batch.folder):
+    with hold_lock(project), hold_recovered(project, batch.folder) as take_over:
         damaged_copy = None
         if isinstance(project.db, Path) and not maintenance.is_whole(project.db):
             damaged_copy = maintenance.set_aside(project.db, f"{utc_now():%Y%m%d-%H%M%S}")
         migrate.ensure(project.db)
+        take_over()
         with Reader(project.db) as reader:
             scan = RecoveryScan(project=project, reader=reader, batch=as_stored(project, reader, batch))
             scan.thorough = True

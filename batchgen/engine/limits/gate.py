@@ -7,7 +7,7 @@ controller adds what the provider was found to take. The strictest of them decid
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from aiolimiter import AsyncLimiter
@@ -15,6 +15,7 @@ from anyio import current_time
 
 from ...fault import RateLimitInfo
 from .adaptive import Controller
+from .shares import CONCURRENCY, name_of, narrowed
 from .windows import DAY, MARGIN, SlidingWindows, Window
 from .wire_queue import PATIENCE, WireQueue
 
@@ -22,6 +23,8 @@ from .wire_queue import PATIENCE, WireQueue
 SETTLING = 2.0
 #: The learned rate is spaced anew when it has changed by more than this share.
 RATE_CHANGE = 0.01
+#: Seconds until a request that is heavier than the share of its runner is looked at again.
+SHARE_LOOK = 1.0
 #: Share of a step by which a request under a learned rate may go early, so that waking late does not add up.
 EARLY = 0.25
 #: Seconds' worth of requests that may wait at the wire before the gate lets no more go, and the next look after that.
@@ -66,6 +69,8 @@ class Gate:
 
     limits: Sequence[Window] = ()
     width: int = 1  #: requests in flight at most
+    granted: Mapping[str, int] | None = None  #: this runner's share of the limits; None: all of them
+    heaviest: int = 1  #: what its heaviest request counts as in a limit on images
     controller: Controller | None = None  #: None: only what is configured counts
     clock: Callable[[], float] = current_time
     in_flight: int = 0
@@ -73,9 +78,12 @@ class Gate:
     windows: SlidingWindows = field(init=False)  #: by the times at which requests were let go
     wire: WireQueue = field(init=False)
     pacers: list[tuple[Window, Pacer]] = field(init=False)
+    withheld: bool = field(init=False, default=False)  #: the share is too small for a single request
+    _share: tuple[Sequence[Window], int] = field(init=False)  #: limits and width in force
     _learned: tuple[float, Pacer] | None = None  #: the learned rate that is spaced, and its pacer
 
     def __post_init__(self) -> None:
+        self._share = self.limits, self.width
         self.windows = SlidingWindows(self.limits)
         self.wire = WireQueue(self.limits)
         self.pacers = _pacers(self.limits)
@@ -103,7 +111,16 @@ class Gate:
     def wait(self, images: int) -> float:
         """Return the seconds until a request that counts as *images* may be sent; 0.0 is now."""
         now = self.clock()
-        return max(self._pause_left(now), self.windows.wait(now, images), self._crowd_wait(now, images))
+        wait = max(self._pause_left(now), self.windows.wait(now, images), self._crowd_wait(now, images))
+        return max(wait, self._share_wait(images))
+
+    def _share_wait(self, images: int) -> float:
+        """Return the seconds to wait because the share has no room for such a request; it is asked to grow."""
+        if self.granted is None:
+            return 0.0
+        self.heaviest = max(self.heaviest, images)
+        pairs = zip(self.limits, self._share[0], strict=True)
+        return SHARE_LOOK if any(part.most < min(part.weigh(images), whole.most) for whole, part in pairs) else 0.0
 
     def _crowd_wait(self, now: float, images: int) -> float:
         """Return the seconds to wait because requests that were let go before cannot be written yet."""
@@ -111,7 +128,7 @@ class Gate:
         if at_wire >= PATIENCE:
             return at_wire
         # A few may wait: those that are late on their way would otherwise leave places in the windows unused.
-        if not self.wire.waiting or self.wire.waiting <= 1 + CROWD_SECONDS * (ceiling(self.limits) or math.inf):
+        if not self.wire.waiting or self.wire.waiting <= 1 + CROWD_SECONDS * (ceiling(self._share[0]) or math.inf):
             return 0.0
         return max(at_wire, CROWD_LOOK)
 
@@ -128,6 +145,8 @@ class Gate:
 
     def wire_wait(self, images: int, *, is_repeat: bool = False) -> float:
         """Return the seconds until a request may be written; 0.0 is now. Pauses do not hold up a repeat."""
+        if self.withheld:
+            return math.inf
         now = self.clock()
         wait = self.wire.windows.wait(now, images)
         if is_repeat:
@@ -167,12 +186,14 @@ class Gate:
         """Let nothing through for *seconds*; a longer pause in force stays."""
         self.closed_until = max(self.closed_until, self.clock() + seconds)
 
-    def seed(self, sends: Iterable[tuple[float, int]]) -> None:
-        """Count what earlier runs sent: how many seconds ago, and what it counted as."""
+    def seed(self, sends: Iterable[tuple[float, int]], late: float = SETTLING) -> None:
+        """Count what other runs sent: how many seconds ago, and what it counted as.
+
+        The job database holds when a request was claimed, and it was written up to *late* seconds later.
+        """
         now, sends = self.clock(), list(sends)
         self.windows.seed((now - ago, images) for ago, images in sends)
-        # The job database holds when a request was claimed, and it was written a little later.
-        self.wire.windows.seed((now - max(0.0, ago - SETTLING), images) for ago, images in sends)
+        self.wire.windows.seed((now - max(0.0, ago - late), images) for ago, images in sends)
 
     def recall(self, sends: Iterable[tuple[float, int]], since: float) -> None:
         """Count what any run had sent by *since* by the job database: how many seconds before, and as what."""
@@ -185,12 +206,36 @@ class Gate:
     def configure(self, limits: Sequence[Window], width: int) -> None:
         """Put other limits in force; what was sent and learned so far counts in these as well."""
         self.limits, self.width = limits, width
+        self._put_in_force()
+
+    def share(self, granted: Mapping[str, int]) -> bool:
+        """Put in force what this runner may use of the limits; return whether that has changed."""
+        if granted == self.granted:
+            return False
+        self.granted = granted
+        self._put_in_force()
+        return True
+
+    def used(self) -> dict[str, int]:
+        """Return how much of each limit is used, by its name."""
+        now, result = self.clock(), {CONCURRENCY: self.in_flight}
+        for limit, let_go, written in zip(
+            self.limits, self.windows.used(now), self.wire.windows.used(now), strict=True
+        ):
+            result[name_of(limit)] = max(let_go, written, result.get(name_of(limit), 0))
+        return result
+
+    def _put_in_force(self) -> None:
+        share = narrowed(self.limits, self.width, self.granted)
+        self.withheld = share is None
+        # The windows remember what was sent, also while there is no share.
+        self._share = limits, width = share or (self.limits, 0)
         self.windows.change(limits)
         self.wire.windows.change(limits)
         self.wire.notify()
         self.pacers = _pacers(limits)
         if self.controller is not None:
-            self.controller.configure(ceiling(limits), width)
+            self.controller.configure(ceiling(limits), max(width, 1))
 
     @property
     def full(self) -> bool:
@@ -200,7 +245,8 @@ class Gate:
     @property
     def room(self) -> int:
         """Return how many requests may be in flight now."""
-        return self.width if self.controller is None else min(self.width, self.controller.width())
+        width = self._share[1]
+        return width if self.controller is None else min(width, self.controller.width())
 
     @property
     def paced(self) -> bool:

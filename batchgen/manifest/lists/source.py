@@ -42,12 +42,15 @@ HEAD = 100
 class Listing:
     """The selected rows of one list; they can be read repeatedly and are read from disk each time."""
 
-    def __init__(self, name: str, file: str, reader: Reader, pick: Pick, mapping: ColumnMap) -> None:
+    def __init__(  # noqa: PLR0917 - what a list is, and how it is read
+        self, name: str, file: str, reader: Reader, pick: Pick, mapping: ColumnMap, objects: ObjectCatalog | None = None
+    ) -> None:
         self.name = name  #: as the manifest names it
         self.file = file  #: as the user would type it
         self.columns = reader.columns  #: None if rows may differ
         self.mapping = mapping
         self._reader = reader
+        self._objects = objects  #: has the copy of a list in a store, and removes it at its own end
         self.pick = pick
         self._idle: set[tuple[str, str]] = set()
         if self.columns is not None:
@@ -99,7 +102,7 @@ class Listing:
 
     def mapped(self, mapping: ColumnMap) -> Listing:
         """Return the same list with another mapping of its columns."""
-        return Listing(self.name, self.file, self._reader, self.pick, mapping)
+        return Listing(self.name, self.file, self._reader, self.pick, mapping, self._objects)
 
     def head(self) -> list[tuple[int, dict[str, Any]]]:
         """Return the first rows, whatever is picked, with their line numbers; none if they cannot be read."""
@@ -181,7 +184,7 @@ def listing(
         reader = _rows(place, delimiter=delimiter, quoting=quoting, sheet=sheet)
         file = place.file if sheet is None else f"{place.file}!{sheet}"
     mapping = ColumnMap.of(columns or {}, reader.columns, file)
-    return Listing(place.name, file, reader, Pick() if pick is None else pick, mapping)
+    return Listing(place.name, file, reader, Pick() if pick is None else pick, mapping, objects)
 
 
 def _images(

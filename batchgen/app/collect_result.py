@@ -1,0 +1,63 @@
+"""The result of a run, collected at its end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from ..engine.runner import Runner
+from .clock import utc_now
+from .lane_result import LaneResult
+from .presence import look
+from .queries import batch_status
+from .run_result import RunResult
+
+if TYPE_CHECKING:
+    from .wiring import RunSession
+
+
+def collect_result(
+    session: RunSession, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None
+) -> RunResult:
+    """Return what a run came to, by its lanes and the job database."""
+    counts, lanes_ = session.reader.lanes(batch_id), runner.lanes
+    status = batch_status(session.reader, session.reader.batch(session.batch.name))
+    run_id = runner.attempts.run_id
+    return RunResult(
+        run_id=run_id,
+        command=session.command,
+        began=started,
+        status=replace(status, presence=look(session.project, session.reader, status.batch, status.counts.images)),
+        lanes=[
+            LaneResult.of(
+                lane,
+                left=counts[lane.provider].pending if lane.provider in counts else 0,
+                denied_left=session.reader.pending_of(batch_id, lane.provider, lane.denied),
+                variable=_key_variable(session, lane.provider),
+            )
+            for lane in lanes_
+        ],
+        images=sum(lane.images for lane in lanes_),
+        seconds=(utc_now() - started).total_seconds(),
+        signal=stop_signal,
+        drained=runner.drained,
+        sent=any(lane.calls or lane.images or lane.failed or lane.unknown or lane.closed for lane in lanes_),
+        failed=sum(lane.failed for lane in lanes_),
+        unknown=sum(lane.unknown for lane in lanes_),
+        usd=sum(lane.usd for lane in lanes_),
+        budgets=runner.attempts.wallet.budgets,
+        underpriced=tuple(runner.attempts.prices.underpriced.values()),
+        sandbox=session.project.sandbox,
+        selected_by=session.options.selected_by,
+        fail_on=session.options.fail_on,
+        command_flags=session.project.command_flags(again=session.options.again),
+        plan=session.plan,
+        recovery=session.recovery,
+        previous_exit_code=next((run.exit_code for run in session.reader.runs(batch_id) if run.id != run_id), None),
+    )
+
+
+def _key_variable(session: RunSession, provider: str) -> str | None:
+    profile = session.batch.profiles.get(provider)
+    return next(iter(profile.api_key_env), None) if profile else None

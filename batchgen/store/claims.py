@@ -1,0 +1,81 @@
+"""Claims: an attempt is opened, and its price reserved, before a byte is sent; attempts that stayed open.
+
+SQL on an open transaction.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, text
+
+from ..errors import StaleClaim
+from ..job import Job
+from ..planning.selection import shard_of
+from ..task import Basis, Charge
+from .compare_and_set import swap
+from .fixed import FixedChange
+from .records import AttemptRecord
+from .rows import to_attempt, to_job
+from .shared_budgets import SharedBudgets
+from .shared_tables import runners
+from .tables import attempts, batch_of_job, batches, jobs, runs
+
+
+def open_attempt(
+    connection: Connection,
+    *,
+    before: Job,
+    after: Job,
+    row: dict[str, Any],
+    shared: SharedBudgets | None,
+    now: datetime,
+) -> Job:
+    """Claim a job for the attempt in *row*; raise StaleClaim if it has changed, OverBudget if no budget is left."""
+    reserve = None
+    if shared is not None:
+        if _is_open(connection, row["id"]):
+            return after  # The commit before had succeeded, and its answer was lost with the connection.
+        _require_free(connection, before)
+        estimate = Charge(usd=row["estimate_usd"], credits=row["estimate_credits"], basis=Basis.ESTIMATED)
+        reserve = shared.require_room(connection, row["provider"], estimate, now)
+    swap(connection, before, after, now)
+    _OPEN.execute(connection, row)
+    if reserve is not None:
+        reserve()
+    return after
+
+
+def _is_open(connection: Connection, attempt_id: str) -> bool:
+    return connection.execute(select(attempts.c.id).where(attempts.c.id == attempt_id)).first() is not None
+
+
+def _require_free(connection: Connection, job: Job) -> None:
+    """Lock the row of a job; raise StaleClaim if another transaction holds it.
+
+    That one changes the job anyway, and all other claims of this transaction would wait for it.
+    """
+    row = select(jobs.c.id).where(jobs.c.id == job.id).with_for_update(skip_locked=True)
+    if connection.execute(row).first() is None:
+        raise StaleClaim(f"job {job.key} is being changed by another transaction")
+
+
+_OPEN = FixedChange(insert(attempts))
+
+
+def open_attempts(
+    connection: Connection, *, batch_id: int, run_id: str | None, shard: tuple[int, int] | None
+) -> list[tuple[Job, AttemptRecord]]:
+    """Return the open attempts of a batch, or of one of its shards, but those of runners other than *run_id*."""
+    left = select(attempts, runs.c.spool).join(jobs).outerjoin(runs, runs.c.id == attempts.c.run_id)
+    left = left.where(text("attempts.state = 'open'"), batch_of_job == batch_id)
+    left = left.where(attempts.c.run_id.not_in(select(runners.c.id).where(runners.c.id != (run_id or ""))))
+    records = [to_attempt(row) for row in connection.execute(left.order_by(attempts.c.started_at)).mappings()]
+    wanted = select(jobs, batches.c.name.label("batch_name")).join(batches)
+    result = []
+    for record in records:
+        row = connection.execute(wanted.where(jobs.c.id == record.job_id)).one_or_none()
+        if row is not None and (shard is None or shard_of(row.key, shard[1]) == shard[0]):
+            result.append((to_job(row, row.batch_name), record))
+    return result
