@@ -15,9 +15,8 @@ SCENES: dict[str, Callable[[Path], scenes.Result]] = {
     "both_hosts": lambda folder: scenes.both_hosts(folder, jobs=2000, in_flight=400, latency=5),
     "both_hosts_at_once": lambda folder: scenes.both_hosts(folder, jobs=2000, in_flight=2000, latency=5),
     "worker_killed": lambda folder: scenes.worker_killed(folder, in_flight=1000, latency=20),
-    "link_down": lambda folder: scenes.link_down(
-        folder, in_flight=100, latency=5, seconds=90, health=scenes.USUAL_HEALTH
-    ),
+    "link_down": lambda folder: scenes.link_down(folder, jobs=1000, in_flight=100, latency=5, seconds=15, dies=False),
+    "host_dead": lambda folder: scenes.link_down(folder, jobs=2000, in_flight=100, latency=5, seconds=90, dies=True),
     "worker_stopped": lambda folder: scenes.worker_stopped(folder, rate=150, seconds=40, stopped=8),
     "driver_killed": lambda folder: scenes.driver_killed(folder, in_flight=800, latency=40),
 }

@@ -13,6 +13,7 @@ from typing import Any
 from anyio import to_thread
 
 from ...errors import UsageError
+from ...files import log
 from .call import Setup, WorkerLost
 from .worker import Worker
 
@@ -20,6 +21,9 @@ from .worker import Worker
 NAMESPACE = "batchgen"
 #: Calls that a worker has room for in addition to the attempts in flight.
 SPARE_CALLS = 200
+
+#: Characters of a notice of Ray that are logged; it may repeat the end of a log of its own.
+_LONGEST_NOTICE = 500
 
 #: Builds a worker in its own process, with its own keys.
 Opener = Callable[[Setup], Awaitable[Worker]]
@@ -34,7 +38,18 @@ def load_ray() -> ModuleType:
         import ray.util
     except ImportError as error:
         raise UsageError("--backend ray needs the extra cluster: pip install 'batchgen[cluster]'") from error
+    _log_notices(ray)
     return ray
+
+
+def _log_notices(ray: ModuleType) -> None:
+    """Have Ray's notices about its nodes in the log: it prints them on stdout, where a run prints its results."""
+
+    def record(data: Mapping[str, Any], *_: object, **__: object) -> None:
+        log.event("cluster_notice", text="\n".join(map(str, data.get("lines", ())))[:_LONGEST_NOTICE])
+
+    if hasattr(ray._private.worker, "print_to_stdstream"):  # noqa: SLF001 - Ray has no option for it
+        ray._private.worker.print_to_stdstream = record  # noqa: SLF001
 
 
 def connect(address: str | None, namespace: str = NAMESPACE, *, cpus: int | None = None) -> ModuleType:
