@@ -106,3 +106,16 @@ def parse_folder(text: str) -> Folder:
 def stored_path(file: Folder, root: Path) -> str:
     """Return the path of a file as the job database has it: relative to *root* where it is below that."""
     return str(file.relative_to(root) if isinstance(file, Path) and file.is_relative_to(root) else file)
+
+
+def place_of(path: str, root: Path) -> Folder:
+    """Return the place that a path of the job database means; see ``stored_path``."""
+    place = parse_folder(path)
+    return root / place if isinstance(place, Path) else place
+
+
+def name_in(folder: Folder, place: Folder) -> str | None:
+    """Return the name of *place* below an output folder; None if it is elsewhere."""
+    if isinstance(folder, ObjectUrl):
+        return str(place.relative_to(folder)) if isinstance(place, ObjectUrl) and place.is_relative_to(folder) else None
+    return str(place.relative_to(folder)) if isinstance(place, Path) and place.is_relative_to(folder) else None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from ..errors import ExitCode, Problem
 from ..money import MILLI, NANO
-from ..object_url import Folder
+from ..object_url import Folder, place_of
 
 if TYPE_CHECKING:
     from ..app.run_result import RunResult
@@ -136,7 +136,7 @@ class Job:
     prompt: str
     provider: str  #: the last one that was asked, or the first one of the job
     model: str
-    files: tuple[Path, ...]  #: delivered images, absolute
+    files: tuple[Folder, ...]  #: delivered images: absolute paths, or addresses in an object store
     cost: Decimal | None  #: USD of all attempts; None if no price is known
     credits: Decimal | None
     at_risk: Decimal | None  #: USD of attempts that may have been charged
@@ -154,7 +154,7 @@ class Job:
             prompt=job.task.prompt,
             provider=bill.provider or job.task.provider,
             model=job.task.model,
-            files=tuple(root / file.path for file in bill.files),
+            files=tuple(place_of(file.path, root) for file in bill.files),
             cost=_decimal(bill.usd, NANO),
             credits=_decimal(bill.credits, MILLI),
             at_risk=_decimal(bill.at_risk_usd, NANO),

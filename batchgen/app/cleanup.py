@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from ..errors import StoreError
-from ..files import lock
 from ..files.images import EXTENSIONS
+from ..files.listing import ListedFile, list_file, list_files, remove_files
 from ..files.output import SUPERSEDED
 from ..files.spool import KEPT_SUFFIX
+from ..object_url import Folder, name_in, parse_folder
 from ..store.reader import Reader
+from .clock import utc_now
+from .output_lock import hold_output
 from .project import Project, hold_lock, open_reader
 
 #: Unfinished files in an output folder, and unfinished copies of the job database.
@@ -30,7 +30,7 @@ class Leftover:
     """One file that may be removed."""
 
     what: str  #: temporary, spool, replaced, log
-    path: Path
+    path: Folder
     size_bytes: int
 
 
@@ -40,15 +40,13 @@ def find_leftovers(project: Project, older_than: timedelta) -> list[Leftover]:
     Superseded images, unusable answers and logs only if they are older than *older_than*. The sidecars of superseded
     images stay: they show what was bought if the job database is lost.
     """
-    limit = time.time() - older_than.total_seconds()
-    leftovers: dict[Path, Leftover] = {}
+    limit = utc_now() - older_than
+    leftovers: dict[Folder, Leftover] = {}
     with open_reader(project) as reader:
-        for what, path in _candidates(project, reader):
-            if path.is_symlink() or not path.is_file():
-                continue
-            facts = path.stat()
-            if what in ("temporary", "spool") or facts.st_mtime < limit:
-                leftovers[path] = Leftover(what=what.partition(" ")[0], path=path, size_bytes=facts.st_size)
+        for what, file in _candidates(project, reader):
+            if what in ("temporary", "spool") or file.changed_at < limit:
+                kind = what.partition(" ")[0]
+                leftovers[file.place] = Leftover(what=kind, path=file.place, size_bytes=file.size_bytes)
     return list(leftovers.values())
 
 
@@ -58,27 +56,35 @@ def remove_leftovers(project: Project, older_than: timedelta) -> Sequence[Leftov
         pass  # The lock would create a missing database.
     with hold_lock(project), ExitStack() as locks:
         with open_reader(project) as reader:
-            for folder in {Path(batch.folder) for batch in reader.batches()}:
-                locks.enter_context(lock.hold_folder(folder))
+            for folder in _folders(reader):
+                locks.enter_context(hold_output(project, folder))
         leftovers = find_leftovers(project, older_than)
-        try:
-            for leftover in leftovers:
-                leftover.path.unlink(missing_ok=True)
-        except OSError as error:
-            raise StoreError(f"cannot remove {error.filename}: {error.strerror}") from error
+        remove_files([leftover.path for leftover in leftovers])
     return leftovers
 
 
-def _candidates(project: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
-    folders = {Path(batch.folder) for batch in reader.batches()}
+def _folders(reader: Reader) -> set[Folder]:
+    return {parse_folder(batch.folder) for batch in reader.batches()}
+
+
+def _candidates(project: Project, reader: Reader) -> Iterator[tuple[str, ListedFile]]:
+    folders = _folders(reader)
     # Earlier versions wrote the images of sandbox runs here.
     folders |= {project.state / "output"} if project.sandbox else set()
     for folder in folders:
-        for path in _files(folder):
-            if _PART.fullmatch(path.name):
-                yield "temporary", path
-            elif SUPERSEDED in path.relative_to(folder).parts and path.suffix in _IMAGES:
-                yield "replaced", path
+        for file in list_files(folder):
+            name = PurePosixPath(name_in(folder, file.place) or "")
+            if isinstance(folder, Path) and _PART.fullmatch(name.name):
+                yield "temporary", file
+            elif SUPERSEDED in name.parts and name.suffix in _IMAGES:
+                yield "replaced", file
+    for what, path in _local_candidates(project, reader):
+        if (listed := list_file(path)) is not None:
+            yield what, listed
+
+
+def _local_candidates(project: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
+    """Yield the candidates in the project's state, which is on this machine."""
     yield from (("temporary", path) for path in project.state.iterdir() if _COPY.fullmatch(path.name))
     spool = project.state / "spool"
     yield from (("spool", spool / f"{name}.slot") for name in _ended(reader, spool))
@@ -86,7 +92,7 @@ def _candidates(project: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
     yield from (("spool answer", path) for path in spool.glob(f"*{KEPT_SUFFIX}"))
     yield from (("log", path) for path in project.state.glob("*.log*"))
     for name in ("logs", "runs"):
-        yield from (("log", path) for path in _files(project.state / name))
+        yield from (("log", path) for path in (project.state / name).rglob("*"))
 
 
 def _ended(reader: Reader, spool: Path) -> Iterator[str]:
@@ -94,8 +100,3 @@ def _ended(reader: Reader, spool: Path) -> Iterator[str]:
     for name, delivered in reader.ended([path.stem for path in spool.glob("*.slot")]).items():
         if delivered:
             yield name
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for where, _, names in os.walk(folder):
-        yield from (Path(where, name) for name in names)

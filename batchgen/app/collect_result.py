@@ -11,6 +11,7 @@ from .clock import utc_now
 from .lane_result import LaneResult
 from .presence import look
 from .queries import batch_status
+from .report.folder import find
 from .run_result import RunResult
 
 if TYPE_CHECKING:
@@ -28,7 +29,11 @@ def collect_result(
         run_id=run_id,
         command=session.command,
         began=started,
-        status=replace(status, presence=look(session.project, session.reader, status.batch, status.counts.images)),
+        status=replace(
+            status,
+            presence=look(session.project, session.reader, status.batch, status.counts.images),
+            report=find(session.project, status.batch),
+        ),
         lanes=[
             LaneResult.of(
                 lane,

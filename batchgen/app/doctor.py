@@ -18,6 +18,7 @@ from typing import Any, Literal
 
 from ..errors import BatchgenError
 from ..files.output import supports_links
+from ..object_url import Folder, ObjectUrl, parse_folder
 from ..providers.clock_skew import smallest_skew
 from ..store import maintenance, migrate, run_lock
 from ..store.reader import Reader
@@ -274,10 +275,15 @@ def _disk(project: Project) -> Iterator[Finding]:
 
 def _output(project: Project) -> Iterator[Finding]:
     """Report how files are published in the output folders, by trying it with an empty file."""
-    folders = {project.root}
+    outputs: set[Folder] = {project.root}
     if migrate.revision(project.db) == migrate.HEAD:
         with Reader(project.db) as reader:
-            folders = {Path(batch.folder) for batch in reader.batches()} or folders
+            outputs = {parse_folder(batch.folder) for batch in reader.batches()} or outputs
+    for place in sorted((place for place in outputs if isinstance(place, ObjectUrl)), key=str):
+        from .store_check import examine_store
+
+        yield from examine_store(project, place)
+    folders = [place for place in outputs if isinstance(place, Path)]
     for folder in sorted({next(path for path in (each, *each.parents) if path.exists()) for each in folders}):
         try:
             way = "hard links" if supports_links(folder) else "exclusive renames (the file system has no hard links)"

@@ -9,6 +9,7 @@ from functools import partial
 from ..errors import StoreError
 from ..files.images import DamagedImageError
 from ..files.images.thumbnail import decode_facts, unreadable
+from ..files.output_tree import file_at
 from ..picture import VERSION, PictureFacts
 from ..planning.selection import Selection
 from ..store import picture_facts
@@ -68,7 +69,7 @@ class Examination:
             if sha256 not in current:
                 # A source that is gone or damaged is the concern of the plan.
                 with suppress(OSError, DamagedImageError):
-                    self.decode(file.path.read_bytes(), sha256)
+                    self.decode(file_at(file.path).read(), sha256)
 
     def _with_facts(self, hashes: Iterable[str]) -> set[str]:
         """Return those of the hashes whose facts are in the job database."""

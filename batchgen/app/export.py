@@ -9,11 +9,14 @@ from pathlib import Path
 
 from ..errors import StoreError, UsageError
 from ..files.output import publish
+from ..files.output_tree import open_file
 from ..job import Job
 from ..manifest import filenames
 from ..manifest.templates import Template, TemplateFault
+from ..object_url import is_object_url
 from ..store.records import Bill, StoredArtifact
 from .project import Project, open_reader
+from .reading import read_ahead
 
 #: The names that a layout may use.
 FIELDS = ("id", "batch", "provider", "model", "kind", "tag", "file")
@@ -62,7 +65,8 @@ def require_separate(project: Project, wanted: Iterable[Copy], folder: Path) -> 
     A copy there could replace another job's image, which would count as damaged and be bought again.
     """
     with open_reader(project) as reader:
-        outputs = {Path(batch.folder).resolve() for batch in reader.batches()}
+        folders = [batch.folder for batch in reader.batches()]
+    outputs = {Path(output).resolve() for output in folders if not is_object_url(output)}
     number, root = 0, folder.resolve()
     for copy in wanted:
         target = root / copy.name
@@ -79,12 +83,15 @@ def copy_files(project: Project, wanted: Iterable[Copy], folder: Path) -> list[C
 
     An existing file with the same bytes stays; another one is moved to ``.superseded/``. Raises StoreError.
     """
-    missing = []
-    for copy in wanted:
+
+    def content(copy: Copy) -> bytes:
         try:
-            data = (project.root / copy.file.path).read_bytes()
+            return open_file(project.root, copy.file.path).read()
         except OSError:
-            data = b""
+            return b""
+
+    missing = []
+    for copy, data in read_ahead(wanted, content):
         if hashlib.sha256(data).hexdigest() == copy.file.sha256:
             _put(folder, copy.name, data)
         else:

@@ -43,6 +43,7 @@ class RunFigures:
     budgets: Sequence[Budget] = ()
     stopping: str = ""  #: why the run sends no more requests
     workers: Sequence[WorkerState] = ()  #: of a cluster
+    neighbours: Sequence[str] = ()  #: other runners of the job database
 
     @property
     def done(self) -> int:

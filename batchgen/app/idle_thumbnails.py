@@ -18,6 +18,7 @@ from ..errors import BatchgenError
 from ..files import log
 from ..files.thumbnails import PictureFile, ThumbnailProcess
 from ..job import Delivery, Incomplete, PartialDelivery, Settlement
+from ..object_url import place_of
 from ..picture import PictureFacts
 from ..store import picture_facts
 from ..store.records import Batch
@@ -51,7 +52,7 @@ class IdleThumbnails:
             return
         with self._news:
             for file in settlement.event.outcome.artifacts:
-                self._waiting.append(PictureFile(path=self._project.root / file.path, sha256=file.sha256))
+                self._waiting.append(PictureFile(path=place_of(file.path, self._project.root), sha256=file.sha256))
             self._news.notify()
 
     def __enter__(self) -> Self:
@@ -79,7 +80,7 @@ class IdleThumbnails:
             with self._process:
                 folder = None
                 while (picture := self._next()) is not None:
-                    folder = folder or begin_report(self._batch)
+                    folder = folder or begin_report(self._project, self._batch)
                     facts = self._process.make(picture, folder)
                     if isinstance(facts, PictureFacts) and not self._process.is_ended:
                         self._facts.append(facts)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from ..database_url import DatabaseUrl
-from ..errors import AlreadyRunning
+from ..errors import AlreadyRunning, StoreError
 from ..files import lock
 from ..files.output_tree import output_tree
 from ..object_url import Folder, ObjectUrl
@@ -47,8 +47,18 @@ def hold_output(project: Project, folder: Folder, *, wait: float = 0.0) -> Itera
             yield held
     else:
         place = StorePlace(project, folder)
-        place.require()
+        with _unsent():
+            place.require()
         yield place
+
+
+@contextmanager
+def _unsent() -> Iterator[None]:
+    """Add to an error of the store that it came before anything was sent."""
+    try:
+        yield
+    except StoreError as error:
+        raise type(error)(f"{error}. Nothing was sent") from error
 
 
 @contextmanager
@@ -95,8 +105,9 @@ class StorePlace:
         """Make the place this job database's own; raise AlreadyRunning if it belongs to another one."""
         from ..files.object_store import open_store
 
-        if open_store(self.url).put_new(OWNER, *self._note()):
-            return
+        with _unsent():
+            if open_store(self.url).put_new(OWNER, *self._note()):
+                return
         owner = self._owner()
         if owner is None or not self._is_own(owner):
             raise AlreadyRunning(self._message(owner or {}))

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
 
 from ..errors import NotFound
+from ..files.output_tree import open_file
 from ..job import Job, State
 from ..manifest import Batch
 from ..mark import NOTE_LENGTH, PICK, REJECT
@@ -23,8 +23,10 @@ from ..planning.selection import Selection
 from ..store import marks
 from ..store.queries import known_keys, remade
 from ..store.reader import Reader
+from ..store.records import DeliveredFile
 from ..wording import canonical
 from .project import Project
+from .reading import STORE_WIDTH, read_ahead
 from .run_options import RunOptions
 
 
@@ -141,7 +143,12 @@ def _waits_with_prompt(job: Job, prompts: Mapping[str, str]) -> bool:
 def _jobs_without_files(project: Project, reader: Reader, batch_id: int, selection: Selection) -> frozenset[str]:
     """Return the keys of selected jobs with a delivered file that is gone."""
     pages = reader.files(batch_id, selection)
-    return frozenset(file.key for page in pages for file in page if not Path(project.root, file.file.path).is_file())
+
+    def is_gone(file: DeliveredFile) -> bool:
+        return not open_file(project.root, file.file.path).exists()
+
+    files = (file for page in pages for file in page)
+    return frozenset(file.key for file, gone in read_ahead(files, is_gone, STORE_WIDTH) if gone)
 
 
 def _progress_notices(waiting: int, done: int) -> Iterator[str]:

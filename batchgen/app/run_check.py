@@ -10,6 +10,7 @@ from ..budget import Budget
 from ..errors import BatchgenError, ExitCode
 from ..manifest import Batch
 from ..money import format_usd, show_credits
+from ..object_url import ObjectUrl
 from ..planning.estimate import ProviderEstimate
 from ..planning.plan import Plan
 from ..store import migrate, run_lock
@@ -23,6 +24,7 @@ from .doctor import Finding, error_findings
 from .plan import plan as make_plan
 from .plan import read_manifest
 from .project import CommandFlags, Project, open_reader
+from .store_check import examine_store
 
 
 def examine_run(project: Project, manifest: Path) -> Iterator[Finding]:
@@ -56,6 +58,8 @@ def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
     except BatchgenError as error:
         yield from error_findings("manifest", error, set())
         return
+    if isinstance(batch.folder, ObjectUrl) and not _is_known(project, batch):
+        yield from examine_store(project, batch.folder)
     waiting = f"{_count(plan.requests, 'request')} to send" if plan.lanes else "nothing to send"
     yield Finding("manifest", f"{batch.name}: {_count(plan.total, 'job')}, {waiting}")
     if plan.lanes:
@@ -67,6 +71,14 @@ def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
         yield from (_budget(budget, project.command_flags(), plan.lanes) for budget in plan.budgets)
         yield from _pauses(project, plan)
     yield from _unfinished(plan, project.command_flags(batch.name), manifest)
+
+
+def _is_known(project: Project, batch: Batch) -> bool:
+    """Return whether the job database has this output folder, so that it has been examined with the others."""
+    if migrate.revision(project.db) != migrate.HEAD:
+        return False
+    with open_reader(project) as reader:
+        return str(batch.folder) in {known.folder for known in reader.batches()}
 
 
 def _count(number: int, noun: str) -> str:

@@ -19,6 +19,7 @@ from ..files.output import make_private
 from ..learned_prices import Underpriced
 from ..manifest.batch import SkippedJobs
 from ..money import show_credits, show_usd
+from ..object_url import Folder
 from ..planning.plan import Plan
 from ..store import ledger
 from ..store.records import Loaded
@@ -63,7 +64,7 @@ class RunResult:
     recovery: RecoveryReport | None = None  #: what the job database had lost and took in from disk
     resumed: Resumed | None = None  #: the calls that an interrupted run had in flight
     cut_off: bool = False  #: requests in flight were given up, after a second signal or a long wait
-    report: Path | None = None  #: the page of the report that was written at the end
+    report: Folder | None = None  #: the page of the report that was written at the end
     copies: CopyReport | None = None  #: derived copies; None: the manifest asks for none
     plan: Plan = field(default_factory=Plan)
     loaded: Loaded = field(default_factory=Loaded)  #: how loading the plan changed the job database

@@ -12,15 +12,17 @@ from functools import partial
 from pathlib import Path
 
 from ..errors import StoreError
-from ..files.superseded import superseded_file
+from ..files.superseded import SupersededFiles
 from ..files.thumbnail_pool import examine_all
 from ..files.thumbnails import FOLDER, FileGone, PictureFile, is_abandoned, thumbnail_path
+from ..object_url import Folder, name_in, parse_folder, place_of
 from ..picture import VERSION, PictureFacts
 from ..planning.selection import Selection
 from ..store import picture_facts
 from ..store.queries import superseded_files
 from ..store.reader import Reader
-from ..store.records import Batch
+from ..store.records import Batch, StoredArtifact
+from ..store.report_rows import FileRow
 from ..task import Kind
 from .clock import utc_now
 from .project import Project
@@ -108,10 +110,11 @@ def pictures_of(
     """Yield the pictures of the selected jobs: current files, their earlier forms, and the sources of edits."""
     for page in reader.files(batch.id, selection):
         for delivered in page:
-            yield PictureFile(path=project.root / delivered.file.path, sha256=delivered.file.sha256)
+            yield PictureFile(path=place_of(delivered.file.path, project.root), sha256=delivered.file.sha256)
+    earlier = SupersededFiles(parse_folder(batch.folder))
     for stored in reader.ask(partial(superseded_files, batch_id=batch.id)):
-        if path := earlier_form(project, batch, stored.path, stored.sha256):
-            yield PictureFile(path=path, sha256=stored.sha256)
+        if place := earlier_form(project, batch, stored, earlier):
+            yield PictureFile(path=place, sha256=stored.sha256)
     if selection.kinds and Kind.EDIT.value not in selection.kinds:
         return
     for job in reader.jobs(batch.id, replace(selection, kinds=(Kind.EDIT.value,))):
@@ -120,10 +123,12 @@ def pictures_of(
                 yield file
 
 
-def earlier_form(project: Project, batch: Batch, path: str, sha256: str) -> Path | None:
-    """Return where a superseded file is, whose stored *path* is that under which it was delivered."""
-    place, folder = project.root / path, Path(batch.folder)
-    return superseded_file(folder, str(place.relative_to(folder)), sha256) if place.is_relative_to(folder) else None
+def earlier_form(
+    project: Project, batch: Batch, file: StoredArtifact | FileRow, superseded: SupersededFiles
+) -> Folder | None:
+    """Return where a superseded file is; its stored path is that under which it was delivered."""
+    name = name_in(parse_folder(batch.folder), place_of(file.path, project.root))
+    return None if name is None else superseded.find(name, file.sha256, file.size_bytes)
 
 
 def _missing(reader: Reader, wanted: Mapping[str, PictureFile], thumbs: set[str]) -> tuple[list[PictureFile], int]:

@@ -7,12 +7,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 from ..errors import NotFound, UsageError
+from ..files.output_tree import file_at, open_file
 from ..job import State
+from ..object_url import Folder
 from ..store.queries import newest_file
 from .project import Project, open_reader
 
@@ -20,8 +23,8 @@ from .project import Project, open_reader
 VARIABLE = "BATCHGEN_OPENER"
 
 
-def find_files(project: Project, name: str | None, key: str | None) -> list[Path]:
-    """Return the files of job *key*, or the newest file of the batch; raise NotFound if there is none on disk."""
+def find_files(project: Project, name: str | None, key: str | None) -> list[Folder]:
+    """Return the files of job *key*, or the newest file of the batch; raise NotFound if they are gone."""
     with open_reader(project) as reader:
         batch = reader.batch(name)
         if key is None:
@@ -35,11 +38,24 @@ def find_files(project: Project, name: str | None, key: str | None) -> list[Path
             why = f"job {key} has no image: it is {job.state}{cause}"
     if not stored:
         raise NotFound(f"{why}. batchgen status shows what is done")
-    files = [project.root / file.path for file in stored]
-    present = [file for file in files if file.exists()]
+    files = [open_file(project.root, file.path) for file in stored]
+    present = [file.path for file in files if file.exists()]
     if not present:
-        raise NotFound(f"{files[0]} is gone. batchgen verify lists the files that are gone")
+        raise NotFound(f"{files[0].path} is gone. batchgen verify lists the files that are gone")
     return present
+
+
+def local_copies(files: Sequence[Folder]) -> list[Path]:
+    """Return *files* as files on this machine; objects are downloaded to a new temporary folder."""
+    copies, folder = [], None
+    for number, file in enumerate(files):
+        if isinstance(file, Path):
+            copies.append(file)
+            continue
+        folder = folder or Path(tempfile.mkdtemp(prefix="batchgen-"))
+        copies.append(folder / (file.name if len(files) == 1 else f"{number + 1}-{file.name}"))
+        file_at(file).copy_to(copies[-1])
+    return copies
 
 
 def viewer(environment: Mapping[str, str] = os.environ, platform: str = sys.platform) -> list[str] | None:

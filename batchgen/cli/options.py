@@ -20,7 +20,7 @@ from ..picture import SUSPECT_KINDS
 from ..planning.selection import MARKED, ORPHANED
 from . import environment, output
 from .command import Command, Group
-from .params import CAUSE, COUNT, SEED, SHARD, Option, Parsed
+from .params import CAUSE, COUNT, SEED, SHARD, LocalPath, Option, Parsed
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -47,6 +47,8 @@ class DatabaseType(click.Path):
 
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
+LOCAL_FILE = LocalPath(dir_okay=False, path_type=Path)
+LOCAL_FOLDER = LocalPath(file_okay=False, path_type=Path)
 #: A folder, or a place in an object store.
 OUTPUT = Parsed("DIR", parse_folder)
 EXISTING_FILE = click.Path(dir_okay=False, exists=True, path_type=Path)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ..errors import UsageError, suggest
+from ..object_url import is_object_url
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -77,6 +78,18 @@ def is_on(switch: str) -> bool:
     short = {"--quiet": "-q"}.get(switch, switch)
     value = os.environ.get(f"{PREFIX}_{switch.lstrip('-').upper()}", "").lower()
     return bool({switch, short} & set(sys.argv)) or value in ("1", "true", "t", "yes", "y", "on")
+
+
+class LocalPath(click.Path):
+    """The path of a file or folder on this machine; an address in an object store is refused."""
+
+    def convert(
+        self, value: str | os.PathLike[str], param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path; raise click's error for an address."""
+        if isinstance(value, str) and is_object_url(value):
+            self.fail(f"{value} is in an object store; this option takes a path on this machine", param, ctx)
+        return super().convert(value, param, ctx)
 
 
 class Parsed(click.ParamType[Any]):

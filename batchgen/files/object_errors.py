@@ -88,6 +88,8 @@ def explain(error: Exception, verb: str, url: ObjectUrl) -> StoreError:
         return StoreRefusal(f"{what}: {_NO_CREDENTIALS.cause}. {_sentence(_NO_CREDENTIALS.fix)}")
     if status is None and isinstance(error, ValueError):
         return StoreRefusal(f"{what}: {_first_line(text)}")
+    if "redirect without LOCATION" in text:
+        status = 301  # the only sign of a wrong region in some versions of the client
     if code in _PASSING_CODES or status in _PASSING or status is None:
         return OutageError(f"{what}: {_outage(status, code, text)}")
     advice = _BY_CODE.get(code or "") or _BY_STATUS.get(status)

@@ -33,9 +33,18 @@ LARGE = 16 * 1024 * 1024
 _PATIENCE = timedelta(minutes=3)
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+#: Variables with the address of a store that is not Amazon's or Microsoft's own; the first that is set counts.
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+#: The beginning of the names of batchgen's own metadata.
+_METADATA = "batchgen-"
 #: What a client depends on: another one is made where a variable has changed.
-_VARIABLES = (*_ENDPOINTS, "AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION")
+_VARIABLES = (
+    *(name for names in _ENDPOINTS.values() for name in names),
+    *("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AZURE_STORAGE_ACCOUNT_NAME"),
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,7 +103,9 @@ class ObjectStore:
         if not self.is_conditional:
             return self._put_missing(name, data, facts)
         with _errors("write", self.url / name):
-            return _is_new(lambda: _obstore().put(self._client, self._path(name), data, **_creating(facts)))
+            return _is_new(
+                lambda: _obstore().put(self._client, self._path(name), data, **_creating(self._attributes(facts)))
+            )
 
     async def put_new_soon(self, name: str, data: bytes, facts: Mapping[str, str]) -> bool:
         """Create an object without a thread; return False, and change nothing, if one has that name."""
@@ -103,7 +114,7 @@ class ObjectStore:
             return await to_thread.run_sync(self._put_missing, name, data, facts)
         with _errors("write", self.url / name):
             try:
-                await api.put_async(self._client, self._path(name), data, **_creating(facts))
+                await api.put_async(self._client, self._path(name), data, **_creating(self._attributes(facts)))
             except api.exceptions.AlreadyExistsError:
                 return False
             return True
@@ -111,22 +122,24 @@ class ObjectStore:
     def put(self, name: str, data: bytes, facts: Mapping[str, str]) -> None:
         """Create or replace an object; a large one goes up in parts."""
         with _errors("write", self.url / name):
-            _obstore().put(self._client, self._path(name), data, **_replacing(facts, data))
+            _obstore().put(self._client, self._path(name), data, **_replacing(self._attributes(facts), data))
 
     async def put_soon(self, name: str, data: bytes, facts: Mapping[str, str]) -> None:
         """Create or replace an object without a thread; a large one goes up in parts."""
         with _errors("write", self.url / name):
-            await _obstore().put_async(self._client, self._path(name), data, **_replacing(facts, data))
+            await _obstore().put_async(
+                self._client, self._path(name), data, **_replacing(self._attributes(facts), data)
+            )
 
     def head(self, name: str) -> StoredObject | None:
         """Return the facts about an object; None if there is none."""
         with _errors("read", self.url / name):
             try:
                 answer = _obstore().get(self._client, self._path(name), options={"head": True})
-            except FileNotFoundError as error:
-                _require_bucket(error)
+            except FileNotFoundError:
+                self._confirm_bucket(name)
                 return None
-            facts = {key: str(value) for key, value in answer.attributes.items()}
+            facts = {_fact(key): str(value) for key, value in answer.attributes.items()}
             return _stored(name, answer.meta, facts)
 
     def get(self, name: str, etag: str | None = None) -> bytes:
@@ -183,8 +196,28 @@ class ObjectStore:
         self.put(name, data, facts)
         return True
 
+    def _confirm_bucket(self, name: str) -> None:
+        """Make sure, once, that the bucket of a missing object is there: an answer to HEAD does not show it."""
+        if not self._bucket.is_there:
+            try:
+                _obstore().get(self._client, self._path(name))
+            except FileNotFoundError as error:
+                _require_bucket(error)
+            self._bucket.is_there = True
+
+    def _attributes(self, facts: Mapping[str, str]) -> Mapping[str, str]:
+        """Return *facts* as the store takes them: Azure allows no hyphens in names of metadata."""
+        if self.url.scheme != "az":
+            return facts
+        return {key.replace("-", "_") if key.startswith(_METADATA) else key: value for key, value in facts.items()}
+
     def _path(self, name: str) -> str:
         return str((self.url / name).path)
+
+
+def _fact(key: str) -> str:
+    """Return the name of a fact as ``put`` takes it."""
+    return key.replace("_", "-") if key.replace("_", "-").startswith(_METADATA) else key
 
 
 def _creating(facts: Mapping[str, str]) -> dict[str, Any]:
@@ -248,6 +281,7 @@ class _Bucket:
     client: Any
     is_conditional: bool | None = None  #: None: not tried yet
     trying: Lock = field(default_factory=Lock)
+    is_there: bool = False  #: it has been seen to exist
 
 
 @lru_cache(32)
@@ -255,8 +289,8 @@ def _bucket(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> _Bucket: 
     redaction.register(secrets_of(os.environ))
     config: dict[str, Any] = {}
     client_options: dict[str, Any] = {"timeout": _PATIENCE, "connect_timeout": timedelta(seconds=10)}
-    endpoint = next(filter(None, (os.environ.get(name) for name in _ENDPOINTS)), None)
-    if bucket.scheme == "s3" and endpoint:
+    endpoint = next(filter(None, (os.environ.get(name) for name in _ENDPOINTS.get(bucket.scheme, ()))), None)
+    if endpoint:
         config["endpoint"] = endpoint
         client_options |= {"allow_http": _may_be_plain(endpoint)}
     retries = {
@@ -279,7 +313,7 @@ def _may_be_plain(endpoint: str) -> bool:
     if address.hostname not in _LOOPBACK:
         raise StoreRefusal(
             f"the object store's endpoint {address.scheme}://{address.hostname} is not encrypted: credentials and "
-            "images would be readable on the way. Set AWS_ENDPOINT_URL to its https:// address; plain http is "
+            "images would be readable on the way. Set the variable to its https:// address; plain http is "
             "allowed to this machine only"
         )
     return True

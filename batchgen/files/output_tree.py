@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from ..object_url import Folder, ObjectUrl, is_object_url
+from ..object_url import Folder, ObjectUrl, place_of
 from . import output
 
 if TYPE_CHECKING:
@@ -150,6 +150,10 @@ class StoredFile(Protocol):
         """Return the SHA-256 of its bytes, which are read, as hex."""
         ...
 
+    def recorded_digest(self) -> str | None:
+        """Return the SHA-256 that was written together with it; None if its bytes have to be read."""
+        ...
+
     def read(self) -> bytes:
         """Return its bytes."""
         ...
@@ -176,6 +180,9 @@ class DiskFile:
     def digest(self) -> str:
         """Return the SHA-256 of its bytes, as hex."""
         return output.digest(self.path)
+
+    def recorded_digest(self) -> None:
+        """Return None: a disk keeps no facts."""
 
     def read(self) -> bytes:
         """Return its bytes."""
@@ -210,6 +217,13 @@ class ObjectFile:
             sha256.update(chunk)
         return sha256.hexdigest()
 
+    def recorded_digest(self) -> str | None:
+        """Return the SHA-256 in its metadata, which batchgen writes together with the bytes; None without one."""
+        found = self._store().head(self.path.name)
+        if found is None:
+            raise FileNotFoundError(str(self.path))
+        return (found.facts or {}).get("batchgen-sha256")
+
     def read(self) -> bytes:
         """Return its bytes."""
         return self._store().get(self.path.name)
@@ -225,14 +239,11 @@ class ObjectFile:
         return ObjectStore(self.path.parent)
 
 
-def name_in_tree(tree: OutputTree, path: str, root: Path) -> str | None:
-    """Return the name in *tree* of the file that the job database has as *path*; None for a file elsewhere."""
-    file, folder = (ObjectUrl.parse(path) if is_object_url(path) else root / path), tree.folder
-    if isinstance(file, ObjectUrl):
-        return str(file.relative_to(folder)) if isinstance(folder, ObjectUrl) and file.is_relative_to(folder) else None
-    return file.relative_to(folder).as_posix() if isinstance(folder, Path) and file.is_relative_to(folder) else None
-
-
 def open_file(root: Path, path: str) -> StoredFile:
     """Return the file at *path* as the job database has it: relative to *root*, absolute, or an object's address."""
-    return ObjectFile(ObjectUrl.parse(path)) if is_object_url(path) else DiskFile(root / path)
+    return file_at(place_of(path, root))
+
+
+def file_at(place: Folder) -> StoredFile:
+    """Return the file at *place*."""
+    return DiskFile(place) if isinstance(place, Path) else ObjectFile(place)

@@ -14,6 +14,8 @@ from .atomic import write_atomic
 
 #: Name of the folder in the output folder of a batch; another batch's report there has its name after a dash.
 NAME = "report"
+#: The folder of details in that of a report.
+DATA = "data"
 #: The file that every report contains, and how it begins.
 MARKER, _START = "report.json", b'{"batchgen_report":'
 

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
+from datetime import datetime
 from pathlib import PurePath
 from typing import Any
 
@@ -35,6 +36,7 @@ class Sidecar:
     artifact: Artifact
     usage: Usage
     charge: Charge
+    written_at: datetime | None = None  #: of a sidecar that was written again in an object store: the first time
 
 
 def describe(
@@ -149,6 +151,7 @@ def _parse(document: Mapping[str, Any]) -> Sidecar:
         ),
         usage=Usage(**{name: _count(usage[name]) for name in _USAGE_FIELDS if name in usage}),
         charge=Charge(usd=nano_usd(cost["usd"]), credits=milli_credits(cost["credits"]), basis=Basis(cost["basis"])),
+        written_at=datetime.fromisoformat(document["written_at"]) if "written_at" in document else None,
     )
 
 

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from contextlib import suppress
+from pathlib import PurePosixPath
 
-from .output import SUPERSEDED, digest, names_aside
+from ..object_url import Folder
+from .listing import Listing
+from .output import SUPERSEDED, names_aside
+from .output_tree import file_at
 
 
-def superseded_file(folder: Path, name: str, sha256: str) -> Path | None:
-    """Return the file *name* of an output folder in the form that had this hash; None if it is gone.
+class SupersededFiles:
+    """Finds the superseded files of one output folder; an object store is listed once, when it is asked first."""
 
-    It is in ``.superseded/``, or still in its place where nothing else was delivered under its name.
-    """
-    place = PurePosixPath(name)
-    aside = folder / SUPERSEDED / place.parent
-    paths = [aside / each for each in names_aside(place, sha256)]
-    for path in (*paths, folder / name):
-        try:
-            if digest(path) == sha256:
-                return path
-        except OSError:
-            continue
-    return None
+    def __init__(self, folder: Folder, listing: Listing | None = None) -> None:
+        self._folder = folder
+        self._listing = listing or Listing(folder, SUPERSEDED)
+
+    def find(self, name: str, sha256: str, size_bytes: int) -> Folder | None:
+        """Return the file *name* in the form that had this hash; None if it is gone.
+
+        It is in ``.superseded/``, where its name has a part of its hash, or still in its place where nothing else was
+        delivered under its name.
+        """
+        path = PurePosixPath(name)
+        for each in names_aside(path, sha256):
+            aside = self._folder / str(PurePosixPath(SUPERSEDED, path.parent, each))
+            if self._listing.size(aside) == size_bytes:
+                return aside
+        file = file_at(self._folder / name)
+        with suppress(OSError):
+            if file.size() == size_bytes and (file.recorded_digest() or file.digest()) == sha256:
+                return file.path
+        return None

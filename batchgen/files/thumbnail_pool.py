@@ -8,18 +8,21 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock, Thread
 
+from ..object_url import ObjectUrl
 from ..picture import PictureFacts
 from .thumbnails import FileGone, PictureFile, ThumbnailProcess
 
 #: Pictures for which another process pays: starting one takes as long as making a few thumbnails.
 _WORTH = 8
+#: Processes for each processor where pictures are in an object store, for whose answers they wait; and all of them.
+_WAITING, _MOST = 3, 16
 
 Examined = tuple[PictureFile, PictureFacts | FileGone]
 
 
 def examine_all(pictures: Sequence[PictureFile], folder: Path, processes: int | None = None) -> Iterator[Examined]:
     """Make the thumbnails of these pictures and yield their facts, as they are finished; raise StoreError."""
-    width = min(processes or _processors(), -(-len(pictures) // _WORTH))
+    width = min(processes or _suitable(pictures), -(-len(pictures) // _WORTH))
     orders, pool = _Orders(pictures), [ThumbnailProcess() for _ in range(width)]
     threads = [Thread(target=orders.work, args=(process, folder), daemon=True) for process in pool]
     try:
@@ -63,6 +66,12 @@ class _Orders:
     def _next(self) -> PictureFile | None:
         with self._lock:
             return next(self._waiting, None)
+
+
+def _suitable(pictures: Sequence[PictureFile]) -> int:
+    """Return how many processes keep the processors busy."""
+    remote = any(isinstance(picture.path, ObjectUrl) for picture in pictures)
+    return min(_MOST, _WAITING * _processors()) if remote else _processors()
 
 
 def _processors() -> int:

@@ -16,6 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from ..errors import StoreError
+from ..object_url import ObjectUrl, is_object_url
 from .images.thumbnail import make_thumbnail, unreadable
 from .opening import OpenError, open_file
 from .thumbnails import part_name
@@ -41,10 +43,13 @@ def main() -> None:
 
 def _answer(order: dict[str, str]) -> dict[str, Any]:
     try:
-        with open_file(order["path"]) as file:
-            data = file.read()
+        data = _content(order["path"])
     except OpenError as error:
         return {"gone": str(error)}
+    except FileNotFoundError:
+        return {"gone": "there is no such object"}
+    except StoreError as error:
+        return {"store": str(error)}
     except OSError as error:
         return {"gone": error.strerror or str(error)}
     if hashlib.sha256(data).hexdigest() != order["sha256"]:
@@ -59,6 +64,15 @@ def _answer(order: dict[str, str]) -> dict[str, Any]:
         except OSError as error:
             return {"disk": error.strerror or str(error)}
     return {"facts": asdict(made.facts)}
+
+
+def _content(path: str) -> bytes:
+    if is_object_url(path):
+        from . import output_tree  # pictures on a disk do without it
+
+        return output_tree.file_at(ObjectUrl.parse(path)).read()
+    with open_file(path) as file:
+        return file.read()
 
 
 def _write(target: Path, data: bytes) -> None:

@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from ..errors import StoreError
+from ..object_url import Folder
 from ..picture import PictureFacts
 
 #: The folder of thumbnails within that of a report, and the digits of a hash that name one.
@@ -30,7 +31,7 @@ _UNPROVEN = 0
 class PictureFile:
     """A file to make a thumbnail of, and the hash that it had when it was delivered."""
 
-    path: Path
+    path: Folder
     sha256: str
 
 
@@ -82,7 +83,9 @@ class ThumbnailProcess:
         self.close()
 
     def make(self, picture: PictureFile, folder: Path) -> PictureFacts | FileGone:
-        """Write the thumbnail of *picture* and return its facts; raise StoreError if it cannot be written.
+        """Write the thumbnail of *picture* and return its facts.
+
+        Raises StoreError if it cannot be written, or if the object store of the picture cannot be read.
 
         A file at which the process dies twice is unreadable.
         """
@@ -131,6 +134,8 @@ class ThumbnailProcess:
 
 
 def _result(answer: dict[str, Any], picture: PictureFile) -> PictureFacts | FileGone:
+    if "store" in answer:
+        raise StoreError(answer["store"])
     if "disk" in answer:
         raise StoreError(f"cannot write the thumbnail of {picture.path}: {answer['disk']}")
     return FileGone(message=answer["gone"]) if "gone" in answer else PictureFacts(**answer["facts"])

@@ -209,7 +209,7 @@ def _folder(root: ManifestPart, name: str, problems: Problems) -> Folder:
         try:
             return ObjectUrl.parse(text)
         except ValueError as error:
-            problems.add(where.problem("bad_url", f"{text} is not a place in an object store: {error}"))
+            problems.add(where.problem("bad_url", f"is not a place in an object store: {error}"))
     elif text.lower().startswith("file://"):
         text = _path_of(text, where, problems)
     elif (scheme := _SCHEME.match(text)) is not None:

@@ -18,12 +18,13 @@ from ..app.report.folder import folder_of
 from ..app.thumbnails import pictures_of
 from ..files.thumbnails import SHORT, PictureFile
 from ..mark import Mark
+from ..object_url import ObjectUrl, is_object_url, place_of
 from ..store.changes import cursor
 from ..store.delivered import file_of_hash
 from ..store.marks import of_batch, state_of_marks
 from ..store.reader import Reader
 from ..store.records import Batch
-from .pictures import Picture, Thumbnails, read_picture
+from .pictures import Picture, Thumbnails, read_object, read_picture
 
 #: Seconds before earlier forms and sources are looked for again in all jobs.
 _OTHERS_AGE = 10.0
@@ -45,7 +46,7 @@ class LivePage:
     _building: Lock = field(default_factory=Lock)
 
     def __post_init__(self) -> None:
-        self.thumbnails = Thumbnails(self.project, folder_of(self.batch))
+        self.thumbnails = Thumbnails(self.project, folder_of(self.project, self.batch).local)
 
     def __enter__(self) -> Self:
         return self
@@ -114,8 +115,10 @@ class LivePage:
         file = self._file(sha)
         if file is None:
             return None
-        roots = [Path(self.batch.folder), self.project.root, self.project.state, file.path.parent]
-        return read_picture(file.path, roots)
+        if isinstance(file.path, ObjectUrl):
+            return read_object(file.path)
+        folders = [] if is_object_url(self.batch.folder) else [Path(self.batch.folder)]
+        return read_picture(file.path, [*folders, self.project.root, self.project.state, file.path.parent])
 
     async def thumbnail(self, sha: str) -> bytes | None:
         """Return the thumbnail of a picture, which is made if it is missing; None if it cannot be made."""
@@ -125,7 +128,7 @@ class LivePage:
         """Return the file whose hash begins with *sha*: a delivered one, an earlier form or a source."""
         stored = self.reader.ask(partial(file_of_hash, batch_id=self.batch.id, sha=sha))
         if stored is not None:
-            return PictureFile(path=self.project.root / stored[0], sha256=stored[1])
+            return PictureFile(path=place_of(stored[0], self.project.root), sha256=stored[1])
         short = sha[:SHORT]
         if short not in self._others and time.monotonic() - self._others_at > _OTHERS_AGE:
             self._others = {each.sha256[:SHORT]: each for each in pictures_of(self.project, self.reader, self.batch)}

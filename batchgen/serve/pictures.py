@@ -16,7 +16,9 @@ from ..app.clock import utc_now
 from ..app.project import Project
 from ..errors import StoreError
 from ..files.images.formats import sniff
+from ..files.output_tree import file_at
 from ..files.thumbnails import FOLDER, PictureFile, ThumbnailProcess, thumbnail_path
+from ..object_url import ObjectUrl
 from ..picture import PictureFacts
 from ..store import picture_facts
 
@@ -51,6 +53,16 @@ def read_picture(path: Path, roots: Sequence[Path]) -> Picture | None:
         mime = sniff(data)
         return None if mime is None else Picture(data, mime)
     return None
+
+
+def read_object(url: ObjectUrl) -> Picture | None:
+    """Return the image in an object store; None if it is gone or not an image. Raises StoreError."""
+    try:
+        data = file_at(url).read()
+    except FileNotFoundError:
+        return None
+    mime = sniff(data)
+    return None if mime is None else Picture(data, mime)
 
 
 class Thumbnails:

@@ -62,7 +62,7 @@ def test_a_look_is_bounded(project, bought):
     place = Project.of(project.folder, None)
     with open_reader(place) as reader:
         [batch] = reader.batches()
-        sample = look(place, reader, batch, 8, Bounds(most=4, sample=4, seconds=60))
+        sample = look(place, reader, batch, 8, Bounds(most=4, sample=4, objects=0, seconds=60))
         assert (sample.looked_for, sample.complete) == (4, False)
         assert str(sample) == "at least 4 files are gone"
         assert look(place, reader, batch, 8).gone == 8

@@ -12,6 +12,7 @@ from batchgen.app.project import Project
 from batchgen.app.recovery import evidence, last_run, rebuild
 from batchgen.errors import StaleClaim
 from batchgen.fault import Cause
+from batchgen.files.listing import list_file
 from batchgen.files.sidecar import describe
 from batchgen.files.spool import Spool
 from batchgen.job import Cancelled, Requeued
@@ -262,7 +263,7 @@ def test_a_sidecar_contains_the_facts_it_was_given(tmp_path):
     beside = image.with_name("cat-2.png.json")
     beside.write_bytes(describe(order, file, Picture(data=data), Usage(images=2, output_tokens=7), COST))
     batch = batch_of(tmp_path)
-    said = evidence.read_sidecar(beside, batch, Project.of(tmp_path, None))
+    said = evidence.read_sidecar(list_file(beside), batch, Project.of(tmp_path, None))
     assert said is not None
     got = said.verified()
     assert got.file == replace(file, path="out/cat-2.png")
@@ -295,7 +296,7 @@ def test_a_file_that_is_no_sidecar_is_left_alone(tmp_path, text):
     (tmp_path / "out").mkdir()
     file = tmp_path / "out" / "a.json"
     file.write_text(text)
-    assert evidence.read_sidecar(file, batch_of(tmp_path), Project.of(tmp_path, None)) is None
+    assert evidence.read_sidecar(list_file(file), batch_of(tmp_path), Project.of(tmp_path, None)) is None
     slot = tmp_path / "x.slot"
     slot.write_text(text)
     assert evidence.read_order(slot, batch_of(tmp_path)) is None
@@ -314,7 +315,7 @@ def test_an_order_survives_its_slot(tmp_path):
 def test_files_come_in_the_order_of_their_numbers(tmp_path):
     for number in (1, 10, 2):
         (tmp_path / f"x-{number}.png.json").write_text("{}")
-    assert [path.name.split(".")[0] for path in evidence.sidecars(tmp_path, None)] == ["x-1", "x-2", "x-10"]
+    assert [file.place.name.split(".")[0] for file in evidence.sidecars(tmp_path, None)] == ["x-1", "x-2", "x-10"]
 
 
 def test_a_table_is_behind_when_it_does_not_know_its_last_run(tmp_path, writer, reader):

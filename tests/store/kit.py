@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
+from typing import Any, Self
 
+import pytest
+
+from batchgen.database_url import Database, DatabaseUrl
 from batchgen.fault import Cause, Charged, Fault
 from batchgen.job import Attempt, Delivered, Delivery, Event, Job, Settlement, Unknown
 from batchgen.manifest.batch import PlannedJob
+from batchgen.store import maintenance, postgres
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from batchgen.task import Artifact, Basis, Charge, Kind, Task, Usage
@@ -72,9 +77,34 @@ async def one(writer: Writer, reader: Reader, key: str = "cat") -> tuple[int, Jo
     return batch_id, reader.job(batch_id, key)
 
 
-def integrity(path: Path) -> str:
-    import sqlite3
-    from contextlib import closing
+class Raw:
+    """A connection to a job database without batchgen; placeholders are ``?`` everywhere."""
 
-    with closing(sqlite3.connect(path)) as dbapi:
-        return str(dbapi.execute("PRAGMA integrity_check").fetchone()[0])
+    def __init__(self, database: Database) -> None:
+        if isinstance(database, DatabaseUrl):
+            self._dbapi: Any = postgres.connect(database)
+        else:
+            self._dbapi = sqlite3.connect(database, timeout=10, isolation_level=None)
+        self._translated = postgres.translated if isinstance(database, DatabaseUrl) else str
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._dbapi.close()
+
+    def execute(self, query: str, values: Sequence[object] = ()) -> Any:
+        return self._dbapi.execute(self._translated(query), values)
+
+    def executemany(self, query: str, rows: Iterable[Sequence[object]]) -> None:
+        self._dbapi.execute("BEGIN")
+        self._dbapi.cursor().executemany(self._translated(query), rows)
+        self._dbapi.execute("COMMIT")
+
+
+#: Tests of what only a SQLite file does.
+on_sqlite = pytest.mark.parametrize("path", ["sqlite"], indirect=True)
+
+
+def integrity(path: Database) -> str:
+    return "; ".join(maintenance.examine(path).problems) or "ok"

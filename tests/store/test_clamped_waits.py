@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import datetime, timedelta
-from pathlib import Path
 
+from batchgen.database_url import Database
 from batchgen.store.reader import Reader
 from batchgen.store.tables import micros
 from batchgen.store.writer import Writer
 
-from .kit import NOW, loaded, plan
+from .kit import NOW, Raw, loaded, plan
 
 WEEK = timedelta(days=7)
 
 
-def store(path: Path, key: str, not_before: datetime, updated_at: datetime) -> None:
-    with closing(sqlite3.connect(path)) as connection, connection:
+def store(path: Database, key: str, not_before: datetime, updated_at: datetime) -> None:
+    with Raw(path) as connection:
         connection.execute(
             "update jobs set not_before = ?, updated_at = ? where key = ?",
             (micros(not_before), micros(updated_at), key),
         )
 
 
-async def test_waits_of_a_wrong_clock_are_clamped(path: Path, writer: Writer, reader: Reader) -> None:
+async def test_waits_of_a_wrong_clock_are_clamped(path: Database, writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, [plan(key) for key in ("ahead", "absurd", "fair", "due", "none")])
     future, minute = NOW + timedelta(days=3650), timedelta(minutes=1)
     store(path, "ahead", future + minute, future)

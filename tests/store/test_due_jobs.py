@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from datetime import datetime, timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import event
 
+from batchgen.database_url import Database
 from batchgen.job import Deferred
 from batchgen.planning.selection import Selection
 from batchgen.route import ModelFilter, Route
@@ -19,7 +17,7 @@ from batchgen.store.records import DueFilter
 from batchgen.store.writer import Writer
 from batchgen.task import Kind, Task
 
-from .kit import DOUBT, NOW, claimed, loaded, miss, plan
+from .kit import DOUBT, NOW, Raw, claimed, loaded, miss, on_sqlite, plan
 
 LATER = NOW + timedelta(seconds=30)
 OWN = DueFilter(provider="aigate")
@@ -100,7 +98,7 @@ async def test_another_provider_is_told_of_the_jobs_whose_route_names_it(
     assert reader.next_retry(batch_id, DueFilter(provider="aigate", by="openai"), scope) is None
 
 
-def steps(path: Path, reader: Reader, batch_id: int, wanted: DueFilter, *, retry: bool = False) -> list[str]:
+def steps(path: Database, reader: Reader, batch_id: int, wanted: DueFilter, *, retry: bool = False) -> list[str]:
     """Return how SQLite goes about the very statement that a question becomes."""
     asked: list[tuple[str, object]] = []
     engine = reader._engine
@@ -114,10 +112,11 @@ def steps(path: Path, reader: Reader, batch_id: int, wanted: DueFilter, *, retry
     finally:
         event.remove(engine, "before_cursor_execute", note)
     statement, values = next(one for one in asked if "FROM jobs" in one[0])
-    with closing(sqlite3.connect(path)) as dbapi:
+    with Raw(path) as dbapi:
         return [row[3] for row in dbapi.execute(f"EXPLAIN QUERY PLAN {statement}", values)]  # type: ignore[arg-type]
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     "models",
     [ModelFilter(), ModelFilter(frozenset({"m1"})), ModelFilter(frozenset({"m1", "m2"}), only=True)],
@@ -129,7 +128,7 @@ def steps(path: Path, reader: Reader, batch_id: int, wanted: DueFilter, *, retry
     ids=["new", "waiting", "routed"],
 )
 async def test_a_page_is_read_in_order_from_an_index(
-    writer: Writer, reader: Reader, path: Path, by: str | None, waiting: bool, index: str, models: ModelFilter
+    writer: Writer, reader: Reader, path: Database, by: str | None, waiting: bool, index: str, models: ModelFilter
 ) -> None:
     batch_id = await loaded(writer, [plan("a", route=Route(others=("studio",)))])
     found = steps(path, reader, batch_id, DueFilter(provider="aigate", models=models, by=by, waiting=waiting))
@@ -137,9 +136,10 @@ async def test_a_page_is_read_in_order_from_an_index(
     assert not any("TEMP B-TREE" in step or step.startswith("SCAN jobs") for step in found), found
 
 
+@on_sqlite
 @pytest.mark.parametrize("by", [None, "studio"])
 async def test_what_comes_due_is_looked_up_among_those_that_wait(
-    writer: Writer, reader: Reader, path: Path, by: str | None
+    writer: Writer, reader: Reader, path: Database, by: str | None
 ) -> None:
     batch_id = await loaded(writer, [plan("a", route=Route(others=("studio",)))])
     wanted = DueFilter(provider="aigate", by=by, waiting=True)
@@ -148,7 +148,7 @@ async def test_what_comes_due_is_looked_up_among_those_that_wait(
         assert not any("TEMP B-TREE" in step for step in found), found
 
 
-def test_a_scope_of_nothing_reports_nothing(path: Path) -> None:
+def test_a_scope_of_nothing_reports_nothing(path: Database) -> None:
     with Reader(path) as reader:
         assert reader.due(1, OWN, 9, NOW, Scope([])) == []
         assert reader.next_retry(1, OWN, Scope([])) is None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
-from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -18,7 +16,7 @@ from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 from batchgen.task import UNPRICED, Basis, Charge, Kind, Task, Usage
 
-from .kit import NOW, claimed, delivery, loaded, miss, plan
+from .kit import NOW, Raw, claimed, delivery, loaded, miss, plan
 
 CENT = 10_000_000
 
@@ -130,5 +128,5 @@ async def test_a_cost_that_was_stated_is_no_free_call(writer: Writer, reader: Re
         event = Exhausted(at=NOW, fault=Fault(cause=Cause.REFUSED, message="no", charged=Charged.NO))
         cost = Charge(usd=usd, credits=None, basis=Basis.REPORTED)
         await writer.settle(Settlement(attempt=attempt, event=event, charge=cost), NOW)
-    with closing(sqlite3.connect(reader._path)) as dbapi:
+    with Raw(reader._path) as dbapi:
         assert dbapi.execute("select charged from ledger order by id").fetchall() == [("yes",), ("no",)]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from batchgen.app.lanes import LaneHistory, lanes
+from batchgen.database_url import Database
 from batchgen.engine.lane import Lane
 from batchgen.engine.limits.adaptive import DAY, FORGOTTEN, KEEP, Controller
 from batchgen.fault import RateLimitInfo
@@ -19,19 +17,18 @@ from batchgen.store.history import LearnedRate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer
 
-from .kit import NOW
+from .kit import NOW, Raw
 
 RATE = {"rate": 2.5, "throttled": True, "width": 6.0}
 FREE = {"limits": {"requests_per_minute": None, "images_per_minute": None, "concurrency": 8}}
 
 
-def spoil(path: Path, lane: str, state: str) -> None:
-    with closing(sqlite3.connect(path)) as dbapi:
+def spoil(path: Database, lane: str, state: str) -> None:
+    with Raw(path) as dbapi:
         dbapi.execute("UPDATE learned SET state = ? WHERE lane = ?", (state, lane))
-        dbapi.commit()
 
 
-def lane_of(path: Path, reader: Reader, later: float = 0.0, **settings: object) -> Lane:
+def lane_of(path: Database, reader: Reader, later: float = 0.0, **settings: object) -> Lane:
     """Return the lane of a run that begins *later* than what was learned, in seconds."""
     memory = LaneHistory(table=path, lessons=reader.learned_rates(), now=NOW + timedelta(seconds=later))
     (lane,) = lanes(profile("openai", FREE | settings), None, 8, memory)
@@ -59,7 +56,7 @@ async def test_what_was_written_is_read_and_the_last_word_counts(writer: Writer,
 
 @pytest.mark.parametrize("state", ["", "{", "[1, 2]", "null", '"rate"'], ids=["nothing", "cut", "list", "null", "text"])
 async def test_what_cannot_be_read_is_forgotten_and_spoils_nothing_else(
-    writer: Writer, reader: Reader, path: Path, state: str
+    writer: Writer, reader: Reader, path: Database, state: str
 ) -> None:
     await writer.learn({"openai": RATE, "aigate": RATE}, NOW)
     spoil(path, "openai", state)
@@ -71,7 +68,7 @@ async def test_what_cannot_be_read_is_forgotten_and_spoils_nothing_else(
     [{"rate": "fast"}, {"rate": -1}, {"rate": 0}, {"rate": None}, {"of a later version": {"x": 1}}, {"width": [3]}],
     ids=["text", "negative", "zero", "null", "unknown", "list"],
 )
-async def test_what_makes_no_sense_changes_nothing(writer: Writer, reader: Reader, path: Path, state: dict) -> None:
+async def test_what_makes_no_sense_changes_nothing(writer: Writer, reader: Reader, path: Database, state: dict) -> None:
     fresh = rate_of(lane_of(path, reader))
     await writer.learn({"openai": RATE}, NOW)
     spoil(path, "openai", json.dumps(state))
@@ -80,7 +77,7 @@ async def test_what_makes_no_sense_changes_nothing(writer: Writer, reader: Reade
     assert lane.account_gate.room == 8
 
 
-async def test_the_next_run_begins_just_below_what_was_found(writer: Writer, reader: Reader, path: Path) -> None:
+async def test_the_next_run_begins_just_below_what_was_found(writer: Writer, reader: Reader, path: Database) -> None:
     fresh = rate_of(lane_of(path, reader))
     assert fresh is not None
     assert fresh > 10
@@ -90,7 +87,7 @@ async def test_the_next_run_begins_just_below_what_was_found(writer: Writer, rea
     assert lane.account_gate.room == 5
 
 
-async def test_what_is_old_counts_for_less_and_then_for_nothing(writer: Writer, reader: Reader, path: Path) -> None:
+async def test_what_is_old_counts_for_less_and_then_for_nothing(writer: Writer, reader: Reader, path: Database) -> None:
     fresh = rate_of(lane_of(path, reader))
     await writer.learn({"openai": RATE}, NOW)
     assert rate_of(lane_of(path, reader, DAY + 1)) == pytest.approx(1.25)
@@ -99,7 +96,7 @@ async def test_what_is_old_counts_for_less_and_then_for_nothing(writer: Writer, 
     assert rate_of(lane_of(path, reader, -3600)) == fresh  # the clock was set back: nobody knows how old it is
 
 
-async def test_each_lane_has_a_memory_of_its_own(writer: Writer, reader: Reader, path: Path) -> None:
+async def test_each_lane_has_a_memory_of_its_own(writer: Writer, reader: Reader, path: Database) -> None:
     await writer.learn({"openai/new": RATE, "openai@SECOND": RATE}, NOW)
     memory = LaneHistory(table=path, lessons=reader.learned_rates(), now=NOW)
     known = profile("openai", FREE | {"groups": {"new": {"models": ["gpt-image-2"]}}})
@@ -109,7 +106,7 @@ async def test_each_lane_has_a_memory_of_its_own(writer: Writer, reader: Reader,
     assert learned == {"openai@SECOND"}
 
 
-async def test_where_nothing_adapts_nothing_is_recalled(writer: Writer, reader: Reader, path: Path) -> None:
+async def test_where_nothing_adapts_nothing_is_recalled(writer: Writer, reader: Reader, path: Database) -> None:
     await writer.learn({"openai": RATE}, NOW)
     lane = lane_of(path, reader, limits={"concurrency": 8, "adaptive": False})
     assert lane.account_gate.controller is None

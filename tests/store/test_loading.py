@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import fields, replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from anyio import CancelScope, from_thread
@@ -16,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen import fingerprint
+from batchgen.database_url import Database
 from batchgen.fault import Cause, Fault
 from batchgen.job import Cancelled, Exhausted, Job, State
 from batchgen.manifest.batch import PlannedJob, Recipe
@@ -27,7 +25,7 @@ from batchgen.store.writer import CHUNK, Writer
 from batchgen.task import Kind, Source, Task
 from tests.timing import patience
 
-from .kit import NOW, claimed, delivery, integrity, loaded, miss, plan
+from .kit import NOW, Raw, claimed, delivery, integrity, loaded, miss, plan
 
 LATER = NOW + timedelta(hours=1)
 
@@ -133,7 +131,7 @@ async def test_a_plan_that_breaks_off_orphans_nothing_and_is_completed(writer: W
     assert whole == Loaded(new=10, kept=CHUNK, orphaned=1)
 
 
-async def test_an_interrupted_load_is_completed(writer: Writer, reader: Reader, path: Path) -> None:
+async def test_an_interrupted_load_is_completed(writer: Writer, reader: Reader, path: Database) -> None:
     batch_id = await loaded(writer, [plan("old")])
     with CancelScope() as scope:
 
@@ -250,11 +248,11 @@ async def test_a_job_that_comes_to_want_more_under_one_mark_is_followed(writer: 
     assert reader.job(batch_id, "cat").wanted == 2
 
 
-async def test_an_unchanged_load_writes_no_row(writer: Writer, path: Path) -> None:
+async def test_an_unchanged_load_writes_no_row(writer: Writer, path: Database) -> None:
     jobs = [plan("a"), plan("b", tags=("x",), priority=2), plan("c", task=EDIT)]
     batch_id = await loaded(writer, jobs)
     assert await writer.load(batch_id, jobs, LATER) == Loaded(kept=3)
-    with closing(sqlite3.connect(path)) as dbapi:
+    with Raw(path) as dbapi:
         assert dbapi.execute("SELECT count(DISTINCT updated_at), count(*) FROM jobs").fetchone() == (1, 3)
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import pytest
 from sqlalchemy import delete
 
+from batchgen.database_url import Database
 from batchgen.errors import NotFound, UsageError
 from batchgen.job import State
 from batchgen.mark import NO_PICTURE, Mark
@@ -26,7 +24,7 @@ from batchgen.store.tables import properties
 from batchgen.store.writer import Writer
 from batchgen.task import Artifact
 
-from .kit import NOW, claimed, delivery, loaded, picture, plan
+from .kit import NOW, Raw, claimed, delivery, loaded, picture, plan
 
 LATER = NOW + timedelta(hours=1)
 
@@ -61,7 +59,7 @@ def entry(key: str, mark: str | None = None, letter: str = "", ordinal: int = 0,
     return Mark(key=key, mark=mark, **place)  # type: ignore[arg-type]
 
 
-def results(path: Path, batch_id: int, *entries: Mark, latest: bool = False) -> dict[str, int]:
+def results(path: Database, batch_id: int, *entries: Mark, latest: bool = False) -> dict[str, int]:
     return {str(name): count for name, count in marks.write(path, batch_id, entries, latest=latest).results.items()}
 
 
@@ -75,14 +73,14 @@ def selected(reader: Reader, batch_id: int, *values: str, suspects: Sequence[str
     return [job.key for job in reader.jobs(batch_id, chosen)]
 
 
-async def test_marks_are_stored_with_the_whole_hash_of_a_prefix(batch_id: int, path: Path, reader: Reader) -> None:
+async def test_marks_are_stored_with_the_whole_hash_of_a_prefix(batch_id: int, path: Database, reader: Reader) -> None:
     assert results(path, batch_id, entry("cat", "pick", "a"), entry("pair", "reject", "d", 1)) == {"set": 2}
     assert stored(reader, batch_id) == [("cat", 1, "pick", False), ("pair", 2, "reject", False)]
     [mark] = reader.ask(partial(marks.of_jobs, ids=[reader.job(batch_id, "cat").id])).popitem()[1]
     assert (mark.sha256, mark.at, mark.stars, mark.note) == ("a" * 64, NOW, 0, "")
 
 
-async def test_mark_of_another_picture_is_not_taken(batch_id: int, path: Path, reader: Reader) -> None:
+async def test_mark_of_another_picture_is_not_taken(batch_id: int, path: Database, reader: Reader) -> None:
     wrong = [
         entry("cat", "pick", "b"),
         entry("cat", "pick", "a", 1),
@@ -96,7 +94,7 @@ async def test_mark_of_another_picture_is_not_taken(batch_id: int, path: Path, r
     assert stored(reader, batch_id) == [("lost", 0, "reject", False)]
 
 
-async def test_later_of_two_marks_counts(batch_id: int, path: Path, reader: Reader) -> None:
+async def test_later_of_two_marks_counts(batch_id: int, path: Database, reader: Reader) -> None:
     early, late = entry("cat", "pick", "a"), entry("cat", "reject", "a", at=LATER)
     assert results(path, batch_id, late) == {"set": 1}
     assert results(path, batch_id, early) == {"older": 1}
@@ -107,7 +105,7 @@ async def test_later_of_two_marks_counts(batch_id: int, path: Path, reader: Read
     assert stored(reader, batch_id) == [("cat", 1, "reject", False)]
 
 
-async def test_empty_mark_removes_the_one_before(batch_id: int, path: Path, reader: Reader) -> None:
+async def test_empty_mark_removes_the_one_before(batch_id: int, path: Database, reader: Reader) -> None:
     results(path, batch_id, entry("cat", "pick", "a", note="sharp"))
     assert results(path, batch_id, entry("cat", None, "a")) == {"older": 1}
     assert results(path, batch_id, entry("cat", None, "a", at=LATER), entry("dog", None, "b")) == {
@@ -117,7 +115,7 @@ async def test_empty_mark_removes_the_one_before(batch_id: int, path: Path, read
 
 
 async def test_unknown_job_is_refused_and_nothing_of_its_chunk_is_written(
-    batch_id: int, path: Path, reader: Reader
+    batch_id: int, path: Database, reader: Reader
 ) -> None:
     with pytest.raises(NotFound, match="cta"):
         marks.write(path, batch_id, [entry("cat", "pick", "a"), entry("cta", "pick", "a")])
@@ -125,7 +123,7 @@ async def test_unknown_job_is_refused_and_nothing_of_its_chunk_is_written(
 
 
 async def test_mark_counts_until_the_picture_is_replaced(
-    batch_id: int, path: Path, writer: Writer, reader: Reader
+    batch_id: int, path: Database, writer: Writer, reader: Reader
 ) -> None:
     results(path, batch_id, entry("cat", "reject", "a"), entry("dog", "reject", "b"))
     await writer.requeue([reader.job(batch_id, "cat")], NOW)
@@ -139,7 +137,7 @@ async def test_mark_counts_until_the_picture_is_replaced(
 
 
 async def test_picture_with_the_same_bytes_is_another_picture(
-    batch_id: int, path: Path, writer: Writer, reader: Reader
+    batch_id: int, path: Database, writer: Writer, reader: Reader
 ) -> None:
     """A provider that takes a seed draws the same again: a reject that was redone must not be redone for ever."""
     results(path, batch_id, entry("cat", "reject", "a"))
@@ -152,7 +150,7 @@ async def test_picture_with_the_same_bytes_is_another_picture(
 
 
 async def test_mark_of_a_picture_that_is_not_made_any_more_does_not_count(
-    batch_id: int, path: Path, writer: Writer, reader: Reader
+    batch_id: int, path: Database, writer: Writer, reader: Reader
 ) -> None:
     results(path, batch_id, entry("pair", "reject", "d", 1))
     await writer.load(batch_id, [plan("pair", "one", wanted=1)], NOW)
@@ -162,7 +160,7 @@ async def test_mark_of_a_picture_that_is_not_made_any_more_does_not_count(
 
 
 async def test_mark_of_a_job_without_picture_ends_with_its_first_one(
-    batch_id: int, path: Path, writer: Writer, reader: Reader
+    batch_id: int, path: Database, writer: Writer, reader: Reader
 ) -> None:
     results(path, batch_id, entry("lost", None, note="try the other model"))
     assert selected(reader, batch_id, "note") == ["lost"]
@@ -171,7 +169,7 @@ async def test_mark_of_a_job_without_picture_ends_with_its_first_one(
     assert selected(reader, batch_id, "note") == []
 
 
-async def test_marks_select_jobs(batch_id: int, path: Path, reader: Reader) -> None:
+async def test_marks_select_jobs(batch_id: int, path: Database, reader: Reader) -> None:
     entries = (
         entry("cat", "pick", "a", stars=3),
         entry("pair", "reject", "c"),
@@ -188,10 +186,10 @@ async def test_marks_select_jobs(batch_id: int, path: Path, reader: Reader) -> N
     assert selected(reader, batch_id, "none", "pick") == ["cat", "dog", "pair"]
 
 
-def write_suspects(path: Path, batch_id: int, *places: tuple[str, str, int]) -> None:
+def write_suspects(path: Database, batch_id: int, *places: tuple[str, str, int]) -> None:
     """Replace the suspects by those of *places*: kind, job and ordinal."""
     replace_suspects(path, batch_id, [], "examined")
-    with closing(sqlite3.connect(path)) as dbapi, dbapi:
+    with Raw(path) as dbapi:
         dbapi.executemany(
             "INSERT INTO suspects (batch_id, job_id, ordinal, artifact_id, kind, detail) "
             "SELECT jobs.batch_id, jobs.id, ordinal, artifacts.id, ?, '' FROM jobs "
@@ -201,7 +199,7 @@ def write_suspects(path: Path, batch_id: int, *places: tuple[str, str, int]) -> 
 
 
 async def test_suspects_select_jobs_until_the_picture_is_replaced(
-    batch_id: int, path: Path, writer: Writer, reader: Reader
+    batch_id: int, path: Database, writer: Writer, reader: Reader
 ) -> None:
     with pytest.raises(UsageError, match=r"--suspect tiny: the pictures.*verify --deep"):
         selected(reader, batch_id, suspects=["tiny"])
@@ -213,7 +211,7 @@ async def test_suspects_select_jobs_until_the_picture_is_replaced(
     assert selected(reader, batch_id, suspects=["tiny"]) == ["dog"]
 
 
-async def test_mark_and_suspect_are_of_the_same_picture(batch_id: int, path: Path, reader: Reader) -> None:
+async def test_mark_and_suspect_are_of_the_same_picture(batch_id: int, path: Database, reader: Reader) -> None:
     write_suspects(path, batch_id, ("tiny", "pair", 1))
     results(path, batch_id, entry("pair", "reject", "c"))
     assert selected(reader, batch_id, "reject", suspects=["tiny"]) == []
@@ -229,7 +227,12 @@ async def test_mark_and_suspect_are_of_the_same_picture(batch_id: int, path: Pat
      (("pick",), ("tiny",), set())],
 )  # fmt: skip
 async def test_files_that_match_are_told_apart(
-    batch_id: int, path: Path, reader: Reader, marked: tuple[str, ...], suspected: tuple[str, ...], ordinals: set[int]
+    batch_id: int,
+    path: Database,
+    reader: Reader,
+    marked: tuple[str, ...],
+    suspected: tuple[str, ...],
+    ordinals: set[int],
 ) -> None:
     results(path, batch_id, entry("pair", "pick", "c"))
     write_suspects(path, batch_id, ("tiny", "pair", 1))
@@ -239,7 +242,7 @@ async def test_files_that_match_are_told_apart(
     assert found == {(job.id, ordinal) for ordinal in ordinals}
 
 
-def test_database_has_an_id_of_its_own(path: Path) -> None:
+def test_database_has_an_id_of_its_own(path: Database) -> None:
     number = marks.database_id(path)
     assert (len(number), int(number, 16) > 0, marks.database_id(path)) == (32, True, number)
     engine = writing(path)
@@ -252,7 +255,7 @@ def test_database_has_an_id_of_its_own(path: Path) -> None:
 
 
 async def test_writing_many_marks_takes_several_transactions(
-    batch_id: int, path: Path, monkeypatch: pytest.MonkeyPatch
+    batch_id: int, path: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(marks, "CHUNK", 2)
     entries = [entry("cat", "pick", "a"), entry("dog", "pick", "b"), entry("pair", "pick", "c")]

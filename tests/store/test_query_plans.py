@@ -17,7 +17,7 @@ from batchgen.store.records import DueFilter
 from batchgen.store.tables import jobs
 from batchgen.store.usage_groups import GroupBy, Period, UsageQuery
 
-from .kit import NOW
+from .kit import NOW, on_sqlite
 
 
 def suspects(connection: Connection) -> None:
@@ -65,6 +65,7 @@ QUESTIONS: dict[str, tuple[Callable[[Reader], Any], set[str]]] = {
 FEW = ("attempts_open", "ledger_at_risk", "jobs_cause", "jobs_orphaned", "jobs_overridden", "jobs_waiting")
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", QUESTIONS)
 def test_question_reads_no_table_from_end_to_end(name: str, reader: Reader) -> None:
     question, may_read = QUESTIONS[name]

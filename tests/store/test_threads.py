@@ -19,7 +19,7 @@ from tests.faults import kit
 from tests.faults.kit import Site, fails, in_order, shows, site
 from tests.timing import patience
 
-from .kit import NOW, claimed, delivery, loaded, plan
+from .kit import NOW, claimed, delivery, loaded, on_sqlite, plan
 
 LANES = 6
 KEYS = [f"job-{number:03}" for number in range(48)]
@@ -64,6 +64,7 @@ async def test_pages_that_are_over_are_forgotten_by_whoever_sees_it_first(
     assert among._pages == {"aigate": ()}
 
 
+@on_sqlite
 async def test_no_thread_waits_for_another_to_end_its_look_at_the_table(reader: Reader) -> None:
     many = 40  # threads of a run at most
     here = Barrier(many)

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import uuid
-from collections import Counter
-from contextlib import closing, suppress
-from datetime import timedelta
+from collections.abc import Iterable
+from contextlib import suppress
+from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from batchgen.database_url import Database
 from batchgen.errors import StaleClaim
 from batchgen.fault import Cause, Charged, Fault
 from batchgen.job import Cancelled, Deferred, Exhausted, Requeued, State
@@ -26,7 +25,7 @@ from batchgen.store.usage_groups import ALWAYS, GroupBy, Period, UsageQuery
 from batchgen.store.writer import Writer
 from batchgen.task import NOTHING, Basis, Charge, Usage
 
-from .kit import DOUBT, NOW, attempt_for, claimed, delivery, loaded, miss, picture, plan
+from .kit import DOUBT, NOW, Raw, attempt_for, claimed, delivery, loaded, miss, on_sqlite, picture, plan
 
 FREE = Fault(cause=Cause.REFUSED, message="no", charged=Charged.NO)
 PAID = Fault(cause=Cause.SPOILED, message="broken", charged=Charged.YES)
@@ -37,8 +36,8 @@ def block_of_three(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(totals, "BLOCK", 3)
 
 
-def rows(path: Path, sql: str, *values: object) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(path)) as dbapi:
+def rows(path: Database, sql: str, *values: object) -> list[tuple[Any, ...]]:
+    with Raw(path) as dbapi:
         return dbapi.execute(sql, values).fetchall()
 
 
@@ -47,33 +46,51 @@ def period_sql(period: Period) -> str:
     return since + ("" if period.until is None else f" AND at < {micros(period.until)}")
 
 
-def plain_usage(path: Path, period: Period) -> Counter[tuple[Any, ...]]:
-    sums = (
-        "sum(usd), count(*), sum(images), sum(input_tokens), sum(output_tokens), sum(credits), sum(at_risk_usd), "
-        "sum(at_risk_credits), sum(charged != 'no' AND usd IS NULL), sum(charged = 'maybe' AND usd IS NULL)"
+Sums = dict[tuple[Any, ...], list[int | None]]
+
+
+def add_up(lines: Iterable[tuple[tuple[Any, ...], tuple[int | None, ...]]]) -> Sums:
+    """Add up numbers by key as SQL does: without those that are not known."""
+    columns: dict[tuple[Any, ...], list[tuple[int | None, ...]]] = {}
+    for key, numbers in lines:
+        columns.setdefault(key, []).append(numbers)
+    return {
+        key: [
+            sum(known) if (known := [n for n in column if n is not None]) else None
+            for column in zip(*rows, strict=True)
+        ]
+        for key, rows in columns.items()
+    }
+
+
+def plain_usage(path: Database, period: Period) -> Sums:
+    unpriced, risky = (
+        f"CASE WHEN {condition} AND usd IS NULL THEN 1 ELSE 0 END"
+        for condition in ("charged != 'no'", "charged = 'maybe'")
     )
-    groups = rows(
+    booked = rows(
         path,
-        f"SELECT run_id, date(at / 1000000, 'unixepoch', 'localtime'), provider, basis, {sums} FROM ledger "
-        f"WHERE batch_id = 1{period_sql(period)} GROUP BY 1, 2, 3, 4",
+        "SELECT run_id, at, provider, usd, 1, images, input_tokens, output_tokens, credits, at_risk_usd, "
+        f"at_risk_credits, {unpriced}, {risky} FROM ledger WHERE batch_id = 1{period_sql(period)}",
     )
-    return Counter((*group[:3], None if group[4] is None else group[3], *group[4:]) for group in groups)
+    local = ((run, datetime.fromtimestamp(at // 1_000_000).astimezone(), *row) for run, at, *row in booked)
+    return add_up(((run, f"{at:%Y-%m-%d}", provider), tuple(numbers)) for run, at, provider, *numbers in local)
 
 
-def reported_usage(reader: Reader, period: Period) -> Counter[tuple[Any, ...]]:
+def reported_usage(reader: Reader, period: Period) -> Sums:
     query = UsageQuery(by=(GroupBy.RUN, GroupBy.DAY), period=period)
-    groups = Counter[tuple[Any, ...]]()
+    lines = []
     for part in reader.booked(1, query):
         line = part.line
         if not line.open:
-            [(basis, usd)] = line.usd_by_basis.items() or [(None, None)]
+            usd = sum(line.usd_by_basis.values()) if line.usd_by_basis else None
             numbers = (line.attempts, line.images, line.input_tokens, line.output_tokens, line.credits)
             risk = (line.at_risk_usd, line.at_risk_credits, line.unpriced, line.at_risk)
-            groups[(part.run, part.day, line.provider, basis, usd, *numbers, *risk)] += 1
-    return groups
+            lines.append(((part.run, part.day, line.provider), (usd, *numbers, *risk)))
+    return add_up(lines)
 
 
-def plain_calls(path: Path, period: Period) -> list[tuple[Any, ...]]:
+def plain_calls(path: Database, period: Period) -> list[tuple[Any, ...]]:
     return rows(
         path,
         "SELECT attempts.provider, jobs.provider, coalesce(attempts.cause, attempts.state), count(*) FROM attempts "
@@ -83,9 +100,10 @@ def plain_calls(path: Path, period: Period) -> list[tuple[Any, ...]]:
     )
 
 
-def plain_spent(path: Path, period: Period) -> tuple[Any, ...]:
+def plain_spent(path: Database, period: Period) -> tuple[Any, ...]:
     unpriced = "charged != 'no' AND usd IS NULL AND credits IS NULL AND at_risk_usd IS NULL"
-    sums = f"total(usd), total(credits), total(at_risk_usd), total(at_risk_credits), total({unpriced})"
+    columns = ("usd", "credits", "at_risk_usd", "at_risk_credits", f"CASE WHEN {unpriced} THEN 1 ELSE 0 END")
+    sums = ", ".join(f"coalesce(sum({column}), 0)" for column in columns)
     return rows(path, f"SELECT {sums} FROM ledger WHERE batch_id = 1{period_sql(period)}")[0]
 
 
@@ -99,7 +117,7 @@ MOMENTS = (
 )
 
 
-def check(path: Path, reader: Reader, *periods: Period) -> None:
+def check(path: Database, reader: Reader, *periods: Period) -> None:
     """Compare every question about the ledger with the rows."""
     for period in periods:
         assert reported_usage(reader, period) == plain_usage(path, period), period
@@ -196,7 +214,7 @@ class History:
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_sums_are_those_of_the_rows_after_every_change(
-    seed: int, path: Path, writer: Writer, reader: Reader
+    seed: int, path: Database, writer: Writer, reader: Reader
 ) -> None:
     await loaded(writer, plans("aigate"))
     history = History(writer, reader, seed)
@@ -207,7 +225,9 @@ async def test_sums_are_those_of_the_rows_after_every_change(
     assert rows(path, "SELECT max(block) FROM ledger_totals")[0][0] > 0
 
 
-async def test_a_full_block_is_closed_by_the_booking_that_fills_it(path: Path, writer: Writer, reader: Reader) -> None:
+async def test_a_full_block_is_closed_by_the_booking_that_fills_it(
+    path: Database, writer: Writer, reader: Reader
+) -> None:
     batch_id = await loaded(writer, [plan(f"job-{number}") for number in range(7)])
     closed = []
     for job in list(reader.jobs(batch_id)):
@@ -218,7 +238,7 @@ async def test_a_full_block_is_closed_by_the_booking_that_fills_it(path: Path, w
 
 
 async def test_a_load_that_moves_jobs_opens_blocks_and_the_next_run_closes_them(
-    path: Path, writer: Writer, reader: Reader
+    path: Database, writer: Writer, reader: Reader
 ) -> None:
     batch_id = await loaded(writer, [plan(f"job-{number}") for number in range(6)])
     for job in list(reader.jobs(batch_id)):
@@ -232,13 +252,13 @@ async def test_a_load_that_moves_jobs_opens_blocks_and_the_next_run_closes_them(
     assert {(calls.home, calls.count) for calls in reader.calls(batch_id)} == {("aigate", 5), ("openai", 1)}
 
 
-async def test_sums_that_differ_are_found_and_added_up_again(path: Path, writer: Writer, reader: Reader) -> None:
+async def test_sums_that_differ_are_found_and_added_up_again(path: Database, writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, [plan(f"job-{number}") for number in range(4)])
     for job in list(reader.jobs(batch_id)):
         _, attempt = await claimed(writer, job)
         await writer.settle(delivery(attempt), NOW)
     assert maintenance.examine(path) == maintenance.Health(rows=maintenance.examine(path).rows)
-    with closing(sqlite3.connect(path)) as dbapi, dbapi:
+    with Raw(path) as dbapi:
         dbapi.execute("UPDATE ledger SET usd = usd + 1 WHERE id = 2")
     health = maintenance.examine(path)
     assert (health.problems, health.only_totals) == (
@@ -251,15 +271,16 @@ async def test_sums_that_differ_are_found_and_added_up_again(path: Path, writer:
     assert maintenance.examine(path).problems == ()
 
 
-async def test_attempts_of_a_deleted_job_are_still_counted(path: Path, writer: Writer, reader: Reader) -> None:
+@on_sqlite
+async def test_attempts_of_a_deleted_job_are_still_counted(path: Database, writer: Writer, reader: Reader) -> None:
     batch_id = await loaded(writer, [plan(f"job-{number}") for number in range(3)])
     for job in list(reader.jobs(batch_id)):
         _, attempt = await claimed(writer, job)
         await writer.settle(delivery(attempt), NOW)
-    with closing(sqlite3.connect(path)) as dbapi, dbapi:
+    with Raw(path) as dbapi:
         dbapi.execute("DELETE FROM jobs WHERE id = 2")
     await writer.begin_run("run-2", batch_id, command="run", pid=1, host="h", now=NOW)
-    with closing(sqlite3.connect(path)) as dbapi, dbapi:
+    with Raw(path) as dbapi:
         dbapi.execute("DELETE FROM ledger_totals")
     assert [line.attempts for line in reader.usage(batch_id)] == [3]
     await writer.begin_run("run-3", batch_id, command="run", pid=1, host="h", now=NOW)

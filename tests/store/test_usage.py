@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import random
-import sqlite3
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 from batchgen.app import queries
 from batchgen.app.project import Project
+from batchgen.database_url import Database
 from batchgen.store.ledger import UsageLine
 from batchgen.store.reader import Reader
 from batchgen.store.usage_groups import GroupBy, Period, UsageQuery, group_usage, usage_rows
@@ -19,7 +17,7 @@ from batchgen.store.writer import Writer
 from tests.timing import patience
 from tests.zones import BERLIN, KATHMANDU, local
 
-from .kit import NOW, claimed, delivery, loaded, miss, plan
+from .kit import NOW, Raw, claimed, delivery, loaded, miss, on_sqlite, plan
 
 
 def by(reader: Reader, batch_id: int | None, *keys: GroupBy, period: Period = Period(), now: datetime = NOW) -> dict:  # noqa: B008
@@ -99,7 +97,7 @@ async def test_days_are_those_of_the_time_zone_with_its_changes(writer: Writer, 
 
 
 async def test_a_period_holds_what_was_booked_in_it_to_the_microsecond(
-    writer: Writer, reader: Reader, path: Path
+    writer: Writer, reader: Reader, path: Database, tmp_path: Database
 ) -> None:
     batch_id = await loaded(writer, [plan("before"), plan("first"), plan("last"), plan("after"), plan("open")])
     tick, hour = timedelta(microseconds=1), timedelta(hours=1)
@@ -111,17 +109,18 @@ async def test_a_period_holds_what_was_booked_in_it_to_the_microsecond(
 
     def seen(now: datetime) -> tuple[int, int, int | None, list[tuple[str, int]]]:
         asked = UsageQuery(period=Period(since=NOW, until=NOW + hour))
-        found = queries.usage(Project(root=path.parent, db=path), "b", asked, now)
+        found = queries.usage(Project(root=tmp_path, db=path), "b", asked, now)
         [line] = found.used.lines
         return line.attempts, found.used.left_out, line.usd, [(one.outcome, one.count) for one in found.calls]
 
     assert seen(NOW) == (3, 0, 110, [("delivered", 2), ("open", 1)])
     assert seen(NOW + hour) == (2, 1, 110, [("delivered", 2)])
-    every = queries.usage(Project(root=path.parent, db=path), None, UsageQuery(), NOW, every=True)
+    every = queries.usage(Project(root=tmp_path, db=path), None, UsageQuery(), NOW, every=True)
     assert (every.batch, every.used.lines[0].usd) == (None, 1_111)
 
 
-async def test_a_large_table_is_divided_in_moments(writer: Writer, reader: Reader, path: Path) -> None:
+@on_sqlite
+async def test_a_large_table_is_divided_in_moments(writer: Writer, reader: Reader, path: Database) -> None:
     """Random rows past the writer, summed up by other means; a hundred thousand take moments."""
     count, start = 100_000, datetime(2026, 2, 20, tzinfo=UTC)
     batch_id = await loaded(
@@ -135,7 +134,7 @@ async def test_a_large_table_is_divided_in_moments(writer: Writer, reader: Reade
         for number in range(count)
     ]  # fmt: skip
     began = int(start.timestamp())
-    with closing(sqlite3.connect(path, timeout=10)) as dbapi, dbapi:
+    with Raw(path) as dbapi:
         dbapi.executemany(
             "insert into attempts (id, job_id, claim, run_id, provider, model, state, started_at, ended_at)"
             " values (?, ?, 1, ?, ?, 'm', 'delivered', 0, 0)",

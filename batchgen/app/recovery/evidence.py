@@ -12,12 +12,15 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ...fault import Cause
-from ...files.output import SUPERSEDED, digest
+from ...files.listing import ListedFile, list_file, list_files
+from ...files.output import SUPERSEDED
+from ...files.output_tree import file_at
 from ...files.sidecar import Sidecar, parse
 from ...manifest import Batch
+from ...object_url import Folder, ObjectUrl, name_in, stored_path
 from ...providers.pricing import estimate
 from ...store.records import RecoveredAttempt
 from ...task import UNPRICED, Artifact, Charge, Kind, Source, Task
@@ -34,24 +37,31 @@ class SidecarRecord:
     """A sidecar: the attempt that it describes, and its image, which is not verified yet."""
 
     attempt: RecoveredAttempt
-    image: Path | None  #: None if it was superseded
+    image: Folder | None  #: None if it was superseded
     artifact: Artifact
 
     def verified(self) -> RecoveredAttempt:
-        """Return the attempt, with its file if that exists and has the right hash."""
+        """Return the attempt, with its file if that exists and has the right hash; raise StoreError for a store."""
         if self.image is None:
             return self.attempt
+        file = file_at(self.image)
         try:
-            same_size = self.image.stat().st_size == self.artifact.size_bytes
-            if same_size and digest(self.image) == self.artifact.sha256:
+            # A store keeps an image and its hash in one write, so that the image need not be downloaded.
+            same_size = file.size() == self.artifact.size_bytes
+            if same_size and (file.recorded_digest() or file.digest()) == self.artifact.sha256:
                 return replace(self.attempt, file=self.artifact)
         except OSError:
             pass
         return self.attempt
 
 
-def sidecars(folder: Path, since: datetime | None) -> Iterator[Path]:
-    """Yield files that may be sidecars and changed after *since*, those of one job in order."""
+def sidecars(folder: Folder, since: datetime | None) -> Iterator[ListedFile]:
+    """Yield files that may be sidecars and changed after *since*, those of one job in order; raise StoreError."""
+    if isinstance(folder, ObjectUrl):
+        listed = [file for file in list_files(folder) if file.place.suffix == ".json"]
+        listed.sort(key=lambda file: _by_number(str(file.place)))
+        yield from (file for file in listed if since is None or file.changed_at >= since)
+        return
     oldest = since.timestamp() if since else None
     folders = [folder]
     while folders:
@@ -63,7 +73,8 @@ def sidecars(folder: Path, since: datetime | None) -> Iterator[Path]:
                 elif _may_be_sidecar(entry, oldest):
                     names.append(entry.name)
         for name in sorted(names, key=_by_number):
-            yield path / name
+            if (file := list_file(path / name)) is not None:
+                yield file
 
 
 def _may_be_sidecar(entry: os.DirEntry[str], oldest: float | None) -> bool:
@@ -77,34 +88,37 @@ def _by_number(name: str) -> list[str | int]:
     return [int(part) if number % 2 else part for number, part in enumerate(_DIGITS.split(name))]
 
 
-def read_sidecar(path: Path, batch: Batch, project: Project) -> SidecarRecord | None:
-    """Return a sidecar of *batch*; None if it is not one, belongs to another batch, or was simulated."""
+def read_sidecar(file: ListedFile, batch: Batch, project: Project) -> SidecarRecord | None:
+    """Return a sidecar of *batch*; None if it is not one, belongs to another batch, or was simulated.
+
+    Raises StoreError for an object store.
+    """
     try:
-        if path.stat().st_size > _LONGEST:
+        if file.size_bytes > _LONGEST:
             return None
-        sidecar = parse(path.read_bytes())
+        sidecar = parse(file_at(file.place).read())
         if sidecar.batch != batch.name or (sidecar.sandbox and not project.sandbox):
             return None
-        return _record(sidecar, path, batch, project.root)
+        return _record(sidecar, file, batch, project.root)
     except (OSError, ValueError):
         return None
 
 
-def _record(sidecar: Sidecar, path: Path, batch: Batch, root: Path) -> SidecarRecord:
-    image = path.with_name(path.name.removesuffix(".json"))
-    superseded = SUPERSEDED in path.relative_to(Path(str(batch.folder))).parts
+def _record(sidecar: Sidecar, file: ListedFile, batch: Batch, root: Path) -> SidecarRecord:
+    image = file.place.with_name(file.place.name.removesuffix(".json"))
+    name = PurePosixPath(name_in(batch.folder, image) or image.name)
+    superseded = SUPERSEDED in name.parts
     attempt = RecoveredAttempt(
         id=sidecar.attempt_id,
         key=sidecar.key,
         fingerprint=sidecar.fingerprint,
         task=sidecar.task,
-        output=str(image.relative_to(Path(str(batch.folder))).with_suffix("")),
-        at=_changed(path),
+        output=str(name.with_suffix("")),
+        at=sidecar.written_at or file.changed_at,
         usage=sidecar.usage,
         charge=sidecar.charge,
     )
-    location = str(image.relative_to(root) if image.is_relative_to(root) else image)
-    artifact = replace(sidecar.artifact, path=location)
+    artifact = replace(sidecar.artifact, path=stored_path(image, root))
     return SidecarRecord(attempt=attempt, image=None if superseded else image, artifact=artifact)
 
 

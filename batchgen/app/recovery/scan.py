@@ -7,19 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import islice
-from pathlib import Path
 
 from ...files.images import EXTENSIONS
+from ...files.listing import ListedFile, list_file
 from ...files.spool import KEPT_SUFFIX, Spool
 from ...fingerprint import OVERRIDDEN, unchanged
 from ...job import Job
 from ...manifest import Batch
 from ...manifest.batch import PlannedJob
 from ...manifest.filenames import stems
+from ...object_url import ObjectUrl
 from ...route import askable
 from ...store.reader import Reader
 from ...store.records import AttemptRecord, RecoveredAttempt
 from ..project import Project
+from ..reading import STORE_WIDTH
 from .evidence import (
     SidecarRecord,
     has_order,
@@ -68,9 +70,10 @@ class RecoveryScan:
         if not self.thorough and self.batch_id is not None:
             since = self.ended_at or self.reader.newest_attempt(self.batch_id)
         for batch in self._homes():
-            if isinstance(batch.folder, Path):
-                paths = sidecars(batch.folder, since - _SLACK if since else None)
-                yield from self._recovered(paths, batch, busy)
+            if since is not None and isinstance(batch.folder, ObjectUrl):
+                continue  # only the job database that owns the place writes there, and a listing may take minutes
+            files = sidecars(batch.folder, since - _SLACK if since else None)
+            yield from self._recovered(files, batch, busy)
 
     def _homes(self) -> Iterator[Batch]:
         """Yield the batch at its folder, and at that in which sandbox runs of earlier versions left their images."""
@@ -79,12 +82,12 @@ class RecoveryScan:
         if self.project.sandbox and self.thorough and earlier.is_dir():
             yield replace(self.batch, folder=earlier)
 
-    def _recovered(self, paths: Iterator[Path], batch: Batch, busy: set[str]) -> Iterator[RecoveredAttempt]:
-        def read(path: Path) -> SidecarRecord | None:
-            return read_sidecar(path, batch, self.project)
+    def _recovered(self, files: Iterator[ListedFile], batch: Batch, busy: set[str]) -> Iterator[RecoveredAttempt]:
+        def read(file: ListedFile) -> SidecarRecord | None:
+            return read_sidecar(file, batch, self.project)
 
-        with ThreadPoolExecutor(_THREADS) as threads:
-            while chunk := list(islice(paths, _TOGETHER)):
+        with ThreadPoolExecutor(STORE_WIDTH if isinstance(batch.folder, ObjectUrl) else _THREADS) as threads:
+            while chunk := list(islice(files, _TOGETHER)):
                 records = [record for record in threads.map(read, chunk) if record and record.attempt.id not in busy]
                 known = self.reader.attempt_states([record.attempt.id for record in records])
                 yield from threads.map(SidecarRecord.verified, [r for r in records if r.attempt.id not in known])
@@ -139,12 +142,11 @@ class RecoveryScan:
         ]
 
     def _delivered(self, job: Job, record: AttemptRecord) -> list[SidecarRecord]:
-        records = list[SidecarRecord]()
-        if not isinstance(self.batch.folder, Path):
-            return records
+        records = []
         for stem in stems(job.output, job.wanted):
             for extension in EXTENSIONS.values():
-                sidecar = read_sidecar(self.batch.folder / f"{stem}.{extension}.json", self.batch, self.project)
+                file = list_file(self.batch.folder / f"{stem}.{extension}.json")
+                sidecar = None if file is None else read_sidecar(file, self.batch, self.project)
                 if sidecar is not None and sidecar.attempt.id == record.id and sidecar.verified().file is not None:
                     records.append(sidecar)
         return records

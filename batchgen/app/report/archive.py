@@ -15,7 +15,11 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
+from ...files.listing import Listing
+from ...files.output_tree import file_at
 from ...files.thumbnails import thumbnail_path
+from ...object_url import Folder, place_of
+from ..reading import read_ahead
 from . import html
 from .inline import hashes
 from .places import Places
@@ -39,20 +43,37 @@ class _Content:
     """What goes into a zip: files by their names in it, and the document as it is there."""
 
     document: dict[str, Any]
-    files: dict[str, Path] = field(default_factory=dict)
+    listing: Listing
+    files: dict[str, Folder] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
+    def is_there(self, place: Folder) -> bool:
+        """Return whether a file exists."""
+        return self.listing.size(place) is not None
 
-def write_archive(target: Path, places: Places, document: Mapping[str, Any], copies: Sequence[str]) -> Archive:
-    """Write the zip *target*; *copies*: stored paths of derived copies. Raises OSError."""
-    content = _content(places, document, copies)
+
+def write_archive(
+    target: Path, places: Places, document: Mapping[str, Any], *, report: Path, copies: Sequence[str], listing: Listing
+) -> Archive:
+    """Write the zip *target*; *report*: the folder on this machine, *copies*: stored paths of derived copies.
+
+    *listing* lists the output folder. Raises OSError, StoreError.
+    """
+    content = _Content(document={**document, "folder_url": "../", "root": "../"}, listing=listing)
+    _collect(content, places, report, copies)
     part = target.with_name(f".{target.name}.part")
     top = PurePosixPath(places.output.name or "batch")
     page = PurePosixPath(places.report.name, "index.html")
     try:
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED, strict_timestamps=False) as archive:
-            for name, path in content.files.items():
-                archive.write(path, str(top / name))
+            objects = {}
+            for name, place in content.files.items():
+                if isinstance(place, Path):
+                    archive.write(place, str(top / name))
+                else:
+                    objects[name] = file_at(place)
+            for name, data in read_ahead(objects, lambda name: objects[name].read()):
+                archive.writestr(str(top / name), data)
             archive.writestr(str(top / page), html.render(content.document))
         os.replace(part, target)  # noqa: PTH105 - the same for both
     finally:
@@ -62,42 +83,41 @@ def write_archive(target: Path, places: Places, document: Mapping[str, Any], cop
     return Archive(path=target, size_bytes=target.stat().st_size, files=number, missing=content.missing)
 
 
-def _content(places: Places, document: Mapping[str, Any], copies: Sequence[str]) -> _Content:
+def _collect(content: _Content, places: Places, report: Path, copies: Sequence[str]) -> None:
+    """Collect the files, and change the paths in the document to their names."""
+    document, top = content.document, places.report.name
     tiles, words = document["tiles"], document["words"]
-    report = places.report.name
-    content = _Content(document={**document, "folder_url": "../", "root": "../"})
     paths = [_delivered(content, places, *each) for each in zip(tiles["path"], tiles["sha"], strict=True)]
     for stored in copies:
         if (name := places.name(stored)) is not None:
-            content.files[name] = places.root / stored
+            content.files[name] = place_of(stored, places.root)
     for sha in hashes(document):
-        content.files[f"{report}/{thumbnail_path(Path(), sha)}"] = thumbnail_path(places.report, sha)
-    sources = [_source(content, places, source) for source in words["source"]]
-    for chunk in _chunks(places.report, document):
-        content.files[f"{report}/{chunk.relative_to(places.report)}"] = chunk
+        content.files[f"{top}/{thumbnail_path(Path(), sha)}"] = thumbnail_path(report, sha)
+    sources = [_source(content, places, report, source) for source in words["source"]]
+    for chunk in _chunks(report, document):
+        content.files[f"{top}/{chunk.relative_to(report)}"] = chunk
     content.document |= {"tiles": {**tiles, "path": paths, "earlier": {}}, "words": {**words, "source": sources}}
-    content.files = {name: path for name, path in content.files.items() if path.is_file()}
-    return content
+    content.files = {name: place for name, place in content.files.items() if content.is_there(place)}
 
 
 def _delivered(content: _Content, places: Places, stored: str, sha: str) -> str:
     """Add a delivered file and its sidecar; return its path as the page in the zip states it."""
     if not stored:
         return ""
-    path = places.root / stored
-    if not path.is_file():
+    place = place_of(stored, places.root)
+    if not content.is_there(place):
         content.missing.append(stored)
-    name = places.name(stored) or f"{FILES}/{sha}{path.suffix}"
-    content.files[name] = path
-    content.files[f"{name}.json"] = path.with_name(f"{path.name}.json")
+    name = places.name(stored) or f"{FILES}/{sha}{place.suffix}"
+    content.files[name] = place
+    content.files[f"{name}.json"] = place.with_name(f"{place.name}.json")
     return f"{places.folder}{name}"
 
 
-def _source(content: _Content, places: Places, source: Mapping[str, Any]) -> dict[str, Any]:
+def _source(content: _Content, places: Places, report: Path, source: Mapping[str, Any]) -> dict[str, Any]:
     """Add a source image; return it with its URL in the zip."""
     if source["url"] is None:
         return dict(source)
-    path = (places.report / unquote(source["url"])).resolve()
+    path = (report / unquote(source["url"])).resolve()
     name = f"{SOURCES}/{source['sha']}{path.suffix}"
     content.files[f"{places.report.name}/{name}"] = path
     return {**source, "url": name}

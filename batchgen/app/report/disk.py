@@ -1,22 +1,27 @@
-"""Looks at the disk for a report: which files are there, and where earlier forms and source images are."""
+"""Looks at the disk for a report: which files are there, and where earlier forms and source images are.
+
+An object store is listed once, and not for parts of a page, which trust the job database.
+"""
 
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...files.output import SUPERSEDED, names_aside
+from ...files.listing import Listing
+from ...files.output_tree import file_at
 from ...files.sidecar import parse
 from ...files.source_names import copy_name
+from ...files.superseded import SupersededFiles
 from ...files.thumbnails import FOLDER as THUMBNAILS
+from ...object_url import Folder, ObjectUrl, is_object_url, stored_path
 from ...store.report_rows import FileRow
 from ...task import Source
 from ..sources import source_file
 from ..thumbnails import earlier_form
-from .places import Places, stored
+from .places import Places
 from .tiles import Looks
 
 if TYPE_CHECKING:
@@ -31,7 +36,12 @@ class Disk:
     project: Project
     batch: Batch
     places: Places
+    listing: Listing | None = None  #: None: an object store is not listed as a whole
+    _superseded: SupersededFiles = field(init=False)
     _sources: dict[Source, tuple[str, str | None, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._superseded = SupersededFiles(self.places.output, self.listing)
 
     def looks(self) -> Looks:
         """Return the looks that tiles need."""
@@ -39,27 +49,16 @@ class Disk:
 
     def is_present(self, path: str) -> bool:
         """Return whether a file is where its stored path says."""
+        if is_object_url(path):
+            return self.listing is None or self.listing.size_of(path) is not None
         return os.path.exists(os.path.join(self.places.root, path))  # noqa: PTH110, PTH118 - fifty thousand times
 
     def earlier(self, file: FileRow) -> tuple[str, str | None] | None:
         """Return where a superseded file is, as stored, and its prompt if it is known; None if the file is gone."""
-        place = self._aside(file) or earlier_form(self.project, self.batch, file.path, file.sha256)
+        place = earlier_form(self.project, self.batch, file, self._superseded)
         if place is None:
             return None
-        return stored(place, self.places.root), _prompt(place)
-
-    def _aside(self, file: FileRow) -> Path | None:
-        """Return where a superseded file was moved, by its name and size, which takes no reading."""
-        path = self.places.root / file.path
-        if not path.is_relative_to(self.places.output):
-            return None
-        name = PurePosixPath(path.relative_to(self.places.output))
-        for each in names_aside(name, file.sha256):
-            aside = self.places.output / SUPERSEDED / name.parent / each
-            with suppress(OSError):
-                if aside.stat().st_size == file.size_bytes:
-                    return aside
-        return None
+        return stored_path(place, self.places.root), _prompt(place)
 
     def source(self, source: Source) -> tuple[str, str | None, str]:
         """Return path, URL and hash of a source image."""
@@ -69,10 +68,12 @@ class Disk:
 
     def _source(self, source: Source) -> tuple[str, str | None, str]:
         """Look for a source image; its URL is that of the copy that was sent, as browsers do not show every format."""
-        shown = source.url or stored(Path(source.path or ""), self.places.root)
+        shown = source.url or stored_path(Path(source.path or ""), self.places.root)
         file = source_file(self.project, source)
         if file is None:
             return shown, None, ""
+        if isinstance(self.places.report, ObjectUrl):
+            return shown, None, file.sha256  # who looks at the page may not have the sources
         copy = self.project.state / "inputs" / copy_name(source) if source.copy else None
         path = copy if copy is not None and copy.exists() else file.path
         return shown, self.places.url(path), file.sha256
@@ -82,18 +83,19 @@ class Disk:
         folder = Path(self.batch.manifest).parent
         return os.path.relpath(path, folder) if Path(path).is_relative_to(self.places.root) else path
 
-    def thumbnails(self) -> frozenset[str]:
-        """Return the names of the thumbnails that are there, without their suffix."""
+    @staticmethod
+    def thumbnails(folder: Path) -> frozenset[str]:
+        """Return the names of the thumbnails in the *folder* of a report, without their suffix."""
         try:
-            with os.scandir(self.places.report / THUMBNAILS) as entries:
+            with os.scandir(folder / THUMBNAILS) as entries:
                 return frozenset(entry.name.partition(".")[0] for entry in entries)
         except FileNotFoundError:
             return frozenset()
 
 
-def _prompt(image: Path) -> str | None:
+def _prompt(image: Folder) -> str | None:
     """Return the prompt of a superseded image by its sidecar; None if it has none."""
     try:
-        return parse(image.with_name(f"{image.name}.json").read_bytes()).task.prompt
+        return parse(file_at(image.with_name(f"{image.name}.json")).read()).task.prompt
     except (OSError, ValueError):
         return None

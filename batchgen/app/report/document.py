@@ -6,10 +6,11 @@ from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...files.listing import Listing
 from ...files.report_folder import NAME
+from ...object_url import parse_folder
 from ...planning.selection import Selection
 from ...store import picture_facts
 from ...store.marks import database_id
@@ -21,6 +22,7 @@ from ..clock import utc_now
 from .costs import Costs
 from .details import detail
 from .disk import Disk
+from .folder import ReportFolder, folder_of
 from .head import Figures, head
 from .jobs import EVERYTHING, PAGE, JobPages, ReportJob, Scope
 from .lane_log import lane_spans
@@ -81,11 +83,14 @@ def build(
     selection: Selection = Selection(),  # noqa: B008 - frozen
     *,
     scope: Scope = EVERYTHING,
-    folder: Path | None = None,
+    folder: ReportFolder | None = None,
+    listing: Listing | None = None,
     about: str = "",
     on_details: OnDetails | None = None,
 ) -> dict[str, Any]:
-    """Return the document of a report in *folder*, which is ``report`` in the output folder by default.
+    """Return the document of a report in *folder*, which is the usual one by default.
+
+    *listing* lists an output folder in an object store; without it, every delivered file there counts as present.
 
     *about* states in a few words which part of the batch is selected.
 
@@ -93,7 +98,7 @@ def build(
     in the document.
     """
     places = places_of(project, batch, folder)
-    disk, sums = Disk(project=project, batch=batch, places=places), Sums()
+    disk, sums = Disk(project=project, batch=batch, places=places, listing=listing), Sums()
     looks = disk.looks()
     tiles = Tiles(looks=looks)
     pages = JobPages(project=project, reader=reader, batch=batch, selection=selection, scope=scope)
@@ -106,7 +111,7 @@ def build(
                 tiles.add(job)
         chunks.add([detail(job, looks) for job in page if job.is_shown])
     document = _frame(project, batch, places) | {"about": about} | sums.document(project, reader, batch, scope)
-    document |= _tiles(tiles, reader, disk.thumbnails())
+    document |= _tiles(tiles, reader, disk.thumbnails((folder or folder_of(project, batch)).local))
     if chunks.sink is None:
         return document | {"details": chunks.rest}
     chunks.finish()
@@ -139,10 +144,10 @@ def details(project: Project, reader: Reader, batch: Batch, ids: Sequence[int]) 
     return [detail(job, looks) for page in pages for job in page]
 
 
-def places_of(project: Project, batch: Batch, folder: Path | None = None) -> Places:
+def places_of(project: Project, batch: Batch, folder: ReportFolder | None = None) -> Places:
     """Return the folders that a page in *folder* refers to."""
-    output = Path(batch.folder)
-    return Places(root=project.root, output=output, report=folder or output / NAME)
+    output = parse_folder(batch.folder)
+    return Places(root=project.root, output=output, report=output / NAME if folder is None else folder.place)
 
 
 def _tiles(tiles: Tiles, reader: Reader, thumbnails: Container[str] | None) -> dict[str, Any]:

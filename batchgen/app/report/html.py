@@ -10,6 +10,7 @@ from functools import cache
 from html import escape
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 
@@ -49,7 +50,7 @@ def render(document: Mapping[str, Any], *, live: Mapping[str, Any] | None = None
     loads_chunks = "chunk" in document
     policy = {
         "default-src": "'none'",
-        "img-src": "'self' data: blob: file:",
+        "img-src": "'self' data: blob: file:" + _origin(document.get("folder_url", "")),
         "style-src": _source_hash(style),
         "script-src": _source_hash(script) + (" 'self' file:" if loads_chunks else ""),
         **({"connect-src": "'self'"} if live is not None else {}),
@@ -90,6 +91,12 @@ def _read_built(name: str) -> str:
     if end in text.lower() or "<!--" in text:
         raise ValueError(f"built/{name} would end its own element")
     return text
+
+
+def _origin(url: str) -> str:
+    """Return the origin of pictures that are elsewhere, in an object store, after a blank; "" for a relative URL."""
+    address = urlsplit(url)
+    return f" {address.scheme}://{address.netloc}" if address.scheme in ("http", "https") else ""
 
 
 @cache

@@ -1,4 +1,7 @@
-"""Places of a report: its folder, and the URLs of a project's files as a page in that folder sees them. Pure."""
+"""Places of a report: its folder, and the URLs of a project's files as a page in that folder sees them.
+
+Pure, but for the endpoint of an object store, which the environment names.
+"""
 
 from __future__ import annotations
 
@@ -7,21 +10,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from ...object_url import Folder, ObjectUrl, stored_path
+from .web_address import web_address
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Places:
     """The folders that a page refers to, all absolute."""
 
     root: Path  #: the working folder
-    output: Path  #: the output folder of the batch
-    report: Path  #: the folder of the page
+    output: Folder  #: the output folder of the batch
+    report: Folder  #: the folder of the page
 
     @property
     def folder(self) -> str:
         """Return how the stored paths of files in the output folder begin; "" if it is the working folder itself."""
         if self.output == self.root:
             return ""
-        return f"{stored(self.output, self.root)}/"
+        return f"{stored_path(self.output, self.root)}/"
 
     @property
     def folder_url(self) -> str:
@@ -39,13 +45,19 @@ class Places:
             return None
         return path.removeprefix(self.folder)
 
-    def url(self, path: Path) -> str:
-        """Return the URL of *path* relative to the page; that of a folder ends with a slash."""
-        relative = os.path.relpath(path, self.report)
-        folder = path in (self.root, self.output)
-        return quote("./" if relative == "." else relative + "/" * folder)
+    def url(self, path: Folder) -> str:
+        """Return the URL of *path*, relative to the page where both are on the disk or in one bucket.
+
+        That of a folder ends with a slash.
+        """
+        slash = "/" * (path in (self.root, self.output))
+        if isinstance(path, Path) and isinstance(self.report, ObjectUrl):
+            return f"{path.as_uri()}{slash}"
+        if isinstance(path, ObjectUrl) and (isinstance(self.report, Path) or path.root != self.report.root):
+            return f"{web_address(path, os.environ)}{slash}"
+        relative = os.path.relpath(_in_bucket(path), _in_bucket(self.report))
+        return quote("./" if relative == "." else relative + slash)
 
 
-def stored(path: Path, root: Path) -> str:
-    """Return *path* as the job database stores it: relative to the working folder if it is inside."""
-    return str(path.relative_to(root) if path.is_relative_to(root) else path)
+def _in_bucket(place: Folder) -> str:
+    return str(place) if isinstance(place, Path) else f"/{place.path}"

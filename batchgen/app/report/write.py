@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StoreError
-from ...files.report_folder import read_marker, write_file, write_marker, writing_report
+from ...files.listing import Listing
+from ...files.report_folder import DATA, read_marker, write_file, write_marker, writing_report
+from ...files.thumbnails import FOLDER as THUMBNAILS
+from ...object_url import Folder, ObjectUrl, is_object_url, parse_folder
 from ...planning.selection import Selection
 from .. import thumbnails
 from ..project import open_reader
 from . import html
 from .archive import Archive, write_archive
 from .document import build, places_of
-from .folder import PAGE_FILE, folder_of, is_of, plain
+from .folder import PAGE_FILE, ReportFolder, folder_to_write, is_of, plain
 from .inline import inline_thumbnails
 from .jobs import Scope
 from .subject import find_run, find_subject
@@ -28,9 +31,6 @@ if TYPE_CHECKING:
     from ..project import Project
     from ..thumbnails import OnFiles, ThumbnailReport
     from .contact_sheet import Sheet
-
-#: The folder of details in that of a report.
-DATA = "data"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,11 +51,11 @@ class WrittenReport:
     """A report that was written."""
 
     batch: str
-    page: Path
+    page: Folder
     size_bytes: int  #: of the page
     pictures: int
     jobs: Mapping[str, int]  #: by state, and in total
-    files: Sequence[Path] = field(default_factory=tuple)  #: that were written: those that changed
+    files: Sequence[Folder] = field(default_factory=tuple)  #: that were written: those that changed
     thumbnails: ThumbnailReport
     archive: Archive | None = None
     sheet: Sheet | None = None
@@ -94,14 +94,15 @@ def write(
         if options.folder is None:
             _require_place(project, batch)
         scope, about = _scope(reader, batch, run, options)
-        folder = options.folder or folder_of(batch)
+        own = None if options.folder is None else ReportFolder(options.folder, options.folder)
+        folder = own or folder_to_write(project, batch)
         writer = _Writer(project=project, reader=reader, batch=batch, selection=selection, scope=scope, folder=folder)
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with writing_report(folder):
+            folder.local.mkdir(parents=True, exist_ok=True)
+            with writing_report(folder.local):
                 return writer.write(options, about, on_files)
         except OSError as error:
-            file = error.filename or folder
+            file = error.filename or folder.local
             raise StoreError(
                 f"the report cannot be written: {file}: {error.strerror or error}. Nothing else was changed. "
                 "Free disk space, fix the folder, or choose another one: batchgen report -o DIR"
@@ -110,7 +111,7 @@ def write(
 
 def _require_place(project: Project, batch: Batch) -> None:
     """Raise StoreError if a batch has neither its output folder nor its manifest where they were."""
-    if Path(batch.folder).exists() or Path(batch.manifest).exists():
+    if is_object_url(batch.folder) or Path(batch.folder).exists() or Path(batch.manifest).exists():
         return
     flags = project.command_flags()
     raise StoreError(
@@ -141,32 +142,40 @@ class _Writer:
     batch: Batch
     selection: Selection
     scope: Scope
-    folder: Path
-    written: list[Path] = field(default_factory=list)  #: files that changed
+    folder: ReportFolder
+    listing: Listing = field(init=False)
+    written: list[Folder] = field(default_factory=list)  #: files that changed
     chunks: list[str] = field(default_factory=list)  #: names of the files of details
     copies: list[str] = field(default_factory=list)  #: stored paths of derived copies
 
+    def __post_init__(self) -> None:
+        self.listing = Listing(parse_folder(self.batch.folder))
+
+    @property
+    def local(self) -> Path:
+        """Return the folder on this machine."""
+        return self.folder.local
+
     def write(self, options: ReportOptions, about: str, on_files: OnFiles) -> WrittenReport:
-        """Write everything; raise OSError."""
+        """Write everything; raise OSError, StoreError."""
         # The marker comes first, so that the folder of a report that was killed is recognised as one.
-        if not is_of(self.folder, self.batch):
-            write_marker(self.folder, {"batch": self.batch.name})
+        if not is_of(self.local, self.batch):
+            write_marker(self.local, {"batch": self.batch.name})
+        self._pull()
         made = self._make_thumbnails(on_files)
         document = self._document(options, about)
-        page = self._put_single(document) if options.single_file else self._put_page(document)
-        archive = sheet = None
-        if options.zipped:
-            places = places_of(self.project, self.batch, self.folder)
-            target = options.archive or places.output.with_name(f"{places.output.name or 'batch'}.zip")
-            archive = write_archive(target, places, document, self.copies)
+        local_page = self._put_single(document) if options.single_file else self._put_page(document)
+        archive = self._archive(options, document) if options.zipped else None
+        sheet = None
         if options.sheet is not None:
             from .contact_sheet import write_sheet  # it loads Pillow
 
-            sheet = write_sheet(options.sheet, document, self.folder)
+            sheet = write_sheet(options.sheet, document, self.local)
+        page = local_page if options.single_file else self._push(local_page)
         return WrittenReport(
             batch=self.batch.name,
             page=page,
-            size_bytes=page.stat().st_size,
+            size_bytes=local_page.stat().st_size,
             pictures=document["head"]["images"],
             jobs=document["head"]["jobs"],
             files=self.written,
@@ -175,11 +184,35 @@ class _Writer:
             sheet=sheet,
         )
 
+    def _pull(self) -> None:
+        """Fetch the thumbnails of a report in an object store if this machine has none."""
+        if isinstance(self.folder.place, ObjectUrl) and not (self.local / THUMBNAILS).exists():
+            from ...files.report_mirror import pull_thumbnails
+
+            pull_thumbnails(self.folder.place, self.local)
+
+    def _push(self, page: Path) -> Folder:
+        """Upload the report if it belongs into an object store; return where its page is."""
+        if not isinstance(self.folder.place, ObjectUrl):
+            return page
+        from ...files.report_mirror import push_report
+
+        names = push_report(self.local, self.folder.place, page.name)
+        self.written = [self.folder.place / name for name in names]
+        return self.folder.place / page.name
+
+    def _archive(self, options: ReportOptions, document: Mapping[str, Any]) -> Archive:
+        places = places_of(self.project, self.batch, self.folder)
+        # A zip of what is in an object store is written on this machine.
+        beside = places.output.parent if isinstance(places.output, Path) else self.project.root
+        target = options.archive or beside / f"{places.output.name or 'batch'}.zip"
+        return write_archive(target, places, document, report=self.local, copies=self.copies, listing=self.listing)
+
     def _make_thumbnails(self, on_files: OnFiles) -> ThumbnailReport:
         pictures = None
         if not (self.selection.everything or self.selection.suspects):  # suspects are looked for among all
             pictures = thumbnails.pictures_of(self.project, self.reader, self.batch, self.selection)
-        return thumbnails.make(self.project, self.reader, self.batch, self.folder, files=pictures, on_files=on_files)
+        return thumbnails.make(self.project, self.reader, self.batch, self.local, files=pictures, on_files=on_files)
 
     def _document(self, options: ReportOptions, about: str) -> dict[str, Any]:
         document = build(
@@ -189,6 +222,7 @@ class _Writer:
             self.selection,
             scope=self.scope,
             folder=self.folder,
+            listing=self.listing,
             about=about,
             on_details=None if options.single_file else self._put_details,
         )
@@ -196,28 +230,34 @@ class _Writer:
         return document
 
     def _put_details(self, number: int, details: Sequence[Mapping[str, Any]]) -> None:
-        (self.folder / DATA).mkdir(exist_ok=True)
+        (self.local / DATA).mkdir(exist_ok=True)
         self.chunks.append(f"{number:04}.js")
         self.copies += [copy["path"] for entry in details for copy in entry["copies"]]
-        self._put(self.folder / DATA / self.chunks[-1], html.chunk(number, details))
+        self._put(self.local / DATA / self.chunks[-1], html.chunk(number, details))
 
     def _put_page(self, document: dict[str, Any]) -> Path:
         """Write the page, unless it shows the same already but for the time at which it was written."""
         digest = hashlib.sha256(html.render(document | {"generated_at": ""}).encode()).hexdigest()
         marker = {"batch": self.batch.name, "database": document["database"], "digest": digest}
-        page = self.folder / PAGE_FILE
-        if not (page.is_file() and read_marker(self.folder) == {"batchgen_report": 1, **marker}):
+        if isinstance(self.folder.place, ObjectUrl):
+            marker["place"] = str(self.folder.place)
+        page = self.local / PAGE_FILE
+        if not (page.is_file() and read_marker(self.local) == {"batchgen_report": 1, **marker}):
             self._put(page, html.render(document))
-            write_marker(self.folder, marker)
-        for path in (self.folder / DATA).glob("*.js"):
+            write_marker(self.local, marker)
+        for path in (self.local / DATA).glob("*.js"):
             if path.name not in self.chunks:
                 path.unlink()  # an earlier report had more jobs
         return page
 
     def _put_single(self, document: dict[str, Any]) -> Path:
-        """Write a page with its thumbnails inside; it lies beside the usual one, and is named after the batch."""
-        page = self.folder / f"{plain(self.batch.name)}.html"
-        self._put(page, html.render(document | {"inline": inline_thumbnails(document, self.folder)}))
+        """Write a page with its thumbnails inside; it lies beside the usual one, and is named after the batch.
+
+        That of an output folder in an object store is in the working folder.
+        """
+        folder = self.project.root if isinstance(self.folder.place, ObjectUrl) else self.local
+        page = folder / f"{plain(self.batch.name)}.html"
+        self._put(page, html.render(document | {"inline": inline_thumbnails(document, self.local)}))
         return page
 
     def _put(self, path: Path, text: str) -> None:

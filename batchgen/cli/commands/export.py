@@ -10,7 +10,18 @@ import click
 
 from ...errors import UsageError
 from .. import output
-from ..options import FOLDER, Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
+from ..options import (
+    LOCAL_FOLDER,
+    Session,
+    batch,
+    batch_argument,
+    command,
+    judging,
+    option,
+    sandbox,
+    selecting,
+    selection,
+)
 from ..render.format import count, csv_line
 from ..render.jobs import csv_rows, job_document
 
@@ -35,7 +46,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Format of the lines.",
 )
-@option("--files", "target", type=FOLDER, metavar="DIR", help="Copy the files to this folder.")
+@option("--files", "target", type=LOCAL_FOLDER, metavar="DIR", help="Copy the files to this folder.")
 @option(
     "--layout", metavar="TEMPLATE", help="Names of the copies; variables: id, batch, provider, model, kind, tag, file."
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -24,7 +25,7 @@ def open_(session: Session, *, job: str | None, parent: bool, only_print: bool, 
     """Show the image of a job in the system's viewer; without a job, the newest.
 
     The path is printed too. BATCHGEN_OPENER names another program. Without a terminal or a screen the path is only
-    printed.
+    printed. An image in an object store is downloaded to a temporary folder.
     """
     from ...app import viewer
 
@@ -39,9 +40,12 @@ def open_(session: Session, *, job: str | None, parent: bool, only_print: bool, 
         output.data(display_path(file))
     if only_print or not sys.stdout.isatty():
         return 0
+    if parent and not all(isinstance(file, Path) for file in files):
+        output.say("a folder in an object store cannot be opened; batchgen serve shows its images")
+        return 0
     program = viewer.viewer()
     if program is None:
         output.say(f"no viewer was found on this machine; {viewer.VARIABLE} names one")
-    elif not viewer.show(program, files):
+    elif not viewer.show(program, viewer.local_copies(files)):
         output.say(f"{program[0]} cannot be started; {viewer.VARIABLE} names another viewer")
     return 0

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UsageError
 from .. import output
 from ..options import (
-    FILE,
-    FOLDER,
+    LOCAL_FILE,
+    LOCAL_FOLDER,
     Session,
     as_options,
     batch,
@@ -52,8 +52,14 @@ _BESIDE = "-"
     metavar="[FILE.zip]",
     help="Also write the output folder with the page as a zip.",
 )
-@option("--contact-sheet", "sheet", type=FILE, metavar="FILE", help="Also write a contact sheet: FILE.pdf or FILE.png.")
-@option("-o", "--out", "target", type=FOLDER, metavar="DIR", help="Write the page to this folder.")
+@option(
+    "--contact-sheet",
+    "sheet",
+    type=LOCAL_FILE,
+    metavar="FILE",
+    help="Also write a contact sheet: FILE.pdf or FILE.png.",
+)
+@option("-o", "--out", "target", type=LOCAL_FOLDER, metavar="DIR", help="Write the page to this folder.")
 @selecting
 @judging
 @batch_argument
@@ -81,7 +87,11 @@ def report(
     for line in report_warnings(written, single=wanted.single_file, selected_by=wanted.selected_by):
         output.say(line)
     if show and not session.as_json:
-        _open(written.page)
+        if isinstance(written.page, Path):
+            _open(written.page)
+        else:
+            serve = f"batchgen serve{project.command_flags(written.batch).of_batch}"
+            output.say(f"the page is in the object store, where a browser may not read it; {serve} shows the same")
     return 0
 
 

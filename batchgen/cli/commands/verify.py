@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from ...errors import UsageError
+from ...object_url import is_object_url
 from .. import output
 from ..options import Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
 from ..reading import counting
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 
 @command("verify", "batchgen verify", "batchgen verify --deep --requeue     requeues the jobs of damaged files")
+@option("--quick", is_flag=True, help="Check only whether each file is there with its size; nothing is read.")
 @option("--deep", is_flag=True, help="Decode every image as well, and look for suspects.")
 @option("--requeue", is_flag=True, help="Requeue the jobs of missing or damaged files; a run makes them again.")
 @selecting
@@ -25,25 +28,37 @@ if TYPE_CHECKING:
 @batch_argument
 @batch
 @sandbox
-def verify(session: Session, deep: bool, requeue: bool, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
+def verify(
+    session: Session,
+    quick: bool,
+    deep: bool,
+    requeue: bool,
+    batch: str | None,
+    **options: Any,  # noqa: ANN401 - the selection
+) -> int:
     """Check every delivered file against its hash.
 
-    Ends with 3 if one is missing or damaged. With --deep it also looks for pictures that may be wrong, such as
-    duplicates or wrong sizes; these do not count, and ``batchgen list --suspect KIND`` lists them. Derived copies are
-    checked too; they do not count, because a run writes missing ones again.
+    It reads all files, also those in an object store; --quick reads none. Ends with 3 if one is missing or damaged.
+    With --deep it also looks for pictures that may be wrong, such as duplicates or wrong sizes; these do not count, and
+    ``batchgen list --suspect KIND`` lists them. Derived copies are checked too; they do not count, because a run writes
+    missing ones again.
     """
     from ...app import verify as use_case
 
+    if quick and deep:
+        raise UsageError("--quick reads no file and --deep decodes all of them: choose one")
+    depth: use_case.Depth = "quick" if quick else "deep" if deep else "whole"
     check = use_case.requeue if requeue else use_case.verify
     project = session.project()
     with counting(session, "checking", "files") as on_files:
-        report = check(project, batch, selection(options), deep=deep, on_files=on_files)
+        report = check(project, batch, selection(options), depth=depth, on_files=on_files)
     code = 3 if report.problems else 0
     rows = [[flaw.what, flaw.key, flaw.path, flaw.detail] for flaw in (*report.problems, *report.copies)]
     session.print(_document(report), _table(rows))
     if session.as_json:
         return code
-    result = f"{len(report.problems)} missing or damaged" if report.problems else "all as delivered"
+    flawless = "all there, with the right size" if quick else "all as delivered"
+    result = f"{len(report.problems)} missing or damaged" if report.problems else flawless
     output.say(f"{report.batch.name}: {count(report.checked, 'file')} checked, {result}")
     if report.suspects:
         output.say(suspects_line(report.suspects))
@@ -72,7 +87,10 @@ def _next(report: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str
     if report.problems:
         what = "requeues the jobs of these files; a run then buys them again"
         steps.append((f"batchgen verify{way.of_batch} --requeue", what))
-    if any(flaw.what == "copy missing" for flaw in report.copies):
+    missing = [flaw.path for flaw in report.copies if flaw.what == "copy missing"]
+    if missing and not requeue and any(map(is_object_url, missing)):
+        steps.append((f"batchgen verify{way.of_batch} --requeue", "lets the next run write the missing copies again"))
+    elif missing:
         steps.append((run, "writes the missing copies; nothing is bought for them"))
     if report.suspects:
         kind = max(report.suspects, key=lambda kind: report.suspects[kind])

@@ -60,6 +60,8 @@ def sums(figures: RunFigures, width: int) -> list[str]:
         lines += _wrapped("budget", budgets, width)
     if workers := worker_parts(figures.workers):
         lines += _wrapped("workers", workers, width)
+    if figures.neighbours:
+        lines += _wrapped("beside", list(figures.neighbours), width)
     return lines + ([f"stopping  {figures.stopping}"] if figures.stopping else [])
 
 

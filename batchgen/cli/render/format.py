@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import BatchgenError, ManifestError, Problem
 from ...money import format_usd, show_credits
+from ...object_url import is_object_url
 from ..output import encodes
 from .width import cells, wrapped
 
 if TYPE_CHECKING:
+    from ...object_url import Folder
     from ...planning.estimate import Range
 
 _DAY = 86_400
@@ -121,9 +123,11 @@ def command_lines(steps: Iterable[tuple[str, str]]) -> list[str]:
     return under("next", (f"{command:<{width}}    {what}".rstrip() for command, what in steps))
 
 
-def display_path(path: str | Path) -> str:
-    """Return *path* relative to the working folder if it is inside."""
-    path, here = Path(path), Path.cwd()
+def display_path(path: str | Folder) -> str:
+    """Return *path* relative to the working folder if it is inside; an address in an object store stays as it is."""
+    if is_object_url(str(path)):
+        return str(path)
+    path, here = Path(str(path)), Path.cwd()
     inside = here != Path(here.anchor) and path.is_relative_to(here)  # cron works in the root folder
     return str(path.relative_to(here) if inside else path)
 

@@ -54,6 +54,7 @@ class Progress:
             budgets=self.runner.attempts.wallet.budgets,
             stopping=STOPPING if self.runner.draining else "",
             workers=self.runner.workers(),
+            neighbours=self.runner.attempts.neighbours,
         )
 
     def state(self) -> LiveState:

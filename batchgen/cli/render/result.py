@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...app.advice import next_steps
 from ...money import show_credits, show_usd
+from ...object_url import is_object_url
 from .figures import budget_line
 from .format import count, credits_, display_path, duration, under, usd
 from .status import failure_lines, money_lines
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ...app.project import CommandFlags
     from ...app.queries import BatchStatus
     from ...app.recovery.rebuild import RecoveryReport
+    from ...app.report.folder import ReportPage
     from ...app.run import LaneResult, RunResult
     from ...learned_prices import Underpriced
 
@@ -60,34 +61,31 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
 def files_line(status: BatchStatus) -> str:
     """Return the folder of the last run; a run with another --out may have had nothing to write there."""
     folder = status.batch.folder
-    is_elsewhere = status.counts.done and not Path(folder).exists()
+    is_elsewhere = status.counts.done and not is_object_url(folder) and not Path(folder).exists()
     note = "    nothing was written there; batchgen export names every file" if is_elsewhere else ""
     return f"files     {display_path(folder)}{note}"
 
 
 def _page_lines(result: RunResult) -> list[str]:
     """Return where the report is that the run wrote, or an earlier one that the run made old."""
-    from ...app.report.folder import find
-
     if result.report is not None:
         return [f"report    {display_path(result.report)}"]
-    page = find(result.status.batch) if result.sent else None
+    page = result.status.report if result.sent else None
     return [] if page is None else [_old_report(page, result.command_flags)]
 
 
-def _old_report(page: Path, flags: CommandFlags) -> str:
+def _old_report(page: ReportPage, flags: CommandFlags) -> str:
     command = f"batchgen report{flags.of_batch}"
-    return f"report    {display_path(page)}    older than the last run: {command} writes it again"
+    return f"report    {display_path(page.place)}    older than the last run: {command} writes it again"
 
 
 def report_lines(status: BatchStatus, flags: CommandFlags) -> list[str]:
     """Return where the report of a batch is, if one was written, and whether a run came after it."""
     if status.report is None:
         return []
-    written = datetime.fromtimestamp(status.report.stat().st_mtime, UTC)
-    run = status.run
-    is_older = run is not None and (run.ended_at is None or run.ended_at > written)
-    return [_old_report(status.report, flags) if is_older else f"report    {display_path(status.report)}"]
+    page, run = status.report, status.run
+    is_older = run is not None and (run.ended_at is None or run.ended_at > page.written_at)
+    return [_old_report(page, flags) if is_older else f"report    {display_path(page.place)}"]
 
 
 def _headline(result: RunResult) -> str:

@@ -1,0 +1,56 @@
+"""Copies a report to an object store: what has changed, and the page last, so that it never shows what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from ..object_url import ObjectUrl
+from .object_store import open_store
+from .object_tree import facts_of
+from .report_folder import DATA, MARKER
+from .thumbnails import FOLDER as THUMBNAILS
+
+#: Objects that are read or written at once.
+_WIDTH = 64
+
+
+def pull_thumbnails(place: ObjectUrl, folder: Path) -> None:
+    """Download the thumbnails of the report at *place*, which another machine wrote; raise StoreError, OSError."""
+    store, target = open_store(place), folder / THUMBNAILS
+    target.mkdir(parents=True, exist_ok=True)
+
+    def pull(name: str) -> None:
+        data, file = store.find(name), folder / name
+        if data is not None and file.parent == target:
+            file.write_bytes(data)
+
+    with ThreadPoolExecutor(_WIDTH) as threads:
+        for _ in threads.map(pull, [each.name for each in store.list(THUMBNAILS)]):
+            pass
+
+
+def push_report(folder: Path, place: ObjectUrl, page: str) -> Sequence[str]:
+    """Upload what the report at *place* lacks of *folder*; return the names of these files. Raises StoreError."""
+    store = open_store(place)
+    present = {each.name: each.size_bytes for each in store.list()}
+    thumbnails = [f"{THUMBNAILS}/{path.name}" for path in (folder / THUMBNAILS).glob("[!.]*.webp")]
+    data = [f"{DATA}/{path.name}" for path in (folder / DATA).glob("*.js")]
+
+    def push(name: str) -> str | None:
+        content = (folder / name).read_bytes()
+        if present.get(name) == len(content):
+            # The name of a thumbnail is a hash; other files change under their names.
+            facts = None if name in thumbnails_ else store.head(name)
+            if name in thumbnails_ or (facts is not None and facts.facts == facts_of(name, content)):
+                return None
+        store.put(name, content, facts_of(name, content))
+        return name
+
+    thumbnails_ = frozenset(thumbnails)
+    with ThreadPoolExecutor(_WIDTH) as threads:
+        written = [name for name in threads.map(push, [*thumbnails, *data]) if name is not None]
+    written += [name for name in map(push, (page, MARKER)) if name is not None]
+    store.delete([name for name in present if name.startswith(f"{DATA}/") and name not in data])
+    return written

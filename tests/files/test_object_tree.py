@@ -1,0 +1,112 @@
+"""The output tree in an object store, against a real S3 server."""
+
+import hashlib
+
+import pytest
+
+from batchgen.files.object_errors import StoreRefusal
+from batchgen.files.object_store import LARGE, open_store
+from batchgen.files.object_tree import Label, ObjectTree
+from batchgen.files.output_tree import open_file, output_tree
+from batchgen.object_url import ObjectUrl
+
+LABEL = Label(job="кот 1", attempt="a" * 32)
+
+
+@pytest.fixture
+def tree(bucket, monkeypatch):
+    for name, value in bucket.env.items():
+        monkeypatch.setenv(name, value)
+    return output_tree(ObjectUrl.parse(f"{bucket.url}/out"))
+
+
+def sha(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def test_published_file_has_facts_and_is_read_back(tree, bucket, tmp_path):
+    tree.publish("a/ü #1%.png", b"image", sidecar=b"{}", label=LABEL)
+    facts = bucket.facts("out/a/ü #1%.png")
+    assert facts["Content-Type"] == "image/png"
+    assert facts["batchgen-sha256"] == sha(b"image")
+    assert facts["batchgen-attempt"] == LABEL.attempt
+    assert facts["batchgen-job"].isascii()
+    assert [file.name for file in tree.files()] == ["a/ü #1%.png", "a/ü #1%.png.json"]
+    file = open_file(tmp_path, f"{bucket.url}/out/a/ü #1%.png")
+    assert (file.exists(), file.size(), file.digest(), file.read()) == (True, 5, sha(b"image"), b"image")
+    file.copy_to(tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"image"
+
+
+def test_missing_file_is_missing_in_every_way(tree, bucket, tmp_path):
+    file = open_file(tmp_path, f"{bucket.url}/out/gone.png")
+    assert not file.exists()
+    for question in (file.size, file.digest, file.read):
+        with pytest.raises(FileNotFoundError):
+            question()
+
+
+def test_same_bytes_are_left_and_others_kept(tree, bucket):
+    tree.publish("a.png", b"one")
+    before = bucket.facts("out/a.png")
+    tree.publish("a.png", b"one", label=LABEL)
+    assert bucket.facts("out/a.png") == before
+    tree.publish("a.png", b"two")
+    assert bucket.read("out/a.png") == b"two"
+    assert bucket.read(f"out/.superseded/a.{sha(b'one')[:8]}.png") == b"one"
+
+
+async def test_late_second_writer_loses_nothing(tree, bucket):
+    first, second = (tree.upload("a.png", data, label=LABEL).parts[0] for data in (b"one", b"two"))
+    await tree.put_soon(first)
+    await tree.put_soon(second)
+    await tree.put_soon(second)
+    assert bucket.read("out/a.png") == b"two"
+    assert bucket.read(f"out/.superseded/a.{sha(b'one')[:8]}.png") == b"one"
+    assert len(bucket.names()) == 2
+
+
+async def test_large_file_goes_up_in_parts(tree, bucket, s3_server):
+    data = b"\x89PNG" + bytes(LARGE)
+    [part] = tree.upload("big.png", data, label=LABEL).parts
+    await tree.put_soon(part)
+    await tree.put_soon(part)
+    assert bucket.sizes()["out/big.png"] == len(data)
+    assert bucket.facts("out/big.png")["batchgen-sha256"] == sha(data)
+    assert "-" in open_store(tree.folder).head("big.png").etag  # of an upload in parts
+
+
+def test_withdrawn_file_is_kept_aside_with_its_sidecar(tree, bucket):
+    tree.publish("a.png", b"one", sidecar=b'{"attempt": "%s"}' % LABEL.attempt.encode(), label=LABEL)
+    tree.withdraw("a.png", sha(b"two"), LABEL.attempt, bare=lambda: True)
+    tree.withdraw("a.png", sha(b"one"), "b" * 32, bare=lambda: True)
+    assert "out/a.png" in bucket.names()
+    tree.withdraw("a.png", sha(b"one"), LABEL.attempt, bare=lambda: False)
+    tree.withdraw("a.png", sha(b"one"), LABEL.attempt, bare=lambda: False)
+    assert [name for name in bucket.names() if not name.startswith("out/.superseded/")] == []
+    assert sorted(map(bucket.read, bucket.names())) == sorted([b"one", b'{"attempt": "%s"}' % LABEL.attempt.encode()])
+
+
+def test_writable_store_is_left_clean_and_long_names_refused(tree, bucket):
+    assert tree.require_writable(["a.png", "b/c.png"])
+    assert bucket.names() == []
+    with pytest.raises(StoreRefusal, match="too long for an object store"):
+        tree.require_writable(["x/" * 500])
+
+
+def test_many_objects_are_listed_page_by_page(tree, bucket):
+    for number in range(1_010):
+        bucket.write(f"out/many/{number:04}", b"")
+    assert [file.name for file in tree.files("many")] == [f"many/{number:04}" for number in range(1_010)]
+    bucket.write("out/many-others", b"")
+    assert len(list(tree.files("many"))) == 1_010
+
+
+def test_store_without_conditional_writes_is_written_after_a_look(plain_bucket, monkeypatch):
+    for name, value in plain_bucket.env.items():
+        monkeypatch.setenv(name, value)
+    tree = ObjectTree(ObjectUrl.parse(f"{plain_bucket.url}/out"))
+    assert not tree.require_writable()
+    assert tree.store.put_new("a.png", b"one", {})
+    assert not tree.store.put_new("a.png", b"two", {})
+    assert plain_bucket.read("out/a.png") == b"one"

@@ -1,0 +1,38 @@
+"""Tests of the store run on SQLite and, where a server can be started, on PostgreSQL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batchgen.database_url import Database, DatabaseUrl
+from batchgen.store import migrate
+from tests.servers.postgres import PostgresServer
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres_server: PostgresServer) -> Iterator[str]:
+    """The name of a database with all tables, which new ones are copied from."""
+    with postgres_server.database("migrated") as database:
+        migrate.ensure(DatabaseUrl.parse(database.url))
+        yield database.name
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.slow)])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """A new job database: a file, or a database of the server."""
+    if request.param == "sqlite":
+        path = tmp_path / "state" / "batchgen.db"
+        migrate.ensure(path)
+        yield path
+        return
+    server: PostgresServer = request.getfixturevalue("postgres_server")
+    template: str = request.getfixturevalue("migrated")
+    with server.database() as database:
+        with closing(server.postgres.connect()) as admin:
+            admin.execute(f'drop database "{database.name}"')
+            admin.execute(f'create database "{database.name}" template "{template}"')
+        yield DatabaseUrl.parse(database.url)
