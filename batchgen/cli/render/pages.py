@@ -23,6 +23,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Providers": ("providers", "keys", "limits", "failover", "outages"),
     "Run": ("runs", "arguments", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),
+    "Beyond one machine": ("cluster", "cluster-manifests"),
     "Afterwards": ("report", "serve", "marks", "usage", "causes", "unknown", "recovery"),
     "How it works": ("design", "architecture", "decisions", "internals", "durability", "glossary", "contributing"),
 }
