@@ -67,7 +67,7 @@ async def cluster_backend(
         handles = ray_backend.actors(ray, open_worker, setups, width)
         backend.open({name: (handle, setups[name]) for name, handle in handles.items()}, retired)
         if not await backend.wait_for_workers(START_PATIENCE):
-            raise runner.failure or UsageError(_no_worker(address, ray))
+            raise runner.failure or UsageError(_no_worker(address, ray, backend))
         await backend.tidy(session.reader.ended)
         own_release = runner.attempts.release
 
@@ -106,9 +106,12 @@ def _setup(session: RunSession, profiles: Mapping[str, Profile], batch: str, nam
     )
 
 
-def _no_worker(address: str | None, ray: ModuleType) -> str:
+def _no_worker(address: str | None, ray: ModuleType, backend: ClusterBackend) -> str:
     cpus = ray.cluster_resources().get("CPU", 0)
+    reasons = [link.why_lost for link in backend.links.values() if link.why_lost]
+    last = f" (the last error: {reasons[-1]})" if reasons else ""
     return (
         f"no worker started within {START_PATIENCE:.0f} s on the cluster {address or 'of this machine'}, which has "
-        f"{cpus:g} CPUs; each worker needs one that is free. Nothing was sent: add machines, or use fewer --workers"
+        f"{cpus:g} CPUs; each worker needs one that is free{last}. Nothing was sent: `batchgen doctor --backend ray` "
+        "checks the cluster; add machines, or use fewer --workers"
     )

@@ -25,6 +25,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),
     "Beyond one machine": ("cluster", "cluster-manifests"),
     "Afterwards": ("report", "serve", "marks", "usage", "causes", "unknown", "recovery"),
+    "Beyond one machine": ("postgres",),
     "How it works": ("design", "architecture", "decisions", "internals", "durability", "glossary", "contributing"),
 }
 _FOLDER = files("batchgen") / "help"

@@ -67,6 +67,7 @@ class Link:
     retired: bool = False  #: it gets no new attempts
     in_flight: dict[str, Dispatch] = field(default_factory=dict)
     heard_at: float = float("-inf")
+    why_lost: str = ""
     _serial: int = 0
     _offsets: deque[float] = field(default_factory=lambda: deque(maxlen=60))  #: at least so far is its clock ahead
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -111,7 +112,8 @@ class Link:
             while True:
                 try:
                     await self._follow()
-                except WorkerLost:
+                except WorkerLost as error:
+                    self.why_lost = str(error)
                     self._lose()
                 await sleep(RETRY_PAUSE)
         except BatchgenError as error:  # A newer run has taken over, a key is missing, another version.
@@ -138,6 +140,8 @@ class Link:
                 raise WorkerLost(f"worker {self.name} was restarted")
             self._offsets.append(news.sent_at - self.clock())
             self._answers()
+            if news.alarm is not None:
+                self.on_failure(StoreError(f"{news.alarm}. Nothing that arrived is lost; fix its disk, then run again"))
             for attempt_id in news.late:
                 if (call := self.in_flight.get(attempt_id)) is not None:
                     call.clearance.delay()

@@ -32,6 +32,9 @@ LATE = 0.25
 #: Seconds for which a worker tries again to publish an answer that it holds, and between its first two tries.
 PUBLISH_PATIENCE, FIRST_PAUSE = 120.0, 1.0
 
+#: A clock that goes on in suspend: a permit must not outlive it.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 @dataclass(kw_only=True, slots=True)
 class Worker:
@@ -42,10 +45,11 @@ class Worker:
     executor: Executor
     spool: Spool
     spool_id: str
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = lambda: time.clock_gettime(_CLOCK)
     publish_patience: float = PUBLISH_PATIENCE
     incarnation: str = field(default_factory=lambda: uuid4().hex)
     epoch: int = 0
+    alarm: OSError | None = None  #: why an answer could not be stored safely
     called_at: float = field(init=False)  #: when a driver called last
     _calls: dict[str, asyncio.Task[Result]] = field(default_factory=dict)
     _folders: dict[str, str] = field(default_factory=dict)  #: of the markers, by attempt
@@ -108,6 +112,7 @@ class Worker:
             questions=questions,
             late=late,
             in_flight=self.in_flight,
+            alarm=None if self.alarm is None else f"worker {self.setup.name}: {self.alarm}",
         )
 
     async def answer(self, epoch: int, answers: Sequence[Answer]) -> None:
@@ -157,6 +162,11 @@ class Worker:
     def is_abandoned(self) -> bool:
         """Return whether nothing is in flight and no driver has called for longer than the lease."""
         return not self.in_flight and self.clock() - self.called_at > self.setup.lease
+
+    def stop_on(self, error: OSError) -> None:
+        """Report to the driver that this machine could not store an answer safely: the run stops."""
+        self.alarm = error
+        self._notify()
 
     def _enter(self, epoch: int) -> None:
         if epoch < self.epoch:
