@@ -23,9 +23,8 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Providers": ("providers", "keys", "limits", "failover", "outages"),
     "Run": ("runs", "arguments", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),
-    "Beyond one machine": ("cluster", "cluster-manifests"),
     "Afterwards": ("report", "serve", "marks", "usage", "causes", "unknown", "recovery"),
-    "Beyond one machine": ("postgres",),
+    "Beyond one machine": ("postgres", "cluster", "cluster-manifests"),
     "How it works": ("design", "architecture", "decisions", "internals", "durability", "glossary", "contributing"),
 }
 _FOLDER = files("batchgen") / "help"

@@ -14,7 +14,6 @@ from typing import Any
 from anyio import to_thread
 
 from ...errors import UsageError
-from ...files import log
 from .call import Setup, WorkerLost
 from .worker import Worker
 
@@ -22,9 +21,6 @@ from .worker import Worker
 NAMESPACE = "batchgen"
 #: Calls that a worker has room for in addition to the attempts in flight.
 SPARE_CALLS = 200
-
-#: Characters of a notice of Ray that are logged; it may repeat the end of a log of its own.
-_LONGEST_NOTICE = 500
 
 #: Builds a worker in its own process, with its own keys.
 Opener = Callable[[Setup], Awaitable[Worker]]
@@ -39,22 +35,16 @@ def load_ray() -> ModuleType:
         import ray.util
     except ImportError as error:
         raise UsageError("--backend ray needs the extra cluster: pip install 'batchgen[cluster]'") from error
-    _log_notices(ray)
     return ray
-
-
-def _log_notices(ray: ModuleType) -> None:
-    """Have Ray's notices about its nodes in the log: it prints them on stdout, where a run prints its results."""
-
-    def record(data: Mapping[str, Any], *_: object, **__: object) -> None:
-        log.event("cluster_notice", text="\n".join(map(str, data.get("lines", ())))[:_LONGEST_NOTICE])
-
-    if hasattr(ray._private.worker, "print_to_stdstream"):  # noqa: SLF001 - Ray has no option for it
-        ray._private.worker.print_to_stdstream = record  # noqa: SLF001
 
 
 def connect(address: str | None, namespace: str = NAMESPACE, *, cpus: int | None = None) -> ModuleType:
     """Connect to the cluster at *address*, or start Ray on this machine if it is None; raise UsageError."""
+    if address is not None and address.startswith("ray://"):
+        raise UsageError(
+            f"{address} is an address of the Ray client, through which batchgen does not run: join this machine to the "
+            "cluster (ray start --address=HEAD:6379 --num-cpus=0) and use --address HEAD:6379. Nothing was sent"
+        )
     ray = load_ray()
     _keep_quiet()
     options: dict[str, Any] = {"namespace": namespace, "log_to_driver": False, "configure_logging": False}
