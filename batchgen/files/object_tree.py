@@ -65,11 +65,11 @@ class Upload:
     parts: tuple[Part, ...]
 
 
-def facts_of(name: str, data: bytes, label: Label | None = None) -> dict[str, str]:
-    """Return the content type and the metadata of an object."""
+def facts_of(name: str, data: bytes, label: Label | None = None, sha256: str | None = None) -> dict[str, str]:
+    """Return the content type and the metadata of an object; *sha256* is its hash, if that is known."""
     facts = {
         "Content-Type": _TYPES.get(PurePosixPath(name).suffix, "application/octet-stream"),
-        "batchgen-sha256": hashlib.sha256(data).hexdigest(),
+        "batchgen-sha256": sha256 or hashlib.sha256(data).hexdigest(),
     }
     if label is not None:
         # Headers are ASCII; job ids may hold any character.
@@ -98,10 +98,20 @@ class ObjectTree:
             if len(part.data) >= LARGE or not self.store.put_new(part.name, part.data, part.facts):
                 self._replace(part)
 
-    def upload(self, name: str, data: bytes, *, sidecar: bytes | None = None, label: Label | None = None) -> Upload:
-        """Return the upload that publishes a file; it hashes the bytes, which belongs into a thread."""
-        files = {name: data} if sidecar is None else {name: data, f"{name}.json": sidecar}
-        return Upload(self, tuple(Part(name, data, facts_of(name, data, label)) for name, data in files.items()))
+    def upload(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        sha256: str | None = None,
+        sidecar: bytes | None = None,
+        label: Label | None = None,
+    ) -> Upload:
+        """Return the upload that publishes a file; where *sha256* is not given, this hashes it."""
+        parts = [Part(name, data, facts_of(name, data, label, sha256))]
+        if sidecar is not None:
+            parts.append(Part(f"{name}.json", sidecar, facts_of(f"{name}.json", sidecar, label)))
+        return Upload(self, tuple(parts))
 
     async def put_soon(self, part: Part) -> None:
         """Write one object of an upload; a name that is taken is looked into by a thread. Raises StoreError."""

@@ -1,6 +1,8 @@
 """The output tree in an object store, against a real S3 server."""
 
 import hashlib
+import subprocess
+import sys
 
 import pytest
 
@@ -110,3 +112,20 @@ def test_store_without_conditional_writes_is_written_after_a_look(plain_bucket, 
     assert tree.store.put_new("a.png", b"one", {})
     assert not tree.store.put_new("a.png", b"two", {})
     assert plain_bucket.read("out/a.png") == b"one"
+
+
+#: Ends as soon as its last upload has.
+LAST = """
+import asyncio, sys
+from batchgen.files.object_store import open_store
+from batchgen.object_url import ObjectUrl
+store = open_store(ObjectUrl.parse(sys.argv[1]))
+async def main():
+    await asyncio.gather(*(store.put_new_soon(f"{sys.argv[2]}-{n}", bytes(100_000), {}) for n in range(24)))
+asyncio.run(main())
+"""
+
+
+def test_process_that_ends_with_its_last_upload_is_not_aborted(tree, bucket):
+    ends = [subprocess.run([sys.executable, "-c", LAST, str(tree.folder), str(n)], check=False) for n in range(8)]
+    assert [end.returncode for end in ends] == [0] * 8
