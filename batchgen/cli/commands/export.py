@@ -22,6 +22,7 @@ from ..options import (
     selecting,
     selection,
 )
+from ..params import LOCAL_FOLDER
 from ..render.format import count, csv_line
 from ..render.jobs import csv_rows, job_document
 
