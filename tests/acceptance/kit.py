@@ -154,7 +154,7 @@ class Workspace:
         finally:
             process.kill()
             process.wait()
-        return self._done(process, out, err, began)
+        return self.ended(process, out, err, began)
 
     def start(self, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> Popen:
         """Start batchgen; ``finish`` waits for it."""
@@ -172,7 +172,8 @@ class Workspace:
         process.project = self
         return process
 
-    def _done(self, process: Popen, out: bytes, err: bytes, began: float) -> Done:
+    def ended(self, process: Popen, out: bytes, err: bytes, began: float) -> Done:
+        """Return what an ended process printed."""
         seconds = time.monotonic() - began
         self.axis.pull()
         out_text, err_text = (self.axis.text((stream or b"").decode()) for stream in (out, err))
@@ -200,6 +201,10 @@ class Workspace:
     @property
     def state(self) -> Path:
         return self.folder / ".batchgen"
+
+    def lose_database(self) -> None:
+        """Lose the job database, whatever it is."""
+        self.axis.lose()
 
     def rows(self, query: str, *values: object) -> list[Line]:
         """Query the job database without batchgen."""
@@ -236,7 +241,7 @@ def finish(process: Popen, seconds: float = 30) -> Done:
     """Wait for a process of ``Workspace.start``."""
     began = time.monotonic()
     out, err = process.communicate(timeout=patience(seconds))
-    return process.project._done(process, out, err, began)
+    return process.project.ended(process, out, err, began)
 
 
 def wait_for(condition: Callable[[], object], process: Popen | None = None, *, seconds: float = 20) -> None:

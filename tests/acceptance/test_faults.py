@@ -34,9 +34,8 @@ TABLE = {
 
 def codes_end(project) -> bool:
     """Tell whether nothing waits any more."""
-    if not (project.state / "batchgen.db").exists():
-        return False
-    return project.run("status", "--json").json["jobs"]["pending"] == 0
+    status = project.run("status", "--json")
+    return status.code != 10 and status.json["jobs"]["pending"] == 0
 
 
 STRICT = ("openai", "aigate", "aimlapi")
