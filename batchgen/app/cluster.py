@@ -57,14 +57,16 @@ async def cluster_backend(
     handles: Mapping[str, RayHandle] = {}
     try:
         batch = _batch_name(session)
-        names = [f"{batch}-{number}" for number in range(options.workers or WORKERS)]
-        retired = set(await to_thread.run_sync(ray_backend.left_behind, ray, batch)) - set(names)
+        shard = session.options.selection.shard
+        own = batch if shard is None else f"{batch}-shard-{shard[0]}-of-{shard[1]}"
+        names = [f"{own}-{number}" for number in range(options.workers or WORKERS)]
+        retired = set(await to_thread.run_sync(ray_backend.left_behind, ray, own)) - set(names)
         setups = {name: _setup(session, profiles, batch, name) for name in (*names, *sorted(retired))}
         width = sum(lane.width for lane in runner.lanes)
         handles = ray_backend.actors(ray, open_worker, setups, width)
         backend.open({name: (handle, setups[name]) for name, handle in handles.items()}, retired)
-        if not await backend.wait_for_workers(START_PATIENCE) and runner.failure is None:
-            raise UsageError(_no_worker(address, ray))
+        if not await backend.wait_for_workers(START_PATIENCE):
+            raise runner.failure or UsageError(_no_worker(address, ray))
         await backend.tidy(session.reader.ended)
         own_release = runner.attempts.release
 

@@ -68,7 +68,7 @@ async def _build(setup: Setup, *, home: Path, spool: Spool, readers: Readers) ->
     keys = worker_keys(setup)
     redaction.register(key for by_variable in keys.keys.values() for key in by_variable.values())
     transport = await _transport(setup.profiles, keys)
-    fetch = source_fetcher(transport, next(iter(setup.profiles)), sandbox=setup.sandbox)
+    fetch = source_fetcher(transport, next(iter(setup.profiles), ""), sandbox=setup.sandbox)
     return Executor(
         transport=transport,
         spool=spool,

@@ -41,6 +41,7 @@ class RunFigures:
     seconds: float = 0.0  #: since the run began
     budgets: Sequence[Budget] = ()
     stopping: str = ""  #: why the run sends no more requests
+    neighbours: Sequence[str] = ()  #: other runners of the job database
 
     @property
     def done(self) -> int:

@@ -146,7 +146,7 @@ class Heartbeat:
             self._lost()
             return
         changed = [gates[name][0].share(granted) for name, granted in answer.granted.items()]
-        self.others = answer.others
+        self.others, self.runner.attempts.neighbours = answer.others, answer.neighbours
         was_over = not self.lease.left
         self.lease.renew(asked_at)
         if any(changed) or was_over:

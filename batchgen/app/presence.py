@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import os
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
+from ..errors import StoreError
 from ..files.output_tree import open_file
 from ..object_url import is_object_url
 from ..store.queries import current_paths
@@ -75,13 +78,25 @@ def _look_in_store(project: Project, reader: Reader, batch: Batch, images: int, 
         return Presence(complete=not images)
     step = -(-images // bounds.objects) or 1
     paths = reader.ask(lambda connection: list(current_paths(connection, batch.id, step)))
-    threads = ThreadPoolExecutor(STORE_WIDTH, thread_name_prefix="batchgen-presence")
-    looks = [threads.submit(open_file(project.root, path).exists) for path in paths]
-    answered, _ = wait(looks, bounds.seconds)
-    threads.shutdown(wait=False, cancel_futures=True)
-    present = [look.result() for look in answered if look.exception() is None]
-    complete = step == 1 and len(present) == len(paths)
-    return Presence(gone=present.count(False), looked_for=len(present), complete=complete)
+    answers, waiting = SimpleQueue[bool | None](), iter(paths)
+
+    def work() -> None:
+        for path in waiting:
+            try:
+                answers.put(open_file(project.root, path).exists())
+            except StoreError:
+                answers.put(None)
+
+    # Nothing waits for these threads, not even the end of the process: a store may not answer for minutes.
+    for _ in range(min(STORE_WIDTH, len(paths))):
+        Thread(target=work, name="batchgen-presence", daemon=True).start()
+    present, end = list[bool | None](), time.monotonic() + bounds.seconds
+    with suppress(Empty):
+        while len(present) < len(paths):
+            present.append(answers.get(timeout=max(0.0, end - time.monotonic())))
+    looked_for = len(present) - present.count(None)
+    complete = step == 1 and looked_for == len(paths)
+    return Presence(gone=present.count(False), looked_for=looked_for, complete=complete)
 
 
 def _look(connection: Any, *, root: str | None, batch_id: int, step: int, end: float) -> Presence:  # noqa: ANN401 - the store's

@@ -19,12 +19,14 @@ from ..store.copies import CopyRecords
 from ..store.judging import matching_files, suspects_of
 from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
 from ..store.reader import Reader
+from ..store.runners import RunnerRecord
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from . import live_state
 from .earlier_stops import remaining_advice
 from .presence import OF_STATUS, Presence, look
 from .project import Project, open_reader
 from .report.folder import ReportPage, find
+from .runners import runners_of
 
 #: Jobs whose costs are queried together.
 _PAGE = 500
@@ -54,6 +56,7 @@ class BatchStatus:
     ending: RunEnding | None = None  #: how it ended, if that is known
     budgets: Sequence[Budget] = ()  #: of the run in progress, or of the latest when it ended
     presence: Presence = field(default_factory=Presence)  #: how many delivered files are gone
+    runners: Sequence[RunnerRecord] = ()  #: that share the job database
     report: ReportPage | None = None  #: the page that was written last
 
 
@@ -64,9 +67,9 @@ def status(project: Project, name: str | None) -> BatchStatus:
     with open_reader(project) as reader:
         result = batch_status(reader, reader.batch(name))
         presence = look(project, reader, result.batch, result.counts.images, OF_STATUS)
-        batch_runs = reader.runs(result.batch.id)
-    holder = run_lock.holder(project.db)
-    interrupted = 0 if _in_progress(batch_runs, before, holder) else result.counts.running
+        batch_runs, runners = reader.runs(result.batch.id), runners_of(project, reader, result.batch.id)
+    holder = run_lock.holder(project.db, result.batch.name)
+    interrupted = 0 if _in_progress(batch_runs, runners, before, holder) else result.counts.running
     usage_ = at_rest(result.usage) if interrupted else result.usage
     run = next(iter(batch_runs), None)
     ending, budgets = (None, ()) if run is None else _ending(project, run, result.batch.manifest)
@@ -75,6 +78,7 @@ def status(project: Project, name: str | None) -> BatchStatus:
         usage=usage_,
         controls=active_controls(project),
         holder=holder,
+        runners=runners,
         interrupted=interrupted,
         run=run,
         ending=ending,
@@ -206,11 +210,17 @@ def runs(project: Project, name: str | None) -> tuple[Sequence[records.Run], str
     """Return a batch's runs, latest first, and the id of the one in progress, if any."""
     before = run_lock.holder(project.db)
     with open_reader(project) as reader:
-        batch_runs = reader.runs(reader.batch(name).id)
-    return batch_runs, _in_progress(batch_runs, before, run_lock.holder(project.db))
+        batch = reader.batch(name)
+        batch_runs, runners = reader.runs(batch.id), runners_of(project, reader, batch.id)
+    return batch_runs, _in_progress(batch_runs, runners, before, run_lock.holder(project.db, batch.name))
 
 
-def _in_progress(batch_runs: Sequence[records.Run], *holders: Holder | None) -> str | None:
-    """Return the latest run if its process holds the lock."""
+def _in_progress(
+    batch_runs: Sequence[records.Run], runners: Sequence[RunnerRecord], *holders: Holder | None
+) -> str | None:
+    """Return the latest run that is among the living runners, or whose process holds the lock."""
+    living = {each.id for each in runners if not each.silent}
+    if (run := next((run.id for run in batch_runs if run.id in living), None)) is not None:
+        return run
     processes = {(holder.pid, holder.host) for holder in holders if holder is not None}
     return next((run.id for run in batch_runs[:1] if (run.pid, run.host) in processes), None)

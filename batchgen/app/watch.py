@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from types import MappingProxyType
@@ -17,12 +17,14 @@ from ..store.controls import Control
 from ..store.ledger import Counts, UsageLine
 from ..store.reader import Reader
 from ..store.records import Batch, Run
+from ..store.runners import RunnerRecord
 from ..store.usage import of_run
 from . import live_state
 from .clock import utc_now
 from .figures import ProviderFigures, Rates, RunFigures
 from .live_state import LiveState
 from .project import Project, open_reader
+from .runners import runners_of
 
 #: Sums of a run that are figures of a provider.
 _COUNTED = ("done", "failed", "unknown", "images", "usd", "credits")
@@ -38,6 +40,7 @@ class Snapshot:
     lanes: Mapping[str, Counts]
     usage: Sequence[UsageLine]
     controls: Mapping[str, Control]  #: the pauses and limits in force
+    runners: Sequence[RunnerRecord] = ()  #: that share the job database
     figures: RunFigures  #: of the run and its batch, as ``run`` itself shows them
     rates: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))  #: images per minute, by provider
 
@@ -68,7 +71,8 @@ def follow(project: Project, name: str | None) -> Iterator[Snapshot]:
         while True:
             batch, before = reader.batch(name), run
             # The holder is read first: a run that ends in between has recorded its end by then.
-            holder = run_lock.holder(project.db)
+            holder = run_lock.holder(project.db, batch.name)
+            runners = runners_of(project, reader, batch.id)
             run = next(iter(reader.runs(batch.id)), None)
             if before is not None and run is not None and run.id != before.id:
                 rates.clear()
@@ -84,7 +88,10 @@ def follow(project: Project, name: str | None) -> Iterator[Snapshot]:
                 lanes=lanes,
                 usage=reader.usage(batch.id),
                 controls=active,
-                figures=figures,
+                figures=replace(
+                    figures, neighbours=[each.text for each in runners if run is None or each.id != run.id]
+                ),
+                runners=runners,
                 rates={each.provider: each.per_minute for each in figures.providers},
             )
             yield snapshot

@@ -73,6 +73,7 @@ class AttemptRunner:
     wallet: Budgets
     spool: str | None = None  #: where this run keeps its answers; None: the one place of the job database
     shard: tuple[int, int] | None = None  #: whose open attempts it settles, where runners share a job database
+    neighbours: Sequence[str] = ()  #: other runners of the job database, for display
     shared: Sequence[Budget] = ()  #: those of *wallet* that other runners spend from, too
     estimate: Callable[[Task], Charge]  #: what a call may cost at most
     translate: Callable[[Task, str], Task]  #: a task in the terms of another provider

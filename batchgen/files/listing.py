@@ -50,20 +50,27 @@ class Listing:
 
     def __init__(self, folder: Folder, below: str = "") -> None:
         self._folder, self._below = folder, below
-        self._sizes: Mapping[Folder, int] | None = None
+        self._sizes: Mapping[str, int] | None = None  #: by name
 
     def size(self, place: Folder) -> int | None:
         """Return the size of a file; None if it is missing. Raises StoreError for an object store."""
-        if isinstance(place, Path):
-            try:
-                return place.stat().st_size
-            except OSError:
-                return None
-        if not place.is_relative_to(self._folder):  # of an earlier output folder
-            return None if (file := list_file(place)) is None else file.size_bytes
+        if isinstance(place, ObjectUrl):
+            return self.size_of(str(place))
+        try:
+            return place.stat().st_size
+        except OSError:
+            return None
+
+    def size_of(self, address: str) -> int | None:
+        """Return the size of an object; None if it is missing. Raises StoreError."""
+        prefix = f"{self._folder}/"
+        if not address.startswith(prefix):  # of an earlier output folder
+            file = list_file(ObjectUrl.parse(address))
+            return None if file is None else file.size_bytes
         if self._sizes is None:
-            self._sizes = {file.place: file.size_bytes for file in list_files(self._folder, self._below)}
-        return self._sizes.get(place)
+            files = output_tree(self._folder).files(self._below)
+            self._sizes = {file.name: file.size_bytes for file in files}
+        return self._sizes.get(address.removeprefix(prefix))
 
 
 def remove_files(places: Sequence[Folder]) -> None:

@@ -37,6 +37,12 @@ def find(folder: Path, name: str) -> str | None:
     return _by_parts(folder, name)
 
 
+def without_scheme(name: str) -> str:
+    """Return the path of a ``file:///`` address, and any other name as it is."""
+    scheme, mark, rest = name.partition("://")
+    return unquote(rest.removeprefix("localhost")) if mark and scheme.lower() == "file" else name
+
+
 def matching(folder: Path, pattern: str) -> Iterator[str]:
     """Yield the files and folders that a glob matches, relative to *folder*."""
     # Each further ** of a row of them would search all folders once more. Path.glob refuses absolute patterns.

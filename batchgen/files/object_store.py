@@ -136,8 +136,8 @@ class ObjectStore:
         with _errors("read", self.url / name):
             try:
                 answer = _obstore().get(self._client, self._path(name), options={"head": True})
-            except FileNotFoundError as error:
-                _require_bucket(error)
+            except FileNotFoundError:
+                self._confirm_bucket(name)
                 return None
             facts = {_fact(key): str(value) for key, value in answer.attributes.items()}
             return _stored(name, answer.meta, facts)
@@ -195,6 +195,15 @@ class ObjectStore:
             return False
         self.put(name, data, facts)
         return True
+
+    def _confirm_bucket(self, name: str) -> None:
+        """Make sure, once, that the bucket of a missing object is there: an answer to HEAD does not show it."""
+        if not self._bucket.is_there:
+            try:
+                _obstore().get(self._client, self._path(name))
+            except FileNotFoundError as error:
+                _require_bucket(error)
+            self._bucket.is_there = True
 
     def _attributes(self, facts: Mapping[str, str]) -> Mapping[str, str]:
         """Return *facts* as the store takes them: Azure allows no hyphens in names of metadata."""
@@ -272,6 +281,7 @@ class _Bucket:
     client: Any
     is_conditional: bool | None = None  #: None: not tried yet
     trying: Lock = field(default_factory=Lock)
+    is_there: bool = False  #: it has been seen to exist
 
 
 @lru_cache(32)

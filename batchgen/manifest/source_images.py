@@ -95,7 +95,7 @@ class Sources:
         """
         sources: list[Source] = []
         local: list[SourceImage] = []
-        for name in names:
+        for name in map(naming.without_scheme, names):
             if is_object_url(name):
                 sources += self._objects.sources(name, orient=preparation.orient, convert=preparation.convert)
                 continue
@@ -109,6 +109,7 @@ class Sources:
 
     def mask(self, name: str, first: Source | None, folder: Path, preparation: Preparation = _NONE) -> Source:
         """Return a mask: a PNG with alpha, as large as the *first* image if that is known; or raise BadSource."""
+        name = naming.without_scheme(name)
         if is_object_url(name):
             return self._objects.mask(name, orient=preparation.orient)
         if is_url(name):
@@ -244,7 +245,9 @@ def _checked_url(name: str) -> str:
     except ValueError:
         raise BadSource(f"{name[:60]} is not a valid URL") from None
     if parts.scheme != "https" or not host:
-        raise BadSource(f"{name[:60]} is not an https URL; others are not fetched")
+        raise BadSource(
+            f"{name[:60]} is not an https URL, nor one of an object store (s3://, gs://, az://); others are not fetched"
+        )
     if parts.username is not None or any(char.isspace() or not char.isprintable() for char in name):
         raise BadSource(f"the URL at {host} contains a password, a space or a control character")
     return name

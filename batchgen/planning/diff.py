@@ -91,7 +91,8 @@ def _content(source: Source) -> str | None:
 
 def _form(source: Source) -> str:
     if source.preparation is not None:
-        return f"{' and as '.join(source.preparation.split('+'))} where it needs that"
+        words = (word if word == "upright" else f"as {word}" for word in source.preparation.split("+"))
+        return f"{' and '.join(words)} where it needs that"
     if source.copy is None:
         return "as it is"
     return "upright" if source.copy == "upright" else f"as {source.copy}"

@@ -54,7 +54,7 @@ def holder(database: Database, batch: str | None = None) -> Holder | None:
     from . import postgres
 
     with postgres.connect(database) as dbapi:
-        return _holder(dbapi, "" if batch is None else f"batch {batch}")
+        return _holder(dbapi, "" if batch is None else f"batch {batch}") or _living(dbapi, batch)
 
 
 def _steps(batch: str | None, shard: tuple[int, int] | None) -> list[tuple[str, bool]]:
@@ -66,27 +66,29 @@ def _steps(batch: str | None, shard: tuple[int, int] | None) -> list[tuple[str, 
     return [("", True), (f"batch {batch}", True), (f"batch {batch} shard {shard[0]}/{shard[1]}", False)]
 
 
-def break_lock(database: DatabaseUrl, batch: str, shard: tuple[int, int] | None = None) -> bool:
-    """End the connections that hold the lock of a batch or shard; return whether there were any.
-
-    Only for a holder whose lease has ended: its host is gone, or its process was stopped.
-    """
-    from . import postgres
-
-    name, _ = _steps(batch, shard)[-1]
-    with postgres.connect(database) as dbapi:
-        return any(ended for (ended,) in postgres.rows(dbapi, _BREAK, _number(dbapi, name)))
-
-
 def _acquire(dbapi: Dbapi, database: DatabaseUrl, steps: list[tuple[str, bool]], deadline: float) -> None:
     from . import postgres
 
     for name, shared in steps:
         query = f"SELECT pg_try_advisory_lock{'_shared' if shared else ''}(%s)"
         while postgres.rows(dbapi, query, _number(dbapi, name)) != [(True,)]:
+            if _end_silent(dbapi, name):
+                continue
             if time.monotonic() >= deadline:
                 raise AlreadyRunning(_message(_holder(dbapi, name), database))
             time.sleep(_POLL)
+
+
+def _end_silent(dbapi: Dbapi, name: str) -> bool:
+    """End connections that hold a lock for runners whose lease has ended; return whether there were any.
+
+    Their hosts are gone, or their processes were stopped; the server may notice neither for hours.
+    """
+    from . import postgres
+
+    if postgres.rows(dbapi, "SELECT to_regclass('runners')") == [(None,)]:
+        return False
+    return any(ended for (ended,) in postgres.rows(dbapi, _END_SILENT, _number(dbapi, name)))
 
 
 def _number(dbapi: Dbapi, name: str) -> int:
@@ -107,7 +109,21 @@ _HOLDERS = (
     "SELECT application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
     f"{_OF_LOCK} ORDER BY backend_start LIMIT 1"
 )
-_BREAK = f"SELECT pg_terminate_backend(pid) {_OF_LOCK}"
+#: Connections of runners by the name that they have there; a process with the number of an earlier one began later.
+_SILENT = """
+SELECT FROM runners WHERE application_name = left('batchgen ' || runners.pid || '@' || runners.host, 63)
+AND lease_until < extract(epoch FROM clock_timestamp()) * 1000000
+AND extract(epoch FROM backend_start) * 1000000 < started_at
+"""
+_END_SILENT = f"SELECT pg_terminate_backend(pid) {_OF_LOCK} AND EXISTS ({_SILENT})"
+#: Runners whose lease holds, also where their lock was lost with its connection.
+_LIVING = """
+SELECT runners.pid, runners.host,
+to_char(to_timestamp(runners.started_at / 1000000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+FROM runners JOIN batches ON batches.id = batch_id
+WHERE lease_until > extract(epoch FROM clock_timestamp()) * 1000000 AND batches.name = coalesce(%s, batches.name)
+ORDER BY runners.id LIMIT 1
+"""
 
 
 def _holder(dbapi: Dbapi, name: str) -> Holder | None:
@@ -121,6 +137,15 @@ def _holder(dbapi: Dbapi, name: str) -> Holder | None:
         number, _, host = (row[0] or "").removeprefix("batchgen ").partition("@")
         pid = int(number)
     return Holder(pid=pid, host=host, since=row[1], command="batchgen")
+
+
+def _living(dbapi: Dbapi, batch: str | None) -> Holder | None:
+    from . import postgres
+
+    if postgres.rows(dbapi, "SELECT to_regclass('runners')") == [(None,)]:
+        return None
+    rows = postgres.rows(dbapi, _LIVING, batch)
+    return Holder(pid=rows[0][0], host=rows[0][1], since=rows[0][2], command="batchgen") if rows else None
 
 
 def _message(process: Holder | None, database: DatabaseUrl) -> str:

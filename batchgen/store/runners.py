@@ -35,6 +35,13 @@ class RunnerRecord:
     heartbeat_at: datetime
     lease_until: datetime
     silent: bool  #: its lease has ended
+    age: float  #: seconds since its last heartbeat
+
+    @property
+    def text(self) -> str:
+        """Return where it runs, and what: "web2 (shard 1/3)"."""
+        part = "" if self.shard is None else f" {self.shard}"
+        return f"{self.host} ({self.batch}{part}{', silent' if self.silent else ''})"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,6 +68,7 @@ class Beat:
     granted: Mapping[str, Mapping[str, int]]  #: the share of each gate, by limit
     gone: Mapping[str, frozenset[str]] = field(default_factory=dict)  #: by gate: runners whose requests must be counted
     others: frozenset[str] = frozenset()  #: runners that count their requests themselves
+    neighbours: Sequence[str] = ()  #: all other runners, for display
 
 
 def database_now(connection: Connection) -> datetime:
@@ -125,6 +133,7 @@ def records(connection: Connection) -> list[RunnerRecord]:
             heartbeat_at=row.heartbeat_at,
             lease_until=row.lease_until,
             silent=row.lease_until <= now,
+            age=max(0.0, (now - row.heartbeat_at).total_seconds()),
         )
         for row in connection.execute(rows)
     ]
@@ -156,7 +165,8 @@ def beat(
         rows = connection.execute(select(shares).where(shares.c.gate == gate)).all()
         granted[gate] = _grant(connection, run_id, gate, report, rows, now, until)
         gone[gate] = frozenset(row.runner_id for row in rows if row.lease_until <= now and row.runner_id != run_id)
-    return Beat(granted=granted, gone=gone, others=_others(connection, run_id, now))
+    neighbours = [each.text for each in records(connection) if each.id != run_id]
+    return Beat(granted=granted, gone=gone, others=_others(connection, run_id, now), neighbours=neighbours)
 
 
 def _others(connection: Connection, run_id: str, now: datetime) -> frozenset[str]:

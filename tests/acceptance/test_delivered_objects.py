@@ -9,7 +9,9 @@ import zipfile
 import pytest
 from PIL import Image
 
-from .kit import check_books
+from tests.servers import s3
+
+from .kit import CANARY, check_books
 
 NUMBER = 4
 JOBS = [{"id": f"cat-{number}", "prompt": f"cat {number}", "provider": "openai"} for number in range(NUMBER)]
@@ -51,14 +53,21 @@ def test_verify_quick_downloads_nothing(shop, s3_server):
     assert project.run("verify", "--quick", "--deep").code == 2
 
 
-def test_verify_of_a_store_that_is_gone_requeues_nothing(shop, bucket):
-    """An outage, or a wrong bucket, proves nothing about the files: nothing may be bought again because of it."""
-    project, _ = shop
-    for wrong in ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"},):
-        failed = project.run("verify", "--requeue", **wrong)
-        assert failed.code == 1
-        assert "cannot" in failed.err
-        assert bucket.url in failed.err
+@pytest.fixture
+def elsewhere():
+    """The address of another S3 server, which has no bucket."""
+    with s3.running() as server:
+        yield server.endpoint
+
+
+def test_verify_of_a_store_that_is_gone_requeues_nothing(shop, bucket, elsewhere):
+    """An outage, or a wrong endpoint, proves nothing about the files: nothing may be bought again because of it."""
+    project, manifest = shop
+    for endpoint in ("http://127.0.0.1:9", elsewhere):
+        for command in (["verify", "--requeue"], ["verify", "--quick"], ["redo", manifest, "--missing", "--yes"]):
+            failed = project.run(*command, AWS_ENDPOINT_URL=endpoint)
+            assert failed.code == 1, (command, endpoint, failed)
+            assert bucket.url in failed.err
     assert {job["state"] for job in project.jobs().values()} == {"done"}
 
 
@@ -275,6 +284,27 @@ def test_report_as_zip_single_file_and_local_folder(shop, bucket):
     assert local["page"] == str(project.folder / "pages" / "index.html")
     assert f'"folder_url":"{bucket.endpoint}/{bucket.name}/shop/"' in page
     assert f"img-src 'self' data: blob: file: {bucket.endpoint};" in page
+
+
+def test_run_ends_with_a_report_in_the_store(project, bucket, witness):
+    project.env |= bucket.env
+    manifest = project.manifest(JOBS, output={"dir": f"{bucket.url}/shop"}, report=True)
+    done = project.run("run", manifest, "--yes")
+    assert done.code == 0, done
+    assert f"report    {bucket.url}/shop/report/index.html" in done.err
+    assert len(bucket.names("shop/report/thumbs/")) == NUMBER
+    assert len(witness.charges()) == NUMBER
+
+
+def test_report_shows_earlier_forms_and_no_secret(shop, bucket):
+    project, manifest = shop
+    assert project.run("redo", manifest, "--id", "cat-0", "--yes").code == 0
+    assert project.run("report").code == 0
+    [[form]] = page_of(bucket)["tiles"]["earlier"].values()
+    assert form["path"].removeprefix(f"{bucket.url}/") in bucket.names("shop/.superseded/")
+    everything = b"".join(bucket.read(name) for name in bucket.names())
+    for secret in (s3.SECRET, CANARY):
+        assert secret.encode() not in everything
 
 
 def test_report_of_a_store_that_is_gone_ends_with_a_message(shop, bucket):

@@ -211,3 +211,50 @@ def test_a_store_that_is_down_fails_no_job(shop, bucket, witness):
     assert not witness.charges()
     shop.env |= bucket.env
     assert shop.run("run", manifest, "--yes").code == 0
+
+
+def test_the_env_file_of_a_project_may_hold_the_credentials(project, plain_bucket, witness):
+    plain_bucket.write("photos/a.png", picture())
+    lines = [f"{name}={value}\n" for name, value in plain_bucket.env.items()]
+    (project.folder / ".env").write_text("".join(lines))
+    (project.folder / ".env").chmod(0o600)
+    manifest = project.manifest([{**EDIT, "id": "a", "images": [f"{plain_bucket.url}/photos/a.png"]}])
+    done = project.run("run", manifest, "--yes")  # this server checks signatures
+    assert done.code == 0, done
+    assert "ignored" not in done.err
+    (project.folder / ".env").write_text("".join(lines).replace(SECRET, "another-canary-Zk29sdLqpx"))
+    done = project.run("plan", manifest)
+    assert done.code == 4
+    assert "answered 403" in done.err
+
+
+def test_doctor_looks_for_the_sources(shop, bucket):
+    bucket.write("photos/a.png", picture())
+    good = shop.manifest([{**EDIT, "images": [f"{bucket.url}/photos/a.png"]}], name="good.yaml")
+    bad = shop.manifest([{**EDIT, "images": [f"{bucket.url}/photos/b.png"]}], name="bad.yaml")
+    assert shop.run("doctor", good).code == 0
+    done = shop.run("doctor", bad, "--json")
+    assert done.code == 4
+    assert f"{bucket.url}/photos/b.png: there is no such object" in done.out
+
+
+def test_a_bucket_that_does_not_exist_is_one_mistake(shop, bucket):
+    rows = "".join(f"{number},s3://no-such-bucket/{number}.png\n" for number in range(30))
+    (shop.folder / "list.csv").write_text(f"id,images\n{rows}")
+    done = shop.run("validate", shop.manifest([{**EDIT, "from": "list.csv"}]))
+    assert done.code == 4
+    assert "list.csv:2:3: " in done.err
+    assert "the bucket does not exist" in done.err
+    assert "the same mistake in 27 more places" in done.err
+
+
+def test_report_and_curl_show_the_image_that_was_sent(shop, bucket):
+    bucket.write("photos/a.png", picture())
+    manifest = shop.manifest([{**EDIT, "id": "a", "images": [f"{bucket.url}/photos/a.png"]}])
+    assert shop.run("run", manifest, "--yes").code == 0
+    command = shop.run("show", "a", "--as-curl").out
+    assert "s3://" not in command
+    for copy in (shop.state / "inputs").iterdir():
+        copy.unlink()
+    command = shop.run("show", "a", "--as-curl").out
+    assert f"aws s3 cp {bucket.url}/photos/a.png source-1" in command

@@ -50,7 +50,7 @@ class Disk:
     def is_present(self, path: str) -> bool:
         """Return whether a file is where its stored path says."""
         if is_object_url(path):
-            return self.listing is None or self.listing.size(ObjectUrl.parse(path)) is not None
+            return self.listing is None or self.listing.size_of(path) is not None
         return os.path.exists(os.path.join(self.places.root, path))  # noqa: PTH110, PTH118 - fifty thousand times
 
     def earlier(self, file: FileRow) -> tuple[str, str | None] | None:

@@ -55,6 +55,8 @@ def sums(figures: RunFigures, width: int) -> list[str]:
         lines += _wrapped("batch", batch, width)
     if budgets := [budget_line(budget) for budget in figures.budgets if budget.limit]:
         lines += _wrapped("budget", budgets, width)
+    if figures.neighbours:
+        lines += _wrapped("beside", list(figures.neighbours), width)
     return lines + ([f"stopping  {figures.stopping}"] if figures.stopping else [])
 
 

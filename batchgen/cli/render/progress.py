@@ -53,6 +53,7 @@ class Progress:
             seconds=now - self._began,
             budgets=self.runner.attempts.wallet.budgets,
             stopping=STOPPING if self.runner.draining else "",
+            neighbours=self.runner.attempts.neighbours,
         )
 
     def state(self) -> LiveState:

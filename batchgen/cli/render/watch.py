@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...money import show_usd
 from .format import count
+from .runners import runner_documents
 
 if TYPE_CHECKING:
     from ...app.figures import RunFigures
@@ -44,6 +45,7 @@ def document(snapshot: Snapshot) -> dict[str, Any]:
             name: asdict(lane) | {"images_per_minute": round(snapshot.rates.get(name, 0.0), 3)}
             for name, lane in snapshot.lanes.items()
         },
+        "runners": runner_documents(snapshot.runners),
         "this_run": _run_document(snapshot.figures),
         "controls": {
             name: {

@@ -36,6 +36,10 @@ STORE_SECONDS = 180.0
 WORKER = "worker"
 #: Seconds after which a run reports that no worker answers.
 NO_WORKER = 15.0
+#: Seconds for which workers are asked about a call whose driver was on another machine.
+ELSEWHERE_PATIENCE = 15.0
+#: Seconds after which the permits of a silent worker have certainly expired.
+STALL = 10.0
 #: Seconds after which a run begins with the workers that have started.
 FIRST_WORKER = 10.0
 
@@ -56,6 +60,7 @@ class ClusterBackend:
     links: dict[str, Link] = field(default_factory=dict)
     failed: bool = False  #: the run ends
     fenced: bool = False  #: the workers work for a later run
+    _reported: bool = False  #: that no worker answers
     _at: dict[str, Link] = field(default_factory=dict)  #: the last worker of each attempt that is not released
     _slots: dict[str, str] = field(default_factory=dict)  #: spool of the worker, by attempt with a slot of its own
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -137,15 +142,16 @@ class ClusterBackend:
 
     async def _free_worker(self, clearance: Clearance) -> Link | None:
         """Return the worker with the fewest calls; None if the lane lets the call go no more."""
-        since, reported = self.clock(), False
+        since = self.clock()
         while True:
             answering = [link for link in self.links.values() if link.ready and not link.retired]
             if answering:
+                self._reported = False
                 return min(answering, key=lambda link: len(link.in_flight))
             if clearance.why_withheld() is not None:
                 return None
-            if not reported and self.clock() - since > NO_WORKER:
-                reported = True
+            if not self._reported and self.clock() - since > NO_WORKER:
+                self._reported = True
                 self.show_message("waiting   no worker of the cluster answers; calls continue as soon as one does")
             await self._wait(1.0)
 
@@ -153,34 +159,38 @@ class ClusterBackend:
         attempt = call.attempt
         if call.granted_at is None:
             return _withdrawn(call.clearance)
-        search = Search(
-            links=self.links,
-            call=call,
-            spool=self._slots.get(attempt.id),
-            until=call.granted_at + call.limit,
-            clock=self.clock,
-        )
+        search = self._search(call, self._slots.get(attempt.id), call.granted_at + call.limit)
         result = await search.outcome()
-        unknown = result is None or _is_unknown(result.outcome)
-        if unknown and (why := self.losses.record(link.name, self.clock())) is not None:
+        if result is not None and not _is_unknown(result.outcome):
+            return self._outcome(result)
+        if (why := self.losses.record(link.name, self.clock())) is not None:
             self.drain(why)
-        return lost(link.name) if result is None else self._outcome(result)
+        return lost(link.name)
 
     async def _resume(self, call: Dispatch) -> Outcome:
         """Settle an attempt that an earlier run left open, at the workers if it had sent it there."""
         attempt = call.attempt
         stored = await to_thread.run_sync(self.spool.find, attempt.id)
         note = _note(stored)
-        if note is None:
+        if note is not None:
+            until = self.clock() + max(0.0, note["at"] + call.limit - time.time())
+            search = self._search(call, note["spool"], until)
+        elif attempt.elsewhere:
+            # The slot is on the machine of the earlier driver. Its workers may have the call all the same.
+            search = self._search(call, None, self.clock() + ELSEWHERE_PATIENCE)
+        else:
             return await self.local.run(attempt, call.clearance)
         call.granted_at = self.clock()
-        until = self.clock() + max(0.0, note["at"] + call.limit - time.time())
-        search = Search(links=self.links, call=call, spool=note["spool"], until=until, clock=self.clock)
         result = await search.outcome()
         if result is None:
             return await self.local.run(attempt, call.clearance)
         self._at[attempt.id] = self.links.get(result.worker) or next(iter(self.links.values()))
         return self._outcome(result)
+
+    def _search(self, call: Dispatch, spool: str | None, until: float) -> Search:
+        return Search(
+            links=self.links, call=call, spool=spool, until=until, given_up=lambda: self.failed, clock=self.clock
+        )
 
     def _outcome(self, result: Result) -> Outcome:
         """Return the outcome in a result; raise StoreError or UnreadableAnswer if the attempt stays open."""
@@ -220,7 +230,8 @@ class ClusterBackend:
 
     def _workers(self) -> int:
         """Return among how many workers a rate is divided; one that is silent may come back at any moment."""
-        return max(1, sum(not link.retired for link in self.links.values()))
+        recently = self.clock() - STALL
+        return max(1, sum(not link.retired and link.heard_at > recently for link in self.links.values()))
 
     def _fail(self, error: Exception) -> None:
         self.failed = True

@@ -66,7 +66,7 @@ class Link:
     ready: bool = False  #: it answers
     retired: bool = False  #: it gets no new attempts
     in_flight: dict[str, Dispatch] = field(default_factory=dict)
-    heard_at: float = 0.0
+    heard_at: float = float("-inf")
     _serial: int = 0
     _offsets: deque[float] = field(default_factory=lambda: deque(maxlen=60))  #: at least so far is its clock ahead
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
@@ -40,7 +41,7 @@ def load_ray() -> ModuleType:
 def connect(address: str | None, namespace: str = NAMESPACE, *, cpus: int | None = None) -> ModuleType:
     """Connect to the cluster at *address*, or start Ray on this machine if it is None; raise UsageError."""
     ray = load_ray()
-    logging.getLogger("ray").setLevel(logging.ERROR)
+    _keep_quiet()
     options: dict[str, Any] = {"namespace": namespace, "log_to_driver": False, "configure_logging": False}
     try:
         if address is None:
@@ -54,6 +55,13 @@ def connect(address: str | None, namespace: str = NAMESPACE, *, cpus: int | None
             "the address, the versions and the token"
         ) from error
     return ray
+
+
+def _keep_quiet() -> None:
+    """Keep Ray's own messages off the terminal: stdout is for data, and deaths of workers are reported otherwise."""
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    # There is no public switch: Ray prints the deaths of workers even without log_to_driver.
+    vars(import_module("ray._private.worker"))["_worker_logs_enabled"] = False
 
 
 @contextmanager
@@ -139,7 +147,7 @@ class WorkerActor:
     async def _watch(self, worker: Worker) -> None:
         """End this actor once no driver has called for longer than the lease and nothing is in flight."""
         while not worker.is_abandoned:  # noqa: ASYNC110 - it depends on the clock alone
-            await asyncio.sleep(worker.setup.lease / 20)
+            await asyncio.sleep(min(10.0, worker.setup.lease / 20))
         ray = load_ray()
         ray.kill(ray.get_runtime_context().current_actor, no_restart=True)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from anyio import sleep, to_thread
 
+from ...errors import StoreError
 from ...fault import Cause, Charged, Fault
 from ...job import Attempt, Missed
 from . import marker
@@ -27,11 +28,17 @@ class Search:
     call: Dispatch
     spool: str | None  #: id of the spool in which its slot was made, if that is known
     until: float  #: by the clock: no worker can still be waiting for its answer, or publishing it
+    given_up: Callable[[], bool] = lambda: False  #: the run cannot continue
     clock: Callable[[], float] = time.monotonic
 
     async def outcome(self) -> Result | None:
-        """Return the result of the call as soon as anything shows it; None if nothing does in time."""
+        """Return the result of the call as soon as anything shows it; None if nothing does in time.
+
+        Raises StoreError if the run is given up: the attempt stays open for the next one.
+        """
         while True:
+            if self.given_up():
+                raise StoreError("the run ended before it was known what became of a call")
             last = self.clock() >= self.until
             if (result := await self._round()) is not None or last:
                 return result

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from ...errors import StoreError
-from ...files.naming import joined
+from ...files.naming import joined, without_scheme
 from ...files.object_catalog import ObjectCatalog
 from ...object_url import ObjectUrl, is_object_url
 from .kinds import CONVERTIBLE, SUFFIXES
@@ -55,7 +55,7 @@ class Place(NamedTuple):
         """Return the place that *name* refers to, relative to *folder*; raise BadList if there is none."""
         if is_object_url(name):
             return cls._in_store(name, format_, objects)
-        name = locate(name, folder)
+        name = locate(without_scheme(name), folder)
         file = joined(folder, name)
         return cls(name, file, file, format_ or _format(name, file))
 

@@ -1,0 +1,18 @@
+"""The runners of a job database on PostgreSQL; on SQLite the holder of the lock is the only one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..database_url import DatabaseUrl
+from ..store import runners
+from ..store.reader import Reader
+from ..store.runners import RunnerRecord
+from .project import Project
+
+
+def runners_of(project: Project, reader: Reader, batch_id: int) -> Sequence[RunnerRecord]:
+    """Return the runners of a batch, the oldest first; also those whose lease has ended."""
+    if not isinstance(project.db, DatabaseUrl):
+        return ()
+    return [each for each in reader.ask(runners.records) if each.batch_id == batch_id]
