@@ -222,6 +222,11 @@ class Workspace:
         """Return the ledger by attempt."""
         return {row["attempt_id"]: row for row in self.rows("select * from ledger")}
 
+    def spool(self) -> list[Path]:
+        """Return the files of the spool; runners that share a job database have folders of their own in it."""
+        found = (self.state / "spool").rglob("*")
+        return sorted(path for path in found if path.is_file() and path.suffix in {".slot", ".kept"})
+
     def images(self) -> list[Path]:
         return [path for path in self.files() if path.suffix in IMAGES]
 
@@ -266,7 +271,7 @@ def check_files(project: Workspace) -> None:
     beside = {path.with_name(f"{path.name}.json") for path in paths}
     assert set(project.files()) == set(paths) | beside
     # a kill between commit and clean-up may leave the answer of a settled attempt; that of an open one is work to do
-    left = {path.stem for path in (project.state / "spool").iterdir() if path.suffix != ".kept"}
+    left = {path.stem for path in project.spool() if path.suffix != ".kept"}
     assert left <= {row["id"] for row in project.rows("select id from attempts where state != 'open'")}
 
 

@@ -34,7 +34,7 @@ def bought(witness) -> Counter[str]:
 def arrived(project) -> set[str]:
     """Return the prompts of which a whole answer is on disk: as an image, or sealed in the spool."""
     found = {json.loads(path.read_text())["asked"]["prompt"] for path in project.files() if path.suffix == ".json"}
-    for slot in (project.state / "spool").glob("*.slot"):
+    for slot in project.spool():
         data = slot.read_bytes()
         if b"\nsealed " in data[-95:]:
             found.add(json.loads(data.split(b"\n", 1)[0])["task"]["prompt"])
