@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
@@ -32,6 +33,8 @@ class DatabaseUrl:
             parts = urlsplit(f"//{rest}")
         except ValueError as error:
             raise UsageError(f"job database: the address cannot be read ({error}). Expected {_EXAMPLE}") from None
+        if "@" in parts.path:
+            raise UsageError(f"job database: characters of a password must be encoded, as %2F for /. {_EXAMPLE}")
         user, at, hosts = parts.netloc.rpartition("@")
         user, _, password = user.partition(":")
         options = parse_qsl(parts.query, keep_blank_values=True)
@@ -51,8 +54,20 @@ class DatabaseUrl:
         return f"postgresql://{self.address}"
 
 
+_ADDRESS = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://\S+")
+#: The password in an address: after the name of the user, or as an option.
+_PASSWORD = re.compile(r"(?<=://)([^\s:/?@]*):[^\s/?]*@|([?&])password=[^\s&'\"]*&?")
 #: Where a job database is: a SQLite file, or a PostgreSQL server.
 Database: TypeAlias = Path | DatabaseUrl
+
+
+def without_passwords(text: str) -> str:
+    """Return a command or message without the passwords of addresses in it."""
+    return _ADDRESS.sub(lambda match: _PASSWORD.sub(_without, match[0]), text)
+
+
+def _without(match: re.Match[str]) -> str:
+    return match[2] or f"{match[1]}@"
 
 
 def parse_database(text: str) -> Database:

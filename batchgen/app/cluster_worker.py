@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,10 +35,17 @@ async def open_worker(setup: Setup, *, folder: Path | None = None) -> Worker:
     home = make_private((folder or worker_folder()) / setup.batch)
     spool = Spool(home / "spool")
     readers = Readers(max(2, os.cpu_count() or 2) + 2)
-    build = partial(_build, home=home, spool=spool, readers=readers)
+    workers: list[Worker] = []
+
+    def alarm(error: OSError) -> None:
+        for worker in workers:
+            worker.stop_on(error)
+
+    build = partial(_build, home=home, spool=spool, readers=readers, alarm=alarm)
     executor = await build(setup)
     executor.names.start()
-    return Worker(setup=setup, build=build, executor=executor, spool=spool, spool_id=_spool_id(home))
+    workers += [Worker(setup=setup, build=build, executor=executor, spool=spool, spool_id=_spool_id(home))]
+    return workers[0]
 
 
 def worker_folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -64,7 +71,9 @@ def worker_keys(setup: Setup, environment: Mapping[str, str] = os.environ) -> Ap
     return ApiKeys(keys=keys)
 
 
-async def _build(setup: Setup, *, home: Path, spool: Spool, readers: Readers) -> Executor:
+async def _build(
+    setup: Setup, *, home: Path, spool: Spool, readers: Readers, alarm: Callable[[OSError], None]
+) -> Executor:
     keys = worker_keys(setup)
     redaction.register(key for by_variable in keys.keys.values() for key in by_variable.values())
     transport = await _transport(setup.profiles, keys)
@@ -75,7 +84,7 @@ async def _build(setup: Setup, *, home: Path, spool: Spool, readers: Readers) ->
         inputs=SourceCache(home / "inputs", spool, fetch),
         root=Path(setup.root),
         readers=readers,
-        alarm=lambda _error: None,  # The attempt itself reports that its answer could not be stored.
+        alarm=alarm,
         sandbox=setup.sandbox,
     )
 

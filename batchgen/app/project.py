@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..database_url import Database, DatabaseUrl
+from ..database_url import Database, DatabaseUrl, without_passwords
 from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound, UsageError
 from ..store import migrate, run_lock
 from ..store.reader import Reader
@@ -133,7 +133,7 @@ def other_batches(project: Project) -> str:
     if project.in_python:
         return f"There is a {kind} of {names[0]}: sandbox={not project.sandbox}"
     words = [word for word in sys.argv[1:] if word != "--sandbox"] + ([] if project.sandbox else ["--sandbox"])
-    return f"There is a {kind} of {names[0]}: {shlex.join(['batchgen', *words])}"
+    return f"There is a {kind} of {names[0]}: {without_passwords(shlex.join(['batchgen', *words]))}"
 
 
 def sandbox_runs_alone(project: Project) -> bool:
@@ -181,4 +181,4 @@ def open_locked(project: Project) -> Iterator[tuple[Reader, Writer]]:
 
 def command_line() -> str:
     """Return the command that this process runs, as it can be typed."""
-    return shlex.join(["batchgen", *sys.argv[1:]])
+    return without_passwords(shlex.join(["batchgen", *sys.argv[1:]]))

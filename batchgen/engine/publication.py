@@ -98,7 +98,7 @@ class _Files:
             mime=facts.mime,
         )
         sidecar = self._sidecar(artifact, picture, index) if attempt.sidecar else None
-        _put(self.exchange, folder, name, picture.data, sidecar)
+        _put(self.exchange, folder, name, picture.data, sidecar, sha256=artifact.sha256)
         return artifact
 
     def _sidecar(self, artifact: Artifact, picture: Picture, index: int) -> bytes:
@@ -109,11 +109,18 @@ class _Files:
 
 
 def _put(
-    exchange: Exchange, folder: Folder, name: str, data: bytes, sidecar: bytes | None = None, *, durable: bool = False
+    exchange: Exchange,
+    folder: Folder,
+    name: str,
+    data: bytes,
+    sidecar: bytes | None = None,
+    *,
+    sha256: str | None = None,
+    durable: bool = False,
 ) -> None:
     """Write a file on disk; one for an object store is only prepared: it is uploaded from the event loop."""
     if isinstance(folder, Path):
         output.publish(folder, name, data, sidecar=sidecar, durable=durable)
         return
     label = Label(job=exchange.attempt.key, attempt=exchange.attempt.id)
-    exchange.uploads.append(ObjectTree(folder).upload(name, data, sidecar=sidecar, label=label))
+    exchange.uploads.append(ObjectTree(folder).upload(name, data, sha256=sha256, sidecar=sidecar, label=label))

@@ -49,7 +49,6 @@ class ObjectCatalog:
         self._known: dict[ObjectUrl, StoredObject | None] = {}
         self._listings: dict[ObjectUrl, _Listing] = {}  #: by folder
         self._questions = Counter[ObjectUrl]()  #: by folder, each with those in the folders below it
-        self._buckets: set[ObjectUrl] = set()  #: that exist
         self._refusals: dict[ObjectUrl, list[StoreError]] = {}  #: by bucket
 
     def find(self, url: ObjectUrl) -> StoredObject | None:
@@ -122,14 +121,10 @@ class ObjectCatalog:
     def _ask(self, url: ObjectUrl) -> StoredObject | None:
         self._require_answers(url)
         try:
-            facts = ObjectStore(url.parent).head(url.name)
-            if facts is None and url.root not in self._buckets:
-                _require_bucket(url)
-            self._buckets.add(url.root)
+            return ObjectStore(url.parent).head(url.name)
         except StoreError as error:
             self._note(url, error)
             raise
-        return facts
 
     def _require_answers(self, url: ObjectUrl) -> None:
         """Raise the error of a bucket that does not answer, without another request."""
@@ -181,16 +176,6 @@ class _Listing:
         if len(page) < _PAGE:
             self._objects, self.is_complete = None, True
         return {self._folder / facts.name: facts for facts in page}
-
-
-def _require_bucket(url: ObjectUrl) -> None:
-    """Raise NoBucketError if the bucket of *url* does not exist: the question for one object does not show that."""
-    try:
-        next(ObjectStore(url.parent).list(), None)
-    except NoBucketError:
-        raise
-    except StoreRefusal:
-        return  # Names may not be listed with these credentials.
 
 
 def version_of(facts: StoredObject) -> str:

@@ -6,7 +6,10 @@ the names that the stores' own tools use. Every error of the store ends here as 
 
 from __future__ import annotations
 
+import atexit
+import math
 import os
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -56,6 +59,25 @@ class StoredObject:
     changed: datetime  #: by the clock of the store
     etag: str | None = None  #: without quotes
     facts: Mapping[str, str] | None = None  #: Content-Type and metadata; only ``head`` asks for them
+
+
+class _LastCall:
+    """The last call without a thread.
+
+    Threads of obstore release what such a call was given a moment after it returns; if the interpreter ends at that
+    moment, the process aborts. So its end waits for them.
+    """
+
+    at = -math.inf
+    seconds = 0.25
+
+    def wait(self) -> None:
+        """Wait until nothing of the last call is left."""
+        time.sleep(max(0.0, self.at + self.seconds - time.monotonic()))
+
+
+_last_call = _LastCall()
+atexit.register(_last_call.wait)
 
 
 def open_store(url: ObjectUrl) -> ObjectStore:
@@ -117,19 +139,14 @@ class ObjectStore:
                 await api.put_async(self._client, self._path(name), data, **_creating(self._attributes(facts)))
             except api.exceptions.AlreadyExistsError:
                 return False
+            finally:
+                _last_call.at = time.monotonic()
             return True
 
     def put(self, name: str, data: bytes, facts: Mapping[str, str]) -> None:
         """Create or replace an object; a large one goes up in parts."""
         with _errors("write", self.url / name):
             _obstore().put(self._client, self._path(name), data, **_replacing(self._attributes(facts), data))
-
-    async def put_soon(self, name: str, data: bytes, facts: Mapping[str, str]) -> None:
-        """Create or replace an object without a thread; a large one goes up in parts."""
-        with _errors("write", self.url / name):
-            await _obstore().put_async(
-                self._client, self._path(name), data, **_replacing(self._attributes(facts), data)
-            )
 
     def head(self, name: str) -> StoredObject | None:
         """Return the facts about an object; None if there is none."""
@@ -292,6 +309,8 @@ def _bucket(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> _Bucket: 
     endpoint = next(filter(None, (os.environ.get(name) for name in _ENDPOINTS.get(bucket.scheme, ()))), None)
     if endpoint:
         config["endpoint"] = endpoint
+        if bucket.scheme == "s3":
+            config["disable_bulk_delete"] = True  # not every store has the request that removes many
         client_options |= {"allow_http": _may_be_plain(endpoint)}
     retries = {
         "max_retries": 3,

@@ -7,6 +7,7 @@ others are kept in ``.superseded/`` before they are replaced. Sidecars are writt
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from anyio import to_thread
 
 from ..errors import StoreError
 from ..object_url import ObjectUrl
-from .object_errors import StoreRefusal
+from .object_errors import OutageError, StoreRefusal
 from .object_store import LARGE, ObjectStore
 from .output import SUPERSEDED, candidates_aside
 from .output_tree import ObjectFile, TreeFile
@@ -27,6 +28,8 @@ from .sidecar import cut_off
 OWN = ".batchgen"
 #: Object stores allow names of so many bytes; the rest is for suffixes and ``.superseded/``.
 _NAME_BYTES = 1024 - 64
+#: Seconds for which an earlier file is moved aside again and again while the store does not answer, and the waits.
+_PATIENCE, _FIRST_WAIT, _LONGEST_WAIT = 90.0, 0.5, 5.0
 _TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -65,11 +68,11 @@ class Upload:
     parts: tuple[Part, ...]
 
 
-def facts_of(name: str, data: bytes, label: Label | None = None) -> dict[str, str]:
-    """Return the content type and the metadata of an object."""
+def facts_of(name: str, data: bytes, label: Label | None = None, sha256: str | None = None) -> dict[str, str]:
+    """Return the content type and the metadata of an object; *sha256* is its hash, if that is known."""
     facts = {
         "Content-Type": _TYPES.get(PurePosixPath(name).suffix, "application/octet-stream"),
-        "batchgen-sha256": hashlib.sha256(data).hexdigest(),
+        "batchgen-sha256": sha256 or hashlib.sha256(data).hexdigest(),
     }
     if label is not None:
         # Headers are ASCII; job ids may hold any character.
@@ -98,10 +101,20 @@ class ObjectTree:
             if len(part.data) >= LARGE or not self.store.put_new(part.name, part.data, part.facts):
                 self._replace(part)
 
-    def upload(self, name: str, data: bytes, *, sidecar: bytes | None = None, label: Label | None = None) -> Upload:
-        """Return the upload that publishes a file; it hashes the bytes, which belongs into a thread."""
-        files = {name: data} if sidecar is None else {name: data, f"{name}.json": sidecar}
-        return Upload(self, tuple(Part(name, data, facts_of(name, data, label)) for name, data in files.items()))
+    def upload(
+        self,
+        name: str,
+        data: bytes,
+        *,
+        sha256: str | None = None,
+        sidecar: bytes | None = None,
+        label: Label | None = None,
+    ) -> Upload:
+        """Return the upload that publishes a file; where *sha256* is not given, this hashes it."""
+        parts = [Part(name, data, facts_of(name, data, label, sha256))]
+        if sidecar is not None:
+            parts.append(Part(f"{name}.json", sidecar, facts_of(f"{name}.json", sidecar, label)))
+        return Upload(self, tuple(parts))
 
     async def put_soon(self, part: Part) -> None:
         """Write one object of an upload; a name that is taken is looked into by a thread. Raises StoreError."""
@@ -116,8 +129,22 @@ class ObjectTree:
         """Move the file *name*, which *attempt_id* delivered, with its sidecar to ``.superseded/``.
 
         The file is recognized by its hash *sha256* and by a sidecar that names the attempt; without a sidecar, *bare*
-        decides. Any other file stays. A second call completes an interrupted one. Raises StoreError.
+        decides. Any other file stays. A second call completes an interrupted one, so that this one is repeated while
+        the store does not answer, for a while. Raises StoreError.
         """
+        end, wait = time.monotonic() + _PATIENCE, _FIRST_WAIT
+        while True:
+            try:
+                self._withdraw(name, sha256, attempt_id, bare)
+            except OutageError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+            else:
+                return
+
+    def _withdraw(self, name: str, sha256: str, attempt_id: str, bare: Callable[[], bool]) -> None:
         sidecar = f"{name}.json"
         data, note = self.store.find(name), self.store.find(sidecar)
         matches = data is not None and hashlib.sha256(data).hexdigest() == sha256

@@ -22,6 +22,7 @@ from threading import Lock, Thread
 from typing import Any
 
 from ..app.project import Project
+from ..database_url import DatabaseUrl
 from ..errors import BatchgenError, ExitCode
 from ..files.atomic import write_atomic
 from ..files.output import make_private
@@ -137,6 +138,7 @@ class Orders:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=self.project.root,
+                env=os.environ | self._password(),
                 start_new_session=True,  # the run survives the server and its terminal
             )
         run = plan.run = {"plan": plan.token, "pid": process.pid, "command": _typed(command), "log": str(log)}
@@ -152,6 +154,11 @@ class Orders:
         plan.run = {**(plan.run or {}), "exit_code": code, "meaning": meanings.get(code, ""), "lines": tail(log)}
         self.announce(plan.run)
 
+    def _password(self) -> dict[str, str]:
+        """Return the variable for the password of the job database, which must not be an argument."""
+        password = self.project.db.password if isinstance(self.project.db, DatabaseUrl) else None
+        return {} if password is None else {"PGPASSWORD": password}
+
     def _arguments(self, order: Order, ids: Path) -> list[str]:
         flags = ["-C", str(self.project.root), "--db", str(self.project.db)]
         flags += ["--sandbox"] if self.project.sandbox else []
@@ -162,7 +169,12 @@ class Orders:
     def _dry_run(self, arguments: Sequence[str]) -> dict[str, Any]:
         command = [*_PROGRAM, *arguments, "--dry-run", "--json"]
         done = subprocess.run(  # noqa: S603 - our own program, and no shell
-            command, stdin=subprocess.DEVNULL, capture_output=True, cwd=self.project.root, check=False
+            command,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd=self.project.root,
+            env=os.environ | self._password(),
+            check=False,
         )
         if done.returncode:
             raise Refusal(_error_of(done.stderr.decode("utf-8", "replace")))

@@ -93,6 +93,16 @@ def connect(url: DatabaseUrl) -> Dbapi:
     return dbapi
 
 
+def is_alive(dbapi: Dbapi) -> bool:
+    """Return whether a connection still answers."""
+    try:
+        dbapi.execute("SELECT 1")
+    except _psycopg().Error:
+        dbapi.close()
+        return False
+    return True
+
+
 def rows(dbapi: Dbapi, query: str, *values: object) -> list[tuple[Any, ...]]:
     """Return the rows of a query."""
     return dbapi.execute(query, values).fetchall()

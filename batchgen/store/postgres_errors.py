@@ -7,6 +7,11 @@ from sqlalchemy.exc import DBAPIError
 from ..database_url import DatabaseUrl
 from ..errors import StoreError
 
+
+class UnreachableServer(StoreError):
+    """The server of a job database does not answer; a later try may succeed."""
+
+
 #: SQLSTATE -> what happened, why, what to do.
 _FATAL: dict[str, tuple[str, str, str]] = {
     "53100": ("the server's disk is full", "no space is left for its data", "free some space there and run again"),
@@ -23,8 +28,9 @@ _FATAL: dict[str, tuple[str, str, str]] = {
     ),
     "42501": ("access is denied", "this user has no right to it", "GRANT the right, or use another user"),
     "28P01": ("the password was refused", "PGPASSWORD, ~/.pgpass or --db has another one", "check user and password"),
+    "22000": ("the address cannot be used", "an option of it is misspelt", "check --db; psql takes the same options"),
     "28000": ("the login was refused", "pg_hba.conf does not allow it", "check user, host and pg_hba.conf"),
-    "3D000": ("there is no such database", "it was not created yet", "createdb it on that server, or check the name"),
+    "3D000": ("there is no such database", "it was not created yet", "create it with createdb, or check its name"),
     "3F000": ("its schema does not exist", "search_path names one that was not created", "CREATE SCHEMA it first"),
     "42P01": ("a table is missing", "its schema was changed by another program", "batchgen db upgrade"),
     "XX001": ("it is damaged", "its disk lost or overwrote pages", "restore the server's backup"),
@@ -37,6 +43,9 @@ _LOGIN = {
     "pg_hba.conf": "28000",
     "too many clients": "53300",
     "remaining connection slots": "53300",
+    "connection is bad: invalid": "22000",
+    "invalid URI": "22000",
+    "invalid connection option": "22000",
 }
 #: Another transaction was in the way: serialization, deadlock, a lock or a statement that took too long.
 _BUSY = frozenset({"40001", "40P01", "55P03", "57014"})
@@ -51,13 +60,15 @@ def sqlstate(error: BaseException) -> str | None:
     if code is not None:
         return code
     text = str(cause)
-    if "database" in text and "does not exist" in text:
-        return "3D000"
+    if "does not exist" in text and ("database" in text or "role" in text):
+        return "28000" if "role" in text else "3D000"
     return next((state for words, state in _LOGIN.items() if words in text), None)
 
 
 def is_lost(error: BaseException) -> bool:
     """Return whether the connection broke or could not be made, so that another one may work."""
+    if isinstance(error, UnreachableServer):
+        return True
     code = sqlstate(error)
     if getattr(error, "connection_invalidated", False):
         return code != ""
@@ -89,7 +100,8 @@ def explain(error: BaseException, url: DatabaseUrl) -> StoreError:
         what, why, todo = "it stayed locked", "another transaction holds it", "end that program and run again"
     else:
         what, why, todo = "it failed", "this is a bug", "report it with this text"
-    return StoreError(f"Job database {url}: {what} ({detail}). Probably {why}. To continue: {todo}.")
+    kind = UnreachableServer if is_lost(error) else StoreError
+    return kind(f"Job database {url}: {what} ({detail}). Probably {why}. To continue: {todo}.")
 
 
 def _is_operational(cause: BaseException | None) -> bool:

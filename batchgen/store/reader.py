@@ -27,6 +27,7 @@ from .claims import open_attempts
 from .connection import explain, reading
 from .history import LearnedRate, PastCall, learned_rates, past_calls
 from .ledger import Calls, Counts, Failure, Spent, UsageLine
+from .patience import patient
 from .queries import (
     Scope,
     attempt_states,
@@ -57,6 +58,7 @@ T = TypeVar("T")
 PAGE = 1_000  #: jobs read in one transaction, so that a long export does not block checkpoints
 
 
+@patient
 class Reader:
     """Reads the job database as plain values; methods raise StoreError if it cannot be read."""
 
@@ -238,9 +240,7 @@ class Reader:
     def files(self, batch_id: int, selection: Selection = Selection()) -> Iterator[list[DeliveredFile]]:  # noqa: B008
         """Yield the current files of the selected jobs, a page per transaction."""
         for ids in self._pages(batch_id, selection):
-            with self._open() as connection:
-                page = files(connection, ids)
-            if page:
+            if page := self.ask(partial(files, ids=ids)):
                 yield page
 
     def unknown_attempt(self, job: Job) -> UnknownAttempt | None:

@@ -10,10 +10,11 @@ import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from threading import Event, Thread
 from typing import TYPE_CHECKING
 
 from ..database_url import Database, DatabaseUrl
-from ..errors import AlreadyRunning
+from ..errors import AlreadyRunning, BatchgenError
 from ..files import lock
 from ..files.lock import Holder
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from .postgres import Dbapi
 
 _POLL = 0.2  #: seconds between two tries while waiting
+_CHECK = 5.0  #: seconds after which the connection of a lock is checked
 
 
 @contextmanager
@@ -40,11 +42,14 @@ def hold(
         with lock.hold(database, command=command, wait=wait):
             yield
         return
-    from . import postgres
 
-    with postgres.connect(database) as dbapi:
-        _acquire(dbapi, database, _steps(batch, shard), time.monotonic() + wait)
+    keeper = _Keeper(database, _steps(batch, shard))
+    keeper.acquire(time.monotonic() + wait)
+    keeper.start()
+    try:
         yield
+    finally:
+        keeper.stop()
 
 
 def holder(database: Database, batch: str | None = None) -> Holder | None:
@@ -64,6 +69,47 @@ def _steps(batch: str | None, shard: tuple[int, int] | None) -> list[tuple[str, 
     if shard is None:
         return [("", True), (f"batch {batch}", False)]
     return [("", True), (f"batch {batch}", True), (f"batch {batch} shard {shard[0]}/{shard[1]}", False)]
+
+
+class _Keeper:
+    """Holds the locks, and acquires them again on a new connection when the old one was lost.
+
+    Meanwhile the lease of a run keeps other runs of its jobs out.
+    """
+
+    def __init__(self, database: DatabaseUrl, steps: list[tuple[str, bool]]) -> None:
+        self._database = database
+        self._steps = steps
+        self._dbapi: Dbapi | None = None
+        self._stopped = Event()
+        self._thread = Thread(target=self._keep, name="batchgen-run-lock", daemon=True)
+
+    def acquire(self, deadline: float) -> None:
+        from . import postgres
+
+        self._dbapi = postgres.connect(self._database)
+        try:
+            _acquire(self._dbapi, self._database, self._steps, deadline)
+        except BaseException:
+            self._dbapi.close()
+            raise
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stopped.set()
+        self._thread.join()
+        if self._dbapi is not None:
+            self._dbapi.close()
+
+    def _keep(self) -> None:
+        from . import postgres
+
+        while not self._stopped.wait(_CHECK):
+            with suppress(BatchgenError):  # The next check tries again.
+                if self._dbapi is None or not postgres.is_alive(self._dbapi):
+                    self.acquire(time.monotonic())
 
 
 def _acquire(dbapi: Dbapi, database: DatabaseUrl, steps: list[tuple[str, bool]], deadline: float) -> None:
@@ -113,7 +159,7 @@ _HOLDERS = (
 _SILENT = """
 SELECT FROM runners WHERE application_name = left('batchgen ' || runners.pid || '@' || runners.host, 63)
 AND lease_until < extract(epoch FROM clock_timestamp()) * 1000000
-AND extract(epoch FROM backend_start) * 1000000 < started_at
+AND extract(epoch FROM backend_start) * 1000000 < heartbeat_at
 """
 _END_SILENT = f"SELECT pg_terminate_backend(pid) {_OF_LOCK} AND EXISTS ({_SILENT})"
 #: Runners whose lease holds, also where their lock was lost with its connection.

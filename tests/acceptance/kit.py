@@ -225,7 +225,7 @@ class Workspace:
     def spool(self) -> list[Path]:
         """Return the files of the spool; runners that share a job database have folders of their own in it."""
         found = (self.state / "spool").rglob("*")
-        return sorted(path for path in found if path.is_file() and path.suffix in {".slot", ".kept"})
+        return sorted(path for path in found if path.is_file() and path.name != "id")
 
     def images(self) -> list[Path]:
         return [path for path in self.files() if path.suffix in IMAGES]

@@ -6,12 +6,15 @@ import os
 import re
 import time
 
+import pytest
+
 from .kit import ROOT
 
 ONE = {"id": "one", "provider": "openai", "quality": "low", "prompt": "One"}
 LONG_AGO = time.time() - 40 * 86400
 
 
+@pytest.mark.not_on(s3="dates of files on the disk; test_delivered_objects")
 def test_clean_shows_first_and_takes_only_what_nobody_needs(project):
     assert project.run("clean").code == 10
     manifest = project.manifest([ONE, ONE | {"id": "two", "prompt": "Two"}])

@@ -8,7 +8,7 @@ import pytest
 
 from tests.servers.cluster import cluster
 
-from .kit import CANARY, PROVIDERS, check_files
+from .kit import CANARY, PROVIDERS, SECRET, check_files
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -50,6 +50,10 @@ def test_cluster_gives_the_same_outcomes_as_this_machine(ray_project, ray_cluste
     assert not list((ray_project.folder / "output").rglob("attempts/*.json")), "markers go with the settlement"
     assert not list(ray_cluster.spools.rglob("*.slot"))
     assert not list((ray_project.state / "spool").glob("*.slot"))
+    places = (ray_project.state, ray_project.folder / "output", ray_cluster.spools, ray_cluster.folder)
+    kept = [file for place in places for file in place.rglob("*") if file.is_file() and not file.is_symlink()]
+    assert len(kept) > 20
+    assert not [file for file in kept if SECRET.encode() in file.read_bytes()], "keys never leave their environment"
 
 
 def test_cluster_serves_resume_retry_and_redo(ray_project, ray_cluster, witness):
@@ -66,3 +70,14 @@ def test_cluster_options_need_the_backend(project):
     project.manifest([JOB | {"id": "a", "prompt": "A"}])
     ended = project.run("run", "m.yaml", "--yes", "--workers", 2)
     assert (ended.code, "--workers needs --backend ray" in ended.err) == (2, True)
+
+
+def test_cluster_without_a_key_on_its_machines_is_refused(project, witness, tmp_path):
+    project.manifest([JOB | {"id": "a", "prompt": "A"}])
+    with cluster({"BATCHGEN_WORKER_DIR": str(tmp_path / "workers"), "OPENAI_API_KEY": ""}) as running:
+        running.add_node(cpus=2)
+        ended = project.run("run", "m.yaml", "--yes", *on(running), seconds=120, **running.environment())
+    assert ended.code == 5, ended.err
+    assert "set the environment variable OPENAI_API_KEY" in ended.err
+    assert "keys are never sent to a worker" in ended.err
+    assert not witness.arrivals()

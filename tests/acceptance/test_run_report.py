@@ -30,6 +30,7 @@ def expected(project) -> list[str]:
     return sorted(f"{row['sha256'][:16]}.webp" for row in project.rows("SELECT sha256 FROM artifacts"))
 
 
+@pytest.mark.not_on(s3="the place of the page; test_delivered_objects")
 def test_a_run_ends_with_its_report(project):
     done = project.run("run", project.manifest(jobs(), report=True), "--yes")
     assert done.code == 0
@@ -74,6 +75,7 @@ def test_a_run_with_failures_or_without_money_gets_its_report(project):
     assert thumbs(project) == expected(project)
 
 
+@pytest.mark.not_on(s3="a file in the way of a folder")
 def test_a_report_that_cannot_be_written_is_a_warning(project):
     folder = project.folder / "output" / "shop"
     folder.mkdir(parents=True)
@@ -86,6 +88,7 @@ def test_a_report_that_cannot_be_written_is_a_warning(project):
     assert (folder / "report").read_text(encoding="utf-8") == "a file of the user"
 
 
+@pytest.mark.not_on(s3="waits for files on the disk")
 def test_an_interrupted_run_gets_its_report(project):
     slow = jobs(40, prompt="x")
     for job in slow:
@@ -100,6 +103,7 @@ def test_an_interrupted_run_gets_its_report(project):
     assert thumbs(project) == expected(project)
 
 
+@pytest.mark.not_on(s3="waits for files on the disk")
 @pytest.mark.parametrize("moment", ["thumbs", "first"])
 def test_a_killed_run_loses_nothing_and_the_next_report_is_complete(project, witness, moment):
     slow = jobs(16)

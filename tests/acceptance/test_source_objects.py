@@ -9,7 +9,7 @@ from PIL import Image
 
 from tests.servers.s3 import SECRET
 
-from .kit import wait_for
+from .kit import finish, wait_for
 
 EDIT = {"prompt": "Add a hat", "provider": "openai"}
 
@@ -193,7 +193,7 @@ def test_a_kill_while_images_are_fetched_buys_nothing_twice(shop, bucket, s3_ser
     process = shop.start("run", manifest, "--yes")
     wait_for(lambda: (shop.state / "inputs").exists() and any((shop.state / "inputs").iterdir()), process)
     process.kill()
-    process.wait()
+    finish(process)
     done = shop.run("run", manifest, "--yes")
     assert done.code == 0, done
     unknown = [row for row in shop.rows("select state from attempts") if row["state"] == "unknown"]

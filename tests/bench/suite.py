@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from . import real
 from .answers import answers
 from .clients import clients
+from .cluster import cluster
 from .documents import documents
 from .figures import Row
 from .flight import burst, flight
@@ -21,6 +22,7 @@ from .settings import Settings
 from .start import start
 from .table import table
 from .thumbnails import thumbnails
+from .uploads import uploads
 
 BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "large": real.large,
@@ -38,10 +40,12 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "images": images,
     "thumbnails": thumbnails,
     "documents": documents,
+    "store": uploads,
     "serve": live,
     "table": table,
     "start": start,
     "page": page,
+    "cluster": cluster,
 }
 #: Left out where no names are given: long, and not figures of batchgen alone.
-ON_REQUEST = frozenset({"plots", "peers"})
+ON_REQUEST = frozenset({"plots", "peers", "cluster"})

@@ -34,6 +34,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
         "limits",
         "plots",
         "documents",
+        "store",
         "page",
         "serve",
     ],

@@ -1,6 +1,9 @@
 """The output tree in an object store, against a real S3 server."""
 
 import hashlib
+import subprocess
+import sys
+import threading
 
 import pytest
 
@@ -9,6 +12,7 @@ from batchgen.files.object_store import LARGE, open_store
 from batchgen.files.object_tree import Label, ObjectTree
 from batchgen.files.output_tree import open_file, output_tree
 from batchgen.object_url import ObjectUrl
+from tests.servers.gate import gate
 
 LABEL = Label(job="кот 1", attempt="a" * 32)
 
@@ -87,6 +91,19 @@ def test_withdrawn_file_is_kept_aside_with_its_sidecar(tree, bucket):
     assert sorted(map(bucket.read, bucket.names())) == sorted([b"one", b'{"attempt": "%s"}' % LABEL.attempt.encode()])
 
 
+def test_outage_only_delays_a_withdrawal(tree, bucket, s3_server, monkeypatch):
+    tree.publish("a.png", b"one", label=LABEL)
+    with gate(s3_server.port) as door:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", door.endpoint)
+        away = output_tree(tree.folder)
+        door.close()
+        reopen = threading.Timer(2.0, door.open)
+        reopen.start()
+        away.withdraw("a.png", sha(b"one"), LABEL.attempt, bare=lambda: True)
+        reopen.join()
+    assert bucket.names() == [f"out/.superseded/a.{sha(b'one')[:8]}.png"]
+
+
 def test_writable_store_is_left_clean_and_long_names_refused(tree, bucket):
     assert tree.require_writable(["a.png", "b/c.png"])
     assert bucket.names() == []
@@ -110,3 +127,20 @@ def test_store_without_conditional_writes_is_written_after_a_look(plain_bucket, 
     assert tree.store.put_new("a.png", b"one", {})
     assert not tree.store.put_new("a.png", b"two", {})
     assert plain_bucket.read("out/a.png") == b"one"
+
+
+#: Ends as soon as its last upload has.
+LAST = """
+import asyncio, sys
+from batchgen.files.object_store import open_store
+from batchgen.object_url import ObjectUrl
+store = open_store(ObjectUrl.parse(sys.argv[1]))
+async def main():
+    await asyncio.gather(*(store.put_new_soon(f"{sys.argv[2]}-{n}", bytes(100_000), {}) for n in range(24)))
+asyncio.run(main())
+"""
+
+
+def test_process_that_ends_with_its_last_upload_is_not_aborted(tree, bucket):
+    ends = [subprocess.run([sys.executable, "-c", LAST, str(tree.folder), str(n)], check=False) for n in range(8)]
+    assert [end.returncode for end in ends] == [0] * 8

@@ -70,8 +70,10 @@ class RecoveryScan:
         if not self.thorough and self.batch_id is not None:
             since = self.ended_at or self.reader.newest_attempt(self.batch_id)
         for batch in self._homes():
-            if since is not None and isinstance(batch.folder, ObjectUrl):
-                continue  # only the job database that owns the place writes there, and a listing may take minutes
+            # Only the job database that owns the place writes there, and a listing may take minutes; a database that
+            # knows an interrupted run may be a copy from before the end of that run.
+            if not self.thorough and self.ended_at is not None and isinstance(batch.folder, ObjectUrl):
+                continue
             files = sidecars(batch.folder, since - _SLACK if since else None)
             yield from self._recovered(files, batch, busy)
 

@@ -96,6 +96,7 @@ class News:
     questions: tuple[Question, ...] = ()
     late: tuple[str, ...] = ()  #: attempts whose request was written long after its permit was granted
     in_flight: int = 0
+    alarm: str | None = None  #: why this worker cannot store answers safely
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

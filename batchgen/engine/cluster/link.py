@@ -23,6 +23,8 @@ from .call import Answer, Hello, News, Order, Permit, Question, Result, Setup, T
 PERMIT_LIFE = 1.5
 #: Seconds that a worker waits for something to report, and after which, without its report, it counts as silent.
 BEAT, SILENCE = 0.5, 1.5
+#: Seconds for an answer about attempts of earlier runs, or that they are over.
+PATIENCE = 10.0
 #: Seconds between two attempts to reach a lost worker.
 RETRY_PAUSE = 0.5
 #: How much faster than its share of a rate a worker may write for a moment.
@@ -67,6 +69,7 @@ class Link:
     retired: bool = False  #: it gets no new attempts
     in_flight: dict[str, Dispatch] = field(default_factory=dict)
     heard_at: float = float("-inf")
+    why_lost: str = ""
     _serial: int = 0
     _offsets: deque[float] = field(default_factory=lambda: deque(maxlen=60))  #: at least so far is its clock ahead
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
@@ -95,15 +98,15 @@ class Link:
         if not self.ready:
             return None
         try:
-            traces: dict[str, Trace] = await asyncio.wait_for(self.handle.call("recover", self.epoch, ids), SILENCE)
+            traces: dict[str, Trace] = await asyncio.wait_for(self.handle.call("recover", self.epoch, ids), PATIENCE)
         except (WorkerLost, TimeoutError):
             return None
         return traces
 
     async def release(self, ended: Sequence[tuple[str, bool]]) -> None:
         """Have the worker forget attempts whose outcomes are booked."""
-        with suppress(WorkerLost):
-            await self.handle.call("release", self.epoch, ended)
+        with suppress(WorkerLost, TimeoutError):
+            await asyncio.wait_for(self.handle.call("release", self.epoch, ended), PATIENCE)
 
     async def watch(self) -> None:
         """Follow the worker until cancelled: its heartbeat, its questions, its loss and its return."""
@@ -111,7 +114,8 @@ class Link:
             while True:
                 try:
                     await self._follow()
-                except WorkerLost:
+                except WorkerLost as error:
+                    self.why_lost = str(error)
                     self._lose()
                 await sleep(RETRY_PAUSE)
         except BatchgenError as error:  # A newer run has taken over, a key is missing, another version.
@@ -138,6 +142,8 @@ class Link:
                 raise WorkerLost(f"worker {self.name} was restarted")
             self._offsets.append(news.sent_at - self.clock())
             self._answers()
+            if news.alarm is not None:
+                self.on_failure(StoreError(f"{news.alarm}. Nothing that arrived is lost; fix its disk, then run again"))
             for attempt_id in news.late:
                 if (call := self.in_flight.get(attempt_id)) is not None:
                     call.clearance.delay()

@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
@@ -32,6 +33,9 @@ LATE = 0.25
 #: Seconds for which a worker tries again to publish an answer that it holds, and between its first two tries.
 PUBLISH_PATIENCE, FIRST_PAUSE = 120.0, 1.0
 
+#: A clock that goes on in suspend: a permit must not outlive it.
+_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 
 @dataclass(kw_only=True, slots=True)
 class Worker:
@@ -42,10 +46,11 @@ class Worker:
     executor: Executor
     spool: Spool
     spool_id: str
-    clock: Callable[[], float] = time.monotonic
+    clock: Callable[[], float] = lambda: time.clock_gettime(_CLOCK)
     publish_patience: float = PUBLISH_PATIENCE
     incarnation: str = field(default_factory=lambda: uuid4().hex)
     epoch: int = 0
+    alarm: OSError | None = None  #: why an answer could not be stored safely
     called_at: float = field(init=False)  #: when a driver called last
     _calls: dict[str, asyncio.Task[Result]] = field(default_factory=dict)
     _folders: dict[str, str] = field(default_factory=dict)  #: of the markers, by attempt
@@ -108,6 +113,7 @@ class Worker:
             questions=questions,
             late=late,
             in_flight=self.in_flight,
+            alarm=None if self.alarm is None else f"worker {self.setup.name}: {self.alarm}",
         )
 
     async def answer(self, epoch: int, answers: Sequence[Answer]) -> None:
@@ -158,6 +164,11 @@ class Worker:
         """Return whether nothing is in flight and no driver has called for longer than the lease."""
         return not self.in_flight and self.clock() - self.called_at > self.setup.lease
 
+    def stop_on(self, error: OSError) -> None:
+        """Report to the driver that this machine could not store an answer safely: the run stops."""
+        self.alarm = error
+        self._notify()
+
     def _enter(self, epoch: int) -> None:
         if epoch < self.epoch:
             raise Fenced(f"worker {self.setup.name} works for a newer run of this batch; this run stops")
@@ -171,7 +182,8 @@ class Worker:
         try:
             outcome = await self._published(attempt, lambda: self._ready(attempt.id))
             if isinstance(outcome, Delivered):
-                await to_thread.run_sync(marker.write, attempt.folder, attempt.id, outcome)
+                with suppress(StoreError, OSError):  # It is the second proof, and the answer in the spool the first.
+                    await to_thread.run_sync(marker.write, attempt.folder, attempt.id, outcome)
         except UnreadableAnswer as error:
             return replace(result, unreadable=str(error))
         except (StoreError, OSError) as error:

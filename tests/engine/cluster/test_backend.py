@@ -188,3 +188,11 @@ async def test_backend_counts_a_late_request_at_its_own_time(world):
         handle.worker._notify()
         await running
         assert ours.lane.account_gate.wire.windows.used(ours.lane.account_gate.clock()) == [2]
+
+
+async def test_backend_stops_the_run_when_a_worker_cannot_store_answers(world):
+    [handle] = await workers(world)
+    async with driver(world, handle) as ours:
+        handle.worker.executor.alarm(OSError(28, "No space left on device"))
+        await until(lambda: ours.failures)
+    assert "No space left on device" in str(ours.failures[0])
