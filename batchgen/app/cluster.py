@@ -44,12 +44,14 @@ async def cluster_backend(
 
     address = options.address or os.environ.get(ADDRESS_VARIABLE)
     ray = await to_thread.run_sync(lambda: ray_backend.connect(address, cpus=options.workers or WORKERS))
+    width = sum(lane.width for lane in runner.lanes)
     profiles = {lane.provider: session.batch.profiles[lane.provider] for lane in runner.lanes}
     backend = ClusterBackend(
         local=local,
         spool=spool,
         profiles=profiles,
         epoch=len(session.reader.runs(runner.batch_id)),
+        capacity=width,
         show_message=session.show_message,
         on_failure=runner.halt,
         drain=runner.drain,
@@ -62,7 +64,6 @@ async def cluster_backend(
         names = [f"{own}-{number}" for number in range(options.workers or WORKERS)]
         retired = set(await to_thread.run_sync(ray_backend.left_behind, ray, own)) - set(names)
         setups = {name: _setup(session, profiles, batch, name) for name in (*names, *sorted(retired))}
-        width = sum(lane.width for lane in runner.lanes)
         handles = ray_backend.actors(ray, open_worker, setups, width)
         backend.open({name: (handle, setups[name]) for name, handle in handles.items()}, retired)
         if not await backend.wait_for_workers(START_PATIENCE):
@@ -75,6 +76,7 @@ async def cluster_backend(
             backend.release(attempt_id, delivered=delivered)
 
         runner.attempts.release = release
+        runner.workers = backend.workers
         yield backend
     finally:
         with CancelScope(shield=True):

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..budget import Budget
+from ..engine.worker_state import WorkerState
 from ..store.ledger import Counts
 
 #: Seconds over which rates are averaged.
@@ -41,6 +42,7 @@ class RunFigures:
     seconds: float = 0.0  #: since the run began
     budgets: Sequence[Budget] = ()
     stopping: str = ""  #: why the run sends no more requests
+    workers: Sequence[WorkerState] = ()  #: of a cluster
     neighbours: Sequence[str] = ()  #: other runners of the job database
 
     @property

@@ -6,11 +6,12 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..budget import Budget, BudgetLimit
+from ..engine.worker_state import WorkerState
 from ..money import milli_credits, nano_usd
 from .project import Project
 
@@ -25,12 +26,14 @@ class LiveState:
     waits: Mapping[str, str] = field(default_factory=dict)  #: by provider
     stopping: str = ""
     sums: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  #: what the run did so far, by provider
+    workers: Sequence[WorkerState] = ()  #: of a cluster
 
     def as_text(self) -> str:
         """Return the state as JSON."""
         budgets = [budget.as_json() for budget in self.budgets]
-        rest = {"widths": dict(self.widths), "waits": dict(self.waits), "stopping": self.stopping}
+        rest: dict[str, Any] = {"widths": dict(self.widths), "waits": dict(self.waits), "stopping": self.stopping}
         rest["sums"] = {name: dict(each) for name, each in self.sums.items()}
+        rest["workers"] = [asdict(worker) for worker in self.workers]
         return json.dumps({"jobs": self.jobs, "budgets": budgets, **rest})
 
 
@@ -68,6 +71,7 @@ def read(project: Project, run_id: str) -> LiveState:
             waits=values["waits"],
             stopping=values["stopping"],
             sums=values.get("sums", {}),  # an older version wrote none
+            workers=[WorkerState(**worker) for worker in values.get("workers", ())],
         )
     except (OSError, ValueError, KeyError, TypeError):
         return LiveState()

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from ..budget import Budget
+from ..engine.worker_state import WorkerState
 from ..errors import ExitCode
 from ..files.lock import Holder
 from ..job import Job
@@ -55,6 +56,7 @@ class BatchStatus:
     run: records.Run | None = None  #: the latest
     ending: RunEnding | None = None  #: how it ended, if that is known
     budgets: Sequence[Budget] = ()  #: of the run in progress, or of the latest when it ended
+    workers: Sequence[WorkerState] = ()  #: of the run in progress, if it is on a cluster
     presence: Presence = field(default_factory=Presence)  #: how many delivered files are gone
     runners: Sequence[RunnerRecord] = ()  #: that share the job database
     report: ReportPage | None = None  #: the page that was written last
@@ -83,6 +85,7 @@ def status(project: Project, name: str | None) -> BatchStatus:
         run=run,
         ending=ending,
         budgets=budgets,
+        workers=live_state.read(project, run.id).workers if run and holder and run.ended_at is None else (),
         presence=presence,
         report=find(project, result.batch),
     )

@@ -134,6 +134,7 @@ def _figures(
         seconds=0.0 if run is None else ((run.ended_at or utc_now()) - run.started_at).total_seconds(),
         budgets=state.budgets,
         stopping=state.stopping,
+        workers=state.workers,
     )
 
 

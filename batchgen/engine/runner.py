@@ -27,6 +27,7 @@ from .clearance import Clearance
 from .failover import close_siblings, may_fail_over
 from .lane import Closure, Lane
 from .limits.windows import Window
+from .worker_state import WorkerState
 
 #: Due jobs looked up at once: of each other provider so many, of the lane's own at least so many, and at most.
 PAGE, WIDEST_PAGE = 64, 1_000
@@ -53,6 +54,7 @@ class Runner:
     reader: Reader
     attempts: AttemptRunner
     scope: Scope | None = None  #: the jobs this run may send; None: all of the batch
+    workers: Callable[[], Sequence[WorkerState]] = tuple  #: of a cluster; none where this process sends the calls
     on_recovered: Callable[[], Awaitable[None]] | None = None  #: called once the attempts of earlier runs are settled
     draining: bool = False
     drained: str | None = None  #: what ended the run early

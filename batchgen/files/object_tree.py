@@ -7,6 +7,7 @@ others are kept in ``.superseded/`` before they are replaced. Sidecars are writt
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,7 +18,7 @@ from anyio import to_thread
 
 from ..errors import StoreError
 from ..object_url import ObjectUrl
-from .object_errors import StoreRefusal
+from .object_errors import OutageError, StoreRefusal
 from .object_store import LARGE, ObjectStore
 from .output import SUPERSEDED, candidates_aside
 from .output_tree import ObjectFile, TreeFile
@@ -27,6 +28,8 @@ from .sidecar import cut_off
 OWN = ".batchgen"
 #: Object stores allow names of so many bytes; the rest is for suffixes and ``.superseded/``.
 _NAME_BYTES = 1024 - 64
+#: Seconds for which an earlier file is moved aside again and again while the store does not answer, and the waits.
+_PATIENCE, _FIRST_WAIT, _LONGEST_WAIT = 90.0, 0.5, 5.0
 _TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -126,8 +129,22 @@ class ObjectTree:
         """Move the file *name*, which *attempt_id* delivered, with its sidecar to ``.superseded/``.
 
         The file is recognized by its hash *sha256* and by a sidecar that names the attempt; without a sidecar, *bare*
-        decides. Any other file stays. A second call completes an interrupted one. Raises StoreError.
+        decides. Any other file stays. A second call completes an interrupted one, so that this one is repeated while
+        the store does not answer, for a while. Raises StoreError.
         """
+        end, wait = time.monotonic() + _PATIENCE, _FIRST_WAIT
+        while True:
+            try:
+                self._withdraw(name, sha256, attempt_id, bare)
+            except OutageError:
+                if time.monotonic() > end:
+                    raise
+                time.sleep(wait)
+                wait = min(2 * wait, _LONGEST_WAIT)
+            else:
+                return
+
+    def _withdraw(self, name: str, sha256: str, attempt_id: str, bare: Callable[[], bool]) -> None:
         sidecar = f"{name}.json"
         data, note = self.store.find(name), self.store.find(sidecar)
         matches = data is not None and hashlib.sha256(data).hexdigest() == sha256

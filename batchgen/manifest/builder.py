@@ -248,8 +248,7 @@ class JobBuilder:
         """
         values, folder = job.values, job.template.entry.part.folder
         preparation = Preparation(orient=bool(values.get("orient")), convert=values.get("convert"))
-        images: list[Source] = []
-        local: list[SourceImage] = []
+        images, local = list[Source](), list[SourceImage]()
         mask: Source | None = None
         faults: list[tuple[str, BadSource]] = []
         for name in values.get("images", ()):

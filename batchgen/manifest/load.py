@@ -56,9 +56,7 @@ def load(
     root, manifest = parts[0], parts[0].checked.manifest
     table = ProviderTable(parts, providers or {}, problems, today)
     name = _name(root, path, problems)
-    folder = _folder(root, name, problems)
-    if isinstance(folder, ObjectUrl) and not is_installed():
-        warnings.add(root.origin("output", "dir").problem(NEEDS_EXTRA, "this output folder needs an extra", EXTRA))
+    folder = _folder(root, name, problems, warnings)
     naming = _naming(root, name, problems)
     skips, objects = manifest.on_bad_source == "skip", ObjectCatalog(lists)
     jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=skips, objects=objects)
@@ -68,22 +66,11 @@ def load(
     if problems:
         raise ManifestError(problems.listed(), warnings.listed())
     return Batch(
-        name=name,
-        manifest=root.folder / path.name,
-        folder=folder,
-        jobs=jobs,
-        profiles=table.profiles,
-        budget=budget,
-        allow_unpriced=manifest.budget.allow_unpriced,
-        retry=manifest.retry,
-        on_unknown=manifest.on_unknown,
-        skipped=jobs.skipped,
-        confirm_above=nano_usd(manifest.confirm_above),
-        report=manifest.report,
-        copies=naming.copies,
-        warnings=reported,
-        inputs=inputs,
-    )
+        name=name, manifest=root.folder / path.name, folder=folder, jobs=jobs, profiles=table.profiles, budget=budget,
+        allow_unpriced=manifest.budget.allow_unpriced, retry=manifest.retry, on_unknown=manifest.on_unknown,
+        skipped=jobs.skipped, confirm_above=nano_usd(manifest.confirm_above), report=manifest.report,
+        copies=naming.copies, warnings=reported, inputs=inputs,
+    )  # fmt: skip
 
 
 def _check(
@@ -193,7 +180,7 @@ def _name(root: ManifestPart, path: Path, problems: Problems) -> str:
     return name
 
 
-def _folder(root: ManifestPart, name: str, problems: Problems) -> Folder:
+def _folder(root: ManifestPart, name: str, problems: Problems, warnings: Problems) -> Folder:
     """Return the absolute output folder. The author may put it anywhere; the name rendered into it is safe."""
     where = root.origin("output", "dir")
     try:
@@ -206,6 +193,8 @@ def _folder(root: ManifestPart, name: str, problems: Problems) -> Folder:
     elif text.startswith("~"):
         problems.add(where.problem("bad_name", "~ is not expanded here", "write the whole path"))
     if is_object_url(text):
+        if not is_installed():
+            warnings.add(where.problem(NEEDS_EXTRA, "this output folder needs an extra", EXTRA))
         try:
             return ObjectUrl.parse(text)
         except ValueError as error:

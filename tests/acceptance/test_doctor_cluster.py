@@ -96,3 +96,11 @@ def test_doctor_finds_what_one_of_two_hosts_lacks(tmp_path):
         assert "two: openai: " in says(done, "egress", "bad")[0]
         assert says(done, "storage") == [f"one: writes to {shared}"]
         assert "it is another folder there" in says(done, "storage", "bad")[0]
+
+
+def test_run_refuses_the_ray_client_and_sends_nothing(project, witness):
+    address = "ray://head:10001"
+    done = project.run("run", project.manifest(JOBS), "--yes", "--backend", "ray", "--address", address)
+    assert done.code == 2, done.err
+    assert f"{address} is an address of the Ray client" in done.err
+    assert witness.lines() == []

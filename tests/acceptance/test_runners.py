@@ -4,6 +4,7 @@ budgets and limits hold for all of them together, by the log of the simulated pr
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -80,6 +81,34 @@ def test_three_shards_share_limits_and_complete_their_batch(shared, witness):
     assert len(shared.images()) == 60
 
 
+def per_second(shared) -> int:
+    """Return how many requests a second all runners together hold, by what they have reported."""
+    limits = [json.loads(row["limits"]) for row in shared.rows("select limits from shares")]
+    return sum(max(limit["requests/1"]) for limit in limits)
+
+
+def test_pause_and_limit_reach_all_runners(shared, witness):
+    manifest = shared.manifest(jobs(60), providers=LIMITS)
+    runs = [start_shard(shared, manifest, number) for number in (1, 2, 3)]
+    wait_for(lambda: len({line["prompt"] for line in witness.now()}) > 6, seconds=60)
+    shown = json.loads(shared.run("status", "--json").out)["runners"]
+    assert {(each["shard"], each["silent"]) for each in shown} == {(f"{number}/3", False) for number in (1, 2, 3)}
+    shared.run("limit", "aigate", "requests_per_second=2")
+    shared.run("pause", "aigate")
+    wait_for(lambda: per_second(shared) <= 2, seconds=60)
+    seen = witness.arrived
+    time.sleep(2)
+    assert witness.arrived == seen < 60
+    shared.run("unpause", "aigate")
+    limited = len(witness.now())
+    for run in runs:
+        end = finish(run, 180)
+        assert end.code == 0, end.err
+    times = [line["at"] for line in witness.now()[limited:] if line["event"] == "arrival"]
+    assert fullest(times, 0.75) <= 2
+    check_purchases(witness)
+
+
 def test_three_batches_never_exceed_the_budget_of_the_day(shared, witness):
     limit = Decimal("0.20")
     (shared.folder / "batchgen.yaml").write_text(f"budget: {{per_day: {{usd: {limit}}}}}\n")
@@ -131,3 +160,19 @@ def test_shards_whose_runner_is_cut_off_are_taken_over(shared, witness, how):
     check_limits(witness)
     check_books(shared, witness.charges())
     assert shared.rows("select * from runners") == []
+
+
+def test_runners_outlive_a_restart_of_the_server(shared, witness, postgres_server):
+    manifest = shared.manifest(jobs(75), providers=LIMITS, on_unknown="hold")
+    runs = [start_shard(shared, manifest, number) for number in range(1, SHARDS + 1)]
+    for restart in (postgres_server.restart, lambda: (postgres_server.kill(), postgres_server.start())):
+        seen = witness.arrived
+        wait_for(lambda: witness.arrived >= seen + 10, seconds=60)  # noqa: B023
+        restart()
+    ended = [finish(run, 180) for run in runs]
+    for end in ended:
+        assert end.code == 0, end.err
+    assert {row["state"] for row in shared.rows("select state from jobs")} == {"done"}
+    check_purchases(witness)
+    check_limits(witness)
+    check_books(shared, witness.charges())

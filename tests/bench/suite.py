@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from . import real
 from .answers import answers
 from .clients import clients
+from .cluster import cluster
 from .documents import documents
 from .figures import Row
 from .flight import burst, flight
@@ -44,6 +45,7 @@ BENCHMARKS: Mapping[str, Callable[[Settings], list[Row]]] = {
     "table": table,
     "start": start,
     "page": page,
+    "cluster": cluster,
 }
 #: Left out where no names are given: long, and not figures of batchgen alone.
-ON_REQUEST = frozenset({"plots", "peers"})
+ON_REQUEST = frozenset({"plots", "peers", "cluster"})

@@ -10,6 +10,7 @@ from batchgen.app.project import Project
 from batchgen.budget import Budget, BudgetLimit
 from batchgen.cli.render.figures import bar, rows, summary, sums
 from batchgen.cli.render.width import cells
+from batchgen.engine.worker_state import WorkerState
 from batchgen.store.ledger import Counts
 
 USD = 1_000_000_000
@@ -111,3 +112,31 @@ def test_live_state_that_cannot_be_written_leaves_no_temporary_file(tmp_path):
     write(project, "run-1", LiveState().as_text())
     assert [path.name for path in folder.iterdir()] == ["live.json"]
     assert read(project, "run-1") == LiveState()
+
+
+def worker(host, in_flight=0, *, alive=True):
+    return WorkerState(name=f"autumn-{host}", host=host, in_flight=in_flight, capacity=100, alive=alive)
+
+
+def test_workers_are_shown_host_by_host_and_the_silent_ones_by_name():
+    workers = [worker("two", 20), worker("one", 10), worker("one", 5), worker("three", 7, alive=False)]
+    figures = replace(PART, workers=[*workers, worker("", alive=False)])
+    assert sums(figures, 160)[-1] == (
+        "workers   one: 15 in flight at 2 workers, two: 20 in flight, three does not answer (7 calls there), "
+        "autumn- has not started"
+    )
+    assert "; 3 of 5 workers" in summary(figures)
+
+
+def test_many_hosts_are_counted_and_the_silent_ones_named():
+    workers = [worker(f"h{number:02}", 1, alive=number != 7) for number in range(30)]
+    assert (
+        sums(replace(PART, workers=workers), 160)[-1] == "workers   29 on 29 hosts, h07 does not answer (1 call there)"
+    )
+
+
+def test_workers_of_a_run_are_read_by_watch_and_status(tmp_path):
+    project = Project.of(tmp_path, None)
+    state = LiveState(jobs=1, workers=[worker("one", 3), worker("two", alive=False)])
+    write(project, "run", state.as_text())
+    assert list(read(project, "run").workers) == list(state.workers)

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -33,7 +33,6 @@ class TwoHosts:
     project: Workspace
     witness: Witness
     nodes: Sequence[Node]
-    run_options: list[str] = field(default_factory=list)
 
     @property
     def one(self) -> Host:
@@ -53,7 +52,7 @@ class TwoHosts:
     def start(self, manifest: Path) -> Popen:
         """Start a run on the cluster, on the first host."""
         ray = ["--backend", "ray", "--address", self.cluster.address, "--workers", "2"]
-        return self.project.start("run", manifest, "--yes", *ray)
+        return self.project.start("run", manifest, "--yes", "--metrics-file", "metrics", *ray)
 
     def worker(self, number: int) -> int:
         """Return the process of the worker on a host, once it is there."""

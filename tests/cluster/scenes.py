@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -52,22 +51,30 @@ def worker_killed(folder: Path, *, in_flight: int, latency: float) -> Result:
         return {"there": there, "unknown": jobs["unknown"], "done": jobs["done"]} | facts(figures)
 
 
-def link_down(folder: Path, *, in_flight: int, latency: float, seconds: float, health: Mapping[str, str]) -> Result:
-    """Pull the cable of the second host out for a while: the other one works on, and nothing is sent twice."""
-    with two_hosts(folder, latency=f"{latency}", **health) as hosts:
-        run = hosts.start(hosts.manifest(4 * in_flight, concurrency=in_flight, on_unknown="hold"))
+def link_down(folder: Path, *, jobs: int, in_flight: int, latency: float, seconds: float, dies: bool) -> Result:
+    """Pull the cable of the second host out for a while: the other one works on, and nothing is sent twice.
+
+    *dies*: for so long that Ray declares the host dead. Its processes then end when it hears of that.
+    """
+    with two_hosts(folder, latency=f"{latency}", **(FAST_HEALTH if dies and seconds < 60 else USUAL_HEALTH)) as hosts:
+        run = hosts.start(hosts.manifest(jobs, concurrency=in_flight, on_unknown="hold"))
         wait_for(lambda: hosts.sources()[hosts.two.address] >= in_flight // 2 - 1, run, seconds=60)
         hosts.net.set_link(hosts.two, up=False)
         down = time.monotonic()
         before = hosts.sources()[hosts.one.address]
         wait_for(lambda: hosts.sources()[hosts.one.address] > before, run, seconds=30)
+        wait_for(lambda: silent(hosts) == ["two"], run, seconds=30)
         time.sleep(max(0.0, seconds - (time.monotonic() - down)))
         hosts.net.set_link(hosts.two, up=True)
-        done = finish(run, 240)
-        figures, jobs = settled(hosts), states(hosts)
+        if not dies:
+            wait_for(lambda: silent(hosts) == [], run, seconds=60)
+        done = finish(run, 400)
+        figures, ended = settled(hosts), states(hosts)
         assert done.code in (0, 3), done
-        assert jobs["done"] + jobs["unknown"] == 4 * in_flight, jobs
-        return {"unknown": jobs["unknown"], "done": jobs["done"]} | facts(figures)
+        assert ended["done"] + ended["unknown"] == jobs, ended
+        assert ended["unknown"] <= (in_flight if dies else 0), ended
+        assert done.out == "", "Ray printed where only results are printed"
+        return {"unknown": ended["unknown"], "done": ended["done"]} | facts(figures)
 
 
 def worker_stopped(folder: Path, *, rate: int, seconds: float, stopped: float) -> Result:
@@ -104,6 +111,22 @@ def driver_killed(folder: Path, *, in_flight: int, latency: float) -> Result:
         return {"in_flight_at_kill": in_flight - answered, "done": jobs["done"]} | facts(figures)
 
 
+def silent(hosts: TwoHosts) -> list[str] | None:
+    """Return the hosts of the workers that do not answer: by ``status``, and by the metrics; None: not known yet."""
+    workers = hosts.project.run("status", "--json").json["last_run"]["workers"]
+    hosts_of = sorted(worker["host"] for worker in workers)
+    if hosts_of != ["one", "two"]:
+        return None
+    down = {worker["host"] for worker in workers if not worker["alive"]}
+    lines = (hosts.project.folder / "metrics").read_text().splitlines()
+    measured = {host for host in hosts_of for line in lines if is_down(line, host)}
+    return sorted(down & measured if down else measured)
+
+
+def is_down(line: str, host: str) -> bool:
+    return line.startswith("batchgen_worker_up{") and f'host="{host}"' in line and line.endswith("} 0")
+
+
 def settled(hosts: TwoHosts) -> Figures:
     """Return the figures of everything that was sent, once the providers are quiet; no attempt was sent twice."""
     figures = Figures.of(hosts.witness.lines())
@@ -125,6 +148,3 @@ def facts(figures: Figures) -> Result:
         "minute": figures.busiest_minute,
         "gap": round(figures.gap, 2),
     }
-
-
-SHORT_HEALTH = FAST_HEALTH

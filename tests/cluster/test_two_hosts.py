@@ -17,8 +17,8 @@ def test_killed_worker_loses_no_call_of_the_other_host(tmp_path):
     scenes.worker_killed(tmp_path, in_flight=60, latency=8)
 
 
-def test_link_down_and_up_sends_no_call_again(tmp_path):
-    scenes.link_down(tmp_path, in_flight=20, latency=3, seconds=12, health=scenes.SHORT_HEALTH)
+def test_link_down_for_seconds_loses_no_call(tmp_path):
+    scenes.link_down(tmp_path, jobs=200, in_flight=20, latency=3, seconds=5, dies=False)
 
 
 def test_stopped_worker_releases_no_burst(tmp_path):

@@ -3,6 +3,7 @@
 import hashlib
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -11,6 +12,7 @@ from batchgen.files.object_store import LARGE, open_store
 from batchgen.files.object_tree import Label, ObjectTree
 from batchgen.files.output_tree import open_file, output_tree
 from batchgen.object_url import ObjectUrl
+from tests.servers.gate import gate
 
 LABEL = Label(job="кот 1", attempt="a" * 32)
 
@@ -87,6 +89,19 @@ def test_withdrawn_file_is_kept_aside_with_its_sidecar(tree, bucket):
     tree.withdraw("a.png", sha(b"one"), LABEL.attempt, bare=lambda: False)
     assert [name for name in bucket.names() if not name.startswith("out/.superseded/")] == []
     assert sorted(map(bucket.read, bucket.names())) == sorted([b"one", b'{"attempt": "%s"}' % LABEL.attempt.encode()])
+
+
+def test_outage_only_delays_a_withdrawal(tree, bucket, s3_server, monkeypatch):
+    tree.publish("a.png", b"one", label=LABEL)
+    with gate(s3_server.port) as door:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", door.endpoint)
+        away = output_tree(tree.folder)
+        door.close()
+        reopen = threading.Timer(2.0, door.open)
+        reopen.start()
+        away.withdraw("a.png", sha(b"one"), LABEL.attempt, bare=lambda: True)
+        reopen.join()
+    assert bucket.names() == [f"out/.superseded/a.{sha(b'one')[:8]}.png"]
 
 
 def test_writable_store_is_left_clean_and_long_names_refused(tree, bucket):

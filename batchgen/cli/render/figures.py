@@ -13,12 +13,15 @@ from .width import cells, short_name
 if TYPE_CHECKING:
     from ...app.figures import ProviderFigures, RunFigures
     from ...budget import Budget
+    from ...engine.worker_state import WorkerState
 
 HEADS = ("provider", "done", "in flight", "failed", "images/min", "spent", "waiting for")
 _FIT = Fit(least={0: 12, 6: 16}, names=(0,), drop=(6, 4, 3, 5))
 #: The filled and the empty part of a bar, and the same in ASCII.
 _BARS = (("\u2501", "\u2500"), ("#", "-"))
 _LEAST_BAR, _LONGEST_BAR = 8, 40
+#: Hosts that are listed one by one.
+_MOST_HOSTS = 8
 
 
 def rows(figures: RunFigures, width: int) -> list[str]:
@@ -55,6 +58,8 @@ def sums(figures: RunFigures, width: int) -> list[str]:
         lines += _wrapped("batch", batch, width)
     if budgets := [budget_line(budget) for budget in figures.budgets if budget.limit]:
         lines += _wrapped("budget", budgets, width)
+    if workers := worker_parts(figures.workers):
+        lines += _wrapped("workers", workers, width)
     if figures.neighbours:
         lines += _wrapped("beside", list(figures.neighbours), width)
     return lines + ([f"stopping  {figures.stopping}"] if figures.stopping else [])
@@ -67,6 +72,8 @@ def summary(figures: RunFigures) -> str:
         parts[0] += f", about {duration(figures.seconds_left)} left"
     if batch := _of_batch(figures):
         parts.append(f"batch: {', '.join(batch)}")
+    if figures.workers:
+        parts.append(f"{sum(worker.alive for worker in figures.workers)} of {count(len(figures.workers), 'worker')}")
     parts += [f"stopping: {figures.stopping}"] if figures.stopping else []
     return "; ".join(parts)
 
@@ -91,6 +98,27 @@ def budget_line(budget: Budget) -> str:
         for name, most in limit.credits.items()
     ]
     return f"{', '.join(parts)} for {limit.scope}"
+
+
+def worker_parts(workers: Sequence[WorkerState]) -> list[str]:
+    """Return what the workers of a cluster do: host by host if there are few, and always which ones are silent."""
+    by_host: dict[str, list[WorkerState]] = {}
+    for worker in sorted(workers, key=lambda worker: worker.host):
+        if worker.alive:
+            by_host.setdefault(worker.host, []).append(worker)
+    silent = [worker for worker in workers if not worker.alive]
+    if len(by_host) <= _MOST_HOSTS:
+        parts = [
+            f"{host}: {sum(worker.in_flight for worker in each)} in flight"
+            + (f" at {count(len(each), 'worker')}" if len(each) > 1 else "")
+            for host, each in by_host.items()
+        ]
+    else:
+        parts = [f"{len(workers) - len(silent)} on {len(by_host)} hosts"]
+    for worker in silent[:_MOST_HOSTS]:
+        lost = f" ({count(worker.in_flight, 'call')} there)" if worker.in_flight else ""
+        parts.append(f"{worker.host} does not answer{lost}" if worker.host else f"{worker.name} has not started")
+    return [*parts, f"{len(silent)} in all do not answer"] if len(silent) > _MOST_HOSTS else parts
 
 
 def _of_run(figures: RunFigures) -> Iterator[str]:

@@ -24,7 +24,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "Run": ("runs", "arguments", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),
     "Afterwards": ("report", "serve", "marks", "usage", "causes", "unknown", "recovery"),
-    "Beyond one machine": ("postgres",),
+    "Beyond one machine": ("postgres", "cluster", "cluster-manifests"),
     "How it works": ("design", "architecture", "decisions", "internals", "durability", "glossary", "contributing"),
 }
 _FOLDER = files("batchgen") / "help"

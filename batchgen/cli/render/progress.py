@@ -53,6 +53,7 @@ class Progress:
             seconds=now - self._began,
             budgets=self.runner.attempts.wallet.budgets,
             stopping=STOPPING if self.runner.draining else "",
+            workers=self.runner.workers(),
             neighbours=self.runner.attempts.neighbours,
         )
 
@@ -65,6 +66,7 @@ class Progress:
             widths={each.provider: each.width for each in figures.providers if each.width is not None},
             waits={each.provider: each.waits for each in figures.providers if each.waits},
             stopping=figures.stopping,
+            workers=figures.workers,
             sums={each.provider: {name: getattr(each, name) for name in _SUMS} for each in figures.providers},
         )
 

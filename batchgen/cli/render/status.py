@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from .figures import budget_line
+from .figures import budget_line, worker_parts
 from .format import count, credits_, duration, under, usd
 from .table import Fit, table
 from .width import short
@@ -105,7 +106,12 @@ def run_lines(report: BatchStatus, way: CommandFlags) -> list[str]:
     budgets = [budget_line(budget) for budget in report.budgets if budget.limit]
     if holder is not None:
         text = f"a run is in progress (process {holder.pid}: {short(holder.command, 80)})"
-        return [f"{text}; batchgen watch{way.flags} follows it", *under("budget", budgets)]
+        workers = worker_parts(report.workers)
+        return [
+            f"{text}; batchgen watch{way.flags} follows it",
+            *under("workers", workers),
+            *under("budget", budgets),
+        ]
     if run is None:
         return []
     began = local(run.started_at)
@@ -128,6 +134,7 @@ def run_document(report: BatchStatus) -> dict[str, Any] | None:
         "exit_words": ending.meaning if ending else None,
         "stopped_by": list(ending.stops) if ending else [],
         "budgets": [budget.as_json() for budget in report.budgets],
+        "workers": [asdict(worker) for worker in report.workers],
     }
 
 

@@ -71,6 +71,7 @@ def _run_document(figures: RunFigures) -> dict[str, Any]:
         "seconds": round(figures.seconds),
         "seconds_left": None if left is None else round(left),
         "budgets": [budget.as_json() for budget in figures.budgets],
+        "workers": [asdict(worker) for worker in figures.workers],
         "providers": {
             each.provider: {
                 "done": each.done,

@@ -25,8 +25,9 @@ from ...providers.profile import Profile
 from ...providers.validation import deadline
 from ..attempts import Backend, Ready
 from ..clearance import Clearance
+from ..worker_state import WorkerState
 from .call import Fenced, Hello, Result, Setup, WorkerLost
-from .link import Dispatch, Handle, Link
+from .link import PATIENCE, Dispatch, Handle, Link
 from .losses import Losses
 from .search import Search, lost
 
@@ -55,6 +56,7 @@ class ClusterBackend:
     show_message: Callable[[str], None]
     on_failure: Callable[[Exception], None]
     drain: Callable[[str], None]  #: stops the run early, in order
+    capacity: int = 0  #: most calls of one worker
     clock: Callable[[], float] = time.monotonic
     losses: Losses = field(default_factory=Losses)
     links: dict[str, Link] = field(default_factory=dict)
@@ -125,9 +127,23 @@ class ClusterBackend:
         """Have all workers forget the attempts of earlier runs that are booked, by the job database."""
         for link in self.links.values():
             if link.ready:
-                with suppress(WorkerLost):
-                    ids = await link.handle.call("keeps", self.epoch)
+                with suppress(WorkerLost, TimeoutError):
+                    ids = await asyncio.wait_for(link.handle.call("keeps", self.epoch), PATIENCE)
                     await link.release(list((await to_thread.run_sync(ended, ids)).items()))
+
+    def workers(self) -> list[WorkerState]:
+        """Return what the workers do now; those that an earlier run left are shown until they have finished."""
+        return [
+            WorkerState(
+                name=link.name,
+                host="" if link.hello is None else link.hello.host,
+                in_flight=len(link.in_flight),
+                capacity=self.capacity,
+                alive=link.ready,
+            )
+            for link in self.links.values()
+            if not link.retired or link.in_flight
+        ]
 
     async def wait_for_workers(self, seconds: float) -> int:
         """Return how many workers answer: as soon as all do, or one does for a while; none after *seconds*."""
