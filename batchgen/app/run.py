@@ -100,12 +100,10 @@ def prepare_run(
     _take_batch(project, batch)
     reader = resources.enter_context(Reader(project.db))
     take_over(project, reader, batch.name, options.selection, deadline=deadline, show_message=report)
-    in_manifest = batch
-    batch = as_stored(project, reader, in_manifest)
+    in_manifest, batch = batch, as_stored(project, reader, batch)
     # The folder is locked before its files are read: a run that waited for another one sees what that one made.
     folder = resources.enter_context(hold_output(project, batch.folder, wait=deadline - time.monotonic()))
-    recovery = recover_before_run(project, reader, batch)
-    if recovery is not None:
+    if (recovery := recover_before_run(project, reader, batch)) is not None:
         batch = as_stored(project, reader, in_manifest)
     _restore_sidecars(project, reader, batch, report)
     repeats = _jobs_to_requeue(project, reader, batch, options)
@@ -116,8 +114,7 @@ def prepare_run(
     if plan.lanes and (limit := confirm(batch, plan)) is not None:
         options = replace(options, selection=replace(options.selection, limit=limit))
         plan = _plan(project, batch, options, repeats)
-    sends = bool(plan.lanes or plan.pending)
-    if sends or interrupted:
+    if (sends := bool(plan.lanes or plan.pending)) or interrupted:
         folder.make()
     if sends and project.sandbox:
         batch = _at_sandbox(batch, resources.enter_context(launch.start(project.state, latency=options.latency)))
