@@ -11,7 +11,6 @@ import click
 from ...errors import UsageError
 from .. import output
 from ..options import (
-    LOCAL_FOLDER,
     Session,
     batch,
     batch_argument,
