@@ -9,6 +9,8 @@ from typing import Literal, Self
 from .errors import BatchgenError
 from .task import Usage
 
+#: Code of a fault: the worker of a cluster was lost with the call, which says nothing about the provider.
+WORKER_LOST = "worker_lost"
 #: Code of a fault: a firewall in front of the provider blocked the request.
 FIREWALL = "firewall"
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from anyio import CancelScope, Event, move_on_after
 
 from ..budget import BudgetLimit
-from ..fault import Cause, Charged, Fault
+from ..fault import WORKER_LOST, Cause, Charged, Fault
 from ..job import (
     Deferred,
     Delivered,
@@ -185,6 +185,8 @@ class Lane:
         """Record how a call ended; it may pause or close the lane."""
         self._release(outcome, sent_at)
         fault = None if isinstance(outcome, Delivered) else outcome.fault
+        if fault is not None and fault.code == WORKER_LOST:
+            return
         gate = self.inner_gate
         verdict = self.breaker.record(job, outcome, gate.clock(), spread, paused=self.pause_left > 0, sent_at=sent_at)
         if verdict.close is not None:

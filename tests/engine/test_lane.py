@@ -12,7 +12,7 @@ from batchgen.engine.limits.adaptive import Controller
 from batchgen.engine.limits.gate import Gate
 from batchgen.engine.limits.windows import Window
 from batchgen.engine.retry import Policy
-from batchgen.fault import Cause, Fault, Scope
+from batchgen.fault import WORKER_LOST, Cause, Fault, Scope
 from batchgen.job import Delivered, Job, Missed, Outcome
 from batchgen.route import ModelFilter
 from batchgen.task import Kind, Task, Usage
@@ -389,3 +389,12 @@ async def test_a_cancelled_run_is_not_held_up_by_a_resting_lane():
     with anyio.move_on_after(0.02) as scope:
         await row.wait_for_change(None)
     assert scope.cancelled_caught
+
+
+def test_lane_continues_whatever_a_lost_worker_takes_with_it():
+    row = lane(Clock(), width=300)
+    for _ in range(250):
+        end_call(row, Missed(fault=Fault(cause=Cause.UNKNOWN, message="its worker was lost", code=WORKER_LOST)))
+    assert row.closed is None
+    assert not row.breaker.probing
+    assert (row.in_flight, row.pause_left) == (0, 0)

@@ -27,7 +27,7 @@ from ..attempts import Backend, Ready
 from ..clearance import Clearance
 from ..worker_state import WorkerState
 from .call import Fenced, Hello, Result, Setup, WorkerLost
-from .link import Dispatch, Handle, Link
+from .link import PATIENCE, Dispatch, Handle, Link
 from .losses import Losses
 from .search import Search, lost
 
@@ -127,8 +127,8 @@ class ClusterBackend:
         """Have all workers forget the attempts of earlier runs that are booked, by the job database."""
         for link in self.links.values():
             if link.ready:
-                with suppress(WorkerLost):
-                    ids = await link.handle.call("keeps", self.epoch)
+                with suppress(WorkerLost, TimeoutError):
+                    ids = await asyncio.wait_for(link.handle.call("keeps", self.epoch), PATIENCE)
                     await link.release(list((await to_thread.run_sync(ended, ids)).items()))
 
     def workers(self) -> list[WorkerState]:

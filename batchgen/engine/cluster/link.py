@@ -23,6 +23,8 @@ from .call import Answer, Hello, News, Order, Permit, Question, Result, Setup, T
 PERMIT_LIFE = 1.5
 #: Seconds that a worker waits for something to report, and after which, without its report, it counts as silent.
 BEAT, SILENCE = 0.5, 1.5
+#: Seconds for an answer about attempts of earlier runs, or that they are over.
+PATIENCE = 10.0
 #: Seconds between two attempts to reach a lost worker.
 RETRY_PAUSE = 0.5
 #: How much faster than its share of a rate a worker may write for a moment.
@@ -96,15 +98,15 @@ class Link:
         if not self.ready:
             return None
         try:
-            traces: dict[str, Trace] = await asyncio.wait_for(self.handle.call("recover", self.epoch, ids), SILENCE)
+            traces: dict[str, Trace] = await asyncio.wait_for(self.handle.call("recover", self.epoch, ids), PATIENCE)
         except (WorkerLost, TimeoutError):
             return None
         return traces
 
     async def release(self, ended: Sequence[tuple[str, bool]]) -> None:
         """Have the worker forget attempts whose outcomes are booked."""
-        with suppress(WorkerLost):
-            await self.handle.call("release", self.epoch, ended)
+        with suppress(WorkerLost, TimeoutError):
+            await asyncio.wait_for(self.handle.call("release", self.epoch, ended), PATIENCE)
 
     async def watch(self) -> None:
         """Follow the worker until cancelled: its heartbeat, its questions, its loss and its return."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from anyio import sleep, to_thread
 
 from ...errors import StoreError
-from ...fault import Cause, Charged, Fault
+from ...fault import WORKER_LOST, Cause, Charged, Fault
 from ...job import Attempt, Missed
 from . import marker
 from .call import Result, Trace, WorkerLost
@@ -17,7 +17,9 @@ from .link import Dispatch, Link
 
 #: Seconds between two rounds of questions.
 ROUND = 1.0
-UNSENT = Missed(fault=Fault(cause=Cause.UNREACHED, message="nothing was sent: its worker was lost before"))
+UNSENT = Missed(
+    fault=Fault(cause=Cause.UNREACHED, message="nothing was sent: its worker was lost before", code=WORKER_LOST)
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,4 +93,4 @@ def lost(worker: str) -> Missed:
     """Return the outcome of a call that nothing shows the end of."""
     message = f"worker {worker} was lost while the request was in flight, and nothing shows how it ended"
     hint = "it may have been carried out and charged; check the provider's own log"
-    return Missed(fault=Fault(cause=Cause.UNKNOWN, message=message, charged=Charged.MAYBE, hint=hint))
+    return Missed(fault=Fault(cause=Cause.UNKNOWN, message=message, charged=Charged.MAYBE, code=WORKER_LOST, hint=hint))

@@ -11,6 +11,7 @@ import os
 import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from uuid import uuid4
 
@@ -181,7 +182,8 @@ class Worker:
         try:
             outcome = await self._published(attempt, lambda: self._ready(attempt.id))
             if isinstance(outcome, Delivered):
-                await to_thread.run_sync(marker.write, attempt.folder, attempt.id, outcome)
+                with suppress(StoreError, OSError):  # It is the second proof, and the answer in the spool the first.
+                    await to_thread.run_sync(marker.write, attempt.folder, attempt.id, outcome)
         except UnreadableAnswer as error:
             return replace(result, unreadable=str(error))
         except (StoreError, OSError) as error:
