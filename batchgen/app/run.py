@@ -18,10 +18,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import anyio
 
 from .. import redaction
+from ..database_url import DatabaseUrl
 from ..errors import NotFound, StoreError
 from ..files import log
 from ..files.output import make_private
@@ -30,6 +32,8 @@ from ..money import show_usd
 from ..planning.plan import Plan
 from ..sandbox import launch
 from ..store import migrate
+from ..store.batch_owner import take_batch
+from ..store.guest import write_as_guest
 from ..store.reader import Reader
 from ..store.writer import Writer
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
@@ -93,14 +97,13 @@ def prepare_run(
         hold_lock(project, command=command, batch=batch.name, shard=options.selection.shard, wait=options.wait_lock)
     )
     migrate.ensure(project.db)
+    _take_batch(project, batch)
     reader = resources.enter_context(Reader(project.db))
     take_over(project, reader, batch.name, options.selection, deadline=deadline, show_message=report)
-    in_manifest = batch
-    batch = as_stored(project, reader, in_manifest)
+    in_manifest, batch = batch, as_stored(project, reader, batch)
     # The folder is locked before its files are read: a run that waited for another one sees what that one made.
     folder = resources.enter_context(hold_output(project, batch.folder, wait=deadline - time.monotonic()))
-    recovery = recover_before_run(project, reader, batch)
-    if recovery is not None:
+    if (recovery := recover_before_run(project, reader, batch)) is not None:
         batch = as_stored(project, reader, in_manifest)
     _restore_sidecars(project, reader, batch, report)
     repeats = _jobs_to_requeue(project, reader, batch, options)
@@ -111,8 +114,7 @@ def prepare_run(
     if plan.lanes and (limit := confirm(batch, plan)) is not None:
         options = replace(options, selection=replace(options.selection, limit=limit))
         plan = _plan(project, batch, options, repeats)
-    sends = bool(plan.lanes or plan.pending)
-    if sends or interrupted:
+    if (sends := bool(plan.lanes or plan.pending)) or interrupted:
         folder.make()
     if sends and project.sandbox:
         batch = _at_sandbox(batch, resources.enter_context(launch.start(project.state, latency=options.latency)))
@@ -131,6 +133,21 @@ def prepare_run(
         recovery=recovery,
         show_message=report,
     )
+
+
+def _take_batch(project: Project, batch: Batch) -> None:
+    """Raise UsageError if another project has this batch on a server; a file is this project's own."""
+    if not isinstance(project.db, DatabaseUrl):
+        return
+    take = partial(
+        take_batch,
+        database=project.db,
+        name=batch.name,
+        manifest=str(batch.manifest),
+        folder=str(batch.folder),
+        sandbox=project.sandbox,
+    )
+    write_as_guest(project.db, take)
 
 
 def _restore_sidecars(project: Project, reader: Reader, batch: Batch, report: ShowMessage) -> None:

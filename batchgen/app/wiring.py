@@ -94,9 +94,8 @@ class RunSession:
     async def execute(self, follow: Follow) -> RunResult:
         """Load the jobs, send those that are due and return the result."""
         started = utc_now()
-        batch_id = await self.writer.open_batch(
-            self.batch.name, str(self.batch.manifest), str(self.batch.folder), started
-        )
+        place_of_files = str(self.batch.manifest), str(self.batch.folder)
+        batch_id = await self.writer.open_batch(self.batch.name, *place_of_files, started)
         loaded = await self._load(batch_id, started)
         await self.writer.clamp_waits(batch_id, started, timedelta(seconds=MAX_WAIT))
         run_id = await self._begin_run(batch_id, started)
@@ -112,8 +111,8 @@ class RunSession:
         resumed, sent = Resumed(), SentCalls()
         runner.on_recovered = partial(self._after_recovery, batch_id, profiles, resumed, started, reload=interrupted)
         copies = CopyTask(Copies(self.project, self.batch), self.reader, batch_id, self.show_message)
-        batch = self.reader.batch(self.batch.name)
-        thumbnails = IdleThumbnails(self.project, batch, is_wanted=bool(self.batch.report))
+        stored = self.reader.batch(self.batch.name)
+        thumbnails = IdleThumbnails(self.project, stored, is_wanted=bool(self.batch.report))
         for listener in (resumed.record, sent.record, copies.record, thumbnails.record):
             runner.subscribe(listener)
         self._prepare_folder(batch_id, profiles, is_alone=not (place and place.others))
