@@ -44,18 +44,8 @@ async def cluster_backend(
 
     address = options.address or os.environ.get(ADDRESS_VARIABLE)
     ray = await to_thread.run_sync(lambda: ray_backend.connect(address, cpus=options.workers or WORKERS))
-    width = sum(lane.width for lane in runner.lanes)
     profiles = {lane.provider: session.batch.profiles[lane.provider] for lane in runner.lanes}
-    backend = ClusterBackend(
-        local=local,
-        spool=spool,
-        profiles=profiles,
-        epoch=len(session.reader.runs(runner.batch_id)),
-        capacity=width,
-        show_message=session.show_message,
-        on_failure=runner.halt,
-        drain=runner.drain,
-    )
+    backend = _new_backend(session, runner, profiles, local, spool)
     handles: Mapping[str, RayHandle] = {}
     try:
         batch = _batch_name(session)
@@ -64,7 +54,7 @@ async def cluster_backend(
         names = [f"{own}-{number}" for number in range(options.workers or WORKERS)]
         retired = set(await to_thread.run_sync(ray_backend.left_behind, ray, own)) - set(names)
         setups = {name: _setup(session, profiles, batch, name) for name in (*names, *sorted(retired))}
-        handles = ray_backend.actors(ray, open_worker, setups, width)
+        handles = ray_backend.actors(ray, open_worker, setups, backend.capacity)
         backend.open({name: (handle, setups[name]) for name, handle in handles.items()}, retired)
         if not await backend.wait_for_workers(START_PATIENCE):
             raise runner.failure or UsageError(_no_worker(address, ray, backend))
@@ -85,6 +75,21 @@ async def cluster_backend(
                 for handle in handles.values():
                     await ray_backend.end(handle)
             await to_thread.run_sync(ray.shutdown)
+
+
+def _new_backend(
+    session: RunSession, runner: Runner, profiles: Mapping[str, Profile], local: Backend, spool: Spool
+) -> ClusterBackend:
+    return ClusterBackend(
+        local=local,
+        spool=spool,
+        profiles=profiles,
+        epoch=len(session.reader.runs(runner.batch_id)),
+        capacity=sum(lane.width for lane in runner.lanes),
+        show_message=session.show_message,
+        on_failure=runner.halt,
+        drain=runner.drain,
+    )
 
 
 def _batch_name(session: RunSession) -> str:

@@ -18,10 +18,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 
 import anyio
 
 from .. import redaction
+from ..database_url import DatabaseUrl
 from ..errors import NotFound, StoreError
 from ..files import log
 from ..files.output import make_private
@@ -30,6 +32,8 @@ from ..money import show_usd
 from ..planning.plan import Plan
 from ..sandbox import launch
 from ..store import migrate
+from ..store.batch_owner import take_batch
+from ..store.guest import write_as_guest
 from ..store.reader import Reader
 from ..store.writer import Writer
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
@@ -93,6 +97,7 @@ def prepare_run(
         hold_lock(project, command=command, batch=batch.name, shard=options.selection.shard, wait=options.wait_lock)
     )
     migrate.ensure(project.db)
+    _take_batch(project, batch)
     reader = resources.enter_context(Reader(project.db))
     take_over(project, reader, batch.name, options.selection, deadline=deadline, show_message=report)
     in_manifest, batch = batch, as_stored(project, reader, batch)
@@ -128,6 +133,21 @@ def prepare_run(
         recovery=recovery,
         show_message=report,
     )
+
+
+def _take_batch(project: Project, batch: Batch) -> None:
+    """Raise UsageError if another project has this batch on a server; a file is this project's own."""
+    if not isinstance(project.db, DatabaseUrl):
+        return
+    take = partial(
+        take_batch,
+        database=project.db,
+        name=batch.name,
+        manifest=str(batch.manifest),
+        folder=str(batch.folder),
+        sandbox=project.sandbox,
+    )
+    write_as_guest(project.db, take)
 
 
 def _restore_sidecars(project: Project, reader: Reader, batch: Batch, report: ShowMessage) -> None:

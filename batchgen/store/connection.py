@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -176,6 +176,21 @@ def reading(path: Database) -> Engine:
 
     # Lanes read concurrently, each in its own thread: none may wait or fail because connections are limited.
     return _engine(connect, "BEGIN", QueuePool, max_overflow=-1)
+
+
+@contextmanager
+def brief_engine(database: Database, *, writes: bool = False) -> Iterator[Engine]:
+    """Yield an engine for a transaction or two; that of a server keeps its connection for the next ones."""
+    if isinstance(database, DatabaseUrl):
+        from . import postgres
+
+        yield postgres.kept_engine(database, writes=writes)
+        return
+    engine = writing(database, guest=True) if writes else reading(database)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _connect(path: Path, mode: str, *settings: str) -> sqlite3.Connection:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database
-from .connection import explain, reading
+from .connection import brief_engine, explain
 from .dialects import upsert
 from .guest import PATIENCE, write_as_guest
 from .tables import controls
@@ -44,14 +44,11 @@ def read(path: Database) -> Mapping[str, Control]:
     """Return the controls by provider, including empty ones; none if there is no database yet; raise StoreError."""
     if isinstance(path, Path) and not path.exists():
         return {}
-    engine = reading(path)
     try:
-        with engine.connect() as connection:
+        with brief_engine(path) as engine, engine.connect() as connection:
             rows = [_control(row) for row in connection.execute(select(controls))]
     except (DBAPIError, sqlite3.Error) as error:
         raise explain(error, path) from error
-    finally:
-        engine.dispose()
     return {control.provider: control for control in rows}
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database
-from .connection import explain, patiently, writing
+from .connection import brief_engine, explain, patiently
 
 #: Seconds to keep trying while another process writes.
 PATIENCE = 30.0
@@ -20,15 +20,13 @@ T = TypeVar("T")
 
 def write_as_guest(path: Database, change: Callable[[Connection], T], *, patience: float = PATIENCE) -> T:
     """Carry out *change* in a transaction of its own, and return its result once that is durable; raise StoreError."""
-    engine = writing(path, guest=True)
+    with brief_engine(path, writes=True) as engine:
 
-    def carry_out() -> T:
-        with engine.begin() as connection:
-            return change(connection)
+        def carry_out() -> T:
+            with engine.begin() as connection:
+                return change(connection)
 
-    try:
-        return patiently(patience)(carry_out)
-    except (DBAPIError, sqlite3.Error) as error:
-        raise explain(error, path) from error
-    finally:
-        engine.dispose()
+        try:
+            return patiently(patience)(carry_out)
+        except (DBAPIError, sqlite3.Error) as error:
+            raise explain(error, path) from error

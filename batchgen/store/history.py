@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database
 from ..task import Basis, Charge, Task, Usage
-from .connection import explain, reading
+from .connection import brief_engine, explain
 from .dialects import is_postgres, newest_first, upsert
 from .rows import decode_task
 from .tables import artifacts, attempts, jobs, learned, ledger
@@ -36,14 +36,11 @@ _RECENT_BILLS = 300
 
 @contextmanager
 def _open(database: Database) -> Iterator[Connection]:
-    engine = reading(database)
     try:
-        with engine.connect() as connection:
+        with brief_engine(database) as engine, engine.connect() as connection:
             yield connection
     except DBAPIError as error:
         raise explain(error, database) from error
-    finally:
-        engine.dispose()
 
 
 # --- latencies and sizes ------------------------------------------------------

@@ -21,7 +21,7 @@ from ..errors import NotFound
 from ..job import State
 from ..mark import NO_PICTURE, Mark
 from ..planning.marks import Merge, Place, Result, StoredState, merge
-from .connection import explain, reading
+from .connection import brief_engine, explain
 from .dialects import upsert
 from .guest import write_as_guest
 from .judging import still_counts
@@ -41,14 +41,11 @@ _ID = "id"
 def database_id(path: Database) -> str:
     """Return the id of the database at *path*, 32 hexadecimal digits, and make one if it has none; raise StoreError."""
     wanted = select(properties.c.value).where(properties.c.name == _ID)
-    engine = reading(path)
     try:
-        with engine.connect() as connection:
+        with brief_engine(path) as engine, engine.connect() as connection:
             stored: str | None = connection.scalar(wanted)
     except (DBAPIError, sqlite3.Error) as error:
         raise explain(error, path) from error
-    finally:
-        engine.dispose()
     if stored is not None:
         return stored
 

@@ -8,12 +8,12 @@ from contextlib import closing, suppress
 from glob import escape
 from pathlib import Path
 
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Connection, Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database, DatabaseUrl
 from ..errors import SchemaMismatch, StoreError
-from .connection import copy_to, driver, explain, is_fatal, patiently, prepare, reading, result_code, writing
+from .connection import brief_engine, copy_to, driver, explain, is_fatal, patiently, prepare, result_code, writing
 from .dialects import MIGRATION, POSTGRES_FUNCTIONS, POSTGRES_INDEXES, is_postgres, lock_rows_of
 from .tables import metadata
 
@@ -82,28 +82,29 @@ def revision(path: Database) -> str | None:
 
 
 def _revision_on_server(url: DatabaseUrl) -> str | None:
-    engine = reading(url)
     try:
-        with engine.connect() as connection:
-            schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
-            if schema is None:
-                raise StoreError(
-                    f"Job database {url}: the schema in its search_path does not exist. To continue: CREATE SCHEMA it."
-                )
-            names = set(connection.execute(text(_SERVER_TABLES), {"schema": schema}).scalars())
-            if not names & (metadata.tables.keys() | {"alembic_version"}):
-                return None
-            if not {"alembic_version", "batches", "attempts", "ledger"} <= names:
-                raise StoreError(
-                    f"Job database {url}: the schema {schema} has tables of another program. Use a schema of its own: "
-                    f"CREATE SCHEMA batchgen, and add ?options=-csearch_path%3Dbatchgen to the address."
-                )
-            found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
-            return None if found is None else str(found)
+        with brief_engine(url) as engine, engine.connect() as connection:
+            return _stored_revision(connection, url)
     except DBAPIError as error:
         raise explain(error, url) from None
-    finally:
-        engine.dispose()
+
+
+def _stored_revision(connection: Connection, url: DatabaseUrl) -> str | None:
+    schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+    if schema is None:
+        raise StoreError(
+            f"Job database {url}: the schema in its search_path does not exist. To continue: CREATE SCHEMA it."
+        )
+    names = set(connection.execute(text(_SERVER_TABLES), {"schema": schema}).scalars())
+    if not names & (metadata.tables.keys() | {"alembic_version"}):
+        return None
+    if not {"alembic_version", "batches", "attempts", "ledger"} <= names:
+        raise StoreError(
+            f"Job database {url}: the schema {schema} has tables of another program. Use a schema of its own: "
+            "CREATE SCHEMA batchgen, and add ?options=-csearch_path%3Dbatchgen to the address."
+        )
+    stored = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if stored is None else str(stored)
 
 
 _SERVER_TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = :schema"

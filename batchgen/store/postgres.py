@@ -6,6 +6,7 @@ a stopped runner holds others up for seconds only.
 
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import socket
@@ -14,7 +15,7 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine
+from sqlalchemy import Connection, Engine, QueuePool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from .. import redaction
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 OLDEST = 13
 #: Connections for reading of one process; a thread that finds none free waits this long.
 READERS, WAIT = 8, 60
+#: Further connections for short transactions that write at the same time.
+WRITERS = 7
 #: A connection notices within this many seconds that its server can no longer be reached.
 _NETWORK: Mapping[str, int | str] = {
     "connect_timeout": 10,
@@ -52,7 +55,7 @@ def writing(url: DatabaseUrl) -> Engine:
         dbapi.autocommit = False
         return dbapi
 
-    return _engine(open_connection, poolclass=NullPool)
+    return _engine(open_connection, poolclass=QueuePool, pool_size=1, max_overflow=WRITERS, pool_pre_ping=True)
 
 
 def reading(url: DatabaseUrl) -> Engine:
@@ -69,6 +72,15 @@ def reading(url: DatabaseUrl) -> Engine:
     return _engine(
         open_connection, poolclass=QueuePool, pool_size=READERS, max_overflow=0, pool_timeout=WAIT, pool_pre_ping=True
     )
+
+
+@cache
+def kept_engine(url: DatabaseUrl, *, writes: bool) -> Engine:
+    """Return an engine that lasts as long as this process, for short transactions every few seconds."""
+    create = writing if writes else reading
+    engine = create(url)
+    atexit.register(engine.dispose)
+    return engine
 
 
 def connect(url: DatabaseUrl) -> Dbapi:

@@ -172,3 +172,23 @@ def test_second_run_of_a_batch_is_refused_and_names_the_first(shop, witness):
     assert finish(process).code == 0
     assert shop.run("run", manifest, "--yes").code == 0
     assert witness.arrived == 2
+
+
+def test_batch_of_another_project_is_left_alone(shop, project, database, witness, tmp_path):
+    assert shop.run("run", shop.manifest(JOBS[:2], providers=WIDE), "--yes").code == 0
+    before = database.rows("select * from batches")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    other = Workspace(folder=elsewhere, url=project.url, env=project.env, axis=PostgresAxis(elsewhere, database))
+    done = other.run("run", other.manifest(JOBS[5:7], providers=WIDE), "--yes")
+    assert (done.code, witness.arrived) == (2, 2)
+    assert f"belongs to another project, with the manifest {shop.folder / 'm.yaml'}" in done.err
+    assert database.rows("select * from batches") == before
+
+
+def test_sandbox_runs_do_not_count_as_real_ones(shop, witness):
+    manifest = shop.manifest(JOBS[:2], providers=WIDE)
+    assert shop.run("run", manifest, "--yes", "--sandbox").code == 0
+    done = shop.run("run", manifest, "--yes")
+    assert (done.code, witness.arrived) == (2, 0)
+    assert "simulated images would not be bought" in done.err

@@ -18,6 +18,7 @@ def migrated(postgres_server: PostgresServer) -> Iterator[str]:
     """The name of a database with all tables, which new ones are copied from."""
     with postgres_server.database("migrated") as database:
         migrate.ensure(DatabaseUrl.parse(database.url))
+        postgres_server.end_sessions(database.name)  # Nothing may be connected to what is copied.
         yield database.name
 
 
