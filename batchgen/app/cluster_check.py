@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import socket
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -18,6 +17,7 @@ from types import ModuleType
 from typing import Any
 
 from ..engine.cluster import ray_nodes
+from ..engine.cluster.address import address_problem
 from ..engine.cluster.ray_backend import connection, load_ray
 from ..engine.cluster.ray_nodes import Node, NodeError
 from ..errors import BatchgenError, ExitCode
@@ -37,8 +37,6 @@ from .project import Project
 
 #: Seconds for the first answer of a host, which starts a process there, and for further ones.
 START, ANSWER = 60.0, 30.0
-#: Seconds in which the head of a cluster must accept a connection.
-REACH = 5.0
 #: Seconds of difference between clocks from which on permits, which hold for a second, reach a host too late.
 PERMIT = 0.5
 
@@ -121,7 +119,7 @@ def _entrance(address: str | None, environment: Mapping[str, str]) -> Iterator[F
     if address is None:
         yield Finding("address", "none: a run starts Ray on this machine, and ends it with its workers", "note")
         return
-    problem = _address_problem(address)
+    problem = address_problem(address)
     yield Finding("address", problem or address, "bad" if problem else "ok", ExitCode.USAGE if problem else 0)
     token = environment.get("RAY_AUTH_MODE", "").lower() == "token"
     yield (
@@ -139,30 +137,6 @@ def _entrance(address: str | None, environment: Mapping[str, str]) -> Iterator[F
 
 
 _TOKEN = "To switch it on: RAY_AUTH_MODE=token with RAY_AUTH_TOKEN_PATH or RAY_AUTH_TOKEN, for every node and here"  # noqa: S105
-
-
-def _address_problem(address: str) -> str:
-    """Return why a driver cannot use an address, or ""; a connection to it is made and closed."""
-    if address.startswith("ray://"):
-        plain = address.removeprefix("ray://").partition(":")[0]
-        return (
-            f"{address} is an address of the Ray client, through which batchgen does not run. Join this machine to the "
-            f"cluster (ray start --address={plain}:6379 --num-cpus=0) and use --address {plain}:6379"
-        )
-    if address in ("auto", "local"):
-        return ""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdecimal():
-        return f"{address} is not an address: write HOST:PORT, such as head:6379"
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), REACH).close()
-    except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        return (
-            f"{address} does not answer ({reason}): is the head running (ray start --head --port={port}), and is the "
-            "port open to this machine?"
-        )
-    return ""
 
 
 def _cluster(ray: ModuleType, question: ClusterQuestion) -> Iterator[Finding]:

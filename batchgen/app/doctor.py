@@ -42,6 +42,8 @@ PACKAGES = (
     "pyyaml",
     "sqlalchemy",
 )
+#: Packages of extras that reach beyond this machine: listed where they are installed.
+EXTRAS = ("obstore", "psycopg", "ray")
 #: Free bytes below which a run would soon stop, and below which it might.
 NO_ROOM, LITTLE_ROOM = 100_000_000, 2_000_000_000
 #: Seconds of clock skew that are fine, and beyond which certificates and signatures fail.
@@ -179,14 +181,16 @@ def _python(_project: Project) -> Iterator[Finding]:
     python = f"{platform.python_version()} at {sys.executable}"
     text = f"{python}, SQLite {sqlite3.sqlite_version}, {platform.platform()}"
     yield Finding("python", text, "ok" if supported else "note")
-    yield Finding("packages", ", ".join(f"{name} {_version(name)}" for name in ("batchgen", *PACKAGES)))
+    found = {name: _version(name) for name in ("batchgen", *PACKAGES, *EXTRAS)}
+    shown = (f"{name} {number or '(not installed)'}" for name, number in found.items() if number or name not in EXTRAS)
+    yield Finding("packages", ", ".join(shown))
 
 
-def _version(name: str) -> str:
+def _version(name: str) -> str | None:
     try:
         return version(name)
     except PackageNotFoundError:
-        return "(not installed)"
+        return None
 
 
 def _settings(project: Project) -> Iterator[Finding]:

@@ -106,8 +106,15 @@ def _outage(status: int | None, code: str | None, text: str) -> str:
     if "kind: Timeout" in text or "TimedOut" in text:
         return "the store did not answer in time"
     if "kind: Connect" in text:
-        return "the store cannot be reached"
+        host = _host(text)
+        return f"the store cannot be reached{f' at {host}' if host else ''}. Check the network; {_ENDPOINT}"
     return f"the connection failed ({_first_line(text)})"
+
+
+def _host(text: str) -> str | None:
+    """Return the host and port of the request that failed, without what may be secret in its address."""
+    found = re.search(r"https?://([^/?#\s)]+)", text)
+    return found[1].rpartition("@")[2] if found else None
 
 
 def _first_line(text: str) -> str:

@@ -194,7 +194,7 @@ def _folder(root: ManifestPart, name: str, problems: Problems, warnings: Problem
         problems.add(where.problem("bad_name", "~ is not expanded here", "write the whole path"))
     if is_object_url(text):
         if not is_installed():
-            warnings.add(where.problem(NEEDS_EXTRA, "this output folder needs an extra", EXTRA))
+            warnings.add(where.problem(NEEDS_EXTRA, "an output folder in an object store needs the extra cloud", EXTRA))
         try:
             return ObjectUrl.parse(text)
         except ValueError as error:

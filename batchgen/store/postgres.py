@@ -121,6 +121,7 @@ def rows(dbapi: Dbapi, query: str, *values: object) -> list[tuple[Any, ...]]:
 
 
 def _engine(creator: Callable[[], Dbapi], **pool: object) -> Engine:
+    _psycopg()  # SQLAlchemy imports it as well, and its own error would be a traceback
     return create_engine("postgresql+psycopg://", creator=creator, hide_parameters=True, **pool)
 
 

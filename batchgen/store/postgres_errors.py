@@ -27,7 +27,11 @@ _FATAL: dict[str, tuple[str, str, str]] = {
         "use the address of the primary server",
     ),
     "42501": ("access is denied", "this user has no right to it", "GRANT the right, or use another user"),
-    "28P01": ("the password was refused", "PGPASSWORD, ~/.pgpass or --db has another one", "check user and password"),
+    "28P01": (
+        "the password was refused",
+        "PGPASSWORD, ~/.pgpass or --db has another one, or none",
+        "export PGPASSWORD=..., and check the user",
+    ),
     "22000": ("the address cannot be used", "an option of it is misspelt", "check --db; psql takes the same options"),
     "28000": ("the login was refused", "pg_hba.conf does not allow it", "check user, host and pg_hba.conf"),
     "3D000": ("there is no such database", "it was not created yet", "create it with createdb, or check its name"),

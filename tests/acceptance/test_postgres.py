@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 from collections import Counter
 from contextlib import closing
@@ -192,3 +195,15 @@ def test_sandbox_runs_do_not_count_as_real_ones(shop, witness):
     done = shop.run("run", manifest, "--yes")
     assert (done.code, witness.arrived) == (2, 0)
     assert "simulated images would not be bought" in done.err
+
+
+def test_missing_extra_is_named_instead_of_a_traceback(tmp_path):
+    program = "import sys; sys.modules['psycopg'] = None; from batchgen.cli import main; main()"
+    url = "postgresql+psycopg://batchgen@127.0.0.1:1/shop"
+    (tmp_path / "one.yaml").write_text("version: 1\njobs: [{id: a, prompt: p, provider: openai}]\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-c", program, "-C", str(tmp_path), "run", "one.yaml", "--yes", "--db", url],
+        env=os.environ | {"OPENAI_API_KEY": "sk-none"}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "needs the extra postgres: pip install 'batchgen[postgres]'" in done.stderr
+    assert "ModuleNotFoundError" not in done.stderr

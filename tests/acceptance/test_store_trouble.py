@@ -79,7 +79,8 @@ def test_store_that_cannot_be_reached_is_named_before_anything_is_sent(project, 
     project.env |= ENVIRONMENT | {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
     done = project.run("run", project.manifest(JOB, output={"dir": "s3://shop/out"}), "--yes")
     assert done.code == 1, done
-    assert "the store cannot be reached" in done.err
+    assert "the store cannot be reached at 127.0.0.1:1." in done.err
+    assert "AWS_ENDPOINT_URL" in done.err
     assert witness.charges() == []
 
 

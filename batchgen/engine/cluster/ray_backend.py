@@ -14,6 +14,7 @@ from typing import Any
 from anyio import to_thread
 
 from ...errors import UsageError
+from .address import address_problem
 from .call import Setup, WorkerLost
 from .worker import Worker
 
@@ -40,12 +41,9 @@ def load_ray() -> ModuleType:
 
 def connect(address: str | None, namespace: str = NAMESPACE, *, cpus: int | None = None) -> ModuleType:
     """Connect to the cluster at *address*, or start Ray on this machine if it is None; raise UsageError."""
-    if address is not None and address.startswith("ray://"):
-        raise UsageError(
-            f"{address} is an address of the Ray client, through which batchgen does not run: join this machine to the "
-            "cluster (ray start --address=HEAD:6379 --num-cpus=0) and use --address HEAD:6379. Nothing was sent"
-        )
     ray = load_ray()
+    if address is not None and (problem := address_problem(address)):
+        raise UsageError(f"{problem}. Nothing was sent")
     _keep_quiet()
     options: dict[str, Any] = {"namespace": namespace, "log_to_driver": False, "configure_logging": False}
     try:

@@ -1,0 +1,32 @@
+"""Addresses of clusters, tried out before Ray uses them: Ray itself waits for a wrong one without an end."""
+
+from __future__ import annotations
+
+import socket
+
+#: Seconds in which the head of a cluster must accept a connection.
+REACH = 5.0
+
+
+def address_problem(address: str) -> str:
+    """Return why a driver cannot use an address, or ""; a connection to it is made and closed."""
+    if address.startswith("ray://"):
+        plain = address.removeprefix("ray://").partition(":")[0]
+        return (
+            f"{address} is an address of the Ray client, through which batchgen does not run. Join this machine to the "
+            f"cluster (ray start --address={plain}:6379 --num-cpus=0) and use --address {plain}:6379"
+        )
+    if address in ("auto", "local"):
+        return ""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdecimal():
+        return f"{address} is not an address: write HOST:PORT, such as head:6379"
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), REACH).close()
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        return (
+            f"{address} does not answer ({reason}): is the head running (ray start --head --port={port}), and is the "
+            "port open to this machine?"
+        )
+    return ""
