@@ -13,39 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..database_url import Database, DatabaseUrl
 from ..errors import UsageError
 from ..object_url import Folder, parse_folder
 from ..picture import SUSPECT_KINDS
 from ..planning.selection import MARKED, ORPHANED
 from . import environment, output
 from .command import Command, Group
-from .params import CAUSE, COUNT, SEED, SHARD, LocalPath, Option, Parsed
+from .params import CAUSE, COUNT, SEED, SHARD, DatabaseType, LocalPath, Option, Parsed
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..app.project import Project
+    from ..database_url import Database
     from ..planning.selection import IdList, Selection
 
 Function = Callable[..., Any]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-
-
-class DatabaseType(click.Path):
-    """The path of a SQLite file, or the address of a PostgreSQL database."""
-
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False, path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
-        """Return a Path or a DatabaseUrl; raise UsageError."""
-        if isinstance(value, str) and "://" in value:
-            return DatabaseUrl.parse(value)
-        return super().convert(value, param, ctx)
-
-
 FOLDER = click.Path(file_okay=False, path_type=Path)
 LOCAL_FILE = LocalPath(dir_okay=False, path_type=Path)
 LOCAL_FOLDER = LocalPath(file_okay=False, path_type=Path)

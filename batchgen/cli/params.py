@@ -7,10 +7,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from ..database_url import DatabaseUrl
 from ..errors import UsageError, suggest
 from ..object_url import is_object_url
 
@@ -51,6 +53,19 @@ class Option(click.Option):
     def __init__(self, declarations: Sequence[str], section: str = "Options", **attributes: Any) -> None:  # noqa: ANN401 - click's
         super().__init__(declarations, **attributes)
         self.section = section
+
+
+class DatabaseType(click.Path):
+    """The path of a SQLite file, or the address of a PostgreSQL database."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Return a Path or a DatabaseUrl; raise UsageError."""
+        if isinstance(value, str) and "://" in value:
+            return DatabaseUrl.parse(value)
+        return super().convert(value, param, ctx)
 
 
 def long_name(parameter: click.Parameter) -> str | None:
