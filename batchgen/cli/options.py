@@ -112,12 +112,7 @@ shared = options(
         is_eager=True,
         help="Working folder.",
     ),
-    _everywhere(
-        "--db",
-        type=DatabaseType(),
-        is_eager=True,
-        help="Job database: a file, or postgresql+psycopg://USER@HOST/NAME. Default: .batchgen/batchgen.db in DIR.",
-    ),
+    _everywhere("--db", type=DatabaseType(), is_eager=True, help=DatabaseType.HELP),
     _everywhere(
         "--config",
         type=EXISTING_FILE,

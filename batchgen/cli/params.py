@@ -58,6 +58,8 @@ class Option(click.Option):
 class DatabaseType(click.Path):
     """The path of a SQLite file, or the address of a PostgreSQL database."""
 
+    HELP = "Job database: a file, or postgresql+psycopg://USER@HOST/NAME. Default: .batchgen/batchgen.db in DIR."
+
     def __init__(self) -> None:
         super().__init__(dir_okay=False, path_type=Path)
 
