@@ -53,6 +53,15 @@ class Axis:
             with connection:
                 return [dict(row) for row in connection.execute(query, values)]
 
+    def dump(self) -> bytes:
+        """Return all that is in the job database."""
+        return (self.folder / ".batchgen" / "batchgen.db").read_bytes()
+
+    def lose(self) -> None:
+        """Lose the job database."""
+        for path in (self.folder / ".batchgen").glob("batchgen.db*"):
+            path.unlink()
+
     def damage(self) -> list[str]:
         """Return what is wrong with the job database itself."""
         [whole] = self.rows("pragma integrity_check", ())
@@ -86,6 +95,14 @@ class PostgresAxis(Axis):
 
     def rows(self, query: str, values: tuple[object, ...]) -> list[Line]:
         return self._database.rows(query, *values)
+
+    def dump(self) -> bytes:
+        tables = self._database.rows("select tablename from pg_tables where schemaname = current_schema()")
+        rows = {row["tablename"]: self._database.rows(f'select * from "{row["tablename"]}"') for row in tables}
+        return repr(rows).encode()
+
+    def lose(self) -> None:
+        self._database.clear()
 
     def damage(self) -> list[str]:
         return []  # PostgreSQL refuses broken references, and checks its pages itself

@@ -13,27 +13,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..database_url import Database
 from ..errors import UsageError
 from ..object_url import Folder, parse_folder
 from ..picture import SUSPECT_KINDS
 from ..planning.selection import MARKED, ORPHANED
 from . import environment, output
 from .command import Command, Group
-from .params import CAUSE, COUNT, SEED, SHARD, DatabaseType, LocalPath, Option, Parsed
+from .params import CAUSE, COUNT, SEED, SHARD, DatabaseType, Option, Parsed
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ..app.project import Project
-    from ..database_url import Database
     from ..planning.selection import IdList, Selection
 
 Function = Callable[..., Any]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
-LOCAL_FILE = LocalPath(dir_okay=False, path_type=Path)
-LOCAL_FOLDER = LocalPath(file_okay=False, path_type=Path)
 #: A folder, or a place in an object store.
 OUTPUT = Parsed("DIR", parse_folder)
 EXISTING_FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
@@ -112,7 +110,12 @@ shared = options(
         is_eager=True,
         help="Working folder.",
     ),
-    _everywhere("--db", type=DatabaseType(), is_eager=True, help=DatabaseType.HELP),
+    _everywhere(
+        "--db",
+        type=DatabaseType(),
+        is_eager=True,
+        help="Job database: a file, or postgresql+psycopg://USER@HOST/NAME. Default: .batchgen/batchgen.db in DIR.",
+    ),
     _everywhere(
         "--config",
         type=EXISTING_FILE,

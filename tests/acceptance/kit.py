@@ -154,7 +154,7 @@ class Workspace:
         finally:
             process.kill()
             process.wait()
-        return self._done(process, out, err, began)
+        return self.ended(process, out, err, began)
 
     def start(self, *arguments: object, stdout: int | IO[bytes] = subprocess.PIPE) -> Popen:
         """Start batchgen; ``finish`` waits for it."""
@@ -172,7 +172,8 @@ class Workspace:
         process.project = self
         return process
 
-    def _done(self, process: Popen, out: bytes, err: bytes, began: float) -> Done:
+    def ended(self, process: Popen, out: bytes, err: bytes, began: float) -> Done:
+        """Return what an ended process printed."""
         seconds = time.monotonic() - began
         self.axis.pull()
         out_text, err_text = (self.axis.text((stream or b"").decode()) for stream in (out, err))
@@ -201,6 +202,10 @@ class Workspace:
     def state(self) -> Path:
         return self.folder / ".batchgen"
 
+    def lose_database(self) -> None:
+        """Lose the job database, whatever it is."""
+        self.axis.lose()
+
     def rows(self, query: str, *values: object) -> list[Line]:
         """Query the job database without batchgen."""
         return self.axis.rows(query, values)
@@ -216,6 +221,11 @@ class Workspace:
     def ledger(self) -> dict[str, Line]:
         """Return the ledger by attempt."""
         return {row["attempt_id"]: row for row in self.rows("select * from ledger")}
+
+    def spool(self) -> list[Path]:
+        """Return the files of the spool; runners that share a job database have folders of their own in it."""
+        found = (self.state / "spool").rglob("*")
+        return sorted(path for path in found if path.is_file() and path.name != "id")
 
     def images(self) -> list[Path]:
         return [path for path in self.files() if path.suffix in IMAGES]
@@ -236,7 +246,7 @@ def finish(process: Popen, seconds: float = 30) -> Done:
     """Wait for a process of ``Workspace.start``."""
     began = time.monotonic()
     out, err = process.communicate(timeout=patience(seconds))
-    return process.project._done(process, out, err, began)
+    return process.project.ended(process, out, err, began)
 
 
 def wait_for(condition: Callable[[], object], process: Popen | None = None, *, seconds: float = 20) -> None:
@@ -261,7 +271,7 @@ def check_files(project: Workspace) -> None:
     beside = {path.with_name(f"{path.name}.json") for path in paths}
     assert set(project.files()) == set(paths) | beside
     # a kill between commit and clean-up may leave the answer of a settled attempt; that of an open one is work to do
-    left = {path.stem for path in (project.state / "spool").iterdir() if path.suffix != ".kept" and path.name != "id"}
+    left = {path.stem for path in project.spool() if path.suffix != ".kept"}
     assert left <= {row["id"] for row in project.rows("select id from attempts where state != 'open'")}
 
 

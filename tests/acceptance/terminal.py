@@ -24,6 +24,7 @@ def on_terminal(
     project: Workspace, words: Sequence[object], term: str, columns: int = 100, rows: int = 30, **env: str
 ) -> tuple[str, int]:
     """Run batchgen on a terminal of that size; return everything it wrote, and its exit code."""
+    project.axis.push()
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
     environment = {name: text for name, text in project.environment().items() if name not in ("NO_COLOR", "COLUMNS")}
@@ -49,7 +50,8 @@ def on_terminal(
         if process.poll() is None and time.monotonic() >= end:
             process.kill()
         process.wait(patience(10))
-    return seen.decode(errors="replace"), process.returncode
+    project.axis.pull()
+    return project.axis.text(seen.decode(errors="replace")), process.returncode
 
 
 class Screen:

@@ -172,6 +172,7 @@ QUESTION = "a number of jobs to try first]"
 
 def at_a_terminal(project: Workspace, *arguments: object, answers: tuple[str, ...] = ()) -> Done:
     """Run batchgen at a real terminal, and type each of *answers* when it asks; all that shows is in ``err``."""
+    project.axis.push()
     began = time.monotonic()
     leader, follower = pty.openpty()
     process = Popen(
@@ -193,7 +194,8 @@ def at_a_terminal(project: Workspace, *arguments: object, answers: tuple[str, ..
                 os.write(leader, f"{left.pop(0)}\n".encode())
     os.close(leader)
     assert not left, shown
-    return Done(code=process.wait(patience(30)), out="", err=shown, seconds=time.monotonic() - began)
+    process.wait(patience(30))
+    return project.ended(process, b"", shown.encode(), began)
 
 
 def asked(done: Done) -> list[str]:

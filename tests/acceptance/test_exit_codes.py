@@ -46,6 +46,7 @@ def test_nothing_there_is_10(project):
         assert arguments[-1] in done.err
 
 
+@pytest.mark.not_on(postgres="compares the file of SQLite")
 def test_a_newer_job_table_is_12_and_is_left_alone(project, witness):
     manifest = project.manifest(ONE)
     assert project.run("run", manifest, "--yes").code == 0
@@ -65,6 +66,7 @@ def test_a_newer_job_table_is_12_and_is_left_alone(project, witness):
     assert len(witness.arrivals()) == sent
 
 
+@pytest.mark.not_on(postgres="damages the file of SQLite")
 def test_a_damaged_job_table_is_1_without_a_traceback(project, witness):
     project.state.mkdir()
     (project.state / "batchgen.db").write_bytes(b"no database at all" * 500)

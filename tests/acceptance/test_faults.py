@@ -34,9 +34,8 @@ TABLE = {
 
 def codes_end(project) -> bool:
     """Tell whether nothing waits any more."""
-    if not (project.state / "batchgen.db").exists():
-        return False
-    return project.run("status", "--json").json["jobs"]["pending"] == 0
+    status = project.run("status", "--json")
+    return status.code != 10 and status.json["jobs"]["pending"] == 0
 
 
 STRICT = ("openai", "aigate", "aimlapi")
@@ -71,7 +70,7 @@ def test_every_fault_ends_where_the_table_says(project, witness):
         assert ends == TABLE, provider
     check_files(project)
     check_ledger(project, witness)
-    kept = [path for path in (project.state / "spool").iterdir() if path.suffix == ".kept"]
+    kept = [path for path in project.spool() if path.suffix == ".kept"]
     assert len(kept) == useless  # no success that was not delivered is thrown away
     odd = f"openai-{list(TABLE).index('wrongsize')}"
     [row] = project.rows("select width, height from artifacts a join jobs j on j.id = a.job_id where key = ?", odd)

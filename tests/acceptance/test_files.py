@@ -119,5 +119,7 @@ def test_no_key_is_anywhere(project, sandbox, tmp_path):
         assert SECRET not in done.out + done.err
     needle = SECRET.encode()
     searched = [path for folder in (tmp_path, sandbox.log.parent) for path in folder.rglob("*") if path.is_file()]
-    assert {"batchgen.db", "sandbox.out", "charges.jsonl"} <= {path.name for path in searched}
+    assert needle not in project.axis.dump()
+    assert b"openai-0" in project.axis.dump()
+    assert {"summary.json", "sandbox.out", "charges.jsonl"} <= {path.name for path in searched}
     assert [path for path in searched if needle in path.read_bytes()] == []

@@ -70,7 +70,7 @@ OTHER = {"hold": "retry", "retry": "hold"}
 def test_an_answer_is_delivered_whatever_became_of_its_provider(project, witness, change, policy):
     manifest = write(project, on_unknown=policy)
     assert stumble(project, KILL_WHEN_SEALED, manifest).returncode == -signal.SIGKILL
-    assert len(list((project.state / "spool").glob("*.slot"))) == 1
+    assert len(project.spool()) == 1
     match change:
         case "renamed":
             write(project, "atelier", on_unknown=policy)
@@ -90,7 +90,7 @@ def test_an_answer_is_delivered_whatever_became_of_its_provider(project, witness
     # where the job its request has changed now, that is bought: the old image is kept all the same
     assert len(later) == (1 if change == "model gone" else 0), again.err
     assert first["prompt"] == JOB["prompt"]
-    assert list((project.state / "spool").iterdir()) == []
+    assert project.spool() == []
     assert project.jobs()["a"]["attempts"][0]["state"] == "delivered"
 
 
@@ -114,7 +114,7 @@ def test_trouble_of_this_machine_is_none_of_the_answer(project, witness, trouble
     assert first.returncode == 1, first.stderr
     assert "kept in the spool" in first.stderr
     assert "Traceback" not in first.stderr
-    assert len(list((project.state / "spool").glob("*.slot"))) == 1
+    assert len(project.spool()) == 1
     status = project.run("status", "--json").json
     assert float(status["spend"]["at_risk_usd"]) > 0
     again = project.run("run", manifest, "--yes")
@@ -132,5 +132,5 @@ def test_an_answer_that_was_not_delivered_stays_in_the_spool(project, witness):
     }
     manifest = project.manifest([job], retry={"attempts": 2, "first_wait": 0.05})
     assert project.run("run", manifest, "--yes").code == 3
-    kept = [path.suffix for path in (project.state / "spool").iterdir()]
+    kept = [path.suffix for path in project.spool()]
     assert kept == [".kept"] * len(witness.arrivals())

@@ -16,11 +16,6 @@ JOBS = [
 ]
 
 
-def lose(project) -> None:
-    for file in project.state.glob("batchgen.db*"):
-        file.unlink()
-
-
 def spent(project) -> Decimal:
     return Decimal(project.run("status", "--json").json["spend"]["usd"])
 
@@ -29,7 +24,7 @@ def test_lost_database_does_not_buy_failed_jobs_again(project, witness):
     manifest = project.manifest(JOBS)
     assert project.run("run", manifest, "--yes").code == 3
     before, charged = spent(project), len(witness.arrivals())
-    lose(project)
+    project.lose_database()
     again = project.run("run", manifest, "--yes")
     assert again.code == 3
     assert "2 failed jobs by the log (batchgen retry sends them again)" in again.err
@@ -52,7 +47,7 @@ def test_lost_database_sends_jobs_that_a_later_run_made(project, witness):
     assert project.run("run", manifest, "--yes").code == 3
     manifest = project.manifest([LOW | {"id": "a", "prompt": "A"}, LOW | {"id": "new", "prompt": "New"}])
     assert project.run("run", manifest, "--yes", "--id", "a").code == 0
-    lose(project)
+    project.lose_database()
     assert project.run("run", manifest, "--yes").code == 0
     assert {key: job["state"] for key, job in project.jobs().items()} == {"a": "done", "new": "done"}
     assert len(witness.charges()) == 2
@@ -78,7 +73,7 @@ def test_lost_database_keeps_files_whose_ids_an_older_version_made(project, witn
         image.rename(image.with_name(f"{older}.png"))
         sidecar.unlink()
         image.with_name(f"{older}.png.json").write_text(text)
-    lose(project)
+    project.lose_database()
     again = project.run("run", manifest, "--yes")
     assert again.code == 0
     assert "4 of 4 jobs done" in again.err

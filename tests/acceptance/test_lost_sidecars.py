@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 
 import pytest
 
@@ -30,8 +28,7 @@ def sidecars(project) -> dict:
 
 
 def mark(project, how: str) -> None:
-    with closing(sqlite3.connect(project.state / "batchgen.db")) as connection, connection:
-        connection.execute(f"update runs set {how}")
+    project.rows(f"update runs set {how}")
 
 
 def from_the_ledger(data: bytes) -> dict:
@@ -76,8 +73,7 @@ def test_restored_sidecars_rebuild_a_lost_database(project, witness, done):
     mark(project, INTERRUPTED)
     assert project.run("run", done, "--yes").code == 0
     costs = project.rows("select sum(usd) usd from ledger")
-    for file in project.state.glob("batchgen.db*"):
-        file.unlink()
+    project.lose_database()
     assert project.run("run", done, "--yes").code == 0
     assert {job["state"] for job in project.jobs().values()} == {"done"}
     assert project.rows("select sum(usd) usd from ledger") == costs

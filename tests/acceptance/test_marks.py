@@ -195,8 +195,7 @@ def test_file_of_another_batch_is_refused(project, shop):
 
 def test_rebuilt_job_database_takes_marks_of_its_pictures(project, shop):
     saved(project, entry("cat", 1, "pick"), entry("pair", 2, "reject"))
-    for path in project.state.glob("batchgen.db*"):
-        path.unlink()
+    project.lose_database()
     assert project.run("db", "recover", shop).code == 0
     done = project.run("marks", "import", "marks.json")
     assert "another job database, which had the same pictures" in done.out, done.err

@@ -30,6 +30,7 @@ def states(project):
 
 
 def superseded(project):
+    project.files()  # fetches those of an object store
     return sorted(path.name.partition(".")[0] for path in (project.folder / "output/shop/.superseded").rglob("*.png"))
 
 
@@ -239,8 +240,7 @@ def test_redo_survives_the_loss_of_the_job_database(project, shop, witness):
     (project.folder / "p.csv").write_text("cat-1,A red cat\n")
     assert project.run("redo", shop, "--prompts", "p.csv", "--note", "redder", "--yes").code == 0
     assert project.run("redo", shop, "--id", "cat-2", "--note", "again", "--yes").code == 0
-    for path in project.state.glob("batchgen.db*"):
-        path.unlink()
+    project.lose_database()
     assert project.run("run", shop, "--yes").code == 0
     assert set(states(project).values()) == {"done"}
     sidecar = json.loads((project.folder / "output/shop/cat-1.png.json").read_text())

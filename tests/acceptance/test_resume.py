@@ -42,8 +42,7 @@ def test_retry_overrides_outlast_the_manifest(project, witness):
     assert "with      prompt=Good provider=aimlapi quality=low" in project.run("show", "bad").out
     assert len(witness.charges()) == charged
     # a job table that was lost learns it again from the sidecar
-    for file in project.state.glob("batchgen.db*"):
-        file.unlink()
+    project.lose_database()
     assert project.run("run", path, "--yes").code == 0
     assert len(witness.charges()) == charged
     # and the manifest has the last word once it its request has changed
@@ -87,7 +86,7 @@ def on_a_terminal(project, *arguments):
                 seen += chunk
         os.close(ours)
     assert process.returncode == 0, seen
-    return seen.decode()
+    return project.axis.text(seen.decode())
 
 
 def test_watch_follows_a_run_to_its_end(project, witness):

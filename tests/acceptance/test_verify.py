@@ -27,11 +27,6 @@ def latency():
     return "0.15"
 
 
-def lose(project) -> None:
-    for path in project.state.glob("batchgen.db*"):
-        path.unlink()
-
-
 def bought(witness) -> Counter[str]:
     return Counter(line["prompt"] for line in witness.charges())
 
@@ -39,7 +34,7 @@ def bought(witness) -> Counter[str]:
 def arrived(project) -> set[str]:
     """Return the prompts of which a whole answer is on disk: as an image, or sealed in the spool."""
     found = {json.loads(path.read_text())["asked"]["prompt"] for path in project.files() if path.suffix == ".json"}
-    for slot in (project.state / "spool").glob("*.slot"):
+    for slot in project.spool():
         data = slot.read_bytes()
         if b"\nsealed " in data[-95:]:
             found.add(json.loads(data.split(b"\n", 1)[0])["task"]["prompt"])
@@ -59,7 +54,7 @@ def test_a_lost_table_buys_nothing_again_that_had_arrived(project, witness, by_h
     time.sleep(moment)
     process.kill()
     finish(process)
-    lose(project)
+    project.lose_database()
     had = arrived(project)
     assert had
     if by_hand:
@@ -86,6 +81,7 @@ def test_a_lost_table_buys_nothing_again_that_had_arrived(project, witness, by_h
     assert "recovered " not in final.err
 
 
+@pytest.mark.not_on(postgres="removes the log of SQLite")
 def test_database_without_its_log_rebuys_nothing_that_arrived(project, witness):
     """D8: SQLite sees nothing wrong with it."""
     manifest = project.manifest(JOBS, providers=WIDE)
@@ -108,6 +104,7 @@ def test_database_without_its_log_rebuys_nothing_that_arrived(project, witness):
     check_files(project)
 
 
+@pytest.mark.not_on(postgres="damages the file of SQLite")
 def test_a_damaged_table_is_moved_aside_and_made_anew(project, witness):
     """D3: nothing is overwritten, nothing bought again."""
     manifest = project.manifest(JOBS[:4], providers=WIDE)
@@ -137,6 +134,7 @@ def test_a_damaged_table_is_moved_aside_and_made_anew(project, witness):
 # --- a table that was put back ------------------------------------------------
 
 
+@pytest.mark.not_on(postgres="batchgen db backup is for SQLite")
 @pytest.mark.parametrize("end", ["orderly", "killed"])
 def test_an_old_backup_buys_nothing_again(project, witness, tmp_path, end):
     """D9: a copy from mid-batch, put back after the end."""
@@ -154,7 +152,7 @@ def test_an_old_backup_buys_nothing_again(project, witness, tmp_path, end):
         process.kill()
     finish(process)
     had = arrived(project)
-    lose(project)
+    project.lose_database()
     shutil.copyfile(copy, project.state / "batchgen.db")
     last = project.run("run", manifest, "--yes")
     assert last.code == 0, last.err
@@ -167,6 +165,7 @@ def test_an_old_backup_buys_nothing_again(project, witness, tmp_path, end):
     check_files(project)
 
 
+@pytest.mark.not_on(postgres="batchgen db backup is for SQLite")
 def test_hold_keeps_calls_open_in_an_old_database_from_resending(project, witness, tmp_path):
     slow = {"id": "slow", "provider": "openai", "prompt": "Slow [sandbox: slow=20]"}
     manifest = project.manifest([*JOBS[:4], slow], providers=WIDE, on_unknown="hold")
@@ -180,7 +179,7 @@ def test_hold_keeps_calls_open_in_an_old_database_from_resending(project, witnes
     process.send_signal(signal.SIGINT)
     assert finish(process).code == 130
     assert project.jobs()["slow"]["state"] == "unknown"
-    lose(project)
+    project.lose_database()
     shutil.copyfile(copy, project.state / "batchgen.db")
     last = project.run("run", manifest, "--yes")
     assert last.code == 3, last.err
@@ -338,6 +337,7 @@ def test_a_file_that_the_user_fetched_is_adopted(project, doubtful, tmp_path):
 # --- rules of the house -------------------------------------------------------
 
 
+@pytest.mark.not_on(postgres="asks for the path of the file")
 def test_what_writes_waits_its_turn_and_what_is_not_there_is_stated(project, witness, tmp_path):
     for words in (["unknown", "list"], ["unknown", "retry"], ["verify"], ["db", "check"], ["db", "backup", "x"]):
         done = project.run(*words)

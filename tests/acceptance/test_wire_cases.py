@@ -298,7 +298,7 @@ def test_what_cannot_be_used_is_kept_and_booked(final, shape):
         [charge] = [line for line in final.witness.charges() if line["attempt"] == attempt["id"]]
         assert row["usd"] == int(Decimal(charge["usd"]) * 10**9)
     if shape != "refused-usage":
-        kept = [path for path in (final.project.state / "spool").iterdir() if path.suffix == ".kept"]
+        kept = [path for path in final.project.spool() if path.suffix == ".kept"]
         assert [path for path in kept if path.stem.startswith(attempt["id"])], kept
 
 

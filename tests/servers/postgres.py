@@ -60,6 +60,11 @@ class Database:
             cursor = connection.execute(query.replace("%", "%%").replace("?", "%s"), values or None)
             return list(cursor.fetchall()) if cursor.description else []
 
+    def clear(self) -> None:
+        """Remove all that is in it."""
+        self.rows("drop schema public cascade")
+        self.rows("create schema public")
+
 
 class PostgresServer(Server):
     """A PostgreSQL server with its databases; *safe*: with fsync, as it runs where money is at stake."""

@@ -10,12 +10,17 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tests.timing import patience
 
 #: Ends a server whose test session was killed. Linux only, as are the tests that need a server.
 SETPRIV = "setpriv"
+
+
+#: A process counts as orphaned when the thread that started it ends; this one ends with the session.
+_PARENT = ThreadPoolExecutor(1)
 
 
 def free_port() -> int:
@@ -48,9 +53,9 @@ class Server:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=dict(os.environ) | self._env
-            )
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            environment = dict(os.environ) | self._env
+            self._process = _PARENT.submit(subprocess.Popen, self._command, env=environment, **streams).result()
         self.wait()
 
     def wait(self) -> None:

@@ -222,9 +222,10 @@ def _warm(workers: Sequence[Worker]) -> None:
     problems: list[str] = []
 
     def one(worker: Worker) -> None:
-        trial = worker.trial(f"warm-{worker.folder.name}")
-        problems.extend(trial.finish().problems)
-        worker.seconds = trial.runs[0].seconds
+        with worker.opened:
+            trial = worker.trial(f"warm-{worker.folder.name}")
+            problems.extend(trial.finish().problems)
+            worker.seconds = trial.runs[0].seconds
 
     threads = [threading.Thread(target=one, args=(worker,)) for worker in workers]
     for thread in threads:

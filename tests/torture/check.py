@@ -57,7 +57,7 @@ class Terms:
 def arrived(folder: Path) -> set[str]:
     """Return the attempts whose slot in the spool holds a whole, good answer: sealed, or as long as announced."""
     found = set()
-    for slot in (folder / ".batchgen" / "spool").glob("*.slot"):
+    for slot in (folder / ".batchgen" / "spool").rglob("*.slot"):
         parts = slot.read_bytes().rstrip(b"\0").split(b"\n", 2)
         if len(parts) < 3 or not parts[1].startswith(b"{"):
             continue
