@@ -81,3 +81,18 @@ def test_cluster_without_a_key_on_its_machines_is_refused(project, witness, tmp_
     assert "set the environment variable OPENAI_API_KEY" in ended.err
     assert "keys are never sent to a worker" in ended.err
     assert not witness.arrivals()
+
+
+def test_cluster_publishes_into_an_object_store(project, witness, bucket, tmp_path):
+    prompts = ["One", "Two", "Three"]
+    jobs = [JOB | {"id": f"j{number}", "prompt": prompt} for number, prompt in enumerate(prompts)]
+    project.manifest(jobs, output={"dir": f"{bucket.url}/shop"})
+    keys = {f"{name.upper()}_API_KEY": CANARY for name in PROVIDERS}
+    with cluster({"BATCHGEN_WORKER_DIR": str(tmp_path / "workers"), **keys, **bucket.env}) as running:
+        running.add_node(cpus=2)
+        env = running.environment() | bucket.env
+        ended = project.run("run", "m.yaml", "--yes", *on(running), seconds=120, **env)
+        assert ended.code == 0, ended.err
+    assert sorted(name for name in bucket.names() if name.endswith(".png")) == [f"shop/j{n}.png" for n in range(3)]
+    assert not [name for name in bucket.names() if "attempts/" in name], "markers go with the settlement"
+    assert len(witness.charges()) == 3

@@ -30,6 +30,7 @@ def states(project):
 
 
 def superseded(project):
+    project.files()  # fetches those of an object store
     return sorted(path.name.partition(".")[0] for path in (project.folder / "output/shop/.superseded").rglob("*.png"))
 
 

@@ -10,6 +10,8 @@ from tests.timing import patience
 
 from .kit import finish, wait_for
 
+pytestmark = pytest.mark.not_on(s3="a place there belongs to one job database; test_object_store")
+
 JOBS = [
     {"id": f"j{n}", "provider": "openai", "quality": "low", "prompt": f"P{n} [sandbox: slow=0.4]"} for n in range(12)
 ]

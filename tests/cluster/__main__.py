@@ -12,7 +12,8 @@ from pathlib import Path
 from . import scenes
 
 SCENES: dict[str, Callable[[Path], scenes.Result]] = {
-    "both_hosts": lambda folder: scenes.both_hosts(folder, jobs=2000, in_flight=400, latency=5),
+    "both_hosts": lambda folder: scenes.both_hosts(folder, jobs=2000, in_flight=100, latency=5),
+    "both_hosts_in_waves": lambda folder: scenes.both_hosts(folder, jobs=2000, in_flight=400, latency=5),
     "both_hosts_at_once": lambda folder: scenes.both_hosts(folder, jobs=2000, in_flight=2000, latency=5),
     "worker_killed": lambda folder: scenes.worker_killed(folder, in_flight=1000, latency=20),
     "link_down": lambda folder: scenes.link_down(folder, jobs=1000, in_flight=100, latency=5, seconds=15, dies=False),

@@ -118,7 +118,6 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
     ]
     limits: list[Sample] = [(labels, limit) for labels, limit, _ in budgets]
     used: list[Sample] = [(labels, spent) for labels, _, spent in budgets]
-    workers = [(batch | {"worker": worker.name, "host": worker.host}, worker) for worker in runner.workers()]
     start: list[Sample] = [(batch, f"{began:.3f}")]
     return [
         by_provider("images_total", "Images delivered by this run.", lambda lane: lane.images),
@@ -134,19 +133,18 @@ def families(runner: Runner, counts: Counts, began: float) -> list[Family]:
         Family("batchgen_jobs", "gauge", "Jobs of the batch, by state.", jobs),
         Family("batchgen_budget_limit_usd", "gauge", "Budget in USD.", limits),
         Family("batchgen_budget_used_usd", "gauge", "USD spent, at risk or reserved under a budget.", used),
-        Family(
-            "batchgen_worker_up",
-            "gauge",
-            "1 if the worker of a cluster answers.",
-            [(labels, int(worker.alive)) for labels, worker in workers],
-        ),
-        Family(
-            "batchgen_worker_calls_in_flight",
-            "gauge",
-            "Calls in flight at a worker of a cluster.",
-            [(labels, worker.in_flight) for labels, worker in workers],
-        ),
+        *_worker_families(runner, batch),
         Family("batchgen_run_started_timestamp_seconds", "gauge", "Unix time at which the run began.", start),
+    ]
+
+
+def _worker_families(runner: Runner, batch: Mapping[str, str]) -> list[Family]:
+    workers = [({**batch, "worker": worker.name, "host": worker.host}, worker) for worker in runner.workers()]
+    up: list[Sample] = [(labels, int(worker.alive)) for labels, worker in workers]
+    calls: list[Sample] = [(labels, worker.in_flight) for labels, worker in workers]
+    return [
+        Family("batchgen_worker_up", "gauge", "1 if the worker of a cluster answers.", up),
+        Family("batchgen_worker_calls_in_flight", "gauge", "Calls in flight at a worker of a cluster.", calls),
     ]
 
 
