@@ -6,14 +6,12 @@ and sends. The lease does: it has ended when the last heartbeat is old enough, o
 
 from __future__ import annotations
 
-import socket
 import time
 from datetime import datetime
 from functools import partial
 
 from ..database_url import DatabaseUrl
 from ..errors import AlreadyRunning
-from ..files.lock import is_alive
 from ..planning.selection import Selection
 from ..store import runners
 from ..store.guest import write_as_guest
@@ -39,7 +37,7 @@ def take_over(
     beats, is_shown = dict[str, datetime](), False
     while True:
         rivals = [each for each in reader.ask(runners.records) if _is_rival(each, batch, shard_text(selection))]
-        living = [each for each in rivals if not (each.silent or _is_dead(each))]
+        living = [each for each in rivals if not each.silent]
         if not living:
             if rivals:
                 write_as_guest(project.db, partial(runners.take_over, ids=[each.id for each in rivals]))
@@ -59,10 +57,6 @@ def take_over(
 
 def _is_rival(runner: RunnerRecord, batch: str, shard: str | None) -> bool:
     return runner.batch == batch and runners.overlap(runner.shard, shard)
-
-
-def _is_dead(runner: RunnerRecord) -> bool:
-    return runner.host == socket.gethostname() and not is_alive(runner.pid)
 
 
 def _name(runner: RunnerRecord) -> str:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..database_url import Database, DatabaseUrl
+from ..database_url import Database
 from ..errors import UsageError
 from ..object_url import Folder, parse_folder
 from ..picture import SUSPECT_KINDS
 from ..planning.selection import MARKED, ORPHANED
 from . import environment, output
 from .command import Command, Group
-from .params import CAUSE, COUNT, SEED, SHARD, LocalPath, Option, Parsed
+from .params import CAUSE, COUNT, SEED, SHARD, DatabaseType, Option, Parsed
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -31,24 +31,7 @@ if TYPE_CHECKING:
 Function = Callable[..., Any]
 
 FILE = click.Path(dir_okay=False, path_type=Path)
-
-
-class DatabaseType(click.Path):
-    """The path of a SQLite file, or the address of a PostgreSQL database."""
-
-    def __init__(self) -> None:
-        super().__init__(dir_okay=False, path_type=Path)
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
-        """Return a Path or a DatabaseUrl; raise UsageError."""
-        if isinstance(value, str) and "://" in value:
-            return DatabaseUrl.parse(value)
-        return super().convert(value, param, ctx)
-
-
 FOLDER = click.Path(file_okay=False, path_type=Path)
-LOCAL_FILE = LocalPath(dir_okay=False, path_type=Path)
-LOCAL_FOLDER = LocalPath(file_okay=False, path_type=Path)
 #: A folder, or a place in an object store.
 OUTPUT = Parsed("DIR", parse_folder)
 EXISTING_FILE = click.Path(dir_okay=False, exists=True, path_type=Path)

@@ -7,10 +7,12 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from ..database_url import DatabaseUrl
 from ..errors import UsageError, suggest
 from ..object_url import is_object_url
 
@@ -89,6 +91,19 @@ class LocalPath(click.Path):
         """Return the path; raise click's error for an address."""
         if isinstance(value, str) and is_object_url(value):
             self.fail(f"{value} is in an object store; this option takes a path on this machine", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class DatabaseType(click.Path):
+    """The path of a SQLite file, or the address of a PostgreSQL database."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
+        """Return a Path or a DatabaseUrl; raise UsageError."""
+        if isinstance(value, str) and "://" in value:
+            return DatabaseUrl.parse(value)
         return super().convert(value, param, ctx)
 
 
@@ -295,6 +310,8 @@ def _latency(text: str) -> str:
     return text
 
 
+LOCAL_FILE = LocalPath(dir_okay=False, path_type=Path)
+LOCAL_FOLDER = LocalPath(file_okay=False, path_type=Path)
 USD = Parsed("USD", _usd)
 COUNT = whole(1, 1_000_000_000, 10)
 SEED = whole(-(2**63), 2**63 - 1, 7)

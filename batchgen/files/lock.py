@@ -125,7 +125,7 @@ def holder(table: Path) -> Holder | None:
     """
     path = lock_path(table)
     process = _read_holder(path)
-    if process is None or (process.host == socket.gethostname() and not is_alive(process.pid)):
+    if process is None or is_dead(process.pid, process.host):
         return None
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -141,6 +141,11 @@ def holder(table: Path) -> Holder | None:
     finally:
         os.close(descriptor)
     return None
+
+
+def is_dead(pid: int, host: str) -> bool:
+    """Return whether a process is known to have ended: it was one of this machine."""
+    return host == socket.gethostname() and not is_alive(pid)
 
 
 def is_alive(pid: int) -> bool:

@@ -37,7 +37,11 @@ Words = Text().with_variant(Text(collation="C"), "postgresql")
 
 
 def partial_index(where: str) -> dict[str, Any]:
-    """Return the arguments of an index on those rows only for which *where* is true."""
+    """Return the arguments of an index on those rows only for which *where* is true; for migrations.
+
+    The condition of PostgreSQL makes SQLAlchemy load that dialect, which every command would pay for if the tables
+    named it.
+    """
     return {"sqlite_where": text(where), "postgresql_where": text(where)}
 
 

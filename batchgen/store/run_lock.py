@@ -167,7 +167,7 @@ SELECT runners.pid, runners.host,
 to_char(to_timestamp(runners.started_at / 1000000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 FROM runners JOIN batches ON batches.id = batch_id
 WHERE lease_until > extract(epoch FROM clock_timestamp()) * 1000000 AND batches.name = coalesce(%s, batches.name)
-ORDER BY runners.id LIMIT 1
+ORDER BY runners.id
 """
 
 
@@ -190,7 +190,8 @@ def _living(dbapi: Dbapi, batch: str | None) -> Holder | None:
     if postgres.rows(dbapi, "SELECT to_regclass('runners')") == [(None,)]:
         return None
     rows = postgres.rows(dbapi, _LIVING, batch)
-    return Holder(pid=rows[0][0], host=rows[0][1], since=rows[0][2], command="batchgen") if rows else None
+    living = (row for row in rows if not lock.is_dead(row[0], row[1]))
+    return next((Holder(pid=pid, host=host, since=since, command="batchgen") for pid, host, since in living), None)
 
 
 def _message(process: Holder | None, database: DatabaseUrl) -> str:

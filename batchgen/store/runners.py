@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, insert, select, union, update
 
 from ..errors import AlreadyRunning
+from ..files import lock
 from ..share import Capacity, Share, allot
 from .dialects import SHARES, is_postgres, lock_rows_of, upsert
 from .shared_tables import runners, shares
@@ -34,7 +35,7 @@ class RunnerRecord:
     started_at: datetime
     heartbeat_at: datetime
     lease_until: datetime
-    silent: bool  #: its lease has ended
+    silent: bool  #: its lease has ended, or its process is known to be dead
     age: float  #: seconds since its last heartbeat
 
     @property
@@ -134,7 +135,7 @@ def records(connection: Connection) -> list[RunnerRecord]:
             started_at=row.started_at,
             heartbeat_at=row.heartbeat_at,
             lease_until=row.lease_until,
-            silent=row.lease_until <= now,
+            silent=row.lease_until <= now or lock.is_dead(row.pid, row.host),
             age=max(0.0, (now - row.heartbeat_at).total_seconds()),
         )
         for row in connection.execute(rows)

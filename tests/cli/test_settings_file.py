@@ -19,7 +19,7 @@ from batchgen.errors import SettingsError
 #: Whatever is new has been thought about: would anybody be harmed, or misled, by a file that says it?
 OPEN = {
     "validate": {"strict"}, "plan": {"budget", "diff", "full"}, "watch": {"every"}, "usage": {"by"},
-    "export": {"format"}, "report": {"open", "single_file"}, "open": {"folder", "print"}, "verify": {"deep"},
+    "export": {"format"}, "report": {"open", "single_file"}, "open": {"folder", "print"}, "verify": {"deep", "quick"},
     "serve": {"port", "open", "read_only"},
     "clean": {"older_than"}, "schedule": {"every", "daily"},
     "sandbox": {"port", "log", "latency", "fault", "throttle", "idle_exit"},

@@ -11,7 +11,6 @@ import click
 from ...errors import UsageError
 from .. import output
 from ..options import (
-    LOCAL_FOLDER,
     Session,
     batch,
     batch_argument,
@@ -22,6 +21,7 @@ from ..options import (
     selecting,
     selection,
 )
+from ..params import LOCAL_FOLDER
 from ..render.format import count, csv_line
 from ..render.jobs import csv_rows, job_document
 

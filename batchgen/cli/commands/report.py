@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ...errors import UsageError
 from .. import output
 from ..options import (
-    LOCAL_FILE,
-    LOCAL_FOLDER,
     Session,
     as_options,
     batch,
@@ -22,7 +20,7 @@ from ..options import (
     selecting,
     selection,
 )
-from ..params import SINCE_RUN
+from ..params import LOCAL_FILE, LOCAL_FOLDER, SINCE_RUN
 from ..reading import measuring
 from ..render.report import report_lines, report_warnings
 
