@@ -26,10 +26,10 @@ _BATCHES = {
     "at_risk", "budget", "control", "faults", "files", "interrupted_answers", "kill", "redo", "resume", "routes",
     "stop_conditions", "usage",
 }  # fmt: skip
-_RECORDS = {"exit_codes", "lost_sidecars", "marks", "next_command", "schedule", "summary", "two_folders", "verify"}
+_RECORDS = {"exit_codes", "marks", "next_command", "schedule", "summary", "two_folders", "verify"}
 _FILES = {"clean", "deliver", "export", "run_report"}
 MODULES = {
-    "postgres": _BATCHES | _RECORDS | {"lost_database", "output", "run_options"},
+    "postgres": _BATCHES | _RECORDS | {"lost_database", "lost_sidecars", "output", "run_options"},
     "s3": _BATCHES | _RECORDS | _FILES | {"run_options"},
     "ray": {"files", "kill", "usage"},  # a run on a cluster takes seconds to start
 }

@@ -170,8 +170,8 @@ def _cluster(ray: ModuleType, question: ClusterQuestion) -> Iterator[Finding]:
     cpus = sum(node.cpus for node in found)
     yield Finding("cluster", f"{len(found)} {'host' if len(found) == 1 else 'hosts'}, room for {cpus:g} workers")
     if cpus < 1:
-        says = "no host has a CPU for a worker, which takes one each: start a node without --num-cpus=0"
-        yield Finding("cluster", says, "bad", ExitCode.STOPPED)
+        message = "no host has a CPU for a worker, which takes one each: start a node without --num-cpus=0"
+        yield Finding("cluster", message, "bad", ExitCode.STOPPED)
     alike = []
     for node, facts in _facts_of(ray, found):
         if isinstance(facts, NodeError):
@@ -181,14 +181,14 @@ def _cluster(ray: ModuleType, question: ClusterQuestion) -> Iterator[Finding]:
         if facts["batchgen"] == __version__:
             alike.append(node)
             yield from _clock(ray, node)
-    with Marks.in_folders(question.folders) as marks:
-        yield from marks.findings
+    with Proofs.in_folders(question.folders) as proofs:
+        yield from proofs.findings
         for number, node in enumerate(alike):
-            yield from _host(ray, node, question, marks, str(number))
+            yield from _host(ray, node, question, proofs, str(number))
 
 
-def _host(ray: ModuleType, node: Node, question: ClusterQuestion, marks: Marks, reply: str) -> Iterator[Finding]:
-    arguments = tuple(question.profiles), dict(marks.names), reply
+def _host(ray: ModuleType, node: Node, question: ClusterQuestion, proofs: Proofs, reply: str) -> Iterator[Finding]:
+    arguments = tuple(question.profiles), dict(proofs.names), reply
     try:
         report = ray_nodes.begin(ray, node, host_check.examine, *arguments)(ANSWER)
     except NodeError as error:
@@ -196,7 +196,7 @@ def _host(ray: ModuleType, node: Node, question: ClusterQuestion, marks: Marks, 
         return
     yield from _problems(node, "keys", report["keys"], "has keys of", ExitCode.DENIED)
     yield from _problems(node, "egress", report["egress"], "reaches", ExitCode.STOPPED)
-    folders = {folder: problem or marks.unanswered(folder, reply) for folder, problem in report["folders"].items()}
+    folders = {folder: problem or proofs.unanswered(folder, reply) for folder, problem in report["folders"].items()}
     yield from _problems(node, "storage", folders, "writes to", ExitCode.UNEXPECTED)
 
 
@@ -208,15 +208,15 @@ def _failed(node: Node, error: NodeError) -> Finding:
 def _facts(node: Node, facts: Mapping[str, Any]) -> Iterator[Finding]:
     text = f"{node.host} ({node.address}): {node.cpus:g} CPUs, batchgen {facts['batchgen']}, Python {facts['python']}"
     if facts["batchgen"] != __version__:
-        says = f"{text}: this machine has batchgen {__version__}. Install the same version on every host"
-        yield Finding("host", says, "bad", ExitCode.SCHEMA)
+        message = f"{text}: this machine has batchgen {__version__}. Install the same version on every host"
+        yield Finding("host", message, "bad", ExitCode.SCHEMA)
     else:
         yield Finding("host", text)
     spool = facts["spool"]
     where = f"{node.host}: answers are kept in {spool['folder']}, {spool['free'] / 1e9:,.1f} GB free"
     if spool["problem"]:
-        says = f"{node.host}: answers cannot be kept: {spool['problem']}. Set BATCHGEN_WORKER_DIR there"
-        yield Finding("spool", says, "bad", ExitCode.UNEXPECTED)
+        message = f"{node.host}: answers cannot be kept: {spool['problem']}. Set BATCHGEN_WORKER_DIR there"
+        yield Finding("spool", message, "bad", ExitCode.UNEXPECTED)
     elif spool["free"] < NO_ROOM:
         yield Finding("spool", f"{where}: a run would soon stop", "bad", ExitCode.UNEXPECTED)
     else:
@@ -265,7 +265,7 @@ def _facts_of(ray: ModuleType, found: Sequence[Node]) -> Iterator[tuple[Node, di
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Marks:
+class Proofs:
     """Files in the output folders, by which each host proves that it reads and writes the same ones."""
 
     names: Mapping[str, str]  #: by folder
@@ -273,7 +273,7 @@ class Marks:
 
     @classmethod
     @contextmanager
-    def in_folders(cls, folders: Sequence[Folder]) -> Iterator[Marks]:
+    def in_folders(cls, folders: Sequence[Folder]) -> Iterator[Proofs]:
         """Write a file to each folder, or to the nearest one above that exists; remove them and the answers."""
         names: dict[str, str] = {}
         findings: list[Finding] = []

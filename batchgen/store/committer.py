@@ -105,6 +105,7 @@ class Committer:
                     connected.set_result(None)
                     while self._take():
                         self._execute(connection)
+                        _close_blocks(connection)
                     if not self._guest:
                         checkpoint(connection)
             finally:
@@ -203,7 +204,16 @@ def _transact(connection: Connection, group: list[_Command], last: LastTransacti
             lock_rows_of(connection, LEDGER, shared=True)
             for command in group:
                 command.result = _result(connection, command.work)
-    totals.close_after_commit(connection)
+
+
+def _close_blocks(connection: Connection) -> None:
+    """Close full blocks of the ledger, after the commands have their answers: a failure must not repeat them."""
+    try:
+        totals.close_after_commit(connection)
+    except Exception as error:
+        if not is_busy(error):
+            raise
+        # Sums are right all the same, and the next full block closes this one, too.
 
 
 def _result(connection: Connection, work: Callable[[Connection], object]) -> object:

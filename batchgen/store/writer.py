@@ -54,7 +54,7 @@ PAUSE_PER_CALL, LONGEST_PAUSE = 1e-4, 0.01
 
 
 class Writer:
-    """Changes the job database. The caller holds its lock (``files.lock``) and has called ``migrate.ensure``.
+    """Changes the job database. The caller holds its lock (``run_lock``) and has called ``migrate.ensure``.
 
     A *guest* needs no lock and may only ``cancel``, which is safe whatever a run holds in memory.
     """
@@ -271,7 +271,7 @@ def _open_batch(connection: Connection, *, name: str, manifest: str, folder: str
 
 def _add_run(connection: Connection, *, row: dict[str, Any]) -> None:
     close_full_blocks(connection)
-    connection.execute(insert(runs), row)
+    connection.execute(upsert(connection, runs).values(row).on_conflict_do_nothing(index_elements=["id"]))
 
 
 def _end_run(connection: Connection, *, run_id: str, exit_code: int, now: datetime) -> None:

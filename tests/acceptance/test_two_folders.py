@@ -48,6 +48,7 @@ def test_two_that_start_at_once_buy_everything_once(project, two, witness):
 
 
 @pytest.mark.not_on(s3="job databases at one place of an object store are refused: test_object_store.py")
+@pytest.mark.not_on(postgres="both folders use one job database there")
 def test_by_turns_each_takes_in_what_the_other_made(project, two, witness):
     manifest = manifest_of(project)
     for number, one in enumerate([*two, *two, *two], 1):
@@ -57,6 +58,7 @@ def test_by_turns_each_takes_in_what_the_other_made(project, two, witness):
 
 
 @pytest.mark.not_on(s3="job databases at one place of an object store are refused: test_object_store.py")
+@pytest.mark.not_on(postgres="both folders use one job database there")
 def test_who_comes_second_learns_what_is_in_the_way_and_may_wait(project, two, witness):
     manifest = manifest_of(project)
     here, there = two

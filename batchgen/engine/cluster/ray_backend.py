@@ -35,7 +35,8 @@ def load_ray() -> ModuleType:
         import ray.util
     except ImportError as error:
         raise UsageError("--backend ray needs the extra cluster: pip install 'batchgen[cluster]'") from error
-    return ray
+    module: ModuleType = ray
+    return module
 
 
 def connect(address: str | None, namespace: str = NAMESPACE, *, cpus: int | None = None) -> ModuleType:
@@ -93,7 +94,7 @@ class RayHandle:
             return await self.actor.call.remote(method, *arguments)
         except errors.RayTaskError as error:
             raise error.cause from None
-        except (errors.RayActorError, errors.RaySystemError, errors.GetTimeoutError) as error:
+        except errors.RayError as error:  # whichever: the call may have reached the worker
             raise WorkerLost(_first_line(error)) from None
 
 

@@ -21,7 +21,7 @@ from .wire_queue import PATIENCE, WireQueue
 
 #: Seconds after which every request that went out is in the job database.
 SETTLING = 2.0
-#: The learned rate is spaced anew when it has changed by more than this share.
+#: The learned rate gets a new spacing when it has changed by more than this share.
 RATE_CHANGE = 0.01
 #: Seconds until a request that is heavier than the share of its runner is looked at again.
 SHARE_LOOK = 1.0

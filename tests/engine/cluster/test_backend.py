@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchgen.engine.cluster import link, search
+from batchgen.engine.cluster import link, marker, search
 from batchgen.engine.cluster.call import Fenced
 from batchgen.fault import Cause
 from batchgen.job import Delivered, Missed
@@ -33,6 +33,10 @@ async def workers(world, *names, host="host"):
     for handle in handles:
         await handle.restart()
     return handles
+
+
+def markers(world):
+    return sorted(path.name for path in (world.folder / "output" / marker.FOLDER).iterdir())
 
 
 async def test_backend_divides_attempts_among_its_workers(world):
@@ -110,7 +114,32 @@ async def test_backend_reads_the_marker_of_a_worker_that_never_returns(world):
         assert isinstance(outcome, Delivered)
         assert outcome.artifacts[0].path == "output/j1.png"
         assert ours.local.asked == []
+        assert markers(world) == [f"{attempt.id}.json"]
+        ours.backend.release(attempt.id, delivered=True)
+        await until(lambda: not markers(world))
     assert world.charges == 1
+
+
+async def test_backend_removes_the_marker_of_a_worker_that_was_restarted(world):
+    [handle] = await workers(world)
+    async with driver(world, handle) as ours:
+        attempt = world.attempt()
+        await ours.run(attempt)
+    await handle.die()
+    await handle.restart()
+    assert markers(world) == [f"{attempt.id}.json"]
+    async with driver(world, handle, epoch=2) as ours:
+        await ours.backend.tidy(lambda ids: dict.fromkeys(ids, True))
+        assert markers(world) == []
+
+
+async def test_backend_stops_the_run_when_a_link_fails_for_a_reason_of_its_own(world):
+    [handle] = await workers(world)
+    async with driver(world, handle) as ours:
+        handle.worker.clock = None
+        await until(lambda: ours.failures)
+        assert isinstance(ours.failures[0], TypeError)
+        assert not ours.backend.links["w-0"].ready
 
 
 async def test_backend_collects_the_calls_of_an_earlier_driver(world):
