@@ -88,6 +88,23 @@ async def test_backend_marks_a_call_as_unknown_that_died_with_its_worker(world):
     assert world.arrivals == 1
 
 
+async def test_backend_knows_that_a_call_was_sent_although_the_permit_of_its_repeat_expired(world):
+    [handle] = await workers(world)
+    async with driver(world, handle) as ours:
+        attempt = world.attempt()
+        running = ours.run(attempt)
+        await until(lambda: world.arrivals)
+        for expired in (False, True):  # as a worker asks to repeat a request under its key
+            await handle.worker._ask(attempt.id, expired=expired)
+        ours.lane.draining = True
+        await handle.worker._ask(attempt.id, expired=True)
+        await handle.die()
+        await handle.restart()
+        outcome = await running
+    assert isinstance(outcome, Missed)
+    assert outcome.fault.cause is Cause.UNKNOWN
+
+
 async def test_backend_collects_an_answer_from_the_spool_of_a_dead_worker(world):
     [handle] = await workers(world)
     (world.folder / "output").write_text("in the way of the folder")
