@@ -30,7 +30,7 @@ from ..version import __version__
 from . import host_check
 from .config.keys import configured_names
 from .config.providers import load_profiles, provider_settings
-from .doctor import FEW_SECONDS, LITTLE_ROOM, NO_ROOM, Finding
+from .finding import FEW_SECONDS, LITTLE_ROOM, NO_ROOM, Finding
 from .plan import plan as make_plan
 from .plan import read_manifest
 from .project import Project

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from ..engine.runner import Runner
 from .clock import utc_now
@@ -12,34 +11,32 @@ from .lane_result import LaneResult
 from .presence import look
 from .queries import batch_status
 from .report.folder import find
+from .run_parts import RunParts
 from .run_result import RunResult
-
-if TYPE_CHECKING:
-    from .wiring import RunSession
 
 
 def collect_result(
-    session: RunSession, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None
+    parts: RunParts, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None
 ) -> RunResult:
     """Return what a run came to, by its lanes and the job database."""
-    counts, lanes_ = session.reader.lanes(batch_id), runner.lanes
-    status = batch_status(session.reader, session.reader.batch(session.batch.name))
+    counts, lanes_ = parts.reader.lanes(batch_id), runner.lanes
+    status = batch_status(parts.reader, parts.reader.batch(parts.batch.name))
     run_id = runner.attempts.run_id
     return RunResult(
         run_id=run_id,
-        command=session.command,
+        command=parts.command,
         began=started,
         status=replace(
             status,
-            presence=look(session.project, session.reader, status.batch, status.counts.images),
-            report=find(session.project, status.batch),
+            presence=look(parts.project, parts.reader, status.batch, status.counts.images),
+            report=find(parts.project, status.batch),
         ),
         lanes=[
             LaneResult.of(
                 lane,
                 left=counts[lane.provider].pending if lane.provider in counts else 0,
-                denied_left=session.reader.pending_of(batch_id, lane.provider, lane.denied),
-                variable=_key_variable(session, lane.provider),
+                denied_left=parts.reader.pending_of(batch_id, lane.provider, lane.denied),
+                variable=_key_variable(parts, lane.provider),
             )
             for lane in lanes_
         ],
@@ -53,16 +50,16 @@ def collect_result(
         usd=sum(lane.usd for lane in lanes_),
         budgets=runner.attempts.wallet.budgets,
         underpriced=tuple(runner.attempts.prices.underpriced.values()),
-        sandbox=session.project.sandbox,
-        selected_by=session.options.selected_by,
-        fail_on=session.options.fail_on,
-        command_flags=session.project.command_flags(again=session.options.again),
-        plan=session.plan,
-        recovery=session.recovery,
-        previous_exit_code=next((run.exit_code for run in session.reader.runs(batch_id) if run.id != run_id), None),
+        sandbox=parts.project.sandbox,
+        selected_by=parts.options.selected_by,
+        fail_on=parts.options.fail_on,
+        command_flags=parts.project.command_flags(again=parts.options.again),
+        plan=parts.plan,
+        recovery=parts.recovery,
+        previous_exit_code=next((run.exit_code for run in parts.reader.runs(batch_id) if run.id != run_id), None),
     )
 
 
-def _key_variable(session: RunSession, provider: str) -> str | None:
-    profile = session.batch.profiles.get(provider)
+def _key_variable(parts: RunParts, provider: str) -> str | None:
+    profile = parts.batch.profiles.get(provider)
     return next(iter(profile.api_key_env), None) if profile else None
