@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from ..engine.runner import Runner
 from .clock import utc_now
@@ -11,32 +12,34 @@ from .lane_result import LaneResult
 from .presence import look
 from .queries import batch_status
 from .report.folder import find
-from .run_parts import RunParts
 from .run_result import RunResult
+
+if TYPE_CHECKING:
+    from .run_inputs import RunInputs
 
 
 def collect_result(
-    parts: RunParts, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None
+    inputs: RunInputs, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None
 ) -> RunResult:
     """Return what a run came to, by its lanes and the job database."""
-    counts, lanes_ = parts.reader.lanes(batch_id), runner.lanes
-    status = batch_status(parts.reader, parts.reader.batch(parts.batch.name))
+    counts, lanes_ = inputs.reader.lanes(batch_id), runner.lanes
+    status = batch_status(inputs.reader, inputs.reader.batch(inputs.batch.name))
     run_id = runner.attempts.run_id
     return RunResult(
         run_id=run_id,
-        command=parts.command,
+        command=inputs.command,
         began=started,
         status=replace(
             status,
-            presence=look(parts.project, parts.reader, status.batch, status.counts.images),
-            report=find(parts.project, status.batch),
+            presence=look(inputs.project, inputs.reader, status.batch, status.counts.images),
+            report=find(inputs.project, status.batch),
         ),
         lanes=[
             LaneResult.of(
                 lane,
                 left=counts[lane.provider].pending if lane.provider in counts else 0,
-                denied_left=parts.reader.pending_of(batch_id, lane.provider, lane.denied),
-                variable=_key_variable(parts, lane.provider),
+                denied_left=inputs.reader.pending_of(batch_id, lane.provider, lane.denied),
+                variable=_key_variable(inputs, lane.provider),
             )
             for lane in lanes_
         ],
@@ -50,16 +53,16 @@ def collect_result(
         usd=sum(lane.usd for lane in lanes_),
         budgets=runner.attempts.wallet.budgets,
         underpriced=tuple(runner.attempts.prices.underpriced.values()),
-        sandbox=parts.project.sandbox,
-        selected_by=parts.options.selected_by,
-        fail_on=parts.options.fail_on,
-        command_flags=parts.project.command_flags(again=parts.options.again),
-        plan=parts.plan,
-        recovery=parts.recovery,
-        previous_exit_code=next((run.exit_code for run in parts.reader.runs(batch_id) if run.id != run_id), None),
+        sandbox=inputs.project.sandbox,
+        selected_by=inputs.options.selected_by,
+        fail_on=inputs.options.fail_on,
+        command_flags=inputs.project.command_flags(again=inputs.options.again),
+        plan=inputs.plan,
+        recovery=inputs.recovery,
+        previous_exit_code=next((run.exit_code for run in inputs.reader.runs(batch_id) if run.id != run_id), None),
     )
 
 
-def _key_variable(parts: RunParts, provider: str) -> str | None:
-    profile = parts.batch.profiles.get(provider)
+def _key_variable(inputs: RunInputs, provider: str) -> str | None:
+    profile = inputs.batch.profiles.get(provider)
     return next(iter(profile.api_key_env), None) if profile else None

@@ -52,7 +52,7 @@ def shared_budgets(project: Project) -> Iterator[Finding]:
 def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
     try:
         batch = read_manifest(project, manifest)
-        if holder := run_lock.holder(project.db):
+        if holder := run_lock.holder(project.db, batch.name):
             says = f"a run is in progress: process {holder.pid} on {holder.host}; a second one would end at once"
             yield Finding("run", says, "bad", ExitCode.LOCKED)
         plan = make_plan(project, batch)

@@ -49,7 +49,7 @@ from .plan import learned_prices
 from .preflight import limited_widths, require_files
 from .recovery import last_run
 from .recovery.resumed import Resumed, SentCalls, resumed_text
-from .run_parts import RunParts
+from .run_inputs import RunInputs
 from .run_result import RunResult
 from .shutdown import Stop
 from .source_fetch import source_fetcher
@@ -67,7 +67,7 @@ Follow = Callable[[Runner, Reader], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunSession(RunParts):
+class RunSession(RunInputs):
     """One run of one batch, from its plan to its result."""
 
     async def execute(self, follow: Follow) -> RunResult:

@@ -184,7 +184,7 @@ def brief_engine(database: Database, *, writes: bool = False) -> Iterator[Engine
     if isinstance(database, DatabaseUrl):
         from . import postgres
 
-        yield postgres.kept_engine(database, writes=writes)
+        yield postgres.lasting_engine(database, writes=writes)
         return
     engine = writing(database, guest=True) if writes else reading(database)
     try:

@@ -10,7 +10,8 @@ import atexit
 import os
 import re
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -75,7 +76,7 @@ def reading(url: DatabaseUrl) -> Engine:
 
 
 @cache
-def kept_engine(url: DatabaseUrl, *, writes: bool) -> Engine:
+def lasting_engine(url: DatabaseUrl, *, writes: bool) -> Engine:
     """Return an engine that lasts as long as this process, for short transactions every few seconds."""
     create = writing if writes else reading
     engine = create(url)
@@ -105,6 +106,15 @@ def connect(url: DatabaseUrl) -> Dbapi:
     return dbapi
 
 
+@contextmanager
+def plain_errors(url: DatabaseUrl) -> Iterator[None]:
+    """Raise StoreError for errors of the driver."""
+    try:
+        yield
+    except _psycopg().Error as error:
+        raise explain(error, url) from None
+
+
 def is_alive(dbapi: Dbapi) -> bool:
     """Return whether a connection still answers."""
     try:
@@ -121,6 +131,7 @@ def rows(dbapi: Dbapi, query: str, *values: object) -> list[tuple[Any, ...]]:
 
 
 def _engine(creator: Callable[[], Dbapi], **pool: object) -> Engine:
+    _psycopg()  # The error of a missing extra is plain here, and SQLAlchemy's is not.
     return create_engine("postgresql+psycopg://", creator=creator, hide_parameters=True, **pool)
 
 

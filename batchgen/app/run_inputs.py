@@ -1,4 +1,4 @@
-"""What a run works with: its plan and options, the job database, the keys, and the ways to report."""
+"""Inputs of a run: what was opened, planned and agreed on before its first call."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from .shutdown import StopRequest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunParts:
-    """The parts of one run that are there before it starts."""
+class RunInputs:
+    """What a run works with."""
 
     project: Project
     batch: Batch
