@@ -30,7 +30,7 @@ from ..version import __version__
 from . import host_check
 from .config.keys import configured_names
 from .config.providers import load_profiles, provider_settings
-from .doctor import FEW_SECONDS, LITTLE_ROOM, NO_ROOM, Finding
+from .finding import FEW_SECONDS, LITTLE_ROOM, NO_ROOM, Finding
 from .plan import plan as make_plan
 from .plan import read_manifest
 from .project import Project
@@ -166,14 +166,14 @@ def _address_problem(address: str) -> str:
 
 
 def _cluster(ray: ModuleType, question: ClusterQuestion) -> Iterator[Finding]:
-    found = ray_nodes.nodes(ray)
-    cpus = sum(node.cpus for node in found)
-    yield Finding("cluster", f"{len(found)} {'host' if len(found) == 1 else 'hosts'}, room for {cpus:g} workers")
+    nodes = ray_nodes.nodes(ray)
+    cpus = sum(node.cpus for node in nodes)
+    yield Finding("cluster", f"{len(nodes)} {'host' if len(nodes) == 1 else 'hosts'}, room for {cpus:g} workers")
     if cpus < 1:
         message = "no host has a CPU for a worker, which takes one each: start a node without --num-cpus=0"
         yield Finding("cluster", message, "bad", ExitCode.STOPPED)
     alike = []
-    for node, facts in _facts_of(ray, found):
+    for node, facts in _facts_of(ray, nodes):
         if isinstance(facts, NodeError):
             yield _failed(node, facts)
             continue
@@ -254,9 +254,9 @@ def _problems(node: Node, about: str, problems: Mapping[str, str], verb: str, co
             yield Finding(about, f"{node.host}: {name}: {problem}", "bad", code)
 
 
-def _facts_of(ray: ModuleType, found: Sequence[Node]) -> Iterator[tuple[Node, dict[str, Any] | NodeError]]:
+def _facts_of(ray: ModuleType, nodes: Sequence[Node]) -> Iterator[tuple[Node, dict[str, Any] | NodeError]]:
     """Ask every node at once what it runs, because the first question starts a process there."""
-    waiting = [(node, ray_nodes.begin(ray, node, host_check.facts)) for node in found]
+    waiting = [(node, ray_nodes.begin(ray, node, host_check.facts)) for node in nodes]
     for node, result in waiting:
         try:
             yield node, result(START)

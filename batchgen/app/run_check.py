@@ -20,7 +20,8 @@ from .budgets import require_prices, used_budgets
 from .clock import local_time, utc_now
 from .config import settings
 from .config.keys import load_keys
-from .doctor import Finding, error_findings
+from .doctor import error_findings
+from .finding import Finding
 from .plan import plan as make_plan
 from .plan import read_manifest
 from .project import CommandFlags, Project, open_reader

@@ -1,8 +1,9 @@
 """Writer: all changes of the job database.
 
-Every INSERT and UPDATE of batchgen is in this module, ``at_risk``, ``claims``, ``compare_and_set``, ``controls``,
-``history``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``runners`` and ``shared_budgets``. Every update
-of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load reads and writes in one
+Every INSERT and UPDATE of the record of jobs and money is in this module, ``at_risk``, ``booking``, ``claims``,
+``compare_and_set``, ``history``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``shared_budgets`` and
+``totals``. Guests write the rest: ``batch_owner``, ``controls``, ``marks``, ``picture_facts``, ``runners``. Every
+update of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load reads and writes in one
 transaction.)  Methods return when what they wrote is durable.
 """
 
@@ -271,7 +272,7 @@ def _open_batch(connection: Connection, *, name: str, manifest: str, folder: str
 
 def _add_run(connection: Connection, *, row: dict[str, Any]) -> None:
     close_full_blocks(connection)
-    connection.execute(upsert(connection, runs).values(row).on_conflict_do_nothing(index_elements=["id"]))
+    connection.execute(insert(runs), row)
 
 
 def _end_run(connection: Connection, *, run_id: str, exit_code: int, now: datetime) -> None:

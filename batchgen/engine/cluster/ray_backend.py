@@ -100,7 +100,7 @@ class RayHandle:
 
 def actors(ray: ModuleType, opener: Opener, setups: Mapping[str, Setup], in_flight: int) -> dict[str, RayHandle]:
     """Return the workers of *setups* by name: those that an earlier run left, and new ones for the others."""
-    made = {}
+    handles = {}
     for name, setup in setups.items():
         options = {
             "name": name,
@@ -114,8 +114,8 @@ def actors(ray: ModuleType, opener: Opener, setups: Mapping[str, Setup], in_flig
             "max_task_retries": 0,
         }
         actor = ray.remote(WorkerActor).options(**options).remote(opener, setup)
-        made[name] = RayHandle(ray=ray, actor=actor)
-    return made
+        handles[name] = RayHandle(ray=ray, actor=actor)
+    return handles
 
 
 def left_behind(ray: ModuleType, batch: str) -> list[str]:
