@@ -203,37 +203,37 @@ class Statements:
         """Execute a statement and return its cursor."""
         dbapi = self._dbapi()
         try:
-            return dbapi.execute(translated(sql), values)
+            return dbapi.execute(translate(sql), values)
         except _psycopg().Error as error:
-            raise self._given_up(sql, error, dbapi) from error
+            raise self._failure(sql, error, dbapi) from error
 
     def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Execute a statement for each row."""
         dbapi = self._dbapi()
         try:
             with dbapi.cursor() as cursor:
-                cursor.executemany(translated(sql), rows)
+                cursor.executemany(translate(sql), rows)
         except _psycopg().Error as error:
-            raise self._given_up(sql, error, dbapi) from error
+            raise self._failure(sql, error, dbapi) from error
 
     def _dbapi(self) -> Dbapi:
         return cast("Dbapi", self._connection.connection.dbapi_connection)
 
-    def _given_up(self, sql: str, error: Exception, dbapi: Dbapi) -> BaseException:
+    def _failure(self, sql: str, error: Exception, dbapi: Dbapi) -> BaseException:
         is_broken = bool(dbapi.closed or dbapi.broken)
         if is_broken and not self._connection.invalidated:
             self._connection.invalidate(error)
-        given_up: BaseException = DBAPIError.instance(
+        failure: BaseException = DBAPIError.instance(
             sql, None, error, _psycopg().Error, hide_parameters=True, connection_invalidated=is_broken
         )
-        return given_up
+        return failure
 
 
 _NAMED = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 
 
 @cache
-def translated(sql: str) -> str:
+def translate(sql: str) -> str:
     """Return a statement of SQLite with the parameters and the few words of PostgreSQL."""
     if "%(" in sql:  # compiled for PostgreSQL by SQLAlchemy
         return sql

@@ -85,8 +85,6 @@ def register(
 ) -> Registration:
     """Add a runner, whose lease begins now; raise AlreadyRunning if another one has the same jobs."""
     lock_rows_of(connection, SHARES)
-    # A commit before may have succeeded, and its answer was lost with the connection.
-    connection.execute(delete(runners).where(runners.c.id == run_id))
     for other in records(connection):
         if other.batch_id == batch_id and overlap(other.shard, shard) and not other.silent:
             raise AlreadyRunning(f"Another run of these jobs has just started: process {other.pid} on {other.host}.")

@@ -272,7 +272,7 @@ def _open_batch(connection: Connection, *, name: str, manifest: str, folder: str
 
 def _add_run(connection: Connection, *, row: dict[str, Any]) -> None:
     close_full_blocks(connection)
-    connection.execute(upsert(connection, runs).values(row).on_conflict_do_nothing(index_elements=["id"]))
+    connection.execute(insert(runs), row)
 
 
 def _end_run(connection: Connection, *, run_id: str, exit_code: int, now: datetime) -> None:

@@ -1,4 +1,4 @@
-"""PostgreSQL under the store: its locks, indexes and errors, and commits whose answers were lost."""
+"""PostgreSQL under the store: its locks, indexes and errors."""
 
 from __future__ import annotations
 
@@ -69,13 +69,6 @@ async def test_closing_of_blocks_that_fails_repeats_no_command(path: Database, w
         booking.result(patience(30))
     with Reader(path) as reader:
         assert sorted(run.id for run in reader.runs(batch_id)) == ["first", "second"]
-
-
-async def test_run_that_was_recorded_is_recorded_once(path: Database, writer: Writer, reader: Reader) -> None:
-    batch_id = await loaded(writer, [plan("cat")])
-    for _ in range(2):  # The answer to the first commit was lost with its connection.
-        await begin(writer, batch_id, "night")
-    assert [run.id for run in reader.runs(batch_id)] == ["night"]
 
 
 @on_postgres

@@ -18,13 +18,13 @@ from anyio import CancelScope, to_thread
 
 from ...errors import StoreError, UnreadableAnswer
 from ...fault import Cause, Fault
-from ...files.slot import StoredAnswer
 from ...files.spool import Spool
 from ...job import Attempt, Missed, Outcome
 from ...providers.profile import Profile
 from ...providers.validation import deadline
 from ..attempts import Backend, Ready
 from ..clearance import Clearance
+from ..handover import WORKER, worker_of
 from ..worker_state import WorkerState
 from . import marker
 from .call import Fenced, Hello, Result, Setup, WorkerLost
@@ -34,8 +34,6 @@ from .search import Search, unknown_outcome
 
 #: Seconds that a worker may need, beyond the call itself, to publish an answer.
 STORE_SECONDS = 180.0
-#: Key of the slot's order that names the worker's spool, and when the call was let go.
-WORKER = "worker"
 #: Seconds after which a run reports that no worker answers.
 NO_WORKER = 15.0
 #: Seconds for which workers are asked about a call whose driver was on another machine.
@@ -189,7 +187,7 @@ class ClusterBackend:
         """Settle an attempt that an earlier run left open, at the workers if it had sent it there."""
         attempt = call.attempt
         stored = await to_thread.run_sync(self.spool.find, attempt.id)
-        note = _note(stored)
+        note = worker_of(stored)
         if note is not None:
             until = self.clock() + max(0.0, note["at"] + call.limit - time.time())
             search = self._search(call, note["spool"], until)
@@ -226,7 +224,10 @@ class ClusterBackend:
         if attempt.id in self._slots:
             return
         order = {each.name: getattr(attempt, each.name) for each in fields(Attempt)}
-        order[WORKER] = {"name": hello.name, "spool": hello.spool, "at": time.time()}
+        now = time.time()
+        order[WORKER] = {
+            "name": hello.name, "spool": hello.spool, "at": now, "until": now + self._limit(attempt)
+        }  # fmt: skip
         opening = self.spool.open_soon(attempt.id, order, 0)
         with CancelScope(shield=True):
             slot = await opening
@@ -268,12 +269,6 @@ class ClusterBackend:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _note(stored: StoredAnswer | None) -> Mapping[str, Any] | None:
-    """Return what a slot of this machine states about the worker of its call; None if no worker had it."""
-    note = None if stored is None or stored.status is not None else stored.order.get(WORKER)
-    return note if isinstance(note, dict) else None
 
 
 def _withdrawn(clearance: Clearance) -> Missed:

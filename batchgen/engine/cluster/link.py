@@ -47,6 +47,7 @@ class Dispatch:
     clearance: Clearance
     limit: float  #: seconds after its permit by which it must have ended
     granted_at: float | None = None  #: when the last permit was granted; None: nothing was sent
+    is_repeat: bool = False  #: the worker asks again although it has written the request once, under the same key
     sent_at: float = 0.0
     lost: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -170,7 +171,9 @@ class Link:
         call = self.in_flight.get(question.attempt_id)
         if call is None:
             return  # An attempt of an earlier run: without a permit it ends unsent.
-        if question.expired:
+        if not question.expired:
+            call.is_repeat = call.granted_at is not None
+        elif not call.is_repeat:
             call.clearance.expire()
             call.granted_at = None
         permit, fault = None, None

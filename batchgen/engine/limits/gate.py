@@ -15,7 +15,7 @@ from anyio import current_time
 
 from ...fault import RateLimitInfo
 from .adaptive import Controller
-from .shares import CONCURRENCY, name_of, narrowed
+from .shares import CONCURRENCY, name_of, narrow
 from .windows import DAY, MARGIN, SlidingWindows, Window
 from .wire_queue import PATIENCE, WireQueue
 
@@ -226,7 +226,7 @@ class Gate:
         return result
 
     def _put_in_force(self) -> None:
-        share = narrowed(self.limits, self.width, self.granted)
+        share = narrow(self.limits, self.width, self.granted)
         self.withheld = share is None
         # The windows remember what was sent, also while there is no share.
         self._share = limits, width = share or (self.limits, 0)
