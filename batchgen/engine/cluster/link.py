@@ -185,7 +185,7 @@ class Link:
             permit = self._permit(call)
         except ProviderError as error:
             fault = error.fault
-        except (StoreError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the worker must get an answer, and the run end
             fault = _own_fault(error)
             self.on_failure(error)
         answer = Answer(attempt_id=question.attempt_id, serial=question.serial, permit=permit, fault=fault)

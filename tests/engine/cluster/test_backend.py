@@ -161,6 +161,20 @@ async def test_backend_stops_the_run_when_a_link_fails_for_a_reason_of_its_own(w
         assert not ours.backend.links["w-0"].ready
 
 
+async def test_backend_answers_a_worker_whose_permit_fails_for_a_reason_of_its_own(world):
+    async def broken(_attempt, _hello):
+        raise KeyError("a bug")
+
+    [handle] = await workers(world)
+    async with driver(world, handle) as ours:
+        ours.backend.links["w-0"].prepare = broken
+        outcome = await ours.run(world.attempt())
+        assert isinstance(outcome, Missed)
+        assert outcome.fault.cause is Cause.UNREACHED
+        assert isinstance(ours.failures[0], KeyError)
+    assert world.arrivals == 0
+
+
 async def test_backend_collects_the_calls_of_an_earlier_driver(world):
     handles = await workers(world, "w-0", "w-1")
     attempts = [world.attempt(f"cat {number}") for number in range(6)]
