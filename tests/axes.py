@@ -22,12 +22,17 @@ if TYPE_CHECKING:
 Line = dict[str, Any]
 NAMES = ("postgres", "s3", "ray")
 #: The modules about running batches; the others are about the command line, manifests or this machine.
-MODULES = frozenset({
-    "at_risk", "budget", "clean", "control", "deliver", "exit_codes", "export", "faults", "files",
-    "interrupted_answers", "kill", "lost_sidecars", "marks", "next_command", "output", "redo", "resume", "routes",
-    "run_options", "run_report", "schedule", "stop_conditions", "summary", "two_folders", "usage", "verify",
-    "wire_cases", "wire_pictures",
-})  # fmt: skip
+_BATCHES = {
+    "at_risk", "budget", "control", "faults", "files", "interrupted_answers", "kill", "redo", "resume", "routes",
+    "stop_conditions", "usage",
+}  # fmt: skip
+_RECORDS = {"exit_codes", "marks", "next_command", "schedule", "summary", "two_folders", "verify"}
+_FILES = {"clean", "deliver", "export", "run_report"}
+MODULES = {
+    "postgres": _BATCHES | _RECORDS | {"lost_database", "lost_sidecars", "output", "run_options"},
+    "s3": _BATCHES | _RECORDS | _FILES | {"run_options"},
+    "ray": {"files", "kill", "usage"},  # a run on a cluster takes seconds to start
+}
 
 
 class Axis:
@@ -186,6 +191,10 @@ class RayAxis(Axis):
     def __init__(self, folder: Path, pool: Pool) -> None:
         super().__init__(folder)
         self.env = pool.environment()
+        self._options = "".join(f" --{name} {value}" for name, value in pool.options().items())
+
+    def text(self, text: str) -> str:
+        return text.replace(self._options, "")
 
 
 def _look(path: Path) -> tuple[int, int]:

@@ -24,7 +24,7 @@ from .run_options import ClusterOptions
 
 if TYPE_CHECKING:
     from ..engine.cluster.ray_backend import RayHandle
-    from .wiring import RunSession
+    from .run_inputs import RunInputs
 
 #: Variable of Ray that names the cluster.
 ADDRESS_VARIABLE = "RAY_ADDRESS"
@@ -36,7 +36,7 @@ WORKERS = 2
 
 @asynccontextmanager
 async def cluster_backend(
-    session: RunSession, options: ClusterOptions, runner: Runner, local: Backend, spool: Spool
+    inputs: RunInputs, options: ClusterOptions, runner: Runner, local: Backend, spool: Spool
 ) -> AsyncIterator[ClusterBackend]:
     """Connect to the cluster and return the backend of a run; its workers leave once nothing is open."""
     from ..engine.cluster import ray_backend
@@ -44,21 +44,21 @@ async def cluster_backend(
 
     address = options.address or os.environ.get(ADDRESS_VARIABLE)
     ray = await to_thread.run_sync(lambda: ray_backend.connect(address, cpus=options.workers or WORKERS))
-    profiles = {lane.provider: session.batch.profiles[lane.provider] for lane in runner.lanes}
-    backend = _new_backend(session, runner, profiles, local, spool)
+    profiles = {lane.provider: inputs.batch.profiles[lane.provider] for lane in runner.lanes}
+    backend = _new_backend(inputs, runner, profiles, local, spool)
     handles: Mapping[str, RayHandle] = {}
     try:
-        batch = _batch_name(session)
-        shard = session.options.selection.shard
+        batch = _batch_name(inputs)
+        shard = inputs.options.selection.shard
         own = batch if shard is None else f"{batch}-shard-{shard[0]}-of-{shard[1]}"
         names = [f"{own}-{number}" for number in range(options.workers or WORKERS)]
         retired = set(await to_thread.run_sync(ray_backend.left_behind, ray, own)) - set(names)
-        setups = {name: _setup(session, profiles, batch, name) for name in (*names, *sorted(retired))}
+        setups = {name: _setup(inputs, profiles, batch, name) for name in (*names, *sorted(retired))}
         handles = ray_backend.actors(ray, open_worker, setups, backend.capacity)
         backend.open({name: (handle, setups[name]) for name, handle in handles.items()}, retired)
         if not await backend.wait_for_workers(START_PATIENCE):
             raise runner.failure or UsageError(_no_worker(address, ray, backend))
-        await backend.tidy(session.reader.ended)
+        await backend.tidy(inputs.reader.ended)
         own_release = runner.attempts.release
 
         def release(attempt_id: str, delivered: bool) -> None:
@@ -71,41 +71,41 @@ async def cluster_backend(
     finally:
         with CancelScope(shield=True):
             await backend.close()
-            if not backend.fenced and not session.reader.open_attempts(runner.batch_id):
+            if not backend.fenced and not inputs.reader.open_attempts(runner.batch_id):
                 for handle in handles.values():
                     await ray_backend.end(handle)
             await to_thread.run_sync(ray.shutdown)
 
 
 def _new_backend(
-    session: RunSession, runner: Runner, profiles: Mapping[str, Profile], local: Backend, spool: Spool
+    inputs: RunInputs, runner: Runner, profiles: Mapping[str, Profile], local: Backend, spool: Spool
 ) -> ClusterBackend:
     return ClusterBackend(
         local=local,
         spool=spool,
         profiles=profiles,
-        epoch=len(session.reader.runs(runner.batch_id)),
+        epoch=len(inputs.reader.runs(runner.batch_id)),
         capacity=sum(lane.width for lane in runner.lanes),
-        show_message=session.show_message,
+        show_message=inputs.show_message,
         on_failure=runner.halt,
         drain=runner.drain,
     )
 
 
-def _batch_name(session: RunSession) -> str:
+def _batch_name(inputs: RunInputs) -> str:
     """Return the name of a batch on a cluster, which other job databases use as well."""
-    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", session.batch.name)[:60]
-    return f"{name}-{database_id(session.project.db)[:12]}"
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", inputs.batch.name)[:60]
+    return f"{name}-{database_id(inputs.project.db)[:12]}"
 
 
-def _setup(session: RunSession, profiles: Mapping[str, Profile], batch: str, name: str) -> Setup:
+def _setup(inputs: RunInputs, profiles: Mapping[str, Profile], batch: str, name: str) -> Setup:
     return Setup(
         name=name,
         batch=batch,
-        root=str(session.project.root),
+        root=str(inputs.project.root),
         profiles=profiles,
-        accounts={provider: session.keys.accounts(profile) for provider, profile in profiles.items()},
-        sandbox=session.project.sandbox,
+        accounts={provider: inputs.keys.accounts(profile) for provider, profile in profiles.items()},
+        sandbox=inputs.project.sandbox,
         version=__version__,
         lease=LEASE,
     )

@@ -30,7 +30,7 @@ from ..version import __version__
 from . import host_check
 from .config.keys import configured_names
 from .config.providers import load_profiles, provider_settings
-from .doctor import FEW_SECONDS, LITTLE_ROOM, NO_ROOM, Finding
+from .finding import FEW_SECONDS, LITTLE_ROOM, NO_ROOM, Finding
 from .plan import plan as make_plan
 from .plan import read_manifest
 from .project import Project
@@ -140,14 +140,14 @@ _TOKEN = "To switch it on: RAY_AUTH_MODE=token with RAY_AUTH_TOKEN_PATH or RAY_A
 
 
 def _cluster(ray: ModuleType, question: ClusterQuestion) -> Iterator[Finding]:
-    found = ray_nodes.nodes(ray)
-    cpus = sum(node.cpus for node in found)
-    yield Finding("cluster", f"{len(found)} {'host' if len(found) == 1 else 'hosts'}, room for {cpus:g} workers")
+    nodes = ray_nodes.nodes(ray)
+    cpus = sum(node.cpus for node in nodes)
+    yield Finding("cluster", f"{len(nodes)} {'host' if len(nodes) == 1 else 'hosts'}, room for {cpus:g} workers")
     if cpus < 1:
-        says = "no host has a CPU for a worker, which takes one each: start a node without --num-cpus=0"
-        yield Finding("cluster", says, "bad", ExitCode.STOPPED)
+        message = "no host has a CPU for a worker, which takes one each: start a node without --num-cpus=0"
+        yield Finding("cluster", message, "bad", ExitCode.STOPPED)
     alike = []
-    for node, facts in _facts_of(ray, found):
+    for node, facts in _facts_of(ray, nodes):
         if isinstance(facts, NodeError):
             yield _failed(node, facts)
             continue
@@ -155,14 +155,14 @@ def _cluster(ray: ModuleType, question: ClusterQuestion) -> Iterator[Finding]:
         if facts["batchgen"] == __version__:
             alike.append(node)
             yield from _clock(ray, node)
-    with Marks.in_folders(question.folders) as marks:
-        yield from marks.findings
+    with Proofs.in_folders(question.folders) as proofs:
+        yield from proofs.findings
         for number, node in enumerate(alike):
-            yield from _host(ray, node, question, marks, str(number))
+            yield from _host(ray, node, question, proofs, str(number))
 
 
-def _host(ray: ModuleType, node: Node, question: ClusterQuestion, marks: Marks, reply: str) -> Iterator[Finding]:
-    arguments = tuple(question.profiles), dict(marks.names), reply
+def _host(ray: ModuleType, node: Node, question: ClusterQuestion, proofs: Proofs, reply: str) -> Iterator[Finding]:
+    arguments = tuple(question.profiles), dict(proofs.names), reply
     try:
         report = ray_nodes.begin(ray, node, host_check.examine, *arguments)(ANSWER)
     except NodeError as error:
@@ -170,7 +170,7 @@ def _host(ray: ModuleType, node: Node, question: ClusterQuestion, marks: Marks, 
         return
     yield from _problems(node, "keys", report["keys"], "has keys of", ExitCode.DENIED)
     yield from _problems(node, "egress", report["egress"], "reaches", ExitCode.STOPPED)
-    folders = {folder: problem or marks.unanswered(folder, reply) for folder, problem in report["folders"].items()}
+    folders = {folder: problem or proofs.unanswered(folder, reply) for folder, problem in report["folders"].items()}
     yield from _problems(node, "storage", folders, "writes to", ExitCode.UNEXPECTED)
 
 
@@ -182,15 +182,15 @@ def _failed(node: Node, error: NodeError) -> Finding:
 def _facts(node: Node, facts: Mapping[str, Any]) -> Iterator[Finding]:
     text = f"{node.host} ({node.address}): {node.cpus:g} CPUs, batchgen {facts['batchgen']}, Python {facts['python']}"
     if facts["batchgen"] != __version__:
-        says = f"{text}: this machine has batchgen {__version__}. Install the same version on every host"
-        yield Finding("host", says, "bad", ExitCode.SCHEMA)
+        message = f"{text}: this machine has batchgen {__version__}. Install the same version on every host"
+        yield Finding("host", message, "bad", ExitCode.SCHEMA)
     else:
         yield Finding("host", text)
     spool = facts["spool"]
     where = f"{node.host}: answers are kept in {spool['folder']}, {spool['free'] / 1e9:,.1f} GB free"
     if spool["problem"]:
-        says = f"{node.host}: answers cannot be kept: {spool['problem']}. Set BATCHGEN_WORKER_DIR there"
-        yield Finding("spool", says, "bad", ExitCode.UNEXPECTED)
+        message = f"{node.host}: answers cannot be kept: {spool['problem']}. Set BATCHGEN_WORKER_DIR there"
+        yield Finding("spool", message, "bad", ExitCode.UNEXPECTED)
     elif spool["free"] < NO_ROOM:
         yield Finding("spool", f"{where}: a run would soon stop", "bad", ExitCode.UNEXPECTED)
     else:
@@ -228,9 +228,9 @@ def _problems(node: Node, about: str, problems: Mapping[str, str], verb: str, co
             yield Finding(about, f"{node.host}: {name}: {problem}", "bad", code)
 
 
-def _facts_of(ray: ModuleType, found: Sequence[Node]) -> Iterator[tuple[Node, dict[str, Any] | NodeError]]:
+def _facts_of(ray: ModuleType, nodes: Sequence[Node]) -> Iterator[tuple[Node, dict[str, Any] | NodeError]]:
     """Ask every node at once what it runs, because the first question starts a process there."""
-    waiting = [(node, ray_nodes.begin(ray, node, host_check.facts)) for node in found]
+    waiting = [(node, ray_nodes.begin(ray, node, host_check.facts)) for node in nodes]
     for node, result in waiting:
         try:
             yield node, result(START)
@@ -239,7 +239,7 @@ def _facts_of(ray: ModuleType, found: Sequence[Node]) -> Iterator[tuple[Node, di
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Marks:
+class Proofs:
     """Files in the output folders, by which each host proves that it reads and writes the same ones."""
 
     names: Mapping[str, str]  #: by folder
@@ -247,7 +247,7 @@ class Marks:
 
     @classmethod
     @contextmanager
-    def in_folders(cls, folders: Sequence[Folder]) -> Iterator[Marks]:
+    def in_folders(cls, folders: Sequence[Folder]) -> Iterator[Proofs]:
         """Write a file to each folder, or to the nearest one above that exists; remove them and the answers."""
         names: dict[str, str] = {}
         findings: list[Finding] = []

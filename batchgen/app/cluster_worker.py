@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
 from .. import redaction
 from ..engine.cluster.call import Setup
@@ -15,10 +14,9 @@ from ..engine.cluster.worker import Worker
 from ..engine.executor import Executor
 from ..engine.readers import Readers
 from ..errors import KeyMissing
-from ..files.atomic import sync_folder
 from ..files.output import make_private
 from ..files.source_cache import SourceCache
-from ..files.spool import Spool
+from ..files.spool import Spool, spool_id
 from ..providers.profile import Profile
 from .config.keys import ApiKeys, find_keys, missing_key, sandbox_keys
 from .source_fetch import source_fetcher
@@ -44,7 +42,7 @@ async def open_worker(setup: Setup, *, folder: Path | None = None) -> Worker:
     build = partial(_build, home=home, spool=spool, readers=readers, alarm=alarm)
     executor = await build(setup)
     executor.names.start()
-    workers += [Worker(setup=setup, build=build, executor=executor, spool=spool, spool_id=_spool_id(home))]
+    workers += [Worker(setup=setup, build=build, executor=executor, spool=spool, spool_id=spool_id(home))]
     return workers[0]
 
 
@@ -93,18 +91,3 @@ async def _transport(profiles: Mapping[str, Profile], keys: ApiKeys) -> Transpor
     from ..transport import Transport
 
     return await Transport(profiles, keys.first, keys.keys).__aenter__()  # Its end is that of this process.
-
-
-def _spool_id(home: Path) -> str:
-    """Return the id of a worker folder: all workers that share its spool have the same."""
-    file = home / "id"
-    own = home / f".{uuid4().hex}"
-    own.write_text(uuid4().hex, encoding="ascii")
-    try:
-        os.link(own, file)
-        sync_folder(home)
-    except FileExistsError:
-        pass
-    finally:
-        own.unlink()
-    return file.read_text(encoding="ascii")

@@ -15,31 +15,31 @@ from .report.folder import find
 from .run_result import RunResult
 
 if TYPE_CHECKING:
-    from .wiring import RunSession
+    from .run_inputs import RunInputs
 
 
 def collect_result(
-    session: RunSession, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None
+    inputs: RunInputs, batch_id: int, runner: Runner, started: datetime, stop_signal: int | None
 ) -> RunResult:
     """Return what a run came to, by its lanes and the job database."""
-    counts, lanes_ = session.reader.lanes(batch_id), runner.lanes
-    status = batch_status(session.reader, session.reader.batch(session.batch.name))
+    counts, lanes_ = inputs.reader.lanes(batch_id), runner.lanes
+    status = batch_status(inputs.reader, inputs.reader.batch(inputs.batch.name))
     run_id = runner.attempts.run_id
     return RunResult(
         run_id=run_id,
-        command=session.command,
+        command=inputs.command,
         began=started,
         status=replace(
             status,
-            presence=look(session.project, session.reader, status.batch, status.counts.images),
-            report=find(session.project, status.batch),
+            presence=look(inputs.project, inputs.reader, status.batch, status.counts.images),
+            report=find(inputs.project, status.batch),
         ),
         lanes=[
             LaneResult.of(
                 lane,
                 left=counts[lane.provider].pending if lane.provider in counts else 0,
-                denied_left=session.reader.pending_of(batch_id, lane.provider, lane.denied),
-                variable=_key_variable(session, lane.provider),
+                denied_left=inputs.reader.pending_of(batch_id, lane.provider, lane.denied),
+                variable=_key_variable(inputs, lane.provider),
             )
             for lane in lanes_
         ],
@@ -53,16 +53,16 @@ def collect_result(
         usd=sum(lane.usd for lane in lanes_),
         budgets=runner.attempts.wallet.budgets,
         underpriced=tuple(runner.attempts.prices.underpriced.values()),
-        sandbox=session.project.sandbox,
-        selected_by=session.options.selected_by,
-        fail_on=session.options.fail_on,
-        command_flags=session.project.command_flags(again=session.options.again),
-        plan=session.plan,
-        recovery=session.recovery,
-        previous_exit_code=next((run.exit_code for run in session.reader.runs(batch_id) if run.id != run_id), None),
+        sandbox=inputs.project.sandbox,
+        selected_by=inputs.options.selected_by,
+        fail_on=inputs.options.fail_on,
+        command_flags=inputs.project.command_flags(again=inputs.options.again),
+        plan=inputs.plan,
+        recovery=inputs.recovery,
+        previous_exit_code=next((run.exit_code for run in inputs.reader.runs(batch_id) if run.id != run_id), None),
     )
 
 
-def _key_variable(session: RunSession, provider: str) -> str | None:
-    profile = session.batch.profiles.get(provider)
+def _key_variable(inputs: RunInputs, provider: str) -> str | None:
+    profile = inputs.batch.profiles.get(provider)
     return next(iter(profile.api_key_env), None) if profile else None

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ..errors import BatchgenError
 from ..files.output import supports_links
@@ -26,6 +26,7 @@ from ..transport.client import tls_context
 from .clock import utc_now
 from .config import dotenv, keys, providers, settings
 from .config.proxies import CERTIFICATES, bypassing_providers, proxies, tls_providers
+from .finding import FEW_SECONDS, LITTLE_ROOM, MANY_SECONDS, NO_ROOM, Finding
 from .preflight import BASE_FILES, FILES_PER_CALL, RECOMMENDED_FILES, START_FILES, require_local
 from .project import Project
 from .provider_check import CheckCandidate, ProviderCheck, keys_of
@@ -44,27 +45,11 @@ PACKAGES = (
 )
 #: Packages of extras that reach beyond this machine: listed where they are installed.
 EXTRAS = ("obstore", "psycopg", "ray")
-#: Free bytes below which a run would soon stop, and below which it might.
-NO_ROOM, LITTLE_ROOM = 100_000_000, 2_000_000_000
-#: Seconds of clock skew that are fine, and beyond which certificates and signatures fail.
-FEW_SECONDS, MANY_SECONDS = 5, 300
 #: Calls in flight that the limit of open files should allow.
 USUAL_CALLS = 32
 
 #: Settings whose values may be secret: variables, and notification addresses in the options of a file.
 _SECRET = re.compile(r"BATCHGEN_.*(URL|NOTIFY|SECRET|TOKEN|KEY)|options\..*\.notify")
-
-Verdict = Literal["ok", "note", "bad"]
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """The result of one check. ``note``: worth knowing; ``bad``: a run would end with ``code``."""
-
-    about: str
-    says: str
-    verdict: Verdict = "ok"
-    code: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

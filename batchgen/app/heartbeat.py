@@ -143,7 +143,7 @@ class Heartbeat:
             self._unreachable = True
             return
         if answer is None:
-            self._lost()
+            self._give_up()
             return
         changed = [gates[name][0].share(granted) for name, granted in answer.granted.items()]
         self.others, self.runner.attempts.neighbours = answer.others, answer.neighbours
@@ -158,7 +158,7 @@ class Heartbeat:
                     await self._count(name, *gates[name])
                 self._counted[name] = gone
 
-    def _lost(self) -> None:
+    def _give_up(self) -> None:
         self.lease.end()
         text = "another run has taken over the jobs of this one, which could not renew its lease in time"
         log.event("lease_lost", run=self.run_id, message=text)

@@ -48,15 +48,15 @@ def clock() -> float:
     return time.time()
 
 
-def examine(profiles: Sequence[Profile], marks: Mapping[str, str], reply: str) -> dict[str, dict[str, str]]:
+def examine(profiles: Sequence[Profile], proofs: Mapping[str, str], reply: str) -> dict[str, dict[str, str]]:
     """Return a problem, or "" for none, for each provider's key and address, and for each output folder.
 
-    *marks* has a file for each folder, which the caller has written; a file with *reply* in its name answers it.
+    *proofs* has a file for each folder, which the caller has written; a file with *reply* in its name answers it.
     """
     return {
         "keys": {profile.name: _key_problem(profile) for profile in profiles if profile.api_key_env},
         "egress": anyio.run(_egress, profiles),
-        "folders": {folder: _folder_problem(folder, mark, reply) for folder, mark in marks.items()},
+        "folders": {folder: _folder_problem(folder, proof, reply) for folder, proof in proofs.items()},
     }
 
 
@@ -103,19 +103,19 @@ async def _egress(profiles: Sequence[Profile]) -> dict[str, str]:
     return problems
 
 
-def _folder_problem(folder: str, mark: str, reply: str) -> str:
-    """Read the file *mark* in a folder and answer it; return why the folder cannot be used from here."""
+def _folder_problem(folder: str, proof: str, reply: str) -> str:
+    """Read the file *proof* in a folder and answer it; return why the folder cannot be used from here."""
     tree = output_tree(parse_folder(folder))
     try:
-        content = tree.file(mark).read()
+        content = tree.file(proof).read()
     except FileNotFoundError:
         return "it is another folder there. Use one that all hosts share (NFS), or an object store (s3://...)"
     except (BatchgenError, OSError) as error:
         return str(error)
     try:
-        tree.publish(f"{mark}-{reply}", content)
+        tree.publish(f"{proof}-{reply}", content)
     except (BatchgenError, OSError) as error:
         with suppress(BatchgenError, OSError):
-            tree.remove(f"{mark}-{reply}")
+            tree.remove(f"{proof}-{reply}")
         return f"it cannot be written from there: {error}"
     return ""

@@ -43,8 +43,8 @@ def hold_output(project: Project, folder: Folder, *, wait: float = 0.0) -> Itera
     """
     if isinstance(folder, Path):
         # Shards of a batch fill one folder together.
-        with lock.hold_folder(folder, wait=wait, shared=isinstance(project.db, DatabaseUrl)) as held:
-            yield held
+        with lock.hold_folder(folder, wait=wait, shared=isinstance(project.db, DatabaseUrl)) as locked:
+            yield locked
     else:
         place = StorePlace(project, folder)
         with _unsent():
@@ -115,7 +115,7 @@ class StorePlace:
             self.take_over()  # this database was lost and made again
 
     def take_over(self) -> None:
-        """Make the place this job database's own, whoever had it."""
+        """Make the place this job database's own, even if it belongs to another one."""
         from ..files.object_store import open_store
 
         open_store(self.url).put(OWNER, *self._note())

@@ -96,8 +96,7 @@ def prepare_run(
     resources.enter_context(
         hold_lock(project, command=command, batch=batch.name, shard=options.selection.shard, wait=options.wait_lock)
     )
-    migrate.ensure(project.db)
-    _take_batch(project, batch)
+    _prepare_database(project, batch)
     reader = resources.enter_context(Reader(project.db))
     take_over(project, reader, batch.name, options.selection, deadline=deadline, show_message=report)
     in_manifest, batch = batch, as_stored(project, reader, batch)
@@ -135,8 +134,9 @@ def prepare_run(
     )
 
 
-def _take_batch(project: Project, batch: Batch) -> None:
-    """Raise UsageError if another project has this batch on a server; a file is this project's own."""
+def _prepare_database(project: Project, batch: Batch) -> None:
+    """Create or upgrade the job database; raise UsageError if another project has this batch on a server."""
+    migrate.ensure(project.db)
     if not isinstance(project.db, DatabaseUrl):
         return
     take = partial(

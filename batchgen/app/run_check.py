@@ -20,7 +20,8 @@ from .budgets import require_prices, used_budgets
 from .clock import local_time, utc_now
 from .config import settings
 from .config.keys import load_keys
-from .doctor import Finding, error_findings
+from .doctor import error_findings
+from .finding import Finding
 from .plan import plan as make_plan
 from .plan import read_manifest
 from .project import CommandFlags, Project, open_reader
@@ -51,7 +52,7 @@ def shared_budgets(project: Project) -> Iterator[Finding]:
 def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
     try:
         batch = read_manifest(project, manifest)
-        if holder := run_lock.holder(project.db):
+        if holder := run_lock.holder(project.db, batch.name):
             says = f"a run is in progress: process {holder.pid} on {holder.host}; a second one would end at once"
             yield Finding("run", says, "bad", ExitCode.LOCKED)
         plan = make_plan(project, batch)

@@ -10,7 +10,7 @@ from ..errors import AlreadyRunning, StoreError
 from ..object_url import ObjectUrl
 from ..store import migrate
 from .clock import utc_now
-from .doctor import FEW_SECONDS, MANY_SECONDS, Finding
+from .finding import FEW_SECONDS, MANY_SECONDS, Finding
 from .output_lock import StorePlace
 from .project import Project
 

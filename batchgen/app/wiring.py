@@ -6,9 +6,9 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -24,8 +24,6 @@ from ..engine.runner import Runner
 from ..files import log
 from ..files.source_cache import SourceCache
 from ..files.spool import Spool, spool_id
-from ..manifest import Batch
-from ..planning.plan import Plan
 from ..providers.key_destinations import destinations_of
 from ..providers.pricing import highest
 from ..providers.profile import Profile, Retry
@@ -36,13 +34,11 @@ from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.runners import Registration
 from ..store.shared_budgets import SharedBudgets
-from ..store.writer import Writer
 from ..task import Charge, Task
 from . import loads
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .collect_result import collect_result
-from .config.keys import ApiKeys
 from .copy_task import CopyTask
 from .deliver import Copies
 from .heartbeat import Heartbeat, register
@@ -51,13 +47,11 @@ from .lanes import LaneHistory, lanes, policy_of
 from .output_lock import prepare_output
 from .plan import learned_prices
 from .preflight import limited_widths, require_files
-from .project import Project
 from .recovery import last_run
-from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed, SentCalls, resumed_text
-from .run_options import RunOptions, ShowMessage
+from .run_inputs import RunInputs
 from .run_result import RunResult
-from .shutdown import Stop, StopRequest
+from .shutdown import Stop
 from .source_fetch import source_fetcher
 from .supervisor import Supervisor
 
@@ -73,23 +67,8 @@ Follow = Callable[[Runner, Reader], AbstractAsyncContextManager[None]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RunSession:
+class RunSession(RunInputs):
     """One run of one batch, from its plan to its result."""
-
-    project: Project
-    batch: Batch
-    options: RunOptions
-    keys: ApiKeys
-    reader: Reader
-    writer: Writer
-    plan: Plan = field(default_factory=Plan)
-    is_loaded: bool = False  #: the job database has the batch's jobs exactly as they are
-    requeued: Sequence[int] | None = None  #: ids of requeued jobs, if the run sends only these
-    command: str = ""  #: as typed, without secrets
-    recovery: RecoveryReport | None = None  #: what the job database took in from disk
-    show_message: ShowMessage = lambda _text: None
-    on_silence: ShowMessage | None = None  #: reports that no answer arrives; None: *show_message* does
-    stop: StopRequest | None = None  #: stops the run in place of signals
 
     async def execute(self, follow: Follow) -> RunResult:
         """Load the jobs, send those that are due and return the result."""

@@ -40,7 +40,7 @@ def report(error: BaseException) -> BatchgenError:
     lines = "".join(traceback.format_exception(error)).splitlines()
     debug = is_on("--debug")
     if debug:
-        output.say("\n".join(map(str, log.redacted(lines))))
+        show_traceback(error)
     message = short(str(log.redacted(f"{type(main).__name__}: {main}")), WIDTH)
     file = _log(message, lines)
     hints = [f"its traceback is in {file}"] if file else []
@@ -48,6 +48,12 @@ def report(error: BaseException) -> BatchgenError:
         hints.append(f"run again with --debug {'to see it here' if file else 'for a traceback'}")
     hint = f" ({'; '.join(hints)})" if hints else ""
     return Unexpected(f"an unexpected error ended this command: {message}{hint}")
+
+
+def show_traceback(error: BaseException) -> None:
+    """Print the traceback of an error, without the secrets that libraries put into their messages."""
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    output.say("\n".join(map(str, log.redacted(lines))))
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:

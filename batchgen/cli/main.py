@@ -197,7 +197,10 @@ def _report_unexpected(error: BaseException) -> int:
 
 def _report(error: BatchgenError, *, debug: bool = False) -> int:
     if debug:
-        raise error
+        from .crash import show_traceback
+
+        show_traceback(error)
+        return ExitCode.UNEXPECTED
     if (isinstance(error, AlreadyRunning) or error.already_reported) and is_on("--quiet"):
         return error.exit_code  # usual for cron: the run before is still in progress, or met the same error
     from . import output

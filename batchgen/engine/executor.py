@@ -34,6 +34,7 @@ from ..task import NOTHING, UNPRICED, Charge, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 from .attempts import Ready
 from .exchange import Exchange, begin, is_keyed, own_fault, stored_reply
+from .handover import delivered_by_worker
 from .publication import publish
 from .readers import Readers
 from .uploads import Uploads
@@ -250,7 +251,9 @@ class Executor:
         return self._feed(exchange, _reply(head, sink))
 
     def _read_stored(self, exchange: Exchange, stored: StoredAnswer | None) -> Call | Delivered:
-        """Feed the dialect the answer that an earlier run stored."""
+        """Feed the dialect the answer that an earlier run stored, or return what a worker delivered."""
+        if (delivered := delivered_by_worker(exchange.attempt, stored)) is not None:
+            return delivered
         reply = stored_reply(stored, elsewhere=exchange.attempt.elsewhere)
         exchange.head, exchange.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status
         return self._feed(exchange, reply)

@@ -10,8 +10,9 @@ from pathlib import Path
 from ..fault import ProviderError
 from ..files import output
 from ..files.images import DamagedImageError, ImageInfo, UnknownFormatError, examine
-from ..files.object_tree import Label, ObjectTree
+from ..files.object_tree import ObjectTree
 from ..files.sidecar import describe
+from ..files.tree_file import Label
 from ..job import Attempt, Delivered
 from ..object_url import Folder, parse_folder, stored_path
 from ..planning.override_marks import note_of

@@ -205,8 +205,7 @@ class Runner:
                     # Another lane may have seen the table being read for this one; it has to look again.
                     self._notify_lanes()
                     return
-                own = self._backlogs[lane.name][0]
-                lane.waits = "" if lane.in_flight else "a retry" if own.retry_at else STANDBY
+                lane.waits = "" if lane.in_flight else "a retry" if self._backlogs[lane.name][0].retry_at else STANDBY
                 await lane.wait_for_change(self._until_due(lane), since)
                 continue
             backlog, job = next_job
@@ -308,8 +307,7 @@ class Runner:
 
     def _over(self, lane: Lane) -> bool:
         """Return whether no job is left that could ever come to this lane."""
-        backlogs = self._backlogs[lane.name]
-        return all(backlog.empty and not self._in_flight_of[backlog.wanted.provider] for backlog in backlogs)
+        return all(each.empty and not self._in_flight_of[each.wanted.provider] for each in self._backlogs[lane.name])
 
     def _until_due(self, lane: Lane) -> float | None:
         """Return the seconds until a job may be due for the lane; None: until something changes."""

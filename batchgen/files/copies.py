@@ -18,12 +18,9 @@ from typing import Any
 from ..errors import StoreError
 from ..object_url import Folder, ObjectUrl
 from .atomic import sync
+from .copy_rules import ForeignFileError, sidecar_of
 from .inside import content_if_any, new_part, open_folder
 from .output_tree import file_at
-
-
-class ForeignFileError(StoreError):
-    """The name of a copy is taken by a file that batchgen did not write, or that was changed since."""
 
 
 def write_copy(folder: Folder, name: str, data: bytes, ours: Container[str]) -> None:
@@ -112,12 +109,3 @@ def list_in_sidecar(folder: Folder, image: str, sha256: str, copies: Sequence[Ma
         pass
     except OSError as error:
         raise StoreError(f"cannot write {folder / name}: {error.strerror}") from error
-
-
-def sidecar_of(data: bytes | None, sha256: str) -> dict[str, Any] | None:
-    """Return the document of a sidecar; None unless it names this hash."""
-    with suppress(ValueError, TypeError, KeyError, RecursionError):
-        document = json.loads(data or b"")
-        if isinstance(document, dict) and document["file"]["sha256"] == sha256:
-            return document
-    return None

@@ -8,7 +8,7 @@ from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from ..object_url import ObjectUrl
-from .copies import ForeignFileError, sidecar_of
+from .copy_rules import ForeignFileError, sidecar_of
 from .object_store import open_store
 from .object_tree import facts_of
 

@@ -19,10 +19,11 @@ from anyio import to_thread
 from ..errors import StoreError
 from ..object_url import ObjectUrl
 from .object_errors import OutageError, StoreRefusal
+from .object_file import ObjectFile
 from .object_store import LARGE, ObjectStore
 from .output import SUPERSEDED, candidates_aside
-from .output_tree import ObjectFile, TreeFile
 from .sidecar import cut_off
+from .tree_file import Label, TreeFile
 
 #: batchgen's own objects below the output prefix.
 OWN = ".batchgen"
@@ -41,14 +42,6 @@ _TYPES = {
     ".csv": "text/csv; charset=utf-8",
     ".txt": "text/plain; charset=utf-8",
 }
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Label:
-    """Whose file an object is."""
-
-    job: str
-    attempt: str
 
 
 @dataclass(frozen=True, slots=True)

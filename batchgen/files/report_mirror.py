@@ -41,14 +41,14 @@ def push_report(folder: Path, place: ObjectUrl, page: str) -> Sequence[str]:
     def push(name: str) -> str | None:
         content = (folder / name).read_bytes()
         if present.get(name) == len(content):
-            # The name of a thumbnail is a hash; other files change under their names.
-            facts = None if name in thumbnails_ else store.head(name)
-            if name in thumbnails_ or (facts is not None and facts.facts == facts_of(name, content)):
+            if name.startswith(f"{THUMBNAILS}/"):
+                return None  # Its name is a hash; other files change under their names.
+            before = store.head(name)
+            if before is not None and before.facts == facts_of(name, content):
                 return None
         store.put(name, content, facts_of(name, content))
         return name
 
-    thumbnails_ = frozenset(thumbnails)
     with ThreadPoolExecutor(_WIDTH) as threads:
         written = [name for name in threads.map(push, [*thumbnails, *data]) if name is not None]
     written += [name for name in map(push, (page, MARKER)) if name is not None]

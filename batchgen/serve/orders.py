@@ -190,7 +190,7 @@ class Orders:
         return self.reader.ask(partial(state_of_jobs, batch_id=self.batch.id, keys=ids))
 
     def _require_idle(self) -> None:
-        holder = run_lock.holder(self.project.db)
+        holder = run_lock.holder(self.project.db, self.batch.name)
         if holder is not None:
             raise Busy(
                 f"A run is in progress (process {holder.pid}: {holder.command}); nothing was started. "

@@ -35,8 +35,6 @@ def open_attempt(
     """Claim a job for the attempt in *row*; raise StaleClaim if it has changed, OverBudget if no budget is left."""
     reserve = None
     if shared is not None:
-        if _is_open(connection, row["id"]):
-            return after  # The commit before had succeeded, and its answer was lost with the connection.
         _require_free(connection, before)
         estimate = Charge(usd=row["estimate_usd"], credits=row["estimate_credits"], basis=Basis.ESTIMATED)
         reserve = shared.require_room(connection, row["provider"], estimate, now)
@@ -45,10 +43,6 @@ def open_attempt(
     if reserve is not None:
         reserve()
     return after
-
-
-def _is_open(connection: Connection, attempt_id: str) -> bool:
-    return connection.execute(select(attempts.c.id).where(attempts.c.id == attempt_id)).first() is not None
 
 
 def _require_free(connection: Connection, job: Job) -> None:

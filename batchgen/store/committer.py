@@ -26,6 +26,7 @@ from ..errors import BatchgenError, StoreError
 from . import totals
 from .connection import checkpoint, explain, is_busy, is_fatal, patiently, writing
 from .dialects import LEDGER, lock_rows_of
+from .last_transaction import LastTransaction
 
 T = TypeVar("T")
 
@@ -104,6 +105,7 @@ class Committer:
                     connected.set_result(None)
                     while self._take():
                         self._execute(connection)
+                        _close_blocks(connection)
                     if not self._guest:
                         checkpoint(connection)
             finally:
@@ -168,12 +170,13 @@ class Committer:
             _deliver([command])
 
     def _commit(self, connection: Connection, group: list[_Command]) -> None:
+        last = LastTransaction()
         try:
-            _transact(connection, group)
+            _transact(connection, group, last)
         except Exception as error:
             if not is_busy(error):
                 raise
-            patiently(self._patience)(_transact, connection, group)
+            patiently(self._patience)(_transact, connection, group, last)
         self.commits += 1
         _deliver(group)
 
@@ -193,12 +196,24 @@ class Committer:
         _deliver(waiting)
 
 
-def _transact(connection: Connection, group: list[_Command]) -> None:
-    with connection.begin():
-        lock_rows_of(connection, LEDGER, shared=True)
-        for command in group:
-            command.result = _result(connection, command.work)
-    totals.close_after_commit(connection)
+def _transact(connection: Connection, group: list[_Command], last: LastTransaction) -> None:
+    """Carry the commands out in one transaction, unless the *last* one did, and only its answer was lost."""
+    if not last.is_committed(connection):
+        with connection.begin():
+            last.record(connection)
+            lock_rows_of(connection, LEDGER, shared=True)
+            for command in group:
+                command.result = _result(connection, command.work)
+
+
+def _close_blocks(connection: Connection) -> None:
+    """Close full blocks of the ledger, after the commands have their answers: a failure must not repeat them."""
+    try:
+        totals.close_after_commit(connection)
+    except Exception as error:
+        if not is_busy(error):
+            raise
+        # Sums are right all the same, and the next full block closes this one, too.
 
 
 def _result(connection: Connection, work: Callable[[Connection], object]) -> object:

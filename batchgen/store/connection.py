@@ -184,7 +184,7 @@ def brief_engine(database: Database, *, writes: bool = False) -> Iterator[Engine
     if isinstance(database, DatabaseUrl):
         from . import postgres
 
-        yield postgres.kept_engine(database, writes=writes)
+        yield postgres.lasting_engine(database, writes=writes)
         return
     engine = writing(database, guest=True) if writes else reading(database)
     try:
@@ -224,7 +224,7 @@ def _engine(connect: Callable[[], sqlite3.Connection], start: str, pool: type[Po
 def driver(connection: Connection) -> sqlite3.Connection:
     """Return the driver's connection, in the same transaction, for millions of rows; SQLite's raises sqlite3.Error.
 
-    Statements for PostgreSQL are executed in the same way, and are translated as ``postgres.translated`` does.
+    Statements for PostgreSQL are executed in the same way, and are translated as ``postgres.translate`` does.
     """
     if is_postgres(connection):
         from . import postgres

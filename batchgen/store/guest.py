@@ -11,6 +11,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database
 from .connection import brief_engine, explain, patiently
+from .last_transaction import LastTransaction
 
 #: Seconds to keep trying while another process writes.
 PATIENCE = 30.0
@@ -20,11 +21,16 @@ T = TypeVar("T")
 
 def write_as_guest(path: Database, change: Callable[[Connection], T], *, patience: float = PATIENCE) -> T:
     """Carry out *change* in a transaction of its own, and return its result once that is durable; raise StoreError."""
+    last, results = LastTransaction(), list[T]()
     with brief_engine(path, writes=True) as engine:
 
         def carry_out() -> T:
-            with engine.begin() as connection:
-                return change(connection)
+            with engine.connect() as connection:
+                if not last.is_committed(connection):
+                    with connection.begin():
+                        last.record(connection)
+                        results[:] = [change(connection)]
+            return results[0]
 
         try:
             return patiently(patience)(carry_out)

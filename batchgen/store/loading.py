@@ -1,8 +1,9 @@
 """Loading: brings the job database up to a plan, one chunk of jobs per transaction.
 
 Plans may have a million jobs, most of them unchanged. Rows therefore go straight to the driver instead of through
-SQLAlchemy, and only rows that differ are updated. A row cannot change between reading and writing it, because no
-other transaction can write meanwhile.
+SQLAlchemy, and only rows that differ are updated. A row cannot change between reading and writing it: on SQLite no
+other transaction can write meanwhile, and on PostgreSQL, where runners of other shards claim jobs of the same batch,
+rows that differ are locked and read again before they are written.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ..job import State
 from . import load_record
 from .compare_and_set import supersede
 from .connection import driver
+from .dialects import BATCH, is_postgres, lock_rows_of
 from .records import Loaded
 from .rows import PlanRow, decode_task, encode_list, listed
 from .tables import attempts, ledger, micros
@@ -83,6 +85,7 @@ class Loading:
         keep_changed: bool,
         revise: Container[str] | None,
     ) -> None:
+        lock_rows_of(connection, BATCH, batch_id)
         load_record.forget(connection, batch_id)
         [(self._last_id,)] = driver(connection).execute(_LAST_ID)
         self.is_exact = True  #: every row is as planned
@@ -94,7 +97,12 @@ class Loading:
 
     def merge(self, connection: Connection, chunk: Sequence[tuple[int, PlannedJob]]) -> Loaded:
         """Bring the rows of *chunk* up to the plan; each job comes with its position in the manifest."""
+        lock_rows_of(connection, BATCH, self._batch_id)  # Another runner may add the same jobs.
         stored_jobs = self._stored(connection, [planned.key for _, planned in chunk])
+        if is_postgres(connection):
+            rows = ((PlanRow.of(planned, position), stored_jobs.get(planned.key)) for position, planned in chunk)
+            differing = [stored.row.key for row, stored in rows if stored and _differs(row, stored)]
+            stored_jobs |= self._stored(connection, differing, locks=True)
         new: list[PlanRow] = []
         differences: list[_Difference] = []
         for position, planned in chunk:
@@ -103,7 +111,7 @@ class Loading:
                 new.append(row)
                 continue
             self._seen.add(stored.id)
-            if stored.orphaned or stored.row != row:
+            if _differs(row, stored):
                 differences.append(_Difference(row, stored, self._outcome(planned, stored)))
         moment = micros(self._now)
         driver(connection).executemany(_INSERT, ((self._batch_id, moment, moment, *row) for row in new))
@@ -124,8 +132,10 @@ class Loading:
         driver(connection).execute(_ORPHAN, (moment, moment, encode_list(ids)))
         return Loaded(orphaned=len(ids))
 
-    def _stored(self, connection: Connection, keys: Sequence[str]) -> dict[str, _StoredJob]:
-        rows = driver(connection).execute(_STORED, (encode_list(keys), self._batch_id))
+    def _stored(self, connection: Connection, keys: Sequence[str], *, locks: bool = False) -> dict[str, _StoredJob]:
+        """Return the rows of jobs; with *locks*, no other transaction changes them before the end of this one."""
+        query = f"{_STORED} FOR UPDATE OF jobs" if locks else _STORED
+        rows = driver(connection).execute(query, (encode_list(keys), self._batch_id))
         jobs = (
             _StoredJob(PlanRow(*orjson.loads(columns)), bool(orphaned), _STATES[state], job_id)
             for columns, orphaned, state, job_id in rows
@@ -167,6 +177,10 @@ class Loading:
         if revised:
             driver(connection).executemany(_RESET, ((job_id,) for job_id in revised))
             supersede(connection, revised, self._now)
+
+
+def _differs(row: PlanRow, stored: _StoredJob) -> bool:
+    return stored.orphaned or stored.row != row
 
 
 def _target(difference: _Difference) -> PlanRow:

@@ -155,6 +155,8 @@ def _upgrade(engine: Engine) -> None:
         if has_revision and connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == HEAD:
             return
         on_server = is_postgres(connection)
+        if on_server:
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")  # A large table takes its time.
         for function in POSTGRES_FUNCTIONS if on_server else ():
             driver(connection).execute(function)
         config = Config()

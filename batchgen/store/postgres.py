@@ -10,7 +10,8 @@ import atexit
 import os
 import re
 import socket
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -75,7 +76,7 @@ def reading(url: DatabaseUrl) -> Engine:
 
 
 @cache
-def kept_engine(url: DatabaseUrl, *, writes: bool) -> Engine:
+def lasting_engine(url: DatabaseUrl, *, writes: bool) -> Engine:
     """Return an engine that lasts as long as this process, for short transactions every few seconds."""
     create = writing if writes else reading
     engine = create(url)
@@ -105,6 +106,15 @@ def connect(url: DatabaseUrl) -> Dbapi:
     return dbapi
 
 
+@contextmanager
+def plain_errors(url: DatabaseUrl) -> Iterator[None]:
+    """Raise StoreError for errors of the driver."""
+    try:
+        yield
+    except _psycopg().Error as error:
+        raise explain(error, url) from None
+
+
 def is_alive(dbapi: Dbapi) -> bool:
     """Return whether a connection still answers."""
     try:
@@ -121,7 +131,7 @@ def rows(dbapi: Dbapi, query: str, *values: object) -> list[tuple[Any, ...]]:
 
 
 def _engine(creator: Callable[[], Dbapi], **pool: object) -> Engine:
-    _psycopg()  # SQLAlchemy imports it as well, and its own error would be a traceback
+    _psycopg()  # The error of a missing extra is plain here, and SQLAlchemy's is not.
     return create_engine("postgresql+psycopg://", creator=creator, hide_parameters=True, **pool)
 
 
@@ -193,37 +203,37 @@ class Statements:
         """Execute a statement and return its cursor."""
         dbapi = self._dbapi()
         try:
-            return dbapi.execute(translated(sql), values)
+            return dbapi.execute(translate(sql), values)
         except _psycopg().Error as error:
-            raise self._given_up(sql, error, dbapi) from error
+            raise self._failure(sql, error, dbapi) from error
 
     def executemany(self, sql: str, rows: Iterable[Sequence[object]]) -> None:
         """Execute a statement for each row."""
         dbapi = self._dbapi()
         try:
             with dbapi.cursor() as cursor:
-                cursor.executemany(translated(sql), rows)
+                cursor.executemany(translate(sql), rows)
         except _psycopg().Error as error:
-            raise self._given_up(sql, error, dbapi) from error
+            raise self._failure(sql, error, dbapi) from error
 
     def _dbapi(self) -> Dbapi:
         return cast("Dbapi", self._connection.connection.dbapi_connection)
 
-    def _given_up(self, sql: str, error: Exception, dbapi: Dbapi) -> BaseException:
+    def _failure(self, sql: str, error: Exception, dbapi: Dbapi) -> BaseException:
         is_broken = bool(dbapi.closed or dbapi.broken)
         if is_broken and not self._connection.invalidated:
             self._connection.invalidate(error)
-        given_up: BaseException = DBAPIError.instance(
+        failure: BaseException = DBAPIError.instance(
             sql, None, error, _psycopg().Error, hide_parameters=True, connection_invalidated=is_broken
         )
-        return given_up
+        return failure
 
 
 _NAMED = re.compile(r"(?<![:\w]):([a-z_]+)\b")
 
 
 @cache
-def translated(sql: str) -> str:
+def translate(sql: str) -> str:
     """Return a statement of SQLite with the parameters and the few words of PostgreSQL."""
     if "%(" in sql:  # compiled for PostgreSQL by SQLAlchemy
         return sql

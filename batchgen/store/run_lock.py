@@ -58,7 +58,7 @@ def holder(database: Database, batch: str | None = None) -> Holder | None:
         return lock.holder(database)
     from . import postgres
 
-    with postgres.connect(database) as dbapi:
+    with postgres.connect(database) as dbapi, postgres.plain_errors(database):
         return _holder(dbapi, "" if batch is None else f"batch {batch}") or _living(dbapi, batch)
 
 
@@ -89,7 +89,8 @@ class _Keeper:
 
         self._dbapi = postgres.connect(self._database)
         try:
-            _acquire(self._dbapi, self._database, self._steps, deadline)
+            with postgres.plain_errors(self._database):
+                _acquire(self._dbapi, self._database, self._steps, deadline)
         except BaseException:
             self._dbapi.close()
             raise
@@ -118,9 +119,7 @@ def _acquire(dbapi: Dbapi, database: DatabaseUrl, steps: list[tuple[str, bool]],
     for name, shared in steps:
         query = f"SELECT pg_try_advisory_lock{'_shared' if shared else ''}(%s)"
         while postgres.rows(dbapi, query, _number(dbapi, name)) != [(True,)]:
-            if _end_silent(dbapi, name):
-                continue
-            if time.monotonic() >= deadline:
+            if not _end_silent(dbapi, name) and time.monotonic() >= deadline:
                 raise AlreadyRunning(_message(_holder(dbapi, name), database))
             time.sleep(_POLL)
 

@@ -19,9 +19,10 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     UniqueConstraint,
+    text,
 )
 
-from .dialects import Number, Words, partial_index
+from .dialects import Number, Words
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
@@ -103,7 +104,7 @@ Index(
     jobs.c.position,
     jobs.c.not_before,
     jobs.c.delivered,
-    **partial_index("orphaned_at IS NULL"),
+    sqlite_where=text("orphaned_at IS NULL"),
 )
 #: Retries are few: finding those that are due must not read a million jobs that never failed.
 Index(
@@ -111,7 +112,7 @@ Index(
     jobs.c.batch_id,
     jobs.c.provider,
     jobs.c.not_before,
-    **partial_index("state = 'pending' AND not_before IS NOT NULL AND orphaned_at IS NULL"),
+    sqlite_where=text("state = 'pending' AND not_before IS NOT NULL AND orphaned_at IS NULL"),
 )
 #: Jobs with fallback providers. Without the state, SQLite would scan all jobs by ``jobs_lane`` instead.
 Index(
@@ -121,14 +122,14 @@ Index(
     jobs.c.state,
     jobs.c.priority.desc(),
     jobs.c.position,
-    **partial_index("state = 'pending' AND route IS NOT NULL AND orphaned_at IS NULL"),
+    sqlite_where=text("state = 'pending' AND route IS NOT NULL AND orphaned_at IS NULL"),
 )
 #: Failures are few: finding them must not read a million delivered jobs.
-Index("jobs_cause", jobs.c.batch_id, jobs.c.cause, **partial_index("state = 'failed'"))
+Index("jobs_cause", jobs.c.batch_id, jobs.c.cause, sqlite_where=text("state = 'failed'"))
 #: Jobs with overrides of an earlier retry; see ``fingerprint.OVERRIDDEN``.
-Index("jobs_overridden", jobs.c.batch_id, **partial_index("instr(fingerprint, '+')"))
+Index("jobs_overridden", jobs.c.batch_id, sqlite_where=text("instr(fingerprint, '+')"))
 #: Orphaned jobs are missing from ``jobs_lane``.
-Index("jobs_orphaned", jobs.c.batch_id, **partial_index("orphaned_at IS NOT NULL"))
+Index("jobs_orphaned", jobs.c.batch_id, sqlite_where=text("orphaned_at IS NOT NULL"))
 
 #: The batch of jobs that another table leads to. By the plain column, SQLite would search all jobs of the batch first.
 batch_of_job = jobs.c.batch_id + 0
@@ -155,7 +156,7 @@ attempts = Table(
     Column("seconds", Float),
     Column("account", Words),
 )
-Index("attempts_open", attempts.c.job_id, **partial_index("state = 'open'"))
+Index("attempts_open", attempts.c.job_id, sqlite_where=text("state = 'open'"))
 
 artifacts = Table(
     "artifacts",
@@ -196,7 +197,7 @@ ledger = Table(
     Column("output_tokens", Number),
 )
 #: Attempts at risk are few, and ``unknown`` must not read a million settled ones.
-Index("ledger_at_risk", ledger.c.batch_id, **partial_index("charged = 'maybe' AND usd IS NULL"))
+Index("ledger_at_risk", ledger.c.batch_id, sqlite_where=text("charged = 'maybe' AND usd IS NULL"))
 
 #: Sums over closed blocks of the ledger, grouped by all columns before ``attempts``; see ``totals``.
 ledger_totals = Table(

@@ -111,8 +111,8 @@ def close_after_commit(connection: Connection) -> None:
     """
     if is_postgres(connection) and connection.info.pop(_FULL, False):
         with connection.begin():
+            lock_rows_of(connection, LEDGER)  # Before the totals, as in every transaction that books.
             _lock_totals(connection)
-            lock_rows_of(connection, LEDGER)
             _close_full_blocks(connection)
 
 
@@ -147,8 +147,8 @@ def reopen(connection: Connection, *changed: ColumnElement[bool]) -> None:
 
 def rebuild(connection: Connection) -> None:
     """Add up all blocks again."""
-    _lock_totals(connection)
     lock_rows_of(connection, LEDGER)
+    _lock_totals(connection)
     connection.execute(delete(ledger_totals))
     _close_full_blocks(connection)
 

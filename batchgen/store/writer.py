@@ -1,8 +1,9 @@
 """Writer: all changes of the job database.
 
-Every INSERT and UPDATE of batchgen is in this module, ``at_risk``, ``claims``, ``compare_and_set``, ``controls``,
-``history``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``runners`` and ``shared_budgets``. Every update
-of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load reads and writes in one
+Every INSERT and UPDATE of the record of jobs and money is in this module, ``at_risk``, ``booking``, ``claims``,
+``compare_and_set``, ``history``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``shared_budgets`` and
+``totals``. Guests write the rest: ``batch_owner``, ``controls``, ``marks``, ``picture_facts``, ``runners``. Every
+update of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load reads and writes in one
 transaction.)  Methods return when what they wrote is durable.
 """
 
@@ -54,7 +55,7 @@ PAUSE_PER_CALL, LONGEST_PAUSE = 1e-4, 0.01
 
 
 class Writer:
-    """Changes the job database. The caller holds its lock (``files.lock``) and has called ``migrate.ensure``.
+    """Changes the job database. The caller holds its lock (``run_lock``) and has called ``migrate.ensure``.
 
     A *guest* needs no lock and may only ``cancel``, which is safe whatever a run holds in memory.
     """

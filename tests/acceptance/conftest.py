@@ -15,7 +15,9 @@ def pytest_collection_modifyitems(config, items):
     axis = config.option.axis
     if axis is None:
         return
-    chosen = [item for item in items if item.path.stem.removeprefix("test_") in MODULES and "axis" in item.fixturenames]
+    chosen = [
+        item for item in items if item.path.stem.removeprefix("test_") in MODULES[axis] and "axis" in item.fixturenames
+    ]
     chosen = [item for item in chosen if not any(axis in mark.kwargs for mark in item.iter_markers("not_on"))]
     config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
     items[:] = chosen

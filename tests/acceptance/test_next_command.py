@@ -21,6 +21,7 @@ def jobs(name: str, count: int = 4, what: str = "") -> list[dict]:
     return [LOW | {"id": f"{name}{number}", "prompt": f"{name} {number}{what}"} for number in range(count)]
 
 
+@pytest.mark.not_on(postgres="gives --db")
 def test_a_run_of_another_table_from_another_folder_goes_on_there(project, witness):
     path = project.manifest(jobs("a"))
     (project.folder / "jobs").mkdir()

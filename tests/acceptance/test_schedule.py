@@ -24,6 +24,7 @@ def odd(project):
     return project
 
 
+@pytest.mark.not_on(postgres="a run with an empty environment", s3="a run with an empty environment")
 def test_cron_line_runs_in_an_empty_environment_silently(odd, witness):
     manifest = odd.manifest(ONE, name="night.yaml")
     env = odd.folder / ".env"

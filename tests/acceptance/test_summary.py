@@ -11,7 +11,7 @@ from .kit import Workspace
 
 def summaries(project: Workspace) -> list[dict]:
     files = sorted(project.state.glob("runs/*/summary.json"), key=lambda file: file.stat().st_mtime_ns)
-    return [json.loads(file.read_text()) for file in files]
+    return [json.loads(project.axis.text(file.read_text())) for file in files]
 
 
 def test_summary_agrees_with_the_output_and_the_ledger(project):

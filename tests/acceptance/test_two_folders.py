@@ -34,6 +34,7 @@ def manifest_of(project):
     return project.manifest(jobs, providers={"openai": {"limits": {"concurrency": 4}}})
 
 
+@pytest.mark.not_on(s3="job databases at one place of an object store are refused: test_object_store.py")
 def test_two_that_start_at_once_buy_everything_once(project, two, witness):
     manifest = manifest_of(project)
     ends = [finish(process) for process in [one.start("run", manifest, "--yes") for one in two]]
@@ -46,6 +47,8 @@ def test_two_that_start_at_once_buy_everything_once(project, two, witness):
     assert len(witness.charges()) == len(JOBS)
 
 
+@pytest.mark.not_on(s3="job databases at one place of an object store are refused: test_object_store.py")
+@pytest.mark.not_on(postgres="both folders use one job database there")
 def test_by_turns_each_takes_in_what_the_other_made(project, two, witness):
     manifest = manifest_of(project)
     for number, one in enumerate([*two, *two, *two], 1):
@@ -54,6 +57,8 @@ def test_by_turns_each_takes_in_what_the_other_made(project, two, witness):
     assert "recovered " in done.err
 
 
+@pytest.mark.not_on(s3="job databases at one place of an object store are refused: test_object_store.py")
+@pytest.mark.not_on(postgres="both folders use one job database there")
 def test_who_comes_second_learns_what_is_in_the_way_and_may_wait(project, two, witness):
     manifest = manifest_of(project)
     here, there = two

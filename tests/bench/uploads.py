@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from itertools import count
 
 from batchgen.engine.uploads import Uploads
-from batchgen.files.object_tree import Label, ObjectTree
+from batchgen.files.object_tree import ObjectTree
+from batchgen.files.tree_file import Label
 from batchgen.object_url import ObjectUrl
 
 from .apart import MissingToolError, apart

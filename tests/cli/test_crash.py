@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from batchgen import redaction
 from batchgen.app import queries
 from batchgen.cli import main
 from batchgen.errors import StoreError
@@ -70,6 +71,19 @@ def test_with_debug_the_traceback_is_shown_without_keys(command, monkeypatch, fa
     assert "in boom" in err
     assert KEY not in err
     assert err.splitlines()[-1].startswith("an unexpected error ended this command: ValueError")
+
+
+def test_with_debug_an_error_of_a_library_is_shown_without_secrets(command, monkeypatch):
+    def fails(*_arguments, **_options):
+        raise StoreError("the store refuses") from OSError(f"GET https://shop.example/cat.png?sig={KEY} failed")
+
+    redaction.register([KEY])
+    monkeypatch.setattr(queries, "status", fails)
+    code, _, err = command("status", "--debug")
+    assert code == 1
+    assert "OSError: GET https://shop.example/cat.png?[...] failed" in err
+    assert err.splitlines()[-1] == "batchgen.errors.StoreError: the store refuses"
+    assert KEY not in err
 
 
 def test_a_log_that_cannot_be_written_is_no_second_error(command, tmp_path, monkeypatch):

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchgen.engine.limits.gate import windows
-from batchgen.engine.limits.shares import CONCURRENCY, capacities, name_of, narrowed
+from batchgen.engine.limits.shares import CONCURRENCY, capacities, name_of, narrow
 from batchgen.engine.limits.windows import DAY, SlidingWindows, Window
 from batchgen.share import Capacity, Share, allot
 
@@ -75,7 +75,7 @@ class Cluster:
         stored = {self.name: max(granted[self.name], runner.granted)}
         runner.lease_ends = self.now + LEASE
         self.table[number] = Share(granted=stored, used=used, wanted=runner.wants), runner.lease_ends
-        limits = narrowed([self.limit], 10, {CONCURRENCY: 10, self.name: granted[self.name]})
+        limits = narrow([self.limit], 10, {CONCURRENCY: 10, self.name: granted[self.name]})
         runner.granted = granted[self.name]
         runner.windows.change(limits[0] if limits else [self.limit])
         if self.gone() - runner.gone:
@@ -158,12 +158,12 @@ def test_a_daily_quota_is_divided_as_far_as_it_is_left():
 
 def test_shares_of_a_broken_limit_keep_its_window():
     [window] = windows(requests_per_second=2.5)
-    limits = narrowed([window], 8, {"requests/1": 1, CONCURRENCY: 3})
+    limits = narrow([window], 8, {"requests/1": 1, CONCURRENCY: 3})
     assert limits is not None
     [part], width = limits
     assert (part.most, part.span, width) == (1, window.span, 3)
-    assert narrowed([window], 8, {"requests/1": 0, CONCURRENCY: 8}) is None
-    assert narrowed([window], 8, {"requests/1": 3, CONCURRENCY: 0}) is None
+    assert narrow([window], 8, {"requests/1": 0, CONCURRENCY: 8}) is None
+    assert narrow([window], 8, {"requests/1": 3, CONCURRENCY: 0}) is None
 
 
 @settings(max_examples=60, deadline=None)

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.asyncio
 
 
 class Store:
-    """A tree whose writes fail as it is told."""
+    """A tree whose first writes fail with these errors."""
 
     def __init__(self, *errors):
         self.errors = list(errors)

@@ -9,8 +9,9 @@ import pytest
 
 from batchgen.files.object_errors import StoreRefusal
 from batchgen.files.object_store import LARGE, open_store
-from batchgen.files.object_tree import Label, ObjectTree
+from batchgen.files.object_tree import ObjectTree
 from batchgen.files.output_tree import open_file, output_tree
+from batchgen.files.tree_file import Label
 from batchgen.object_url import ObjectUrl
 from tests.servers.gate import gate
 

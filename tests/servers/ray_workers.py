@@ -48,8 +48,14 @@ class Pool:
 
     def environment(self) -> dict[str, str]:
         """Return the variables with which a run sends its calls from the workers."""
-        options = {"BACKEND": "ray", "ADDRESS": self.cluster.address, "WORKERS": str(WORKERS)}
-        return self.cluster.environment() | {f"BATCHGEN_{name}": value for name, value in options.items()}
+        return self.cluster.environment() | {
+            f"BATCHGEN_{command}_{name}".upper(): value
+            for command in ("run", "resume", "retry", "redo")
+            for name, value in self.options().items()
+        }
+
+    def options(self) -> dict[str, str]:
+        return {"backend": "ray", "address": self.cluster.address, "workers": str(WORKERS)}
 
     def release(self) -> int:
         """End all workers; return how many there were."""

@@ -30,10 +30,14 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
         migrate.ensure(path)
         yield path
         return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    template: str = request.getfixturevalue("migrated")
-    with server.database() as database:
-        with closing(server.postgres.connect()) as admin:
+    yield request.getfixturevalue("server_path")
+
+
+@pytest.fixture
+def server_path(postgres_server: PostgresServer, migrated: str) -> Iterator[DatabaseUrl]:
+    """A new job database on the server."""
+    with postgres_server.database() as database:
+        with closing(postgres_server.postgres.connect()) as admin:
             admin.execute(f'drop database "{database.name}"')
-            admin.execute(f'create database "{database.name}" template "{template}"')
+            admin.execute(f'create database "{database.name}" template "{migrated}"')
         yield DatabaseUrl.parse(database.url)

@@ -85,7 +85,7 @@ class Raw:
             self._dbapi: Any = postgres.connect(database)
         else:
             self._dbapi = sqlite3.connect(database, timeout=10, isolation_level=None)
-        self._translated = postgres.translated if isinstance(database, DatabaseUrl) else str
+        self._translated = postgres.translate if isinstance(database, DatabaseUrl) else str
 
     def __enter__(self) -> Self:
         return self

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -23,7 +22,7 @@ from batchgen.store.shared_tables import runners as runner_table
 from batchgen.store.shared_tables import shared_budgets, shares
 from batchgen.store.writer import Writer
 
-from .kit import NOW, attempt_for, claimed, delivery, loaded, miss, one, plan
+from .kit import NOW, claimed, delivery, loaded, miss, one, plan
 
 LEASE = 60.0
 PER_MINUTE = "requests/60"
@@ -191,24 +190,3 @@ async def test_sums_begin_with_what_was_spent_before(writer: Writer, reader: Rea
     await writer.settle(miss(attempt), NOW)
     writer.shared = SharedBudgets(batch_id, [BudgetLimit(usd=8_000)])
     assert [sums.usd for sums in await writer.spending(NOW)] == [7_000], "an unknown call may have cost its estimate"
-
-
-@pytest.mark.parametrize("repeat", [False, True])
-async def test_a_claim_that_is_repeated_reserves_once(
-    writer: Writer, reader: Reader, repeat: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """After a commit whose answer was lost, the same command is carried out again."""
-    batch_id, job = await one(writer, reader)
-    writer.shared = SharedBudgets(batch_id, [BudgetLimit(usd=100_000)])
-    await writer.spending(NOW)
-    attempt = attempt_for(job)
-    post: Callable[..., Any] = writer._committer.post
-
-    def twice(work: Callable[[Connection], object], **options: Any) -> Any:
-        return post(lambda connection: [work(connection), work(connection)][1], **options)
-
-    if repeat:
-        monkeypatch.setattr(writer._committer, "post", twice)
-    await writer.claim(job, attempt, "run-1", 7_000, 3_000, NOW)
-    assert [row.usd for row in rows(reader)] == [7_000]
-    assert len(reader.attempts(job)) == 1

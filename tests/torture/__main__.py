@@ -17,14 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from batchgen.sandbox import launch
-from tests.axes import NAMES
 
 from .drivers import Case, Compound, Driver, Errors, Kills, Points, Power, Worker
 from .former import Former
 from .outages import Outages
 from .power import PowerError, mounted
 from .redo import Redos, Settlements
-from .service import service
+from .service import SERVED, service
 from .stand import Stand, build_shim
 from .trial import World
 
@@ -269,7 +268,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--redos", type=int, default=0, metavar="N", help="N kills of redos that are given again")
     add("--settlements", type=int, default=0, metavar="N", help="N kills while what is at risk is settled")
     add("--outages", type=int, default=0, metavar="N", help="N outages of the servers that --axis needs")
-    add("--axis", choices=NAMES, help="with this in place of SQLite, a folder and calls from the run's own process")
+    add("--axis", choices=SERVED, help="with this in place of SQLite, a folder and calls from the run's own process")
     add("--before", type=Path, metavar="DIR", help="a checkout of the version before, with its .venv, for --upgrades")
     add("--upgrades", type=int, default=40, metavar="N", help="N kills of it, or of this one going on (with --before)")
     add("--migration", type=int, nargs="?", const=0, metavar="N", help="N kills while the job table is made, or all")

@@ -13,6 +13,8 @@ from pathlib import Path
 from tests.axes import Axis, PostgresAxis, S3Axis
 from tests.servers import postgres, s3
 
+#: The axes that a torture may have.
+SERVED = ("postgres", "s3")
 #: How long a server is away.
 SHORT, LONG = 0.1, 1.0
 

@@ -15,7 +15,8 @@ from ..render.controls import control_line
 from ..render.format import hanging
 
 if TYPE_CHECKING:
-    from ...app.doctor import Finding, Setting
+    from ...app.doctor import Setting
+    from ...app.finding import Finding
     from ...app.project import Project
     from ...app.provider_check import ProviderCheck
 
@@ -105,6 +106,7 @@ def _cluster_findings(
 
 def _online(project: Project, findings: list[Finding]) -> tuple[ProviderCheck, ...]:
     from ...app import doctor, provider_check
+    from ...app.finding import Finding
     from ...errors import BatchgenError
 
     try:
@@ -114,7 +116,7 @@ def _online(project: Project, findings: list[Finding]) -> tuple[ProviderCheck, .
         return ()
     _insert(findings, "clock", doctor.clock_findings(checks))
     findings += [
-        doctor.Finding(about="online", says=check.candidate.profile.name, verdict="bad", code=check.exit_code)
+        Finding(about="online", says=check.candidate.profile.name, verdict="bad", code=check.exit_code)
         for check in checks
         if check.exit_code
     ]
@@ -169,7 +171,7 @@ def _insert(findings: list[Finding], about: str, more: Iterable[Finding]) -> Non
 def _controls(project: Project) -> Iterator[Finding]:
     """Yield the pauses and limits in force: a forgotten one holds back every run."""
     from ...app import queries
-    from ...app.doctor import Finding
+    from ...app.finding import Finding
     from ...errors import BatchgenError
 
     try:
@@ -183,7 +185,7 @@ def _controls(project: Project) -> Iterator[Finding]:
 
 def _options(project: Project) -> Iterator[Finding]:
     from ...app.config import settings
-    from ...app.doctor import Finding
+    from ...app.finding import Finding
     from ...errors import SettingsError
 
     try:
@@ -198,7 +200,7 @@ def _options(project: Project) -> Iterator[Finding]:
 
 
 def _variables() -> Iterator[Finding]:
-    from ...app.doctor import Finding
+    from ...app.finding import Finding
 
     for variable in environment.unknown_variables(click.get_current_context()):
         bad = variable.near is not None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -18,23 +18,22 @@ from anyio import CancelScope, to_thread
 
 from ...errors import StoreError, UnreadableAnswer
 from ...fault import Cause, Fault
-from ...files.slot import StoredAnswer
 from ...files.spool import Spool
 from ...job import Attempt, Missed, Outcome
 from ...providers.profile import Profile
 from ...providers.validation import deadline
 from ..attempts import Backend, Ready
 from ..clearance import Clearance
+from ..handover import WORKER, worker_of
 from ..worker_state import WorkerState
+from . import marker
 from .call import Fenced, Hello, Result, Setup, WorkerLost
 from .link import PATIENCE, Dispatch, Handle, Link
 from .losses import Losses
-from .search import Search, lost
+from .search import Search, unknown_outcome
 
 #: Seconds that a worker may need, beyond the call itself, to publish an answer.
 STORE_SECONDS = 180.0
-#: Key of the slot's order that names the worker's spool, and when the call was let go.
-WORKER = "worker"
 #: Seconds after which a run reports that no worker answers.
 NO_WORKER = 15.0
 #: Seconds for which workers are asked about a call whose driver was on another machine.
@@ -65,6 +64,7 @@ class ClusterBackend:
     _reported: bool = False  #: that no worker answers
     _at: dict[str, Link] = field(default_factory=dict)  #: the last worker of each attempt that is not released
     _slots: dict[str, str] = field(default_factory=dict)  #: spool of the worker, by attempt with a slot of its own
+    _markers: dict[str, str] = field(default_factory=dict)  #: folders of those that no worker removes, by attempt
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
     _watching: list[asyncio.Task[None]] = field(default_factory=list)
     _releasing: set[asyncio.Task[None]] = field(default_factory=set)
@@ -106,22 +106,22 @@ class ClusterBackend:
             return _withdrawn(ready)
         self._at[attempt.id] = link
         try:
-            return self._outcome(await link.run(call))
+            return self._outcome(attempt, await link.run(call))
         except WorkerLost:
             return await self._after_loss(call, link)
 
     def release(self, attempt_id: str, *, delivered: bool) -> None:
         """Have the worker of an attempt forget it, soon, now that its outcome is booked."""
         self._slots.pop(attempt_id, None)
+        if (folder := self._markers.pop(attempt_id, None)) is not None and delivered:
+            self._start(to_thread.run_sync(marker.remove, folder, attempt_id))
         if (link := self._at.pop(attempt_id, None)) is None:
             return
         if link in self._ended:
             self._ended[link].append((attempt_id, delivered))
             return
         self._ended[link] = [(attempt_id, delivered)]
-        task = asyncio.create_task(self._release(link))
-        self._releasing.add(task)
-        task.add_done_callback(self._releasing.discard)
+        self._start(self._release(link))
 
     async def tidy(self, ended: Callable[[Sequence[str]], Mapping[str, bool]]) -> None:
         """Have all workers forget the attempts of earlier runs that are booked, by the job database."""
@@ -178,16 +178,16 @@ class ClusterBackend:
         search = self._search(call, self._slots.get(attempt.id), call.granted_at + call.limit)
         result = await search.outcome()
         if result is not None and not _is_unknown(result.outcome):
-            return self._outcome(result)
-        if (why := self.losses.record(link.name, self.clock())) is not None:
+            return self._outcome(attempt, result)
+        if (why := self.losses.record_loss(link.name, self.clock())) is not None:
             self.drain(why)
-        return lost(link.name)
+        return unknown_outcome(link.name)
 
     async def _resume(self, call: Dispatch) -> Outcome:
         """Settle an attempt that an earlier run left open, at the workers if it had sent it there."""
         attempt = call.attempt
         stored = await to_thread.run_sync(self.spool.find, attempt.id)
-        note = _note(stored)
+        note = worker_of(stored)
         if note is not None:
             until = self.clock() + max(0.0, note["at"] + call.limit - time.time())
             search = self._search(call, note["spool"], until)
@@ -201,20 +201,22 @@ class ClusterBackend:
         if result is None:
             return await self.local.run(attempt, call.clearance)
         self._at[attempt.id] = self.links.get(result.worker) or next(iter(self.links.values()))
-        return self._outcome(result)
+        return self._outcome(attempt, result)
 
     def _search(self, call: Dispatch, spool: str | None, until: float) -> Search:
         return Search(
             links=self.links, call=call, spool=spool, until=until, given_up=lambda: self.failed, clock=self.clock
         )
 
-    def _outcome(self, result: Result) -> Outcome:
+    def _outcome(self, attempt: Attempt, result: Result) -> Outcome:
         """Return the outcome in a result; raise StoreError or UnreadableAnswer if the attempt stays open."""
         if result.unreadable is not None:
             raise UnreadableAnswer(result.unreadable)
         if result.outcome is None:
             raise StoreError(result.store_error or "a worker returned nothing")
-        self.losses.answered(self.clock())
+        if not result.worker:
+            self._markers[attempt.id] = attempt.folder
+        self.losses.record_answer(self.clock())
         return result.outcome
 
     async def _make_slot(self, attempt: Attempt, hello: Hello) -> None:
@@ -222,7 +224,10 @@ class ClusterBackend:
         if attempt.id in self._slots:
             return
         order = {each.name: getattr(attempt, each.name) for each in fields(Attempt)}
-        order[WORKER] = {"name": hello.name, "spool": hello.spool, "at": time.time()}
+        now = time.time()
+        order[WORKER] = {
+            "name": hello.name, "spool": hello.spool, "at": now, "until": now + self._limit(attempt)
+        }  # fmt: skip
         opening = self.spool.open_soon(attempt.id, order, 0)
         with CancelScope(shield=True):
             slot = await opening
@@ -233,6 +238,12 @@ class ClusterBackend:
         """Return the seconds after which neither an answer nor its files can still come."""
         profile = self.profiles.get(attempt.task.provider)
         return STORE_SECONDS + (600.0 if profile is None else deadline(attempt.task, profile))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do *work* soon; ``close`` waits for it."""
+        task = asyncio.create_task(work)
+        self._releasing.add(task)
+        task.add_done_callback(self._releasing.discard)
 
     async def _release(self, link: Link) -> None:
         await asyncio.sleep(0.05)  # so that many share a call
@@ -247,7 +258,7 @@ class ClusterBackend:
     def _workers(self) -> int:
         """Return among how many workers a rate is divided; one that is silent may come back at any moment."""
         recently = self.clock() - STALL
-        return max(1, sum(not link.retired and link.heard_at > recently for link in self.links.values()))
+        return max(1, sum(not link.retired and link.answered_at > recently for link in self.links.values()))
 
     def _fail(self, error: Exception) -> None:
         self.failed = True
@@ -258,12 +269,6 @@ class ClusterBackend:
     def _notify(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-
-def _note(stored: StoredAnswer | None) -> Mapping[str, Any] | None:
-    """Return what a slot of this machine states about the worker of its call; None if no worker had it."""
-    note = None if stored is None or stored.status is not None else stored.order.get(WORKER)
-    return note if isinstance(note, dict) else None
 
 
 def _withdrawn(clearance: Clearance) -> Missed:

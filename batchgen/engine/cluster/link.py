@@ -12,12 +12,12 @@ from typing import Any, Protocol
 
 from anyio import sleep
 
-from ...errors import BatchgenError, StoreError, UsageError
+from ...errors import StoreError, UsageError
 from ...fault import Cause, Fault, ProviderError
 from ...job import Attempt
 from ..clearance import Clearance
 from ..limits.gate import ceiling
-from .call import Answer, Hello, News, Order, Permit, Question, Result, Setup, Trace, WorkerLost
+from .call import Answer, Fenced, Hello, News, Order, Permit, Question, Result, Setup, Trace, WorkerLost
 
 #: Seconds for which a permit is valid: it bounds what a worker that was stopped may still write.
 PERMIT_LIFE = 1.5
@@ -47,6 +47,7 @@ class Dispatch:
     clearance: Clearance
     limit: float  #: seconds after its permit by which it must have ended
     granted_at: float | None = None  #: when the last permit was granted; None: nothing was sent
+    is_repeat: bool = False  #: the worker asks again although it has written the request once, under the same key
     sent_at: float = 0.0
     lost: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -68,7 +69,7 @@ class Link:
     ready: bool = False  #: it answers
     retired: bool = False  #: it gets no new attempts
     in_flight: dict[str, Dispatch] = field(default_factory=dict)
-    heard_at: float = float("-inf")
+    answered_at: float = float("-inf")
     why_lost: str = ""
     _serial: int = 0
     _offsets: deque[float] = field(default_factory=lambda: deque(maxlen=60))  #: at least so far is its clock ahead
@@ -105,7 +106,7 @@ class Link:
 
     async def release(self, ended: Sequence[tuple[str, bool]]) -> None:
         """Have the worker forget attempts whose outcomes are booked."""
-        with suppress(WorkerLost, TimeoutError):
+        with suppress(WorkerLost, Fenced, TimeoutError):
             await asyncio.wait_for(self.handle.call("release", self.epoch, ended), PATIENCE)
 
     async def watch(self) -> None:
@@ -118,8 +119,8 @@ class Link:
                     self.why_lost = str(error)
                     self._lose()
                 await sleep(RETRY_PAUSE)
-        except BatchgenError as error:  # A newer run has taken over, a key is missing, another version.
-            self._lose()
+        except Exception as error:  # noqa: BLE001 - nothing else would give the calls of this worker permits
+            self._lose()  # A newer run has taken over, a key is missing, another version; or a bug.
             self.on_failure(error)
         finally:
             for task in self._tasks:
@@ -135,13 +136,13 @@ class Link:
             )
         self._serial = 0
         self._offsets.clear()
-        self._answers()
+        self._note_answer()
         while True:
             news: News = await self._answer_of("news", self._serial, BEAT)
             if news.incarnation != self.hello.incarnation:
                 raise WorkerLost(f"worker {self.name} was restarted")
             self._offsets.append(news.sent_at - self.clock())
-            self._answers()
+            self._note_answer()
             if news.alarm is not None:
                 self.on_failure(StoreError(f"{news.alarm}. Nothing that arrived is lost; fix its disk, then run again"))
             for attempt_id in news.late:
@@ -170,7 +171,9 @@ class Link:
         call = self.in_flight.get(question.attempt_id)
         if call is None:
             return  # An attempt of an earlier run: without a permit it ends unsent.
-        if question.expired:
+        if not question.expired:
+            call.is_repeat = call.granted_at is not None
+        elif not call.is_repeat:
             call.clearance.expire()
             call.granted_at = None
         permit, fault = None, None
@@ -182,11 +185,11 @@ class Link:
             permit = self._permit(call)
         except ProviderError as error:
             fault = error.fault
-        except (StoreError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - the worker must get an answer, and the run end
             fault = _own_fault(error)
             self.on_failure(error)
         answer = Answer(attempt_id=question.attempt_id, serial=question.serial, permit=permit, fault=fault)
-        with suppress(WorkerLost):
+        with suppress(WorkerLost, Fenced):
             await self.handle.call("answer", self.epoch, (answer,))
 
     def _permit(self, call: Dispatch) -> Permit:
@@ -197,8 +200,8 @@ class Link:
         offset = max(self._offsets, default=0.0)
         return Permit(until=now + offset + PERMIT_LIFE, life=PERMIT_LIFE, pace=pace, lane=lane.name)
 
-    def _answers(self) -> None:
-        self.heard_at = self.clock()
+    def _note_answer(self) -> None:
+        self.answered_at = self.clock()
         if not self.ready:
             self.ready = True
             self.changed()

@@ -22,12 +22,12 @@ class Losses:
     _losses: deque[float] = field(default_factory=deque)
     _last: dict[str, float] = field(default_factory=dict)
 
-    def answered(self, now: float) -> None:
+    def record_answer(self, now: float) -> None:
         """Count a call with an outcome."""
         self._answers.append(now)
         self._forget(now)
 
-    def record(self, worker: str, now: float) -> str | None:
+    def record_loss(self, worker: str, now: float) -> str | None:
         """Count a call of *worker* whose outcome is unknown; return why the run must stop, None if it may continue."""
         self._unknown.append(now)
         if now - self._last.get(worker, -TOGETHER) >= TOGETHER:

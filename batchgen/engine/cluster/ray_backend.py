@@ -36,7 +36,8 @@ def load_ray() -> ModuleType:
         import ray.util
     except ImportError as error:
         raise UsageError("--backend ray needs the extra cluster: pip install 'batchgen[cluster]'") from error
-    return ray
+    module: ModuleType = ray
+    return module
 
 
 def connect(address: str | None, namespace: str = NAMESPACE, *, cpus: int | None = None) -> ModuleType:
@@ -91,13 +92,13 @@ class RayHandle:
             return await self.actor.call.remote(method, *arguments)
         except errors.RayTaskError as error:
             raise error.cause from None
-        except (errors.RayActorError, errors.RaySystemError, errors.GetTimeoutError) as error:
+        except errors.RayError as error:  # whichever: the call may have reached the worker
             raise WorkerLost(_first_line(error)) from None
 
 
 def actors(ray: ModuleType, opener: Opener, setups: Mapping[str, Setup], in_flight: int) -> dict[str, RayHandle]:
     """Return the workers of *setups* by name: those that an earlier run left, and new ones for the others."""
-    made = {}
+    handles = {}
     for name, setup in setups.items():
         options = {
             "name": name,
@@ -111,8 +112,8 @@ def actors(ray: ModuleType, opener: Opener, setups: Mapping[str, Setup], in_flig
             "max_task_retries": 0,
         }
         actor = ray.remote(WorkerActor).options(**options).remote(opener, setup)
-        made[name] = RayHandle(ray=ray, actor=actor)
-    return made
+        handles[name] = RayHandle(ray=ray, actor=actor)
+    return handles
 
 
 def left_behind(ray: ModuleType, batch: str) -> list[str]:

@@ -26,7 +26,7 @@ class Node:
 
 def nodes(ray: ModuleType) -> list[Node]:
     """Return the nodes that are alive, by host."""
-    found = [
+    alive = [
         Node(
             id=node["NodeID"],
             host=node["NodeManagerHostname"],
@@ -36,7 +36,7 @@ def nodes(ray: ModuleType) -> list[Node]:
         for node in ray.nodes()
         if node["Alive"]
     ]
-    return sorted(found, key=lambda node: (node.host, node.address, node.id))
+    return sorted(alive, key=lambda node: (node.host, node.address, node.id))
 
 
 def begin(ray: ModuleType, node: Node, function: Callable[..., Value], *arguments: object) -> Callable[[float], Value]:

@@ -15,8 +15,8 @@ from . import marker
 from .call import Result, Trace, WorkerLost
 from .link import Dispatch, Link
 
-#: Seconds between two rounds of questions.
-ROUND = 1.0
+#: Seconds between the first two rounds of questions, and at most: hundreds of calls may be lost together, for minutes.
+ROUND, LONGEST_ROUND = 1.0, 8.0
 UNSENT = Missed(
     fault=Fault(cause=Cause.UNREACHED, message="nothing was sent: its worker was lost before", code=WORKER_LOST)
 )
@@ -38,13 +38,15 @@ class Search:
 
         Raises StoreError if the run is given up: the attempt stays open for the next one.
         """
+        pause = ROUND
         while True:
             if self.given_up():
                 raise StoreError("the run ended before it was known what became of a call")
             last = self.clock() >= self.until
             if (result := await self._round()) is not None or last:
                 return result
-            await sleep(min(ROUND, max(0.0, self.until - self.clock())))
+            await sleep(min(pause, max(0.0, self.until - self.clock())))
+            pause = min(2 * pause, LONGEST_ROUND)
 
     async def _round(self) -> Result | None:
         attempt = self.call.attempt
@@ -89,7 +91,7 @@ def replace_attempt(call: Dispatch, attempt: Attempt) -> Dispatch:
     return Dispatch(attempt=attempt, clearance=call.clearance, limit=call.limit, granted_at=call.granted_at)
 
 
-def lost(worker: str) -> Missed:
+def unknown_outcome(worker: str) -> Missed:
     """Return the outcome of a call that nothing shows the end of."""
     message = f"worker {worker} was lost while the request was in flight, and nothing shows how it ended"
     hint = "it may have been carried out and charged; check the provider's own log"

@@ -33,7 +33,7 @@ LATE = 0.25
 #: Seconds for which a worker tries again to publish an answer that it holds, and between its first two tries.
 PUBLISH_PATIENCE, FIRST_PAUSE = 120.0, 1.0
 
-#: A clock that goes on in suspend: a permit must not outlive it.
+#: A clock that continues in suspend: a permit must not outlive it.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 
@@ -148,9 +148,9 @@ class Worker:
 
         def remove() -> None:
             for attempt_id, delivered in ended:
-                self.spool.release(attempt_id, delivered=delivered)
-                if delivered and (folder := folders[attempt_id]) is not None:
+                if delivered and (folder := folders[attempt_id] or self._folder_in_slot(attempt_id)) is not None:
                     marker.remove(folder, attempt_id)
+                self.spool.release(attempt_id, delivered=delivered)
 
         await to_thread.run_sync(remove)
 
@@ -173,6 +173,11 @@ class Worker:
         if epoch < self.epoch:
             raise Fenced(f"worker {self.setup.name} works for a newer run of this batch; this run stops")
         self.epoch, self.called_at = epoch, self.clock()
+
+    def _folder_in_slot(self, attempt_id: str) -> str | None:
+        """Return the output folder of an attempt that an earlier process of this worker carried out."""
+        stored = self.spool.find(attempt_id)
+        return None if stored is None else stored.order.get("folder")
 
     def _open_questions(self, after: int) -> tuple[Question, ...]:
         return tuple(question for question, _ in self._questions.values() if question.serial > after)

@@ -15,13 +15,13 @@ from anyio import current_time
 
 from ...fault import RateLimitInfo
 from .adaptive import Controller
-from .shares import CONCURRENCY, name_of, narrowed
+from .shares import CONCURRENCY, name_of, narrow
 from .windows import DAY, MARGIN, SlidingWindows, Window
 from .wire_queue import PATIENCE, WireQueue
 
 #: Seconds after which every request that went out is in the job database.
 SETTLING = 2.0
-#: The learned rate is spaced anew when it has changed by more than this share.
+#: The learned rate gets a new spacing when it has changed by more than this share.
 RATE_CHANGE = 0.01
 #: Seconds until a request that is heavier than the share of its runner is looked at again.
 SHARE_LOOK = 1.0
@@ -226,7 +226,7 @@ class Gate:
         return result
 
     def _put_in_force(self) -> None:
-        share = narrowed(self.limits, self.width, self.granted)
+        share = narrow(self.limits, self.width, self.granted)
         self.withheld = share is None
         # The windows remember what was sent, also while there is no share.
         self._share = limits, width = share or (self.limits, 0)

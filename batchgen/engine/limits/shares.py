@@ -29,7 +29,7 @@ def capacities(limits: Iterable[Window], width: int) -> dict[str, Capacity]:
     return result
 
 
-def narrowed(
+def narrow(
     limits: Sequence[Window], width: int, granted: Mapping[str, int] | None
 ) -> tuple[Sequence[Window], int] | None:
     """Return the limits and the width of a gate as far as they are *granted*; None if nothing may be sent.

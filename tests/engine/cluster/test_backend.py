@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from unittest.mock import AsyncMock
 
 import pytest
 
-from batchgen.engine.cluster import link, search
+from batchgen.engine.cluster import backend, link, marker, search
 from batchgen.engine.cluster.call import Fenced
+from batchgen.errors import StoreError
 from batchgen.fault import Cause
 from batchgen.job import Delivered, Missed
 
@@ -33,6 +35,10 @@ async def workers(world, *names, host="host"):
     for handle in handles:
         await handle.restart()
     return handles
+
+
+def markers(world):
+    return sorted(path.name for path in (world.folder / "output" / marker.FOLDER).iterdir())
 
 
 async def test_backend_divides_attempts_among_its_workers(world):
@@ -84,6 +90,23 @@ async def test_backend_marks_a_call_as_unknown_that_died_with_its_worker(world):
     assert world.arrivals == 1
 
 
+async def test_backend_knows_that_a_call_was_sent_although_the_permit_of_its_repeat_expired(world):
+    [handle] = await workers(world)
+    async with driver(world, handle) as ours:
+        attempt = world.attempt()
+        running = ours.run(attempt)
+        await until(lambda: world.arrivals)
+        for expired in (False, True):  # as a worker asks to repeat a request under its key
+            await handle.worker._ask(attempt.id, expired=expired)
+        ours.lane.draining = True
+        await handle.worker._ask(attempt.id, expired=True)
+        await handle.die()
+        await handle.restart()
+        outcome = await running
+    assert isinstance(outcome, Missed)
+    assert outcome.fault.cause is Cause.UNKNOWN
+
+
 async def test_backend_collects_an_answer_from_the_spool_of_a_dead_worker(world):
     [handle] = await workers(world)
     (world.folder / "output").write_text("in the way of the folder")
@@ -110,7 +133,46 @@ async def test_backend_reads_the_marker_of_a_worker_that_never_returns(world):
         assert isinstance(outcome, Delivered)
         assert outcome.artifacts[0].path == "output/j1.png"
         assert ours.local.asked == []
+        assert markers(world) == [f"{attempt.id}.json"]
+        ours.backend.release(attempt.id, delivered=True)
+        await until(lambda: not markers(world))
     assert world.charges == 1
+
+
+async def test_backend_removes_the_marker_of_a_worker_that_was_restarted(world):
+    [handle] = await workers(world)
+    async with driver(world, handle) as ours:
+        attempt = world.attempt()
+        await ours.run(attempt)
+    await handle.die()
+    await handle.restart()
+    assert markers(world) == [f"{attempt.id}.json"]
+    async with driver(world, handle, epoch=2) as ours:
+        await ours.backend.tidy(lambda ids: dict.fromkeys(ids, True))
+        assert markers(world) == []
+
+
+async def test_backend_stops_the_run_when_a_link_fails_for_a_reason_of_its_own(world):
+    [handle] = await workers(world)
+    async with driver(world, handle) as ours:
+        handle.worker.clock = None
+        await until(lambda: ours.failures)
+        assert isinstance(ours.failures[0], TypeError)
+        assert not ours.backend.links["w-0"].ready
+
+
+async def test_backend_answers_a_worker_whose_permit_fails_for_a_reason_of_its_own(world):
+    async def broken(_attempt, _hello):
+        raise KeyError("a bug")
+
+    [handle] = await workers(world)
+    async with driver(world, handle) as ours:
+        ours.backend.links["w-0"].prepare = broken
+        outcome = await ours.run(world.attempt())
+        assert isinstance(outcome, Missed)
+        assert outcome.fault.cause is Cause.UNREACHED
+        assert isinstance(ours.failures[0], KeyError)
+    assert world.arrivals == 0
 
 
 async def test_backend_collects_the_calls_of_an_earlier_driver(world):
@@ -196,3 +258,34 @@ async def test_backend_stops_the_run_when_a_worker_cannot_store_answers(world):
         handle.worker.executor.alarm(OSError(28, "No space left on device"))
         await until(lambda: ours.failures)
     assert "No space left on device" in str(ours.failures[0])
+
+
+async def test_a_run_without_the_cluster_waits_for_calls_that_workers_have(world):
+    [handle] = await workers(world)
+    attempt = world.attempt()
+    async with driver(world, handle) as ours:
+        running = ours.run(attempt)
+        await until(lambda: world.arrivals)
+        running.cancel()
+        local = replace((await world.worker("local", host="local")).executor, spool=ours.backend.spool)
+    again = replace(attempt, resumed=True)
+    with pytest.raises(StoreError, match="Run with --backend ray to collect it"):
+        await local.run(again, AsyncMock())
+    await until(lambda: marker.read(attempt.folder, attempt.id))
+    assert isinstance(await local.run(again, AsyncMock()), Delivered)
+    assert (world.arrivals, world.charges) == (1, 1)
+
+
+async def test_a_run_without_the_cluster_settles_calls_of_dead_workers_after_their_deadline(world, monkeypatch):
+    monkeypatch.setattr(backend, "STORE_SECONDS", -3_600.0)
+    [handle] = await workers(world)
+    attempt = world.attempt()
+    async with driver(world, handle) as ours:
+        ours.run(attempt)
+        await until(lambda: world.arrivals)
+        await handle.die()
+        local = replace((await world.worker("local", host="local")).executor, spool=ours.backend.spool)
+    outcome = await local.run(replace(attempt, resumed=True), AsyncMock())
+    assert isinstance(outcome, Missed)
+    assert outcome.fault.cause is Cause.UNKNOWN
+    assert world.arrivals == 1

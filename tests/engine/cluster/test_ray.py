@@ -46,7 +46,14 @@ async def main():
     await hello(handle, 3, 0.5)
     while ray_backend.left_behind(ray, "b"):
         await asyncio.sleep(0.2)
+    nowhere = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy("a" * 56, soft=False)
+    actor = ray.remote(ray_backend.WorkerActor).options(scheduling_strategy=nowhere).remote(open_worker, setup(600))
+    try:
+        await ray_backend.RayHandle(ray=ray, actor=actor).call("hello", 1, setup(600))
+    except WorkerLost as error:
+        unschedulable = bool(str(error))
     print(json.dumps({
+        "unschedulable": unschedulable,
         "same": first.incarnation == same.incarnation, "fenced": fenced, "restarted": first.pid != second.pid,
         "spool": first.spool == second.spool, "named": named}))
 
@@ -61,4 +68,11 @@ def test_actor_is_found_again_restarted_and_leaves_after_its_lease(tmp_path):
         env = os.environ | running.environment()
         found = json.loads(subprocess.check_output(command, env=env, timeout=patience(100)))
         assert not node.find("ray::WorkerActor"), "Ray does not start it again"
-    assert found == {"same": True, "fenced": True, "restarted": True, "spool": True, "named": ["b-0"]}
+    assert found == {
+        "same": True,
+        "fenced": True,
+        "restarted": True,
+        "spool": True,
+        "named": ["b-0"],
+        "unschedulable": True,
+    }
