@@ -21,6 +21,7 @@ def odd(project):
     """A project in a folder whose name means something to every shell and unit file."""
     project.folder = project.folder / "it's 100% $HOME"
     project.folder.mkdir()
+    project.axis.folder = project.folder
     return project
 
 
