@@ -108,12 +108,12 @@ def _may_set(setting: str, value: str) -> bool:
 
     *setting* is an option's long name, alone or after its command's; unknown names are left to ``check``.
     """
-    from .settings_file import REFUSED
+    from .settings_file import CHECKER, REFUSED
 
     if setting in ("notify_secret", "notify_secret_file"):
         return True
     refused = {*REFUSED, "on_finish", "command", "opener", "pager", "allow_network_state", "address", "worker_dir"}
-    if any(setting == name or setting.endswith(f"_{name}") for name in refused):
+    if setting.startswith(f"{CHECKER}_") or any(setting == name or setting.endswith(f"_{name}") for name in refused):
         return False
     path = Path(value)
     leads_out = path.is_absolute() or ".." in path.parts

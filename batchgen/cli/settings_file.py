@@ -44,14 +44,14 @@ REFUSED: Mapping[str, str] = {
     "out": "set it in a manifest: output: {dir: FOLDER}",
 }
 #: The command that must work whatever is in the settings.
-_CHECKER, _CHECKS = "doctor", "doctor checks the settings themselves"
+CHECKER, _CHECKS = "doctor", "doctor checks the settings themselves"
 
 _OWN = "only your own settings may set it, not a file that a project shares"
 
 
 def allowed(command: click.Command) -> dict[str, click.Option]:
     """Return the options of a command that a file may set, by their names there."""
-    if command.name == _CHECKER:
+    if command.name == CHECKER:
         return {}
     return {name: option for name, option in _options(command).items() if name not in REFUSED}
 
@@ -149,7 +149,7 @@ def _section_problems(layer: SettingsLayer, name: str, command: click.Command) -
 
 def _refusal(command: str, option: str) -> str:
     """Return why no file can set an option of a command, or ""."""
-    return _CHECKS if command == _CHECKER else REFUSED.get(option, "")
+    return _CHECKS if command == CHECKER else REFUSED.get(option, "")
 
 
 def _risk(option: click.Option, value: object) -> str:
