@@ -26,7 +26,7 @@ from ..engine.limits.gate import Gate
 from ..engine.limits.shares import capacities
 from ..engine.runner import Runner
 from ..errors import StoreError
-from ..files import log
+from ..files import lock, log
 from ..planning.selection import Selection
 from ..share import Share
 from ..store import runners
@@ -57,6 +57,7 @@ async def register(database: Database, run_id: str, batch_id: int, selection: Se
         batch_id=batch_id,
         shard=shard_text(selection),
         host=socket.gethostname(),
+        machine=lock.machine(),
         pid=os.getpid(),
         lease=LEASE,
     )
@@ -84,6 +85,7 @@ class Heartbeat:
     _unreachable: bool = False
 
     def __post_init__(self) -> None:
+        self.runner.attempts.lease = self.lease
         for lane in self.runner.lanes:
             lane.lease = self.lease
             for gate in lane.gates:

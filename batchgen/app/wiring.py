@@ -268,6 +268,7 @@ class RunSession(RunInputs):
             readers=readers,
             alarm=runner.halt,
             arrived=runner.attempts.reservations.answer_arrived,
+            is_superseded=runner.attempts.is_superseded,
             sandbox=self.project.sandbox,
             uploads=Uploads(self.show_message),
         )

@@ -44,14 +44,14 @@ REFUSED: Mapping[str, str] = {
     "out": "set it in a manifest: output: {dir: FOLDER}",
 }
 #: The command that must work whatever is in the settings.
-_CHECKER, _CHECKS = "doctor", "doctor checks the settings themselves"
+CHECKER, _CHECKS = "doctor", "doctor checks the settings themselves"
 
 _OWN = "only your own settings may set it, not a file that a project shares"
 
 
 def allowed(command: click.Command) -> dict[str, click.Option]:
     """Return the options of a command that a file may set, by their names there."""
-    if command.name == _CHECKER:
+    if command.name == CHECKER:
         return {}
     return {name: option for name, option in _options(command).items() if name not in REFUSED}
 
@@ -82,6 +82,12 @@ def is_from_file(name: str) -> bool:
     """Return whether the current command has a parameter from a settings file."""
     ctx = click.get_current_context(silent=True)
     return ctx is not None and ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
+
+
+def is_typed(name: str) -> bool:
+    """Return whether a parameter of the current command is on its command line."""
+    ctx = click.get_current_context(silent=True)
+    return ctx is not None and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def check(root: click.Command, layers: Sequence[SettingsLayer]) -> None:
@@ -143,7 +149,7 @@ def _section_problems(layer: SettingsLayer, name: str, command: click.Command) -
 
 def _refusal(command: str, option: str) -> str:
     """Return why no file can set an option of a command, or ""."""
-    return _CHECKS if command == _CHECKER else REFUSED.get(option, "")
+    return _CHECKS if command == CHECKER else REFUSED.get(option, "")
 
 
 def _risk(option: click.Option, value: object) -> str:

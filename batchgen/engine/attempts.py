@@ -21,6 +21,7 @@ from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
 from ..learned_prices import PriceMemory
 from ..manifest.filenames import stems
 from ..object_url import parse_folder
+from ..store import late
 from ..store.reader import Reader
 from ..store.records import AttemptRecord, StoredArtifact
 from ..store.shared_budgets import OverBudget
@@ -28,6 +29,7 @@ from ..store.writer import Writer
 from ..task import Artifact, Basis, Charge, Task, Usage
 from .clearance import Clearance
 from .lane import Lane
+from .lease import Lease
 from .limits.gate import Gate
 from .retry import Policy, judge
 
@@ -73,6 +75,7 @@ class AttemptRunner:
     wallet: Budgets
     spool: str | None = None  #: where this run keeps its answers; None: the one place of the job database
     shard: tuple[int, int] | None = None  #: whose open attempts it settles, where runners share a job database
+    lease: Lease | None = None  #: how long no other runner takes its jobs, where runners share a job database
     neighbours: Sequence[str] = ()  #: other runners of the job database, for display
     shared: Sequence[Budget] = ()  #: those of *wallet* that other runners spend from, too
     estimate: Callable[[Task], Charge]  #: what a call may cost at most
@@ -278,6 +281,15 @@ class AttemptRunner:
             lane.record_settlement(job, settlement)
             self._notify(lane, opened, settlement)
         return after
+
+    def is_superseded(self, attempt: Attempt) -> bool:
+        """Return whether another runner has claimed the job of *attempt* since; blocks, so it belongs into a thread."""
+        if self.lease is None or self.lease.left:
+            return False
+        try:
+            return self.reader.ask(lambda connection: late.is_claimed_again(connection, attempt))
+        except StoreError:
+            return False
 
     def _judge(self, lane: Lane, job: Job, outcome: Outcome) -> Event:
         """Return the event that an outcome means for the job, as the state of the lane is."""

@@ -55,6 +55,7 @@ class Executor:
     readers: Readers
     alarm: Callable[[OSError], None]  #: called if this machine could not store an answer safely
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
+    is_superseded: Callable[[Attempt], bool] = lambda _attempt: False  #: another runner has the job by now
     sandbox: bool = False  #: a sandbox run, as its sidecars state
     uploads: Uploads = field(default_factory=Uploads)  #: to an object store
     #: Syncs the folders of published files: a call alone takes one sync, 64 in flight share each.
@@ -80,7 +81,8 @@ class Executor:
         try:
             delivered = await self._converse(exchange)
             await self.uploads.publish(exchange.uploads)
-            await self._sync_names(delivered)
+            if not exchange.aside:
+                await self._sync_names(delivered)
         except ProviderError as error:
             await self.uploads.publish(exchange.uploads)  # pictures that cannot be read here
             fault = error.fault
@@ -264,6 +266,7 @@ class Executor:
             return exchange.conversation.send(news) if isinstance(news, Reply) else exchange.conversation.throw(news)
         except StopIteration as end:
             generation: Generation = end.value
+        exchange.aside = self.is_superseded(exchange.attempt)
         del news  # its megabytes are not needed while the images are synced
         return publish(exchange, generation, self.root, sandbox=self.sandbox)
 

@@ -120,6 +120,8 @@ def _put(
     durable: bool = False,
 ) -> None:
     """Write a file on disk; one for an object store is only prepared: it is uploaded from the event loop."""
+    if exchange.aside:
+        name, durable = output.name_aside(name, sha256 or hashlib.sha256(data).hexdigest()), True
     if isinstance(folder, Path):
         output.publish(folder, name, data, sidecar=sidecar, durable=durable)
         return

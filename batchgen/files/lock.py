@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -146,6 +147,24 @@ def holder(table: Path) -> Holder | None:
 def is_dead(pid: int, host: str) -> bool:
     """Return whether a process is known to have ended: it was one of this machine."""
     return host == socket.gethostname() and not is_alive(pid)
+
+
+@cache
+def machine() -> str | None:
+    """Return what a process number is unique in: a boot of this machine and a namespace; None if that is not known.
+
+    Containers may share the name of a host, and then have processes of the same numbers.
+    """
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+        return f"{boot} {Path('/proc/self/ns/pid').readlink()}"
+    except OSError:
+        return None
+
+
+def is_gone(pid: int, where: str | None) -> bool:
+    """Return whether a process is known to have ended: *where* its number was unique is this ``machine``."""
+    return where is not None and where == machine() and not is_alive(pid)
 
 
 def is_alive(pid: int) -> bool:

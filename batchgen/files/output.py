@@ -275,6 +275,12 @@ def names_aside(name: PurePosixPath, sha256: str) -> Iterator[str]:
         yield _name_aside(name.stem, tag, name.suffix, ending).removesuffix(ending)
 
 
+def name_aside(name: str, sha256: str) -> str:
+    """Return the name, relative to the output folder, of a file of this hash that must not take the name *name*."""
+    path = PurePosixPath(name)
+    return str(PurePosixPath(SUPERSEDED, path.parent, next(names_aside(path, sha256))))
+
+
 def _tags(sha256: str) -> tuple[str, str, str]:
     return f".{sha256[:8]}", f".{sha256[:16]}", f".{sha256}"
 

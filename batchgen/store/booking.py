@@ -9,6 +9,7 @@ from sqlalchemy import Connection, bindparam, insert, literal_column, select, up
 
 from ..errors import BatchgenError, NotFound
 from ..job import Settlement
+from . import late
 from .fixed import FixedChange
 from .rows import AttemptRow
 from .settlement import closed_attempt, ledger_row
@@ -39,6 +40,8 @@ def book_without_job(
     if attempt_row.state == "open":
         CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
         book(connection, attempt_row, ledger_row(attempt_row, batch_id, settlement, now), shared)
+    else:
+        late.correct(connection, attempt_row, batch_id, settlement, now)
     return NotFound(f"{gone} Its cost is in the ledger")
 
 

@@ -163,7 +163,7 @@ AND extract(epoch FROM backend_start) * 1000000 < heartbeat_at
 _END_SILENT = f"SELECT pg_terminate_backend(pid) {_OF_LOCK} AND EXISTS ({_SILENT})"
 #: Runners whose lease holds, also where their lock was lost with its connection.
 _LIVING = """
-SELECT runners.pid, runners.host,
+SELECT runners.pid, runners.host, runners.machine,
 to_char(to_timestamp(runners.started_at / 1000000.0) AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
 FROM runners JOIN batches ON batches.id = batch_id
 WHERE lease_until > extract(epoch FROM clock_timestamp()) * 1000000 AND batches.name = coalesce(%s, batches.name)
@@ -190,8 +190,8 @@ def _living(dbapi: Dbapi, batch: str | None) -> Holder | None:
     if postgres.rows(dbapi, "SELECT to_regclass('runners')") == [(None,)]:
         return None
     rows = postgres.rows(dbapi, _LIVING, batch)
-    living = (row for row in rows if not lock.is_dead(row[0], row[1]))
-    return next((Holder(pid=pid, host=host, since=since, command="batchgen") for pid, host, since in living), None)
+    living = (row for row in rows if not lock.is_gone(row[0], row[2]))
+    return next((Holder(pid=pid, host=host, since=since, command="batchgen") for pid, host, _, since in living), None)
 
 
 def _message(process: Holder | None, database: DatabaseUrl) -> str:

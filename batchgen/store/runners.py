@@ -81,16 +81,27 @@ def database_now(connection: Connection) -> datetime:
 
 
 def register(
-    connection: Connection, *, run_id: str, batch_id: int, shard: str | None, host: str, pid: int, lease: float
+    connection: Connection,
+    *,
+    run_id: str,
+    batch_id: int,
+    shard: str | None,
+    host: str,
+    machine: str | None,
+    pid: int,
+    lease: float,
 ) -> Registration:
-    """Add a runner, whose lease begins now; raise AlreadyRunning if another one has the same jobs."""
+    """Add a runner, whose lease begins now; raise AlreadyRunning if another one has the same jobs.
+
+    *machine* is what its *pid* is unique in (``files.lock.machine``).
+    """
     lock_rows_of(connection, SHARES)
     for other in records(connection):
         if other.batch_id == batch_id and overlap(other.shard, shard) and not other.silent:
             raise AlreadyRunning(f"Another run of these jobs has just started: process {other.pid} on {other.host}.")
     now = database_now(connection)
     until = now + timedelta(seconds=lease)
-    own = {"id": run_id, "batch_id": batch_id, "shard": shard, "host": host, "pid": pid}
+    own = {"id": run_id, "batch_id": batch_id, "shard": shard, "host": host, "machine": machine, "pid": pid}
     connection.execute(insert(runners).values(**own, started_at=now, heartbeat_at=now, lease_until=until))
     others = _others(connection, run_id, now)
     gone = frozenset(connection.execute(select(shares.c.runner_id)).scalars()) - others
@@ -133,7 +144,7 @@ def records(connection: Connection) -> list[RunnerRecord]:
             started_at=row.started_at,
             heartbeat_at=row.heartbeat_at,
             lease_until=row.lease_until,
-            silent=row.lease_until <= now or lock.is_dead(row.pid, row.host),
+            silent=row.lease_until <= now or lock.is_gone(row.pid, row.machine),
             age=max(0.0, (now - row.heartbeat_at).total_seconds()),
         )
         for row in connection.execute(rows)

@@ -15,6 +15,7 @@ runners = Table(
     Column("batch_id", ForeignKey("batches.id"), nullable=False),
     Column("shard", Words),  #: "1/3"; NULL: all jobs of the batch
     Column("host", Words, nullable=False),
+    Column("machine", Words),  #: what its process number is unique in; NULL: not known
     Column("pid", Number, nullable=False),
     Column("started_at", Instant, nullable=False),
     Column("heartbeat_at", Instant, nullable=False),

@@ -1,8 +1,8 @@
 """Writer: all changes of the job database.
 
 Every INSERT and UPDATE of the record of jobs and money is in this module, ``at_risk``, ``booking``, ``claims``,
-``compare_and_set``, ``history``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``shared_budgets`` and
-``totals``. Guests write the rest: ``batch_owner``, ``controls``, ``marks``, ``picture_facts``, ``runners``. Every
+``compare_and_set``, ``history``, ``late``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``shared_budgets``
+and ``totals``. Guests write the rest: ``batch_owner``, ``controls``, ``marks``, ``picture_facts``, ``runners``. Every
 update of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load reads and writes in one
 transaction.)  Methods return when what they wrote is durable.
 """
@@ -24,7 +24,7 @@ from ..errors import BatchgenError, StaleClaim
 from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
 from ..task import Artifact, Charge
-from . import at_risk, load_record, lost_jobs, repair
+from . import at_risk, late, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
 from .booking import CLOSE, book, book_without_job
 from .claims import open_attempt
@@ -181,11 +181,12 @@ class Writer:
             "started_at": now,
         }
         claim = partial(open_attempt, before=job, after=after, row=row, shared=self.shared, now=now)
-        try:
-            claimed = await self._committer.post(claim)
-        except MissingSum:
-            await self._sum_up(now)
-            claimed = await self._committer.post(claim)
+        while True:
+            try:
+                claimed = await self._committer.post(claim)
+                break
+            except MissingSum:  # Again, too: other runners may correct the ledger meanwhile.
+                await self._sum_up(now)
         self._in_flight.add(attempt.id)
         return claimed
 
@@ -194,10 +195,9 @@ class Writer:
         if self.shared is None:
             return ()
         query = partial(self.shared.spending, now=now)
-        if (sums := await self._committer.submit(query)) is None:
+        while (sums := await self._committer.submit(query)) is None:
             await self._sum_up(now)
-            sums = await self._committer.submit(query)
-        return sums or ()
+        return sums
 
     async def _sum_up(self, now: datetime) -> None:
         """Add up shared budgets, in a transaction of its own: it waits until no other one books."""
@@ -207,9 +207,9 @@ class Writer:
     async def settle(self, settlement: Settlement, now: datetime) -> Job:
         """Write the results of an ended attempt in one transaction, and return the job after it.
 
-        Settling again changes nothing. A job that has changed raises StaleClaim, but only after attempt, files and
-        ledger row are durable, because the money was spent. A deleted job raises NotFound, after attempt and ledger
-        row are durable if the attempt still exists.
+        Settling again changes nothing; an attempt that was closed as unknown is corrected (``late``). A job that has
+        changed raises StaleClaim, but only after attempt, files and ledger row are durable, because the money was
+        spent. A deleted job raises NotFound, after attempt and ledger row are durable if the attempt still exists.
         """
         self._in_flight.discard(settlement.attempt.id)
         # The answer is sealed in its slot, so that its settlement can wait for a claim to share a commit with.
@@ -311,7 +311,7 @@ def _settle(
         return book_without_job(connection, attempt_row, settlement, shared, now)
     before = to_job(row, attempt.batch)
     if attempt_row.state != "open":
-        return before
+        return _settle_late(connection, before, attempt_row, row.batch_id, settlement, now)
     current = before.state is State.RUNNING and before.claim == attempt.claim
     after = advance(before, event) if current else before
     CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
@@ -319,11 +319,21 @@ def _settle(
         _ADD_FILE.execute(connection, file)
     book(connection, attempt_row, ledger_row(attempt_row, row.batch_id, settlement, now), shared)
     if not current:
-        return StaleClaim(
-            f"job {before.key} is {before.state} at claim {before.claim}; attempt {attempt.id} was booked"
-        )
+        return _stale(before, attempt)
     swap(connection, before, after, now)
     return after
+
+
+def _settle_late(  # noqa: PLR0917 - see _settle
+    connection: Connection, before: Job, attempt_row: AttemptRow, batch_id: int, settlement: Settlement, now: datetime
+) -> Job | BatchgenError:
+    if not late.correct(connection, attempt_row, batch_id, settlement, now):
+        return before
+    return late.deliver(connection, before, settlement, now) or _stale(before, settlement.attempt)
+
+
+def _stale(job: Job, attempt: Attempt) -> StaleClaim:
+    return StaleClaim(f"job {job.key} is {job.state} at claim {job.claim}; attempt {attempt.id} was booked")
 
 
 _JOB = FixedLookup(JobRow, jobs, jobs.c.id == bindparam("wanted_job"), locks=True)

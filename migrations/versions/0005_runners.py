@@ -20,6 +20,7 @@ def upgrade() -> None:
         sa.Column("batch_id", Number, sa.ForeignKey("batches.id"), nullable=False),
         sa.Column("shard", Words),
         sa.Column("host", Words, nullable=False),
+        sa.Column("machine", Words),
         sa.Column("pid", Number, nullable=False),
         *(sa.Column(name, Number, nullable=False) for name in ("started_at", "heartbeat_at", "lease_until")),
     )

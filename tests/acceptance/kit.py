@@ -125,6 +125,10 @@ class Workspace:
     def __post_init__(self) -> None:
         self.axis = self.axis or Axis(self.folder)
 
+    def move_to(self, folder: Path) -> None:
+        """Work in another folder from now on."""
+        self.folder = self.axis.folder = folder
+
     def environment(self) -> dict[str, str]:
         """Return an environment with the project's keys and without the developer's own."""
         kept = {

@@ -14,6 +14,8 @@ from decimal import Decimal
 
 import pytest
 
+from batchgen.files.output import digest
+
 from .kit import Witness, check_books, finish, wait_for
 
 SHARDS = 3
@@ -160,6 +162,62 @@ def test_shards_whose_runner_is_cut_off_are_taken_over(shared, witness, how):
     check_limits(witness)
     check_books(shared, witness.charges())
     assert shared.rows("select * from runners") == []
+
+
+def in_flight(shared, witness, pid: int) -> list[dict[str, object]]:
+    """Return the open attempts of a runner whose requests have reached the provider."""
+    arrived = {line["prompt"] for line in witness.arrivals()}
+    rows = shared.rows(
+        "select a.id, a.run_id, j.task from attempts a join jobs j on j.id = a.job_id "
+        "where a.state = 'open' and a.run_id in (select id from runs where pid = ?)",
+        pid,
+    )
+    return [row for row in rows if json.loads(row["task"])["prompt"] in arrived]
+
+
+def stop_with_calls_in_flight(shared, witness, run) -> list[dict[str, object]]:
+    while True:
+        seen = witness.arrived
+        wait_for(lambda: witness.arrived >= seen + 2, seconds=60)  # noqa: B023
+        os.kill(run.pid, signal.SIGSTOP)
+        if calls := in_flight(shared, witness, run.pid):
+            return calls
+        os.kill(run.pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("on_unknown", ["hold", "retry"])
+def test_answers_to_a_runner_that_was_taken_over_are_booked(shared, witness, on_unknown):
+    manifest = shared.manifest(jobs(45), providers=LIMITS, on_unknown=on_unknown)
+    runs = [start_shard(shared, manifest, number) for number in range(1, SHARDS + 1)]
+    calls = stop_with_calls_in_flight(shared, witness, runs[0])
+    successor = shared.start("run", manifest, "--yes", "--shard", f"1/{SHARDS}", "--wait-lock", "2m")
+    ended = [finish(run, 240) for run in (*runs[1:], successor)]
+    assert {end.code for end in ended} <= ({0, 3} if on_unknown == "hold" else {0}), [end.err for end in ended]
+    assert {row["attempt_id"] for row in shared.rows("select * from ledger where charged = 'maybe'")} == {
+        call["id"] for call in calls
+    }
+    os.kill(runs[0].pid, signal.SIGCONT)
+    late = finish(runs[0], 60)
+    assert "taken over" in late.err
+    assert {row["state"] for row in shared.rows("select state from jobs")} == {"done"}
+    charges = witness.charges()
+    check_books(shared, charges)
+    assert {row["charged"] for row in shared.ledger().values()} <= {"yes", "no"}
+    assert sum(row["usd"] for row in shared.ledger().values()) == sum(
+        int(Decimal(line["usd"]) * 10**9) for line in charges
+    )
+    check_images(shared, 0 if on_unknown == "hold" else len(calls))
+    assert shared.spool() == []
+
+
+def check_images(shared, superseded: int) -> None:
+    """Assert that each job's file is the one that counts, and that the others are kept apart."""
+    aside = {digest(file) for file in (shared.folder / "output").rglob(".superseded/**/*.*") if file.suffix != ".json"}
+    rows = shared.rows("select * from artifacts")
+    assert {digest(shared.folder / row["path"]) == row["sha256"] for row in rows if not row["superseded_at"]} == {True}
+    replaced = {row["sha256"] for row in rows if row["superseded_at"]}
+    assert len(replaced) == superseded
+    assert replaced == aside
 
 
 def test_runners_outlive_a_restart_of_the_server(shared, witness, postgres_server):

@@ -19,7 +19,7 @@ ONE = [{"id": "one", "provider": "openai", "quality": "low", "prompt": "One"}]
 @pytest.fixture
 def odd(project):
     """A project in a folder whose name means something to every shell and unit file."""
-    project.folder = project.folder / "it's 100% $HOME"
+    project.move_to(project.folder / "it's 100% $HOME")
     project.folder.mkdir()
     return project
 

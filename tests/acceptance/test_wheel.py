@@ -44,7 +44,7 @@ def test_wheel_runs_the_demonstration(bare, tmp_path):
     bare.program = (str(venv / "bin" / "python"), "-m", "batchgen")
     far = tmp_path / "far"
     far.mkdir()
-    bare.folder = far
+    bare.move_to(far)
     where = [str(venv / "bin" / "python"), "-c", "import batchgen; print(batchgen.__file__)"]
     bare.env["PYTHONPATH"] = ""
     found = subprocess.run(

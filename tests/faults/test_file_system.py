@@ -182,7 +182,7 @@ def shared(place):
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     os.chown(folder, NOBODY, NOBODY)
-    place.folder = folder
+    place.move_to(folder)
     yield place
     place.end()
     shutil.rmtree(folder)

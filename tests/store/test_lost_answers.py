@@ -66,7 +66,8 @@ async def test_a_run_begins_once(relayed: DatabaseUrl, line: Relay) -> None:
 async def test_a_runner_does_not_refuse_itself(relayed: DatabaseUrl, line: Relay) -> None:
     with Writer(relayed) as writer:
         batch_id = await loaded(writer, [plan("cat")])
-    facts = {"run_id": "run-1", "batch_id": batch_id, "shard": None, "host": "web1", "pid": 4711, "lease": 60.0}
+    place = {"host": "web1", "machine": None, "pid": 4711}
+    facts = {"run_id": "run-1", "batch_id": batch_id, "shard": None, "lease": 60.0, **place}
     line.armed = True
     write_as_guest(relayed, partial(runners.register, **facts))
     assert line.lost == 1

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import socket
+import subprocess
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,6 +15,7 @@ from sqlalchemy import Connection, select, update
 from batchgen.budget import BudgetLimit
 from batchgen.database_url import Database
 from batchgen.errors import AlreadyRunning
+from batchgen.files import lock
 from batchgen.share import Capacity, Share
 from batchgen.store import runners
 from batchgen.store.guest import write_as_guest
@@ -28,9 +32,9 @@ LEASE = 60.0
 PER_MINUTE = "requests/60"
 
 
-def register(path: Database, run_id: str, batch_id: int, shard: str | None = None) -> Registration:
+def register(path: Database, run_id: str, batch_id: int, shard: str | None = None, **changes: Any) -> Registration:
     facts = {"run_id": run_id, "batch_id": batch_id, "shard": shard, "host": "web1", "pid": 4711, "lease": LEASE}
-    return write_as_guest(path, partial(runners.register, **facts))
+    return write_as_guest(path, partial(runners.register, **{"machine": None, **facts, **changes}))
 
 
 def beat(path: Database, run_id: str, granted: int = 0, used: int = 0, counted: tuple[str, ...] = ()) -> Beat | None:
@@ -38,6 +42,12 @@ def beat(path: Database, run_id: str, granted: int = 0, used: int = 0, counted: 
     gates = {"aigate@": GateReport(capacity={PER_MINUTE: Capacity(most=60)}, share=share)}
     change = partial(runners.beat, run_id=run_id, gates=gates, counted={"aigate@": counted}, lease=LEASE)
     return write_as_guest(path, change)
+
+
+def number_of_no_process() -> int:
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    return ended.pid
 
 
 def let_lapse(path: Database, run_id: str) -> None:
@@ -106,6 +116,25 @@ async def test_a_runner_whose_place_was_taken_learns_of_it(path: Database, write
     write_as_guest(path, partial(runners.take_over, ids=["1"]))
     assert register(path, "2", batch_id, "1/3").gone == frozenset()
     assert beat(path, "1") is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "silent"),
+    [
+        (lock.machine(), lock.machine() is not None),
+        (f"{(lock.machine() or '').partition(' ')[0]} pid:[1]", False),
+        ("the boot before", False),
+        (None, False),
+    ],
+)
+async def test_a_runner_is_dead_at_once_only_if_its_process_was_one_of_this_machine(
+    path: Database, writer: Writer, reader: Reader, machine: str | None, silent: bool
+) -> None:
+    pid = number_of_no_process()
+    batch_id = await loaded(writer, [], "a")
+    register(path, "1", batch_id, host=socket.gethostname(), machine=machine, pid=pid)
+    register(path, "2", await loaded(writer, [], "b"), machine=machine, pid=os.getpid())
+    assert [record.silent for record in reader.ask(runners.records)] == [silent, False]
 
 
 @pytest.mark.parametrize(
