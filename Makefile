@@ -97,7 +97,7 @@ test: setup-dev ## run the tests (ARGS="-k name" for some of them)
 test-all: setup-servers ## every test, slow ones too, with many random examples; then by axis, and a longer torture
 	@$(PYTEST) -m "" --hypothesis-profile=ci $(ARGS)
 	@for axis in postgres s3 ray; do $(PYTEST) --axis $$axis tests/acceptance || exit 1; done
-	@for axis in postgres s3; do "$(BIN)/python" -m tests.torture --axis $$axis --short || exit 1; done
+	@for axis in postgres s3 ray; do "$(BIN)/python" -m tests.torture --axis $$axis --short || exit 1; done
 	@"$(BIN)/python" -m tests.torture --kills 120 --syscalls 40 --errors 20 --power 10 --compound 10 --migration 8 --redos 10 --settlements 6
 
 lint: setup-dev ## style, types and the layers

@@ -40,6 +40,8 @@ class Axis:
 
     #: What ``rows`` raises where there is no job database yet.
     error: type[Exception] = sqlite3.Error
+    #: A call that was lost is sent again under its idempotency key, where the provider honours keys.
+    repeats_keys = True
     #: What must be in no file and no message.
     secrets: tuple[str, ...] = ()
 
@@ -78,6 +80,10 @@ class Axis:
 
     def pull(self) -> None:
         """Carry what batchgen delivered to where the test finds it."""
+
+    def spools(self) -> list[Path]:
+        """Return the folders in which answers wait for a batch that is named as the user's folder."""
+        return [self.folder / ".batchgen" / "spool"]
 
     def text(self, text: str) -> str:
         """Return what batchgen printed, as it is without the axis."""
@@ -188,10 +194,17 @@ class S3Axis(Axis):
 class RayAxis(Axis):
     """Calls from the workers of a Ray cluster."""
 
+    repeats_keys = False  # its worker may be alive: a lost call is unknown
+
     def __init__(self, folder: Path, pool: Pool) -> None:
         super().__init__(folder)
         self.env = pool.environment()
+        self.secrets = (pool.cluster.token,)
+        self._pool = pool
         self._options = "".join(f" --{name} {value}" for name, value in pool.options().items())
+
+    def spools(self) -> list[Path]:
+        return [*super().spools(), *self._pool.spools.glob(f"{self.folder.name}-{'?' * 12}")]
 
     def text(self, text: str) -> str:
         return text.replace(self._options, "")

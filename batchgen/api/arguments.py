@@ -8,11 +8,11 @@ from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TypedDict, cast, get_args
+from typing import Literal, TypedDict, cast, get_args
 
 from ..app.config import dotenv
 from ..app.project import Project
-from ..app.run_options import FailOn, RunOptions
+from ..app.run_options import ClusterOptions, FailOn, RunOptions
 from ..app.shutdown import StopConditions
 from ..database_url import parse_database
 from ..errors import UsageError, suggest
@@ -22,6 +22,9 @@ from ..money import nano_usd
 from ..object_url import Folder, ObjectUrl, is_object_url
 from ..planning.selection import Selection
 from .values import Progress
+
+#: Most workers of a run.
+MOST = 1000
 
 
 class Where(TypedDict, total=False):
@@ -61,6 +64,9 @@ class Run(Chosen, total=False):
     wait_lock: float  #: seconds to wait for another run to end
     retry_failed: bool  #: requeue failed jobs first
     keep_changed: bool  #: keep the images of done jobs whose manifest entry has changed
+    backend: Literal["local", "ray"]  #: what sends the requests: this process, or workers on a Ray cluster
+    address: str | None  #: of the Ray cluster; default: ``RAY_ADDRESS``, or else Ray on this machine
+    workers: int | None  #: on the Ray cluster
     latency: str  #: of the sandbox
     on_progress: Callable[[Progress], object] | None  #: called when a request has ended; False stops the run
     on_message: Callable[[str], object] | None  #: called with each notice about the run as a whole
@@ -139,6 +145,7 @@ def options_of(arguments: Run, batch: Batch, command: str) -> RunOptions:
         fail_on=_fail_on(arguments.get("fail_on", "any")),
         interactive=False,
         latency=arguments.get("latency", "realistic"),
+        cluster=_cluster(arguments),
         environment=environment_of(batch, Path(arguments.get("folder", ".")), arguments.get("keys")),
         command=command,
     )
@@ -163,6 +170,21 @@ def environment_of(batch: Batch, folder: Path, keys: Mapping[str, str] | None) -
             raise UsageError(f"keys: {name!r} is neither a provider nor its variable; {suggest(name, sorted(known))}")
         environment[name if name in known else variables[name][0]] = value
     return environment
+
+
+def _cluster(arguments: Run) -> ClusterOptions | None:
+    backend, address, workers = arguments.get("backend", "local"), arguments.get("address"), arguments.get("workers")
+    if backend not in ("local", "ray"):
+        raise UsageError(f"backend takes 'local' or 'ray', not {backend!r}")
+    if address is not None and not isinstance(address, str):
+        raise UsageError(f"address takes HOST:PORT, not {address!r}")
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= MOST):
+        raise UsageError(f"workers takes a whole number from 1 to {MOST:,}, not {workers!r}")
+    if backend == "ray":
+        return ClusterOptions(address=address, workers=workers)
+    if address is not None or workers is not None:
+        raise UsageError(f"{'workers' if address is None else 'address'} needs backend='ray'")
+    return None
 
 
 def _texts(value: str | Iterable[str]) -> tuple[str, ...]:

@@ -13,12 +13,16 @@ from ..fault import Cause
 from ..money import show_usd
 
 if TYPE_CHECKING:
+    from ..store.runners import RunnerRecord
     from .lane_result import LaneResult
     from .project import CommandFlags
-    from .queries import BatchStatus
+    from .queries import BatchStatus, ShardStatus
 
 #: The option that limits one run.
 OWN_BUDGET = "--budget"
+
+#: The beginning of a step about the jobs that other runs make.
+SHARD = "shard "
 
 #: Causes that a retry does not help against.
 _NEEDS_A_CHANGE = frozenset({Cause.REFUSED, Cause.INVALID})
@@ -86,9 +90,22 @@ def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResu
         if control.paused_at is not None:
             command = f"batchgen unpause{flags.flags} {shlex.quote(control.provider)}"
             yield NextStep(command=command, what="sends to it again; it is paused")
-    if sum(lane.left for lane in stops.values()) < waiting and not earlier:
-        what = f"resumes the {_jobs(waiting, 'remaining' if counts.running else 'pending')}"
+    own, of_shard = (waiting, "") if status.shard is None else (status.shard.left, f" of shard {status.shard.part}")
+    if own and sum(lane.left for lane in stops.values()) < waiting and not earlier:
+        what = f"resumes the {_jobs(own, 'remaining' if counts.running else 'pending')}{of_shard}"
         yield NextStep(command=f"{run}{flags.again}", what=what)
+    if status.shard is not None and own < waiting:
+        yield NextStep(command=None, what=_other_shards(status.shard, waiting - own, status.runners))
+
+
+def _other_shards(shard: ShardStatus, rest: int, runners: Sequence[RunnerRecord]) -> str:
+    """Return what becomes of the jobs that are not in the shard of a run that has ended."""
+    living = [each for each in runners if not each.silent]
+    begin = f"{SHARD}{shard.part} " + ("is done; " if not shard.left else "is not done yet; ")
+    if not living:
+        return f"{begin}the {_jobs(rest, 'remaining')} belong{'s' if rest == 1 else ''} to other shards"
+    places = ", ".join(f"shard {each.shard} on {each.host}" for each in living)
+    return f"{begin}other runs are making the {_jobs(rest, 'remaining')} ({places})"
 
 
 def _needs_the_user(lane: LaneResult) -> bool:

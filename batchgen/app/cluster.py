@@ -58,7 +58,6 @@ async def cluster_backend(
         backend.open({name: (handle, setups[name]) for name, handle in handles.items()}, retired)
         if not await backend.wait_for_workers(START_PATIENCE):
             raise runner.failure or UsageError(_no_worker(address, ray, backend))
-        await backend.tidy(inputs.reader.ended)
         own_release = runner.attempts.release
 
         def release(attempt_id: str, delivered: bool) -> None:
@@ -71,6 +70,8 @@ async def cluster_backend(
     finally:
         with CancelScope(shield=True):
             await backend.close()
+            # At the end: what earlier runs left open may have been settled without its worker.
+            await backend.tidy(inputs.reader.ended)
             if not backend.fenced and not inputs.reader.open_attempts(runner.batch_id):
                 for handle in handles.values():
                     await ray_backend.end(handle)

@@ -10,9 +10,10 @@ from ..engine.runner import Runner
 from .clock import utc_now
 from .lane_result import LaneResult
 from .presence import look
-from .queries import batch_status
+from .queries import ShardStatus, batch_status
 from .report.folder import find
 from .run_result import RunResult
+from .runners import runners_of
 
 if TYPE_CHECKING:
     from .run_inputs import RunInputs
@@ -24,7 +25,8 @@ def collect_result(
     """Return what a run came to, by its lanes and the job database."""
     counts, lanes_ = inputs.reader.lanes(batch_id), runner.lanes
     status = batch_status(inputs.reader, inputs.reader.batch(inputs.batch.name))
-    run_id = runner.attempts.run_id
+    run_id, chosen = runner.attempts.run_id, inputs.options.requeue or inputs.options.selection
+    others = [each for each in runners_of(inputs.project, inputs.reader, batch_id) if each.id != run_id]
     return RunResult(
         run_id=run_id,
         command=inputs.command,
@@ -33,6 +35,8 @@ def collect_result(
             status,
             presence=look(inputs.project, inputs.reader, status.batch, status.counts.images),
             report=find(inputs.project, status.batch),
+            runners=others,
+            shard=ShardStatus.of(inputs.reader, batch_id, chosen.shard),
         ),
         lanes=[
             LaneResult.of(

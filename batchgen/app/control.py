@@ -24,11 +24,13 @@ from ..store import controls, migrate, run_lock
 from ..store.controls import Control
 from ..store.reader import Reader
 from ..store.records import Batch
+from ..store.runners import RunnerRecord
 from ..store.writer import Writer
 from .clock import utc_now
 from .config import providers
 from .preflight import require_local
 from .project import Project, open_reader
+from .runners import runners_elsewhere
 
 #: The limits that can be changed during a run.
 STEERED = [name for name in Limits.model_fields if name != "adaptive"]
@@ -47,6 +49,7 @@ class ControlState:
     changed: bool
     settings: Limits | None  #: of preset and ``batchgen.yaml``; None if the provider is in neither
     holder: Holder | None  #: the process that holds the lock
+    runners: Sequence[RunnerRecord] = ()  #: all that are at work, if they share the job database
 
     @property
     def limits(self) -> Mapping[str, float | None]:
@@ -137,7 +140,15 @@ def _change(project: Project, provider: str, change: Callable[[Control], Control
         changed=after != before,
         settings=_settings(project, provider),
         holder=run_lock.holder(project.db),
+        runners=_runners(project),
     )
+
+
+def _runners(project: Project) -> Sequence[RunnerRecord]:
+    if migrate.revision(project.db) != migrate.HEAD:
+        return ()
+    with Reader(project.db) as reader:
+        return runners_elsewhere(project, reader)
 
 
 def _ensure_schema(project: Project) -> bool:

@@ -264,22 +264,31 @@ def _disk(project: Project) -> Iterator[Finding]:
 
 def _output(project: Project) -> Iterator[Finding]:
     """Report how files are published in the output folders, by trying it with an empty file."""
-    outputs: set[Folder] = {project.root}
+    outputs: set[Folder] = set()
     if migrate.revision(project.db) == migrate.HEAD:
         with Reader(project.db) as reader:
-            outputs = {parse_folder(batch.folder) for batch in reader.batches()} or outputs
+            outputs = {parse_folder(batch.folder) for batch in reader.batches()}
+    if not outputs:
+        yield Finding(
+            "output", "none yet: no batch has run here; batchgen doctor MANIFEST examines the folder of a manifest"
+        )
     for place in sorted((place for place in outputs if isinstance(place, ObjectUrl)), key=str):
         from .store_check import examine_store
 
         yield from examine_store(project, place)
     folders = [place for place in outputs if isinstance(place, Path)]
     for folder in sorted({next(path for path in (each, *each.parents) if path.exists()) for each in folders}):
-        try:
-            way = "hard links" if supports_links(folder) else "exclusive renames (the file system has no hard links)"
-        except OSError as error:
-            yield Finding("output", f"{folder} is not writable: {error.strerror}", "bad", 1)
-        else:
-            yield Finding("output", f"{folder}: files are published by {way}")
+        yield examine_folder(folder)
+
+
+def examine_folder(folder: Path) -> Finding:
+    """Return how files are published in a folder or the one that it would be made in."""
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        way = "hard links" if supports_links(nearest) else "exclusive renames (the file system has no hard links)"
+    except OSError as error:
+        return Finding("output", f"{nearest} is not writable: {error.strerror}", "bad", 1)
+    return Finding("output", f"{nearest}: files are published by {way}")
 
 
 def _lock(project: Project) -> Iterator[Finding]:

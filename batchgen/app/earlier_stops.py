@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from .advice import SHARD
 from .clock import utc_now
 from .config import settings
 from .project import Project
@@ -21,7 +22,7 @@ def remaining_advice(project: Project, manifest: str, summary: Mapping[str, Any]
         return []
     texts = [str(step["what"]) for step in summary["next"] if step["command"] is None and step["cause"] is None]
     same_day = ended_at.astimezone().date() == utc_now().astimezone().date()
-    return [text for text in texts if not text.startswith(_PAUSE) and (same_day or _PERIOD not in text)]
+    return [text for text in texts if not text.startswith((_PAUSE, SHARD)) and (same_day or _PERIOD not in text)]
 
 
 def _files(project: Project, manifest: Path) -> Iterator[Path]:

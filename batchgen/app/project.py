@@ -57,6 +57,7 @@ class Project:
     root: Path  #: the working folder
     db: Database
     sandbox: bool = False  #: simulated providers, with a job database and output of their own
+    db_from_variable: bool = False  #: BATCHGEN_DB names the job database, also to the commands that are suggested
     in_python: bool = False  #: used by a program in place of the command line: hints are arguments, not options
 
     @classmethod
@@ -71,7 +72,7 @@ class Project:
     def command_flags(self, batch: str | None = None, again: str = "", *, inside: bool = False) -> CommandFlags:
         """Return the flags of commands about this project; *inside*: they are typed in its working folder."""
         words = [] if inside or self.root == Path.cwd() else ["-C", str(self.root)]
-        if self.db != Project.of(self.root, None, sandbox=self.sandbox).db:
+        if not self.db_from_variable and self.db != Project.of(self.root, None, sandbox=self.sandbox).db:
             words += ["--db", self._typed_db]
         words += ["--sandbox"] if self.sandbox else []
         return CommandFlags(

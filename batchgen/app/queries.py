@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import Self
 
 from ..budget import Budget
 from ..engine.worker_state import WorkerState
@@ -19,6 +20,7 @@ from ..store.controls import Control
 from ..store.copies import CopyRecords
 from ..store.judging import matching_files, suspects_of
 from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
+from ..store.queries import unfinished
 from ..store.reader import Reader
 from ..store.runners import RunnerRecord
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
@@ -26,8 +28,9 @@ from . import live_state
 from .earlier_stops import remaining_advice
 from .presence import OF_STATUS, Presence, look
 from .project import Project, open_reader
+from .repeated_options import repeated_options, shard_of_command
 from .report.folder import ReportPage, find
-from .runners import runners_of
+from .runners import runners_elsewhere, runners_of
 
 #: Jobs whose costs are queried together.
 _PAGE = 500
@@ -40,6 +43,22 @@ class RunEnding:
     meaning: str
     stops: Sequence[str] = ()
     advice: Sequence[str] = ()  #: what to change before another run, as far as it was not followed yet
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShardStatus:
+    """The shard of the latest run."""
+
+    part: str  #: "1/3"
+    left: int  #: its jobs that are pending or running
+
+    @classmethod
+    def of(cls, reader: Reader, batch_id: int, shard: tuple[int, int] | None) -> Self | None:
+        """Return the status of a shard; None for a run of all jobs."""
+        if shard is None:
+            return None
+        left = reader.ask(partial(unfinished, batch_id=batch_id, selection=Selection(shard=shard)))
+        return cls(part=f"{shard[0]}/{shard[1]}", left=left)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,8 +77,15 @@ class BatchStatus:
     budgets: Sequence[Budget] = ()  #: of the run in progress, or of the latest when it ended
     workers: Sequence[WorkerState] = ()  #: of the run in progress, if it is on a cluster
     presence: Presence = field(default_factory=Presence)  #: how many delivered files are gone
-    runners: Sequence[RunnerRecord] = ()  #: that share the job database
+    runners: Sequence[RunnerRecord] = ()  #: those of the batch that share the job database
+    elsewhere: Sequence[RunnerRecord] = ()  #: living ones of other batches
+    shard: ShardStatus | None = None  #: of the latest run, if it made only a shard
     report: ReportPage | None = None  #: the page that was written last
+
+    @property
+    def again(self) -> str:
+        """Return the options of the latest run that the next one needs as well."""
+        return "" if self.run is None else repeated_options(self.run.command)
 
 
 def status(project: Project, name: str | None) -> BatchStatus:
@@ -70,6 +96,9 @@ def status(project: Project, name: str | None) -> BatchStatus:
         result = batch_status(reader, reader.batch(name))
         presence = look(project, reader, result.batch, result.counts.images, OF_STATUS)
         batch_runs, runners = reader.runs(result.batch.id), runners_of(project, reader, result.batch.id)
+        elsewhere = runners_elsewhere(project, reader, result.batch.id)
+        shard = shard_of_command(batch_runs[0].command) if batch_runs else None
+        shard_status = ShardStatus.of(reader, result.batch.id, shard)
     holder = run_lock.holder(project.db, result.batch.name)
     interrupted = 0 if _in_progress(batch_runs, runners, before, holder) else result.counts.running
     usage_ = at_rest(result.usage) if interrupted else result.usage
@@ -81,6 +110,8 @@ def status(project: Project, name: str | None) -> BatchStatus:
         controls=active_controls(project),
         holder=holder,
         runners=runners,
+        elsewhere=elsewhere,
+        shard=shard_status,
         interrupted=interrupted,
         run=run,
         ending=ending,

@@ -20,7 +20,7 @@ from .budgets import require_prices, used_budgets
 from .clock import local_time, utc_now
 from .config import settings
 from .config.keys import load_keys
-from .doctor import error_findings
+from .doctor import error_findings, examine_folder
 from .finding import Finding
 from .plan import plan as make_plan
 from .plan import read_manifest
@@ -59,8 +59,9 @@ def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
     except BatchgenError as error:
         yield from error_findings("manifest", error, set())
         return
-    if isinstance(batch.folder, ObjectUrl) and not _is_known(project, batch):
-        yield from examine_store(project, batch.folder)
+    if not _is_known(project, batch):
+        folder = batch.folder
+        yield from examine_store(project, folder) if isinstance(folder, ObjectUrl) else [examine_folder(folder)]
     waiting = f"{_count(plan.requests, 'request')} to send" if plan.lanes else "nothing to send"
     yield Finding("manifest", f"{batch.name}: {_count(plan.total, 'job')}, {waiting}")
     if plan.lanes:

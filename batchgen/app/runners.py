@@ -13,6 +13,13 @@ from .project import Project
 
 def runners_of(project: Project, reader: Reader, batch_id: int) -> Sequence[RunnerRecord]:
     """Return the runners of a batch, the oldest first; also those whose lease has ended."""
-    if not isinstance(project.db, DatabaseUrl):
-        return ()
-    return [each for each in reader.ask(runners.records) if each.batch_id == batch_id]
+    return [each for each in _all(project, reader) if each.batch_id == batch_id]
+
+
+def runners_elsewhere(project: Project, reader: Reader, batch_id: int | None = None) -> Sequence[RunnerRecord]:
+    """Return the living runners of batches other than this one; None: of all."""
+    return [each for each in _all(project, reader) if each.batch_id != batch_id and not each.silent]
+
+
+def _all(project: Project, reader: Reader) -> Sequence[RunnerRecord]:
+    return reader.ask(runners.records) if isinstance(project.db, DatabaseUrl) else ()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ..database_url import Database, parse_database
 from ..errors import SettingsError, nearest
 from .params import EVERYWHERE, PREFIX, SHORT, variables
 
@@ -25,13 +26,14 @@ _PATHS = ("_file", "_dir", "_out", "_log", "log", "metrics", "target")
 
 #: What a project's file must not set: it would change which code runs, whom it trusts, or where it looks for files.
 _REACHING = re.compile(
-    r"(?i)PYTHON.*|LD_.*|DYLD_.*|SSL_.*|OPENSSL_.*|GIT_.*|XDG_.*|BASH.*|MALLOC_.*|.*_PROXY|.*_CA_BUNDLE|.*_COMMAND"
+    r"(?i)AWS_ENDPOINT.*|AZURE_(STORAGE_)?(ENDPOINT|AUTHORITY_HOST|AUTHORITY_ID)"
+    r"|PYTHON.*|LD_.*|DYLD_.*|SSL_.*|OPENSSL_.*|GIT_.*|XDG_.*|BASH.*|MALLOC_.*|.*_PROXY|.*_CA_BUNDLE|.*_COMMAND"
     r"|PATH|HOME|USER|SHELL|ENV|IFS|TMP|TEMP|TMPDIR|SQLITE_TMPDIR|SSLKEYLOGFILE|NETRC"
 )
 #: What an object store is used with. A project names its bucket, so it may also name the key that fits it; addresses to
-#: which a token would be sent are not among them.
+#: which signatures and session tokens would be sent are not among them.
 _STORE = re.compile(
-    r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|REGION|DEFAULT_REGION|ENDPOINT_URL|ENDPOINT_URL_S3)"
+    r"AWS_(ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN|REGION|DEFAULT_REGION)"
     r"|GOOGLE_(APPLICATION_CREDENTIALS|SERVICE_ACCOUNT|SERVICE_ACCOUNT_KEY|SERVICE_ACCOUNT_PATH)"
     r"|AZURE_STORAGE_(ACCOUNT_NAME|ACCOUNT_KEY|ACCESS_KEY|SAS_KEY|SAS_TOKEN)|AZURE_(CLIENT_ID|CLIENT_SECRET|TENANT_ID)"
 )
@@ -116,6 +118,12 @@ def _may_set(setting: str, value: str) -> bool:
     path = Path(value)
     leads_out = path.is_absolute() or ".." in path.parts
     return not (leads_out and setting.endswith(_PATHS))
+
+
+def names_database(db: Database | None) -> bool:
+    """Return whether the variable of all commands names this job database."""
+    text = os.environ.get(f"{_HEAD}DB")
+    return text is not None and parse_database(text) == db
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import cleandoc
 from pathlib import Path
@@ -52,7 +52,8 @@ class Session:
         """Return where the project keeps its state."""
         from ..app.project import Project
 
-        return Project.of(self.folder, self.db, sandbox=self.sandbox)
+        project = Project.of(self.folder, self.db, sandbox=self.sandbox)
+        return replace(project, db_from_variable=environment.names_database(self.db))
 
     def file(self, path: Path) -> Path:
         """Return *path* as seen from the working folder."""

@@ -100,6 +100,11 @@ class DatabaseType(click.Path):
     def __init__(self) -> None:
         super().__init__(dir_okay=False, path_type=Path)
 
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str:
+        """Return both forms."""
+        del param, ctx
+        return "FILE|URL"
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:  # noqa: ANN401 - click's
         """Return a Path or a DatabaseUrl; raise UsageError."""
         if isinstance(value, str) and "://" in value:

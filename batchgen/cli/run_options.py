@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..calendar_period import next_time_of_day
+from ..database_url import without_passwords
 from ..errors import AlreadyRunning, BatchgenError, UsageError
 from ..money import show_usd
 from . import output
@@ -31,7 +32,7 @@ from .params import (
     WORKERS,
     FailureLimit,
 )
-from .settings_file import is_from_file
+from .settings_file import is_from_file, is_typed
 
 if TYPE_CHECKING:
     from ..app.monitoring.metrics import MetricsFile
@@ -159,7 +160,7 @@ def terms_of(
         latency=values["latency"],
         cluster=_cluster(values),
         selected_by=as_options(requeue or chosen or Selection()),
-        again=_kept_options(values),
+        again=_kept_options(values, requeue or chosen or Selection()),
         **others,  # type: ignore[arg-type]
     )
 
@@ -176,12 +177,15 @@ def _cluster(values: Mapping[str, Any]) -> ClusterOptions | None:
     return None
 
 
-def _kept_options(values: Mapping[str, Any]) -> str:
-    """Return the options without which the next run would spend more, or write its images elsewhere; as typed."""
+def _kept_options(values: Mapping[str, Any], chosen: Selection) -> str:
+    """Return the options that the next run needs as well, as typed: see ``app/repeated_options.py``."""
     kept = [("--budget", show_usd(values["budget"])), ("--out", values["out"])]
     if values["backend"] == "ray":
-        kept += [("--backend", "ray"), ("--address", values["address"]), ("--workers", values["workers"])]
-    return "".join(f" {name} {shlex.quote(str(value))}" for name, value in kept if value is not None)
+        kept += [(f"--{name}", values[name]) for name in ("backend", "address", "workers") if is_typed(name)]
+    if chosen.shard is not None:
+        kept.append(("--shard", "{}/{}".format(*chosen.shard)))
+    words = (f" {name} {shlex.quote(str(value))}" for name, value in kept if value is not None)
+    return without_passwords("".join(words))
 
 
 def stop_conditions(

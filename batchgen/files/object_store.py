@@ -306,12 +306,12 @@ def _bucket(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> _Bucket: 
     redaction.register(secrets_of(os.environ))
     config: dict[str, Any] = {}
     client_options: dict[str, Any] = {"timeout": _PATIENCE, "connect_timeout": timedelta(seconds=10)}
-    endpoint = next(filter(None, (os.environ.get(name) for name in _ENDPOINTS.get(bucket.scheme, ()))), None)
-    if endpoint:
-        config["endpoint"] = endpoint
+    variable = next(filter(os.environ.get, _ENDPOINTS.get(bucket.scheme, ())), None)
+    if variable is not None:
+        config["endpoint"] = os.environ[variable]
         if bucket.scheme == "s3":
             config["disable_bulk_delete"] = True  # not every store has the request that removes many
-        client_options |= {"allow_http": _may_be_plain(endpoint)}
+        client_options |= {"allow_http": _may_be_plain(variable)}
     retries = {
         "max_retries": 3,
         "retry_timeout": timedelta(seconds=20),
@@ -324,15 +324,15 @@ def _bucket(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> _Bucket: 
     return _Bucket(client)
 
 
-def _may_be_plain(endpoint: str) -> bool:
-    """Return whether *endpoint* is one on this machine without TLS; raise StoreError for one elsewhere."""
-    address = urlsplit(endpoint)
+def _may_be_plain(variable: str) -> bool:
+    """Return whether *variable* names an endpoint on this machine without TLS; raise StoreError for one elsewhere."""
+    address = urlsplit(os.environ[variable])
     if address.scheme != "http":
         return False
     if address.hostname not in _LOOPBACK:
         raise StoreRefusal(
             f"the object store's endpoint {address.scheme}://{address.hostname} is not encrypted: credentials and "
-            "images would be readable on the way. Set the variable to its https:// address; plain http is "
+            f"images would be readable on the way. Set {variable} to its https:// address; plain http is "
             "allowed to this machine only"
         )
     return True

@@ -156,7 +156,10 @@ def _not_text(value: object) -> tuple[str, str, str]:
 def _unknown_key(path: Path, value: object, places: Places) -> Problem:
     key, around = str(path[-1]), path[:-1]
     fields = [field.alias or name for name, field in _model_at(around).model_fields.items()]
-    hint = guesses.key_hint(path, value) or suggest(key, fields, "")
+    hint = guesses.key_hint(path, value)
+    if not hint and around and around[0] in ("defaults", "jobs") and key in model.Manifest.model_fields:
+        hint = f"it belongs at the top of the manifest, outside {around[0]}:"
+    hint = hint or suggest(key, fields, "")
     if not around and key in _JOB_KEYS:
         hint = guesses.top_level_hint(key, value)
     elif not hint and around and around[0] == "jobs" and key in ("include", "exclude"):

@@ -317,6 +317,12 @@ def scope_of(connection: Connection, batch_id: int, selection: Selection) -> Sco
     return _scope(connection, *conditions)
 
 
+def unfinished(connection: Connection, batch_id: int, selection: Selection) -> int:
+    """Return the number of selected jobs that a run would send, or has sent without an answer so far."""
+    here = select(func.count()).select_from(jobs).where(*selected(batch_id, selection, _UNFINISHED))
+    return connection.scalar(here) or 0
+
+
 def scope_of_ids(connection: Connection, ids: Iterable[int]) -> Scope:
     """Return the scope of a run that sends exactly these jobs."""
     return _scope(connection, jobs.c.id.in_(listed(ids)))

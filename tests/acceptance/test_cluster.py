@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 
 import pytest
 
 from tests.servers.cluster import cluster
+from tests.timing import patience
 
 from .kit import CANARY, PROVIDERS, SECRET, check_files
 
@@ -64,6 +67,45 @@ def test_cluster_serves_resume_retry_and_redo(ray_project, ray_cluster, witness)
         ended = ray_project.run(*command.split(), "--yes", *cluster_options, seconds=120)
         assert ended.code in {0, 3, 10}, ended.err
     assert Counter(witness.prompts())["A"] == 2, "once by the run, once by redo"
+
+
+def test_cluster_stays_in_the_commands_that_are_suggested(ray_project, ray_cluster, witness):
+    ray_project.manifest([JOB | {"id": name, "prompt": name} for name in "abc"])
+    done = ray_project.run("run", "m.yaml", "--budget", "1", "--limit", "1", *on(ray_cluster), seconds=120)
+    assert done.code == 0, done.err
+    command = f"batchgen run m.yaml --budget 1 --backend ray --address {ray_cluster.address} --workers 2"
+    assert f"{command}    resumes the 2 pending jobs" in done.err
+    assert f"{command}    resumes the 2 pending jobs" in ray_project.run("status").out
+    again = ray_project.run(*command.split()[1:], seconds=120)
+    assert again.code == 0, again.err
+    assert witness.prompts() == ["a", "b", "c"]
+
+
+def test_cluster_serves_python_programs(ray_project, ray_cluster, witness):
+    ray_project.manifest([JOB | {"id": "a", "prompt": "A"}])
+    arguments = f"yes=True, backend='ray', address='{ray_cluster.address}', workers=1"
+    program = f"import batchgen; result = batchgen.run('m.yaml', {arguments}); print(result.exit_code)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        env=ray_project.environment(),
+        cwd=ray_project.folder,
+        capture_output=True,
+        text=True,
+        timeout=patience(120),
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "0"), done.stderr
+    assert witness.prompts() == ["A"]
+    assert list(ray_cluster.spools.iterdir())
+
+
+def test_cluster_that_requires_another_token_is_refused_with_its_variables(ray_project, ray_cluster, witness):
+    ray_project.manifest([JOB | {"id": "a", "prompt": "A"}])
+    done = ray_project.run("run", "m.yaml", "--yes", *on(ray_cluster), seconds=120, RAY_AUTH_TOKEN="another-token")
+    assert done.code == 2, done
+    assert "RAY_AUTH_MODE, RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH)" in done.err
+    assert "another-token" not in done.err
+    assert witness.arrivals() == []
 
 
 def test_cluster_options_need_the_backend(project):

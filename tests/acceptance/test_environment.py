@@ -121,6 +121,7 @@ FORBIDDEN = {
     **dict.fromkeys(("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"), "/dev/null"),
     **dict.fromkeys(("BATCHGEN_YES", "BATCHGEN_RUN_YES", "BATCHGEN_ALLOW_NETWORK_STATE"), "1"),
     **dict.fromkeys(("BATCHGEN_CONFIG", "BATCHGEN_ENV_FILE", "BATCHGEN_DB"), "other"),
+    **dict.fromkeys(("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AZURE_STORAGE_ENDPOINT"), "https://elsewhere.example"),
     **dict.fromkeys(("BATCHGEN_RUN_METRICS_FILE", "BATCHGEN_RETRY_LOG_FILE"), "../../outside"),
     **dict.fromkeys(("BATCHGEN_PLAN_ID", "BATCHGEN_UNKNOWN_RETRY_ALL", "BATCHGEN_OUT"), "b"),
 }

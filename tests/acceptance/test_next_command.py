@@ -128,3 +128,32 @@ def test_next_line_after_a_refused_account_names_the_remedy(project, fault, code
     assert advice in done.err
     lines = [line for line in done.err.splitlines() if "batchgen run" in line]
     assert all("then: batchgen run" in line for line in lines)
+
+
+def test_hints_leave_out_the_job_database_of_the_variable(project, witness):
+    path = project.manifest(jobs("a"))
+    done = project.run("run", path, "--yes", "--limit", "1", BATCHGEN_DB="mine.db")
+    assert suggestion(done.err, "run") == ["run", "m.yaml"]
+    assert suggestion(project.run("status", BATCHGEN_DB="mine.db").out, "run") == ["run", "m.yaml"]
+    assert suggestion(project.run("status", "--db", "mine.db").out, "run") == ["run", "m.yaml", "--db", "mine.db"]
+    own = project.run("status", "--db", "mine.db", BATCHGEN_STATUS_DB="mine.db", BATCHGEN_DB="other.db")
+    assert suggestion(own.out, "run") == ["run", "m.yaml", "--db", "mine.db"]
+
+
+def test_status_names_the_options_of_the_last_run_that_the_next_one_needs(project, witness):
+    path = project.manifest(jobs("a"))
+    done = project.run("run", path, "--budget", "1", "--out", "pics", "--shard", "3/3", "--limit", "1")
+    assert done.code == 0, done.err
+    wanted = ["run", "m.yaml", "--budget", "1", "--out", "pics", "--shard", "3/3"]
+    assert suggestion(done.err, "run") == wanted
+    assert suggestion(project.run("status").out, "run") == wanted
+    rest = project.run(*wanted)
+    assert "shard 3/3 is done; the " in rest.err
+    assert "batchgen run" not in rest.err
+    status = project.run("status").out
+    assert "shard 3/3 is done; the " in status
+    assert "batchgen run" not in status
+    own = len(witness.charges())
+    assert 0 < own < 4
+    assert project.run("run", path, "--yes", "--out", "pics").code == 0
+    assert len(witness.charges()) == 4

@@ -382,3 +382,10 @@ def test_a_host_that_only_looks_like_another_is_reported_in_ascii(project):
     assert (
         "the key in OPENAI_API_KEY is sent to api.xn--penai-iye.com (provider openai)" in project.run("plan", path).out
     )
+
+
+def test_plan_names_the_object_store_that_a_run_delivers_to(project, witness):
+    path = project.manifest([job("a")], output={"dir": "s3://shop/{{ name }}/pictures"})
+    assert "files     s3://shop/shop/pictures" in project.run("plan", path).out.splitlines()
+    assert project.run("plan", path, "--json").json["folder"] == "s3://shop/shop/pictures"
+    assert "s3://" not in project.run("plan", path, "--sandbox").out

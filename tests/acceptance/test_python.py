@@ -68,6 +68,21 @@ def test_values_of_other_types_are_errors_of_batchgen(shop):
             batchgen.run(shop, sandbox=True, **{name: value})
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"backend": "dask"}, "backend takes 'local' or 'ray', not 'dask'"),
+        ({"workers": 2}, "workers needs backend='ray'"),
+        ({"address": "head:6379"}, "address needs backend='ray'"),
+        ({"backend": "ray", "workers": 0}, "workers takes a whole number from 1 to 1,000, not 0"),
+        ({"backend": "ray", "address": 6379}, "address takes HOST:PORT, not 6379"),
+    ],
+)
+def test_arguments_of_a_cluster_are_checked(shop, arguments, words):
+    with pytest.raises(batchgen.UsageError, match=re.escape(words)):
+        batchgen.run(shop, sandbox=True, **arguments)
+
+
 def test_a_hint_at_sandbox_runs_is_an_argument(shop):
     batchgen.run(shop, sandbox=True, limit=1, latency="none")
     with pytest.raises(batchgen.NotFound, match=r"There is a sandbox run of shop: sandbox=True"):

@@ -15,6 +15,7 @@ from decimal import Decimal
 import pytest
 
 from batchgen.files.output import digest
+from batchgen.planning.selection import shard_of
 
 from .kit import Witness, check_books, finish, wait_for
 
@@ -234,3 +235,32 @@ def test_runners_outlive_a_restart_of_the_server(shared, witness, postgres_serve
     check_purchases(witness)
     check_limits(witness)
     check_books(shared, witness.charges())
+
+
+def test_finished_shard_leaves_the_rest_to_the_runner_that_makes_it(shared, witness):
+    limits = {"aigate": {"limits": {"concurrency": 1}}}
+    every = jobs(30)
+    for job in every:
+        if shard_of(str(job["id"]), SHARDS) == 2:
+            job["prompt"] = f"{job['prompt']} [sandbox: slow=6]"
+    manifest = shared.manifest(every, providers=limits, on_unknown="hold")
+    others = shared.start("run", manifest, "--yes", "--shard", "2/3")
+    wait_for(lambda: witness.arrived > 0, seconds=60)
+    own = shared.run("run", manifest, "--yes", "--shard", "1/3", "-j", "20", seconds=120)
+    assert own.code == 0, own.err
+    assert "shard 1/3 is done; other runs are making the " in own.err
+    assert "(shard 2/3 on " in own.err
+    assert "batchgen run" not in own.err
+    late = [job | {"prompt": "m [sandbox: slow=15]"} for job in jobs(1, "m")]
+    second = shared.manifest(late, name="second.yaml", providers=limits)
+    second.write_text(second.read_text().replace("name: shop", "name: second"))
+    another = shared.start("run", second, "--yes")
+    wait_for(lambda: len(shared.rows("select id from runners")) == 2, seconds=60)
+    named = [f"shop: process {others.pid} on ", f"second: process {another.pid} on "]
+    status = shared.run("status", "--batch", "second").out
+    assert named[0] in status
+    limit = shared.run("limit", "aigate", "concurrency=20").err
+    assert "2 runs are in progress (" in limit
+    assert all(name in limit for name in named)
+    assert [finish(run, 120).code for run in (others, another)] == [0, 0]
+    check_purchases(witness)

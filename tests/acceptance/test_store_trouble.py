@@ -89,6 +89,7 @@ def test_endpoint_without_encryption_elsewhere_is_refused(project, witness):
     done = project.run("run", project.manifest(JOB, output={"dir": "s3://shop/out"}), "--yes")
     assert done.code == 1, done
     assert "is not encrypted" in done.err
+    assert "Set AWS_ENDPOINT_URL to its https:// address" in done.err
     assert witness.charges() == []
 
 

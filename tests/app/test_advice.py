@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
+from batchgen.app.advice import next_steps
 from batchgen.app.lane_result import LaneResult
 from batchgen.app.project import CommandFlags
-from batchgen.app.queries import BatchStatus
+from batchgen.app.queries import BatchStatus, ShardStatus
 from batchgen.app.run_result import RunResult
 from batchgen.cli.render.result import closing
 from batchgen.engine.lane import Closure
 from batchgen.fault import Cause
 from batchgen.store.ledger import Counts
 from batchgen.store.records import Batch
+from batchgen.store.runners import RunnerRecord
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -138,3 +141,36 @@ def test_jobs_of_several_denied_models_are_counted_once():
         "stopped   openai: model big is denied to this account: no",
         "stopped   openai: model old is denied to this account: gone (7 pending in all)",
     ]
+
+
+def runner(shard: str, *, silent: bool = False) -> RunnerRecord:
+    times = dict.fromkeys(("started_at", "heartbeat_at", "lease_until"), NOW)
+    return RunnerRecord(
+        id=shard, batch_id=1, batch="night", shard=shard, host="web2", pid=7, silent=silent, age=1.0, **times
+    )
+
+
+@pytest.mark.parametrize(
+    ("left", "runners", "steps"),
+    [
+        (
+            2, (),
+            [
+                ("batchgen run m.yaml --shard 1/2", "resumes the 2 pending jobs of shard 1/2"),
+                (None, "shard 1/2 is not done yet; the 3 remaining jobs belong to other shards"),
+            ],
+        ),
+        (0, (), [(None, "shard 1/2 is done; the 5 remaining jobs belong to other shards")]),
+        (
+            0, (runner("2/2"),),
+            [(None, "shard 1/2 is done; other runs are making the 5 remaining jobs (shard 2/2 on web2)")],
+        ),
+        (0, (runner("2/2", silent=True),), [(None, "shard 1/2 is done; the 5 remaining jobs belong to other shards")]),
+        (5, (), [("batchgen run m.yaml --shard 1/2", "resumes the 5 pending jobs of shard 1/2")]),
+    ],
+)  # fmt: skip
+def test_shard_proposes_its_own_jobs_only(left, runners, steps):
+    batch = Batch(id=1, name="night", manifest="m.yaml", folder="output", created_at=NOW, updated_at=NOW)
+    status = replace(PENDING, batch=batch, shard=ShardStatus(part="1/2", left=left), runners=runners)
+    found = next_steps(status, CommandFlags(again=" --shard 1/2"))
+    assert [(step.command, step.what) for step in found] == steps

@@ -115,3 +115,11 @@ def test_hints_to_texts_of_templates_can_be_pasted_between_double_quotes(tmp_pat
             problems = error.problems
         assert problems
         assert not any('"' in problem.message + problem.hint for problem in problems if problem.code != "unused")
+
+
+@pytest.mark.parametrize(
+    "text", ["defaults: {on_bad_source: skip}\n" + JOBS, JOBS.replace("}]", ", on_bad_source: skip}]")]
+)
+def test_a_key_of_the_whole_manifest_is_sent_to_its_top(read, text):
+    with pytest.raises(ManifestError, match=r"unknown key 'on_bad_source'.*it belongs at the top of the manifest"):
+        read(text)

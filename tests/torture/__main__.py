@@ -20,15 +20,17 @@ from batchgen.sandbox import launch
 
 from .drivers import Case, Compound, Driver, Errors, Kills, Points, Power, Worker
 from .former import Former
-from .outages import Outages
+from .outages import Outages, Together
 from .power import PowerError, mounted
 from .redo import Redos, Settlements
-from .service import SERVED, service
+from .service import SERVED, services
 from .stand import Stand, build_shim
 from .trial import World
 
 #: Answers of about a tenth of a second, some slower, some that arrive in pieces: the windows where a kill can hit.
 WEATHER = ("--draw", "small", "--fault", "slow:0.15=0.1", "--fault", "trickle:0.2=0.15")
+#: On Ray a run takes seconds to start: what follows must not be the smaller part.
+LATENCY, LATENCY_ON_RAY = "lognormal:0.08", "lognormal:0.5"
 HEAD = (
     "driver",
     "faults",
@@ -146,8 +148,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with ExitStack() as stack:
         shim = None if given.no_shim else build_shim(folder)
         say(f"seed {given.seed}; {'calls of the C library' if shim else 'NO C COMPILER: only calls made from Python'}")
-        worlds = tuple(_world(stack, folder, honours) for honours in (False, True))
+        latency = LATENCY_ON_RAY if given.axis == "ray" else LATENCY
+        worlds = tuple(_world(stack, folder, latency, honours) for honours in (False, True))
         workers = []
+        provided = stack.enter_context(services(given.axis, given.workers, folder))
         for number in range(given.workers):
             stand = Stand(shim, fresh=given.fresh)
             stack.callback(stand.close)
@@ -156,8 +160,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             before = Stand(shim, fresh=given.fresh, root=given.before) if given.before else None
             if before is not None:
                 stack.callback(before.close)
-            servers = stack.enter_context(service(given.axis))
-            workers.append(Worker(stand=stand, folder=own, worlds=worlds, before=before, service=servers))  # type: ignore[arg-type]
+            workers.append(Worker(stand=stand, folder=own, worlds=worlds, before=before, service=provided[number]))  # type: ignore[arg-type]
         _warm(workers)
         only = given.case and given.case.rpartition("-")[0]
         tallies = [session.drive(driver, workers) for driver in _drivers(given) if only in (None, driver.name)]
@@ -170,6 +173,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     elif given.keep is None:
         shutil.rmtree(folder)
     return 1 if bad else 0
+
+
+def _shorten(given: argparse.Namespace) -> None:
+    given.kills, given.syscalls, given.errors, given.compound = 8, 4, 4, 3
+    given.redos, given.settlements, given.outages, given.together = 3, 0, 8, 8
 
 
 def _drivers(given: argparse.Namespace) -> Iterator[Driver]:
@@ -187,6 +195,8 @@ def _drivers(given: argparse.Namespace) -> Iterator[Driver]:
         yield Settlements(name="settlements", what="SIGKILL while a charge is settled", wanted=given.settlements)
     if given.outages:
         yield Outages(name="outages", what="servers fail", wanted=given.outages)
+    if given.together:
+        yield Together(name="together", what="servers fail, and SIGKILL", wanted=given.together)
     if given.before:
         yield Former(name="former", what="SIGKILL of the version before, then of this one", wanted=given.upgrades)
     if given.migration is not None:
@@ -208,10 +218,10 @@ def _power(session: Session, worker: Worker, wanted: int) -> list[Tally]:
         return []
 
 
-def _world(stack: ExitStack, folder: Path, honours: bool) -> World:
+def _world(stack: ExitStack, folder: Path, latency: str, honours: bool) -> World:
     own = folder / ("honours" if honours else "usual")
     extra = (*WEATHER, "--honour-idempotency") if honours else WEATHER
-    sandbox = stack.enter_context(launch.start(own, latency="lognormal:0.08", idle_exit=3600, extra=extra))
+    sandbox = stack.enter_context(launch.start(own, latency=latency, idle_exit=3600, extra=extra))
     return World(url=sandbox.url, log=sandbox.log, honours=honours)
 
 
@@ -268,6 +278,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--redos", type=int, default=0, metavar="N", help="N kills of redos that are given again")
     add("--settlements", type=int, default=0, metavar="N", help="N kills while what is at risk is settled")
     add("--outages", type=int, default=0, metavar="N", help="N outages of the servers that --axis needs")
+    add("--together", type=int, default=0, metavar="N", help="N kills of runs while their servers fail")
     add("--axis", choices=SERVED, help="with this in place of SQLite, a folder and calls from the run's own process")
     add("--before", type=Path, metavar="DIR", help="a checkout of the version before, with its .venv, for --upgrades")
     add("--upgrades", type=int, default=40, metavar="N", help="N kills of it, or of this one going on (with --before)")
@@ -276,7 +287,8 @@ def _parser() -> argparse.ArgumentParser:
         "--short",
         action="store_true",
         help="20 kills, 24 points, 12 errors, 4 redos, 2 settlements: a minute; "
-        "with --axis also 8 kills while an earlier one is mended, and 12 outages",
+        "with --axis also 8 kills while an earlier one is mended, and 12 outages; on Ray fewer of each, and 8 kills "
+        "together with workers",
     )
     add("--all", action="store_true", help="1000 kills, every point, every error, 100 power cuts (default)")
     add("--seed", type=int, default=int(os.environ.get("TORTURE_SEED", "1")))
@@ -291,13 +303,15 @@ def _parser() -> argparse.ArgumentParser:
     def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         given = original(arguments)
         chosen = given.kills or given.power or given.compound or given.redos or given.settlements or given.before
-        chosen = chosen or given.outages
+        chosen = chosen or given.outages or given.together
         chosen = chosen or any(value is not None for value in (given.syscalls, given.errors, given.migration))
         if given.short:
             given.kills, given.syscalls, given.errors = given.kills or 20, given.syscalls or 24, given.errors or 12
             given.redos, given.settlements = given.redos or 4, given.settlements or 2
             if given.axis:
                 given.compound, given.outages = given.compound or 8, given.outages or 12
+            if given.axis == "ray":  # each run takes seconds
+                _shorten(given)
         elif given.all or not chosen:
             given.kills, given.power, given.compound = given.kills or 1000, given.power or 100, given.compound or 200
             given.redos, given.settlements = given.redos or 200, given.settlements or 100

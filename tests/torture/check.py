@@ -48,17 +48,21 @@ class Terms:
     kept: set[str]  #: attempts whose whole answer lay on disk when a run died
     jobs: int
     redone: frozenset[str] = frozenset()  #: jobs that were made again on purpose, once
+    tidied: bool = True  #: the last run that sent anything ended by itself, so that its workers hold nothing more
 
     def rounds(self, key: str) -> int:
         """Return how often a job was bought on purpose."""
         return 2 if key in self.redone else 1
 
 
-def arrived(folder: Path) -> set[str]:
-    """Return the attempts whose slot in the spool holds a whole, good answer: sealed, or as long as announced."""
+def arrived(spools: Iterable[Path]) -> set[str]:
+    """Return the attempts whose slot in a spool holds a whole, good answer: sealed, or as long as announced."""
     found = set()
-    for slot in (folder / ".batchgen" / "spool").rglob("*.slot"):
-        parts = slot.read_bytes().rstrip(b"\0").split(b"\n", 2)
+    for slot in (slot for spool in spools for slot in spool.rglob("*.slot")):
+        try:
+            parts = slot.read_bytes().rstrip(b"\0").split(b"\n", 2)
+        except FileNotFoundError:
+            continue  # a worker that outlives its run has just removed it
         if len(parts) < 3 or not parts[1].startswith(b"{"):
             continue
         head, body = json.loads(parts[1]), parts[2]
@@ -97,6 +101,7 @@ def check(axis: Axis, lines: Iterable[Line], terms: Terms, *, copies: bool = Fal
         others |= check_copies(folder, book.artifacts, found.problems)
         others |= check_report(folder, book.artifacts, found.problems)
     _files(book, folder, found, others)
+    _left_behind(axis, found, workers=terms.tidied)
     _secrets(folder, axis.secrets, found)
     return found
 
@@ -224,7 +229,14 @@ def _files(book: Book, folder: Path, found: Found, others: set[Path]) -> None:
         except (OSError, ValueError) as error:
             found.wrong += 1
             found.problems.append(f"I3 {beside.name}: {type(error).__name__}")
-    left = [path.name for path in folder.rglob("*") if path.name.endswith((".part", ".slot"))]
+
+
+def _left_behind(axis: Axis, found: Found, *, workers: bool) -> None:
+    """I8: no half files, no answers that were booked, no markers of workers."""
+    places = {axis.folder, *(axis.spools() if workers else ())}
+    files = {path for place in places for path in place.rglob("*") if path.name.endswith((".part", ".slot"))}
+    files |= set((axis.folder / "output").rglob(".batchgen/attempts/*")) if workers else set()
+    left = sorted(path.name for path in files)
     if left:
         found.problems.append(f"I8 left behind: {left[:5]}")
 

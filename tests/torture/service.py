@@ -7,20 +7,25 @@ import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from tests.axes import Axis, PostgresAxis, S3Axis
-from tests.servers import postgres, s3
+from tests.axes import Axis, PostgresAxis, RayAxis, S3Axis
+from tests.servers import postgres, ray_workers, s3
+
+from .stand import CANARY, KEYS
 
 #: The axes that a torture may have.
-SERVED = ("postgres", "s3")
+SERVED = ("postgres", "s3", "ray")
 #: How long a server is away.
 SHORT, LONG = 0.1, 1.0
 
 
 class Service:
     """The usual: a run needs no server."""
+
+    #: Faults are timed by the requests that arrive, not by the clock.
+    starts_slowly = False
 
     @contextmanager
     def axis(self, folder: Path) -> Iterator[Axis]:
@@ -99,14 +104,67 @@ class S3Service(Service):
         self._server.start()
 
 
+class RayService(Service):
+    """Calls from the workers of a Ray cluster, which all trials share."""
+
+    starts_slowly = True
+
+    def __init__(self, pool: ray_workers.Pool) -> None:
+        self._pool = pool
+        self._batch = ""
+
+    @contextmanager
+    def axis(self, folder: Path) -> Iterator[Axis]:
+        # Workers, and the folders of their spools, are named by the batch, and by its job database after a hyphen.
+        self._batch = f"{folder.name}-"
+        try:
+            yield RayAxis(folder, self._pool)
+        finally:
+            self._pool.release(self._batch)
+
+    def outages(self) -> tuple[Callable[[random.Random], None], ...]:
+        return (self._kill, self._pause, self._kill_all, self._pause_all)
+
+    def _kill(self, chance: random.Random) -> None:
+        self._signal(self._some(chance), signal.SIGKILL)
+
+    def _kill_all(self, chance: random.Random) -> None:
+        self._signal(self._pool.pids(self._batch), signal.SIGKILL)
+
+    def _pause(self, chance: random.Random) -> None:
+        self._stop(self._some(chance), chance)
+
+    def _pause_all(self, chance: random.Random) -> None:
+        self._stop(self._pool.pids(self._batch), chance)
+
+    def _some(self, chance: random.Random) -> list[int]:
+        pids = self._pool.pids(self._batch)
+        return [chance.choice(pids)] if pids else []
+
+    def _stop(self, pids: list[int], chance: random.Random) -> None:
+        """Stop workers for up to twice the time after which a driver takes them for silent."""
+        self._signal(pids, signal.SIGSTOP)
+        time.sleep(chance.uniform(SHORT, 4 * LONG))
+        self._signal(pids, signal.SIGCONT)
+
+    @staticmethod
+    def _signal(pids: list[int], number: int) -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+
 @contextmanager
-def service(name: str | None) -> Iterator[Service]:
-    """Start the servers of an axis."""
-    if name == "postgres":
-        with postgres.running(safe=True) as database_server:
-            yield PostgresService(database_server)
-    elif name == "s3":
-        with s3.running() as store:
-            yield S3Service(store)
-    else:
-        yield Service()
+def services(name: str | None, count: int, folder: Path) -> Iterator[list[Service]]:
+    """Start the servers of an axis for *count* trials at a time; what they keep is below *folder*."""
+    with ExitStack() as stack:
+        if name == "postgres":
+            own = [stack.enter_context(postgres.running(safe=True)) for _ in range(count)]
+            yield [PostgresService(server) for server in own]
+        elif name == "s3":
+            yield [S3Service(stack.enter_context(s3.running())) for _ in range(count)]
+        elif name == "ray":
+            pool = stack.enter_context(ray_workers.running(folder / "workers", dict.fromkeys(KEYS, CANARY)))
+            yield [RayService(pool) for _ in range(count)]
+        else:
+            yield [Service() for _ in range(count)]

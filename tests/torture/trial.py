@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -79,7 +81,7 @@ class Trial:
         self.since = self.world.log.stat().st_size if self.world.log.exists() else 0
         Image.new("RGB", (64, 64), "teal").save(self.folder / "source.png")
         document = {
-            "name": "torture",
+            "name": self.folder.name,
             "retry": {"attempts": 6, "first_wait": 0.02, "max_wait": 0.1},
             "on_unknown": "hold" if self.hold else "retry",
             **({"deliver": COPY} if self.copies else {}),
@@ -139,7 +141,7 @@ class Trial:
 
     def look(self) -> None:
         """Note the answers that lie whole on disk: none of them may be bought again."""
-        self.kept |= arrived(self.folder)
+        self.kept |= arrived(self.axis.spools())
 
     def finish(self) -> Found:
         """Run undisturbed until the batch rests, then compare it with the charge log."""
@@ -150,11 +152,32 @@ class Trial:
                     break
                 self._rest(RETRY)
         lines = self.lines()
-        once = self.hold or self.world.honours
-        terms = Terms(hold=self.hold, once=once, kept=self.kept, jobs=self.count, redone=self.redone)
+        once = self.hold or (self.world.honours and self.axis.repeats_keys)
+        sent = [ended for ended in self.runs if "nothing to send" not in ended.text]
+        terms = Terms(
+            hold=self.hold,
+            once=once,
+            kept=self.kept,
+            jobs=self.count,
+            redone=self.redone,
+            tidied=not sent or not sent[-1].killed,
+        )
         found = check(self.axis, lines, terms, copies=self.copies)
         found.problems[:0] = self.problems
         return found
+
+    def arrivals(self) -> int:
+        """Return how many requests of this batch have arrived so far."""
+        with self.world.log.open("rb") as stream:
+            stream.seek(self.since)
+            return sum(b'"arrival"' in line and self.tag.encode() in line for line in stream)
+
+    def kill_run(self) -> None:
+        """Kill the run that has recorded itself last, unless it has ended."""
+        [run] = self.axis.rows("select pid, ended_at from runs order by started_at desc limit 1", ())
+        if run["ended_at"] is None:
+            with suppress(ProcessLookupError):
+                os.kill(run["pid"], signal.SIGKILL)
 
     def lines(self) -> list[Line]:
         """Return what the providers saw of this batch."""

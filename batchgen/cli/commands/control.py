@@ -12,6 +12,7 @@ from ...errors import UsageError
 from .. import output
 from ..options import Session, batch, command, option, sandbox, selecting, selection
 from ..render.format import count
+from ..render.runners import runner_documents
 from ..render.table import table
 from ..render.width import short
 
@@ -112,7 +113,10 @@ def _report(session: Session, state: ControlState, lines: list[str], *after: str
     from ...app.project import command_line, sandbox_runs_alone
 
     if state.changed or not state.control.silent:
-        if state.holder:
+        if len(state.runners) > 1:
+            runs = ", ".join(f"{each.batch}: process {each.pid} on {each.host}" for each in state.runners)
+            lines.append(f"{len(state.runners)} runs are in progress ({runs}): takes effect within about a second")
+        elif state.holder:
             lines.append(_run(state.holder, "takes effect within about a second"))
         else:
             lines.append("no run is in progress; it applies to the next one")
@@ -135,6 +139,7 @@ def _document(state: ControlState) -> dict[str, Any]:
         "in_force": dict(state.limits),
         "changed": state.changed,
         "run": asdict(state.holder) if state.holder else None,
+        "runners": runner_documents(state.runners),
     }
 
 

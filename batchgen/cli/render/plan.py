@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...files.output import SUPERSEDED
+from ...object_url import ObjectUrl
 from .controls import control_documents, control_lines, in_force
 from .format import count, credits_, display_path, duration, size, span, under, usd
 from .table import Fit, table
@@ -131,11 +132,20 @@ def keys_of_plan(batch: Batch, plan: Plan) -> list[Destination]:
 
 
 def notices(project: Project, batch: Batch, plan: Plan) -> tuple[dict[str, Any], list[str]]:
-    """Return the unusual keys, pauses and limits below a plan: for ``--json`` with the batch's name, and as lines."""
+    """Return what a plan ends with: an object store that it delivers to, unusual keys, pauses and limits in force.
+
+    The document is for ``--json``, with the batch's name and output folder.
+    """
     keys = [] if project.sandbox else keys_of_plan(batch, plan)
     controls = in_force(project, batch)
-    document = {"batch": batch.name, "keys": key_documents(keys), "controls": control_documents(controls)}
-    return document, [*key_lines(keys), *control_lines(project, controls)]
+    document = {
+        "batch": batch.name,
+        "folder": str(batch.folder),
+        "keys": key_documents(keys),
+        "controls": control_documents(controls),
+    }
+    store = [f"files     {batch.folder}"] if isinstance(batch.folder, ObjectUrl) else []
+    return document, [*store, *key_lines(keys), *control_lines(project, controls)]
 
 
 def job_line(job: PlannedJob, state: str, row: StoredJob | None) -> str:

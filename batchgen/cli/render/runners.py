@@ -16,11 +16,17 @@ def runner_lines(runners: Sequence[RunnerRecord]) -> list[str]:
     return under("runners", [_line(each) for each in runners])
 
 
+def elsewhere_lines(runners: Sequence[RunnerRecord]) -> list[str]:
+    """Return a line for each runner of another batch."""
+    return under("others", [f"{each.batch}: {_line(each)}" for each in runners])
+
+
 def runner_documents(runners: Sequence[RunnerRecord]) -> list[dict[str, Any]]:
     """Return the runners for ``status --json``."""
     return [
         {
             "id": each.id,
+            "batch": each.batch,
             "shard": each.shard,
             "host": each.host,
             "pid": each.pid,

@@ -124,12 +124,14 @@ class ClusterBackend:
         self._start(self._release(link))
 
     async def tidy(self, ended: Callable[[Sequence[str]], Mapping[str, bool]]) -> None:
-        """Have all workers forget the attempts of earlier runs that are booked, by the job database."""
-        for link in self.links.values():
-            if link.ready:
-                with suppress(WorkerLost, TimeoutError):
-                    ids = await asyncio.wait_for(link.handle.call("keeps", self.epoch), PATIENCE)
-                    await link.release(list((await to_thread.run_sync(ended, ids)).items()))
+        """Have all workers forget the attempts that are booked, by the job database, of earlier runs too."""
+
+        async def tidy_one(link: Link) -> None:
+            with suppress(WorkerLost, StoreError, TimeoutError):  # the next run does it then
+                ids = await asyncio.wait_for(link.handle.call("keeps", self.epoch), PATIENCE)
+                await link.release(list((await to_thread.run_sync(ended, ids)).items()))
+
+        await asyncio.gather(*(tidy_one(link) for link in self.links.values() if link.ready))
 
     def workers(self) -> list[WorkerState]:
         """Return what the workers do now; those that an earlier run left are shown until they have finished."""
