@@ -10,6 +10,7 @@ import sys
 
 import pytest
 
+from tests.acceptance.kit import wait_for
 from tests.timing import patience
 
 from .cluster import FAST_HEALTH, cluster
@@ -62,7 +63,7 @@ def test_two_hosts_have_names_addresses_and_links_of_their_own():
         net.set_link(two, up=False)
         assert not can_reach(two, one.address, 6379)
         net.set_link(two, up=True)
-        assert can_reach(two, one.address, 6379)
+        wait_for(lambda: can_reach(two, one.address, 6379))  # the neighbour is looked up again
         assert set(head.pids()) <= set(one.pids())
     assert one.pids() == two.pids() == []
 

@@ -44,7 +44,7 @@ def tag(data: bytes) -> str:
 
 
 def sound(place: Site) -> bool:
-    found = verify.verify(Project.of(place.folder, None), None, Selection(), deep=True)
+    found = verify.verify(Project.of(place.folder, None), None, Selection(), depth="deep")
     assert found.checked
     return found.problems == []
 
@@ -163,13 +163,13 @@ def test_a_run_cut_off_between_new_and_old_is_fixed_by_the_next(place, monkeypat
     def full(*_: object, **__: object) -> None:
         raise StoreError("the disk is full")
 
-    monkeypatch.setattr("batchgen.engine.attempts.withdraw", full)
+    monkeypatch.setattr("batchgen.files.output.withdraw", full)
     with pytest.raises(StoreError, match="disk is full"):
         place.run_all(stage, {"id": "cat", "prompt": "two"})
     assert {"cat.jpg", "cat.png"} <= beside(place)
     assert place.job("cat")["state"] == "running"
 
-    monkeypatch.setattr("batchgen.engine.attempts.withdraw", withdraw)
+    monkeypatch.setattr("batchgen.files.output.withdraw", withdraw)
     place.run_all(stage, {"id": "cat", "prompt": "two"})
     assert beside(place) == {"cat.png", "cat.png.json"}
     assert place.job("cat")["state"] == "done"

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -233,6 +234,8 @@ async def test_a_full_block_is_closed_by_the_booking_that_fills_it(
     for job in list(reader.jobs(batch_id)):
         _, attempt = await claimed(writer, job)
         await writer.settle(delivery(attempt), NOW)
+        if not isinstance(path, Path):  # PostgreSQL closes blocks in a transaction of its own, before the next one
+            await writer.learn({}, NOW)
         closed.append(rows(path, "SELECT count(DISTINCT block) FROM ledger_totals")[0][0])
     assert closed == [0, 0, 1, 1, 1, 2, 2]
 
