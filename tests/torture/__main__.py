@@ -176,8 +176,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _shorten(given: argparse.Namespace) -> None:
-    given.kills, given.syscalls, given.errors, given.compound = 8, 4, 4, 3
-    given.redos, given.settlements, given.outages, given.together = 3, 0, 8, 8
+    given.kills, given.syscalls, given.errors, given.compound = 4, 2, 2, 3
+    given.redos, given.settlements, given.outages, given.together = 1, 0, 6, 6
 
 
 def _drivers(given: argparse.Namespace) -> Iterator[Driver]:
@@ -287,7 +287,7 @@ def _parser() -> argparse.ArgumentParser:
         "--short",
         action="store_true",
         help="20 kills, 24 points, 12 errors, 4 redos, 2 settlements: a minute; "
-        "with --axis also 8 kills while an earlier one is mended, and 12 outages; on Ray fewer of each, and 8 kills "
+        "with --axis also 8 kills while an earlier one is mended, and 12 outages; on Ray fewer of each, and 6 kills "
         "together with workers",
     )
     add("--all", action="store_true", help="1000 kills, every point, every error, 100 power cuts (default)")
