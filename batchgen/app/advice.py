@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from ..engine.closure import Closure
 from ..fault import Cause
 from ..money import show_usd
+from .earlier_stops import SHARD
 
 if TYPE_CHECKING:
     from ..store.runners import RunnerRecord
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 #: The option that limits one run.
 OWN_BUDGET = "--budget"
-
-#: The beginning of a step about the jobs that other runs make.
-SHARD = "shard "
 
 #: Causes that a retry does not help against.
 _NEEDS_A_CHANGE = frozenset({Cause.REFUSED, Cause.INVALID})

@@ -7,11 +7,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .advice import SHARD
 from .clock import utc_now
 from .config import settings
 from .project import Project
 
+#: The beginning of a step about the jobs that other runs make.
+SHARD = "shard "
 #: The beginning of advice about a pause, which the job database knows better, and words about a calendar period.
 _PAUSE, _PERIOD = "batchgen unpause", ", or wait for the next "
 
