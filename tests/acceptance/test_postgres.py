@@ -105,7 +105,7 @@ def test_server_that_is_gone_is_explained_and_nothing_is_bought(shop, server, wi
     ("address", "words"),
     [
         ("batchgen:wrong-password@127.0.0.1:{port}/{name}", "the password was refused"),
-        ("nobody-here@127.0.0.1:{port}/{name}", "the password was refused"),
+        ("stranger@127.0.0.1:{port}/{name}", "the password was refused"),
         ("batchgen@127.0.0.1:{port}/missing", "there is no such database"),
         ("batchgen@127.0.0.1:{port}/{name}?options=-csearch_path%3Dmissing", "CREATE SCHEMA"),
         ("batchgen@127.0.0.1:{port}/{name}?sslmode=maybe", "the address cannot be used"),

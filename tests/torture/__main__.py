@@ -274,7 +274,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--syscalls", type=int, nargs="?", const=0, metavar="N", help="SIGKILL at N points, or at every one")
     add("--errors", type=int, nargs="?", const=0, metavar="N", help="EIO and ENOSPC at N points, or at every one")
     add("--power", type=int, default=0, metavar="N", help="N power cuts (root, loop devices)")
-    add("--compound", type=int, default=0, metavar="N", help="N kills while an earlier one is mended")
+    add("--compound", type=int, default=0, metavar="N", help="N kills during a recovery from an earlier one")
     add("--redos", type=int, default=0, metavar="N", help="N kills of redos that are given again")
     add("--settlements", type=int, default=0, metavar="N", help="N kills while what is at risk is settled")
     add("--outages", type=int, default=0, metavar="N", help="N outages of the servers that --axis needs")
@@ -287,8 +287,8 @@ def _parser() -> argparse.ArgumentParser:
         "--short",
         action="store_true",
         help="20 kills, 24 points, 12 errors, 4 redos, 2 settlements: a minute; "
-        "with --axis also 8 kills while an earlier one is mended, and 12 outages; on Ray fewer of each, and 6 kills "
-        "together with workers",
+        "with --axis also 8 kills during a recovery from an earlier one, and 12 outages; on Ray "
+        "fewer of each, and 6 kills together with workers",
     )
     add("--all", action="store_true", help="1000 kills, every point, every error, 100 power cuts (default)")
     add("--seed", type=int, default=int(os.environ.get("TORTURE_SEED", "1")))
