@@ -103,9 +103,9 @@ def test_a_terminal_shows_how_many_files_are_verified(bare):
 
 def test_the_reading_line_is_for_terminals(bare):
     (bare.folder / "m.yaml").write_text(JOBS)
-    assert "reading" not in bare.run("plan", "m.yaml").err
+    assert "reading m.yaml" not in bare.run("plan", "m.yaml").err
     for option in ("-q", "--json"):
-        assert "reading" not in on_terminal(bare, ["plan", "m.yaml", option], "xterm")[0]
+        assert "reading m.yaml" not in on_terminal(bare, ["plan", "m.yaml", option], "xterm")[0]
     text, _ = on_terminal(bare, ["plan", "m.yaml"], "dumb")
     assert text.startswith("reading m.yaml\r\n")
     assert "\x1b" not in text

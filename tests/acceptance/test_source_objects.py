@@ -215,7 +215,8 @@ def test_a_store_that_is_down_fails_no_job(shop, bucket, witness):
 
 def test_the_env_file_of_a_project_may_hold_the_credentials(project, plain_bucket, witness):
     plain_bucket.write("photos/a.png", picture())
-    lines = [f"{name}={value}\n" for name, value in plain_bucket.env.items()]
+    project.env["AWS_ENDPOINT_URL"] = plain_bucket.endpoint
+    lines = [f"{name}={value}\n" for name, value in plain_bucket.env.items() if name != "AWS_ENDPOINT_URL"]
     (project.folder / ".env").write_text("".join(lines))
     (project.folder / ".env").chmod(0o600)
     manifest = project.manifest([{**EDIT, "id": "a", "images": [f"{plain_bucket.url}/photos/a.png"]}])
