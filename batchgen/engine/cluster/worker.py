@@ -82,11 +82,14 @@ class Worker:
         )
 
     async def run(self, order: Order) -> Result:
-        """Carry an attempt out, once, and return its result; join the call if it is in flight already."""
+        """Carry an attempt out, once, and return its result; join the call if it is in flight already.
+
+        Only an order whose key is valid repeats a call that has ended unknown: the provider charges it once.
+        """
         self._enter(order.epoch)
         attempt = order.attempt
         call = self._calls.get(attempt.id)
-        if call is None:
+        if call is None or (attempt.key_valid and call.done() and call.result().is_unknown):
             self._folders[attempt.id] = attempt.folder
             call = self._calls[attempt.id] = asyncio.create_task(self._carry_out(attempt))
         result = await asyncio.shield(call)
