@@ -60,13 +60,6 @@ async def cluster_backend(
         backend.open(workers, inherited=inherited, retired=retired)
         if not await backend.wait_for_workers(START_PATIENCE):
             raise runner.failure or UsageError(_no_worker(address, ray, backend))
-        own_release = runner.attempts.release
-
-        def release(attempt_id: str, delivered: bool) -> None:
-            own_release(attempt_id, delivered)
-            backend.release(attempt_id, delivered=delivered)
-
-        runner.attempts.release = release
         runner.workers = backend.workers
         yield backend
     finally:

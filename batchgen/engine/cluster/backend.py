@@ -123,8 +123,10 @@ class ClusterBackend:
         except WorkerLost:
             return await self._after_loss(call, link)
 
-    def release(self, attempt_id: str, *, delivered: bool) -> None:
-        """Have the worker of an attempt forget it, soon, now that its outcome is booked."""
+    async def release(self, attempt: Attempt, *, delivered: bool) -> None:
+        """Forget an attempt whose outcome is booked, and have its worker forget it, soon."""
+        await self.local.release(attempt, delivered=delivered)
+        attempt_id = attempt.id
         self._slots.pop(attempt_id, None)
         if (folder := self._markers.pop(attempt_id, None)) is not None and delivered:
             self._start(to_thread.run_sync(marker.remove, folder, attempt_id))

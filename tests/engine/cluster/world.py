@@ -118,6 +118,7 @@ class Elsewhere:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.released: list[tuple[str, bool]] = []
 
     async def run(self, attempt: Attempt, ready: object) -> Outcome:
         del ready
@@ -129,6 +130,9 @@ class Elsewhere:
         except Exception as error:  # noqa: BLE001 - it is the fault that is asked for
             return Missed(fault=error.fault)  # type: ignore[attr-defined]
         raise lost_call()
+
+    async def release(self, attempt: Attempt, *, delivered: bool) -> None:
+        self.released.append((attempt.id, delivered))
 
 
 @dataclass(kw_only=True)
