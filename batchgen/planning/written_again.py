@@ -47,8 +47,7 @@ class JobsWithStoredVersions:
 
     def __iter__(self) -> Iterator[PlannedJob]:
         if self._changed is not None:
-            changed = self._changed
-            yield from (changed.get(job.key, job) for job in self.jobs)
+            yield from map(self._as_stored, self.jobs)
             return
         changed: dict[str, PlannedJob] = {}
         jobs = iter(self.jobs)
@@ -59,6 +58,9 @@ class JobsWithStoredVersions:
             yield from (changed.get(job.key, job) for job in chunk)
         # A later pass may run when the jobs were loaded and the table is closed.
         self._changed = changed
+
+    def _as_stored(self, job: PlannedJob) -> PlannedJob:
+        return (self._changed or {}).get(job.key, job)
 
     def _compare(self, jobs: Sequence[PlannedJob]) -> Iterator[tuple[str, PlannedJob]]:
         """Yield those of *jobs* whose objects were written again with the same bytes, or with unknown ones."""
