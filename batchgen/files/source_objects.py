@@ -11,11 +11,11 @@ from ..fault import Cause, Fault, ProviderError
 from ..object_url import ObjectUrl
 from ..task import Source
 from .images.formats import EXTENSIONS
-from .object_catalog import NO_ETAG
 from .object_errors import OutageError
 from .object_store import ObjectStore
 from .output import publish
 from .source_names import fetched_file, fetched_stem
+from .source_versions import SourceVersions, condition
 
 #: Seconds for which a store that does not answer is asked again; then the run stops. Nothing has been paid by then.
 PATIENCE = 120.0
@@ -36,6 +36,7 @@ class SourceObjects:
         self._patience = patience
         self._locks: dict[str, Lock] = {}  #: by file name, because many jobs may need the same image at once
         self._slots = CapacityLimiter(_AT_ONCE)
+        self._versions = SourceVersions(folder)
 
     async def local(self, source: Source) -> Source:
         """Return *source* as a local file.
@@ -57,15 +58,23 @@ class SourceObjects:
                 wait = min(2 * wait, _LONGEST_WAIT)
 
     def _fetch(self, source: Source, stem: str) -> Source:
-        url = ObjectUrl.parse(source.url or "")
-        try:
-            version = None if not source.etag or source.etag.startswith(NO_ETAG) else source.etag
-            data = ObjectStore(url.parent).get(url.name, version)
-        except FileNotFoundError:
-            message = f"source image {url} was changed or removed after the plan was made"
-            hint = "run again: the job then counts as changed"
-            raise ProviderError(Fault(cause=Cause.INVALID, message=message, hint=hint)) from None
+        data = self._content(source)
+        self._versions.record(source, data)
         data, mime = self._prepare(data, source)
         name = f"{stem}.{EXTENSIONS[mime]}"
         publish(self._folder, name, data)
         return Source(path=str(self._folder / name), mime=mime, size_bytes=len(data))
+
+    def _content(self, source: Source) -> bytes:
+        """Return the bytes that the plan was made for; the object may have got another etag with the same bytes."""
+        url = ObjectUrl.parse(source.url or "")
+        store = ObjectStore(url.parent)
+        try:
+            return store.get(url.name, condition(source))
+        except FileNotFoundError:
+            data = store.find(url.name)
+        if data is not None and self._versions.has_bytes(source, data):
+            return data
+        message = f"source image {url} was changed or removed after the plan was made"
+        hint = "run again: the job then counts as changed"
+        raise ProviderError(Fault(cause=Cause.INVALID, message=message, hint=hint))

@@ -66,6 +66,47 @@ def test_a_changed_object_is_made_again(shop, bucket, witness):
     assert len(witness.charges()) == 3
 
 
+def test_an_etag_that_changed_buys_nothing(shop, bucket, witness):
+    for name in "abc":
+        bucket.write(f"photos/{name}.png", picture())
+    manifest = shop.manifest([{**EDIT, "from": f"{bucket.url}/photos/"}])
+    assert shop.run("run", manifest, "--yes").code == 0
+    before = bucket.versions("photos/")
+    bucket.write_in_parts("photos/a.png", picture())
+    bucket.write_in_parts("photos/b.png", picture("blue"))
+    assert {name for name, version in bucket.versions("photos/").items() if version[0] != before[name][0]} == {
+        "photos/a.png",
+        "photos/b.png",
+    }
+    plan = shop.run("plan", manifest, "--json", "--diff").json
+    assert (plan["jobs"]["changed"], plan["jobs"]["done"]) == (1, 2)
+    assert [change["id"] for change in plan["changes"]] == ["b"]
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 4
+    bucket.write("photos/b.png", picture("blue"))  # its etag is the hash of the bytes again
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 4
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_object_whose_earlier_bytes_are_not_known_is_kept(shop, bucket, witness, known):
+    (bucket.write if known else bucket.write_in_parts)("photos/a.png", picture())
+    manifest = shop.manifest([{**EDIT, "from": f"{bucket.url}/photos/"}])
+    assert shop.run("run", manifest, "--yes").code == 0
+    for file in (shop.state / "inputs").iterdir():
+        file.unlink()  # as on another machine
+    bucket.write_in_parts("photos/a.png", picture())
+    if not known:
+        bucket.write("photos/a.png", picture("blue"))
+    plan = shop.run("plan", manifest, "--json").json["jobs"]
+    assert (plan["changed"], plan["done"], plan["held"]) == (0, int(known), int(not known))
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 1
+    assert shop.run("redo", manifest, "--id", "a", "--yes").code == 0
+    assert len(witness.charges()) == 2
+    assert shop.run("plan", manifest, "--json").json["jobs"]["done"] == 1
+
+
 def test_missing_objects_are_named_before_anything_is_sent(shop, bucket, witness):
     bucket.write("photos/cat.png", picture())
     bucket.write("list.csv", f"id,images\na,{bucket.url}/photos/cat.png\nb,{bucket.url}/photos/Cat.png\n".encode())

@@ -213,6 +213,24 @@ def test_adopting_books_the_doubtful_call_at_its_estimate(writer, reader, known)
     )
 
 
+@pytest.mark.parametrize("wanted", [1, 2])
+def test_adopting_twice_counts_one_image(writer, reader, wanted):
+    async def story():
+        batch_id = await loaded(writer, [plan("cat", wanted=wanted)])
+        _, attempt = await claimed(writer, reader.job(batch_id, "cat"), 7_000)
+        doubtful = await writer.settle(miss(attempt), NOW)
+        after = await writer.adopt(doubtful, attempt.id, picture(), NOW)
+        with pytest.raises(StaleClaim):
+            await writer.adopt(doubtful, attempt.id, picture(), NOW)
+        return batch_id, after
+
+    batch_id, after = run(story)
+    assert after == reader.job(batch_id, "cat")
+    [line] = reader.usage(batch_id)
+    assert (line.attempts, line.images, line.usd) == (1, 1, 7_000)
+    assert [len(page) for page in reader.files(batch_id)] == [1]
+
+
 def test_adopting_for_a_job_that_was_never_sent_costs_nothing(writer, reader):
     async def story():
         batch_id = await loaded(writer, [plan("cat", wanted=2)])
