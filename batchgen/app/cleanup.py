@@ -42,8 +42,8 @@ class Leftover:
 def find_leftovers(project: Project, older_than: timedelta) -> list[Leftover]:
     """Return the files that may be removed; none of them records money or may still be needed. Raises NotFound.
 
-    Superseded images, thumbnails, unusable answers and logs only if they are older than *older_than*. The sidecars of superseded
-    images stay: they show what was bought if the job database is lost.
+    Superseded images, thumbnails, unusable answers and logs only if they are older than *older_than*. The sidecars of
+    superseded images stay: they show what was bought if the job database is lost.
     """
     limit = utc_now() - older_than
     leftovers: dict[Folder, Leftover] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -386,3 +387,16 @@ def test_slots_are_cleared_away_that_no_start_will_ever_finish(tmp_path):
     assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).found_anything
     # what belongs to another batch waits for that one
     assert sorted(path.name for path in folder.iterdir()) == sorted([f"{other.id}.slot", "torn.kept"])
+
+
+def test_runners_of_one_folder_lose_no_note_of_another(tmp_path):
+    place, names = Project(root=tmp_path, db=tmp_path / "batchgen.db"), ("a", "b", "c")
+
+    def note(batch):
+        for number in range(8):
+            last_run.record_start(place, batch, f"run-{number}")
+
+    with ThreadPoolExecutor() as runners:
+        list(runners.map(note, names))
+    notes = json.loads((tmp_path / last_run.NAME).read_text())["batchgen.db"]
+    assert notes == {name: {"run": "run-7", "ended": False} for name in names}
