@@ -258,7 +258,7 @@ class RunSession(RunInputs):
         return Executor(
             transport=transport,
             spool=spool,
-            inputs=SourceCache(self.project.state / "inputs", spool, fetch),
+            inputs=SourceCache(self.project.state / "inputs", spool, fetch, is_ending=lambda: runner.draining),
             root=self.project.root,
             readers=readers,
             alarm=runner.halt,

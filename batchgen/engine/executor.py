@@ -20,6 +20,7 @@ from ..files.group_thread import GroupThread
 from ..files.output import sync_names
 from ..files.slot import Slot, StoredAnswer
 from ..files.source_cache import SourceCache
+from ..files.source_objects import StopWaiting
 from ..files.spool import Scratch, Spool
 from ..job import Attempt, Delivered, Missed, Outcome
 from ..object_url import is_object_url
@@ -252,7 +253,11 @@ class Executor:
         task = attempt.task
         if not attempt.resumed:  # An answer that has arrived is read even if its source images have changed.
             await self.inputs.require_unchanged(task)
-            task = await self.inputs.with_objects(await self.inputs.with_copies(task))
+            try:
+                task = await self.inputs.with_objects(await self.inputs.with_copies(task))
+            except StopWaiting:
+                await exchange.ready()  # raises: the lane of a run that is ending lets nothing go
+                raise
             by_bytes = rules is not None and not rules.image_urls
             task = await self.inputs.with_local_files(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)

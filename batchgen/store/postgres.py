@@ -12,6 +12,7 @@ import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -44,6 +45,10 @@ _NETWORK: Mapping[str, int | str] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
+#: The schema of simulated runs is beside that of real ones: a batch, budget or limit of one is none of the other.
+_SANDBOX = "quote_ident(current_schema() || '_sandbox')"
+_ENTER_SANDBOX = f"SELECT set_config('search_path', {_SANDBOX}, false) WHERE current_schema() IS NOT NULL"
+_CREATE_SANDBOX = f"SELECT 'CREATE SCHEMA IF NOT EXISTS ' || {_SANDBOX}"
 _WRITING = "SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '10s'; SET statement_timeout = '60s'"
 
 
@@ -103,7 +108,18 @@ def connect(url: DatabaseUrl) -> Dbapi:
     adapters.register_loader("numeric", _whole_numbers())
     adapters.register_dumper(str, _texts())
     _require_usable(dbapi, url)
+    if url.sandbox:
+        dbapi.execute(_ENTER_SANDBOX)
     return dbapi
+
+
+def make_sandbox(url: DatabaseUrl) -> None:
+    """Create the schema of simulated runs unless it is there; raise StoreError."""
+    with connect(replace(url, sandbox=False)) as dbapi, plain_errors(url):
+        dbapi.execute("SELECT pg_advisory_lock(hashtext('batchgen sandbox'))")  # Two runs may be the first at once.
+        [(statement,)] = rows(dbapi, _CREATE_SANDBOX)
+        if statement is not None:
+            dbapi.execute(statement)
 
 
 @contextmanager

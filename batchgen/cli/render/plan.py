@@ -38,7 +38,8 @@ _LIMITS = {
 _NOT_SENT = {
     "failed": "not sent again; batchgen retry{flags} does that",
     "unknown": "may have been bought; batchgen unknown list{flags} shows them",
-    "held": "changed, but done: kept as they are (--keep-changed, or an earlier version read the list otherwise)",
+    "held": "changed, but done: kept as they are (--keep-changed, a list that an earlier version read otherwise, or "
+    "an object that was written again and whose bytes before are not known; batchgen redo makes them again)",
     "orphaned": "no longer in the manifest; files stay; after a run: batchgen list{flags} --status orphaned",
 }
 
