@@ -40,7 +40,6 @@ async def cluster_backend(
 ) -> AsyncIterator[ClusterBackend]:
     """Connect to the cluster and return the backend of a run; its workers leave once nothing is open."""
     from ..engine.cluster import ray_backend
-    from .cluster_worker import open_worker
 
     address = options.address or os.environ.get(ADDRESS_VARIABLE)
     ray = await to_thread.run_sync(lambda: ray_backend.connect(address, cpus=options.workers or WORKERS))
@@ -48,16 +47,7 @@ async def cluster_backend(
     backend = _new_backend(inputs, runner, profiles, local, spool)
     handles: Mapping[str, RayHandle] = {}
     try:
-        batch = _batch_name(inputs)
-        shard = inputs.options.selection.shard
-        own = batch if shard is None else f"{batch}-shard-{shard[0]}-of-{shard[1]}"
-        names = [f"{own}-{number}" for number in range(options.workers or WORKERS)]
-        inherited = await to_thread.run_sync(ray_backend.left_behind, ray, own)
-        retired = set(inherited) - set(names)
-        setups = {name: _setup(inputs, profiles, batch, name) for name in (*names, *sorted(retired))}
-        handles = ray_backend.actors(ray, open_worker, setups, backend.capacity)
-        workers = {name: (handle, setups[name]) for name, handle in handles.items()}
-        backend.open(workers, inherited=inherited, retired=retired)
+        handles = await _open_workers(ray, inputs, options, profiles, backend)
         if not await backend.wait_for_workers(START_PATIENCE):
             raise runner.failure or UsageError(_no_worker(address, ray, backend))
         runner.workers = backend.workers
@@ -71,6 +61,31 @@ async def cluster_backend(
                 for handle in handles.values():
                     await ray_backend.end(handle)
             await to_thread.run_sync(ray.shutdown)
+
+
+async def _open_workers(
+    ray: ModuleType,
+    inputs: RunInputs,
+    options: ClusterOptions,
+    profiles: Mapping[str, Profile],
+    backend: ClusterBackend,
+) -> Mapping[str, RayHandle]:
+    """Start the workers of a run and open *backend* with them and with those that earlier runs left; return its own."""
+    from ..engine.cluster import ray_backend
+    from .cluster_worker import open_worker
+
+    batch, shard = _batch_name(inputs), inputs.options.selection.shard
+    # Shards may run at the same time, so that each has workers of its own.
+    group = batch if shard is None else f"{batch}-shard-{shard[0]}-of-{shard[1]}"
+    names = [f"{group}-{number}" for number in range(options.workers or WORKERS)]
+    inherited = sorted(await to_thread.run_sync(ray_backend.left_behind, ray, batch))
+    retired = [name for name in inherited if name.rpartition("-")[0] == group and name not in names]
+    others = await to_thread.run_sync(ray_backend.running, ray, set(inherited) - {*names, *retired})
+    setups = {name: _setup(inputs, profiles, batch, name) for name in (*names, *retired, *others)}
+    own = ray_backend.actors(ray, open_worker, {name: setups[name] for name in (*names, *retired)}, backend.capacity)
+    workers = {name: (handle, setups[name]) for name, handle in {**own, **others}.items()}
+    backend.open(workers, inherited=inherited, retired=retired, guest_of=others)
+    return own
 
 
 def _new_backend(

@@ -107,6 +107,18 @@ def test_cluster_collects_the_calls_of_a_worker_that_stands_still(ray_project, r
     assert len(witness.arrivals()) == len(witness.charges()) == 60
 
 
+def test_cluster_collects_the_calls_of_an_earlier_run_for_a_shard(ray_project, ray_cluster, witness):
+    fill(ray_project, 40)
+    process = ray_project.start(*command(ray_cluster))
+    wait_for(lambda: witness.arrived >= 40, process, seconds=90)
+    process.kill()
+    process.communicate()
+    ended = ray_project.run(*command(ray_cluster), "--shard", "1/2", seconds=150)
+    assert ended.code == 0, ended.err
+    assert states(ray_project) == {"done": 40}
+    assert len(witness.arrivals()) == len(witness.charges()) == 40
+
+
 def test_cluster_waits_for_calls_in_flight_when_it_is_interrupted(ray_project, ray_cluster, witness):
     fill(ray_project, 80, concurrency=40)
     process = ray_project.start(*command(ray_cluster))

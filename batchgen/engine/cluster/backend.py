@@ -79,10 +79,12 @@ class ClusterBackend:
         *,
         inherited: Collection[str] = (),
         retired: Container[str] = (),
+        guest_of: Container[str] = (),
     ) -> None:
         """Begin to follow the workers.
 
-        Those that are *inherited* may have calls of earlier runs, and those that are *retired* get no others.
+        Those that are *inherited* may have calls of earlier runs, and those that are *retired* get no others. This
+        run is a *guest_of* workers of other shards, which may have a driver: it only collects from them.
         """
         self._inherited = inherited
         for name, (handle, setup) in handles.items():
@@ -90,8 +92,8 @@ class ClusterBackend:
                 name=name,
                 handle=handle,
                 setup=setup,
-                retired=name in retired,
-                epoch=self.epoch,
+                retired=name in retired or name in guest_of,
+                epoch=None if name in guest_of else self.epoch,
                 share=self._workers,
                 prepare=self._make_slot,
                 changed=self._notify,
@@ -146,7 +148,8 @@ class ClusterBackend:
                 ids = await asyncio.wait_for(link.handle.call("keeps", self.epoch), PATIENCE)
                 await link.release(list((await to_thread.run_sync(ended, ids)).items()))
 
-        await asyncio.gather(*(tidy_one(link) for link in self.links.values() if link.ready))
+        own = (link for link in self.links.values() if link.ready and link.epoch is not None)
+        await asyncio.gather(*map(tidy_one, own))
 
     def workers(self) -> list[WorkerState]:
         """Return what the workers do now; those that an earlier run left are shown until they have finished."""
@@ -164,8 +167,8 @@ class ClusterBackend:
 
     async def wait_for_workers(self, seconds: float) -> int:
         """Return how many workers answer: as soon as all do, or one does for a while; none after *seconds*."""
-        started = self.clock()
-        while (ready := sum(link.ready for link in self.links.values())) < len(self.links):
+        started, own = self.clock(), [link for link in self.links.values() if not link.retired]
+        while (ready := sum(link.ready for link in own)) < len(own):
             if self.clock() - started > (FIRST_WORKER if ready else seconds) or self.failed:
                 break
             await self._wait(0.5)

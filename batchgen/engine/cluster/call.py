@@ -54,7 +54,7 @@ class Order:
     """One attempt for a worker."""
 
     attempt: Attempt
-    epoch: int  #: of the driver; workers refuse lower ones than they have met
+    epoch: int | None  #: of the driver; workers refuse lower ones than they have met. None: of another driver's guest
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

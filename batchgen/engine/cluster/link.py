@@ -60,7 +60,7 @@ class Link:
     name: str
     handle: Handle
     setup: Setup
-    epoch: int
+    epoch: int | None  #: None: this run is a guest of a worker that is another driver's
     share: Callable[[], int]  #: among how many workers the rates are divided
     prepare: Callable[[Attempt, Hello], Awaitable[None]]  #: makes the attempt's own slot, before its first permit
     changed: Callable[[], None]  #: called when the worker answers again, or does not any more
@@ -122,7 +122,8 @@ class Link:
                 await sleep(RETRY_PAUSE)
         except Exception as error:  # noqa: BLE001 - nothing else would give the calls of this worker permits
             self._lose()  # A newer run has taken over, a key is missing, another version; or a bug.
-            self.on_failure(error)
+            if self.epoch is not None:
+                self.on_failure(error)
         finally:
             for task in self._tasks:
                 task.cancel()
@@ -138,6 +139,11 @@ class Link:
         self._serial = 0
         self._offsets.clear()
         self._note_answer()
+        while self.epoch is None:
+            await sleep(BEAT)
+            if (await self._answer_of("hello", self.setup)).incarnation != self.hello.incarnation:
+                raise WorkerLost(f"worker {self.name} was restarted")
+            self._note_answer()
         while True:
             news: News = await self._answer_of("news", self._serial, BEAT)
             if news.incarnation != self.hello.incarnation:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib import import_module
 from types import ModuleType
@@ -121,15 +122,20 @@ def actors(ray: ModuleType, opener: Opener, setups: Mapping[str, Setup], in_flig
     return handles
 
 
+def running(ray: ModuleType, names: Iterable[str]) -> dict[str, RayHandle]:
+    """Return those workers of *names* that still run."""
+    handles = {}
+    for name in names:
+        with suppress(ValueError):  # it has left
+            handles[name] = RayHandle(ray=ray, actor=ray.get_actor(name, namespace=NAMESPACE))
+    return handles
+
+
 def left_behind(ray: ModuleType, batch: str) -> list[str]:
-    """Return the names of the workers that earlier runs of *batch* left on the cluster."""
+    """Return the names of the workers of *batch* on the cluster, those of its shards too."""
+    pattern = re.compile(re.escape(batch) + r"(-shard-\d+-of-\d+)?-\d+")
     every = ray.util.list_named_actors(all_namespaces=True)
-    return [actor["name"] for actor in every if actor["namespace"] == NAMESPACE and _is_of(actor["name"], batch)]
-
-
-def _is_of(name: str, batch: str) -> bool:
-    head, _, number = name.rpartition("-")
-    return head == batch and number.isdigit()
+    return [actor["name"] for actor in every if actor["namespace"] == NAMESPACE and pattern.fullmatch(actor["name"])]
 
 
 class WorkerActor:

@@ -63,13 +63,15 @@ class Worker:
     def __post_init__(self) -> None:
         self.called_at = self.clock()
 
-    async def hello(self, epoch: int, setup: Setup) -> Hello:
+    async def hello(self, epoch: int | None, setup: Setup) -> Hello:
         """Introduce this worker to the driver of *epoch*, and work with its *setup* from now on.
+
+        A guest, which has no epoch, only collects what other drivers of the batch have left here.
 
         Raises Fenced if a later driver has called before, KeyMissing if the keys of the setup are not set here.
         """
         self._enter(epoch)
-        if setup != self.setup:  # Calls in flight end as they began.
+        if epoch is not None and setup != self.setup:  # Calls in flight end as they began.
             self.executor = await self.build(setup)
             self.setup = setup
         return Hello(
@@ -88,6 +90,8 @@ class Worker:
         """
         self._enter(order.epoch)
         attempt = order.attempt
+        if order.epoch is None:
+            attempt = replace(attempt, resumed=True, key_valid=False)  # reads the spool and never sends
         call = self._calls.get(attempt.id)
         if call is None or (attempt.key_valid and call.done() and call.result().is_unknown):
             self._folders[attempt.id] = attempt.folder
@@ -129,7 +133,7 @@ class Worker:
                 if not waiting.done():
                     waiting.set_result(answer)
 
-    async def recover(self, epoch: int, ids: Sequence[str]) -> dict[str, Trace]:
+    async def recover(self, epoch: int | None, ids: Sequence[str]) -> dict[str, Trace]:
         """Return what this worker knows of attempts: a call of its own, an answer in its spool, or nothing."""
         self._enter(epoch)
         return {id_: "here" if id_ in self._calls else "stored" if self.spool.holds(id_) else "never" for id_ in ids}
@@ -142,7 +146,7 @@ class Worker:
         stored = await to_thread.run_sync(lambda: list(self.spool.leftover_ids()))
         return [*dict.fromkeys([*ended, *(id_ for id_ in stored if id_ not in running)])]
 
-    async def release(self, epoch: int, ended: Sequence[tuple[str, bool]]) -> None:
+    async def release(self, epoch: int | None, ended: Sequence[tuple[str, bool]]) -> None:
         """Forget attempts whose outcomes are booked, each with whether its answer was delivered."""
         self._enter(epoch)
         folders = {attempt_id: self._folders.pop(attempt_id, None) for attempt_id, _ in ended}
@@ -172,7 +176,9 @@ class Worker:
         self.alarm = error
         self._notify()
 
-    def _enter(self, epoch: int) -> None:
+    def _enter(self, epoch: int | None) -> None:
+        if epoch is None:
+            return  # A guest does not keep this worker alive: it takes a CPU that the guest's own workers may need.
         if epoch < self.epoch:
             raise Fenced(f"worker {self.setup.name} works for a newer run of this batch; this run stops")
         self.epoch, self.called_at = epoch, self.clock()

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 
 from batchgen.engine.cluster import backend, link, search
+from batchgen.engine.cluster.call import Order
 from batchgen.fault import Cause
 from batchgen.job import Delivered, Missed
 
@@ -151,3 +152,31 @@ async def test_call_of_a_stopped_worker_is_settled_after_its_deadline(world, mon
     async with driver(world, *handles, epoch=2) as ours:
         assert is_unknown(await ours.run(attempt))
     assert world.arrivals == 1
+
+
+async def test_call_of_another_shard_is_collected_from_its_workers_without_taking_them_over(world):
+    theirs, own = await worker(world, "w-0", "host"), await worker(world, "w-1", "other")
+    attempt = await left_in_flight(world, theirs)
+    async with (
+        driver(world, theirs, epoch=7) as first,
+        driver(world, own, theirs, epoch=3, guest_of=["w-0"]) as ours,
+    ):
+        assert isinstance(await ours.run(attempt), Delivered)
+        assert {link.name for link in ours.backend.links.values() if link.ready} == {"w-0", "w-1"}
+        await ours.run(world.attempt("a dog"))
+        assert not theirs.worker.in_flight, "a guest gives it nothing new"
+        assert ours.failures == first.failures == ours.local.asked == []
+        assert theirs.worker.epoch == 7
+        await ours.backend.release(attempt, delivered=True)
+        await until(lambda: not theirs.worker.spool.holds(attempt.id))
+    assert (world.arrivals, world.charges) == (2, 2)
+
+
+async def test_call_of_another_shard_that_is_lost_is_not_sent_by_its_workers(keyed):
+    theirs = await worker(keyed, "w-0", "host")
+    attempt = await left_in_flight(keyed, theirs)
+    await theirs.die()
+    await theirs.restart()
+    result = await theirs.worker.run(Order(attempt=replace(attempt, key_valid=True), epoch=None))
+    assert result.is_unknown
+    assert keyed.arrivals == 1

@@ -154,7 +154,12 @@ class Driver:
 
 @asynccontextmanager
 async def driver(
-    world: World, *handles: Direct, epoch: int = 1, inherited: Sequence[str] = (), **limits: float
+    world: World,
+    *handles: Direct,
+    epoch: int = 1,
+    inherited: Sequence[str] = (),
+    guest_of: Sequence[str] = (),
+    **limits: float,
 ) -> AsyncIterator[Driver]:
     failures: list[Exception] = []
     stops: list[str] = []
@@ -171,7 +176,8 @@ async def driver(
     )
     gate = Gate(limits=windows(**limits), width=500)  # type: ignore[arg-type]
     lane = Lane(provider="openai", policy=Policy(), account_gate=gate)
-    backend.open({handle.name: (handle, world.setup(handle.name)) for handle in handles}, inherited=inherited)
+    workers = {handle.name: (handle, world.setup(handle.name)) for handle in handles}
+    backend.open(workers, inherited=inherited, guest_of=guest_of)
     await backend.wait_for_workers(patience(20))
     try:
         yield Driver(backend=backend, local=local, failures=failures, stops=stops, messages=messages, lane=lane)
