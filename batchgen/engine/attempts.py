@@ -286,11 +286,11 @@ class AttemptRunner:
         return after
 
     def is_superseded(self, attempt: Attempt) -> bool:
-        """Return whether another runner has claimed the job of *attempt* since; blocks, so it belongs into a thread."""
+        """Return whether the names of an attempt's files are another's by now; blocks, so it belongs into a thread."""
         if self.lease is None or self.lease.left:
             return False
         try:
-            return self.reader.ask(lambda connection: late.is_claimed_again(connection, attempt))
+            return self.reader.ask(lambda connection: late.is_superseded(connection, attempt))
         except StoreError:
             return False
 
