@@ -43,7 +43,7 @@ PERMIT = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterQuestion:
-    """What a run needs of a cluster."""
+    """The needs of a run that a cluster is examined for."""
 
     address: str | None  #: of the head; None: Ray is started on this machine
     profiles: Sequence[Profile]
