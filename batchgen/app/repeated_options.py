@@ -50,7 +50,7 @@ def typed_options(command: str) -> dict[str, str]:
     except ValueError:  # a call from Python
         return {}
     values = {}
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip(words, [*words, None][1:], strict=True):
         name, equals, value = word.partition("=")
         if name in REPEATED and (equals or following is not None):
             values[name] = value if equals else str(following)
