@@ -22,6 +22,7 @@ class DatabaseUrl:
 
     address: str  #: without scheme and password: "user@host:5432/shop?sslmode=require"
     password: str | None = field(default=None, repr=False)
+    sandbox: bool = False  #: simulated runs, which have a schema of their own there
 
     @classmethod
     def parse(cls, text: str) -> DatabaseUrl:

@@ -140,7 +140,9 @@ class StorePlace:
 
     def _location(self) -> tuple[str, str]:
         db = self.project.db
-        return (socket.gethostname(), str(db.absolute())) if isinstance(db, Path) else ("", str(db))
+        if isinstance(db, Path):
+            return socket.gethostname(), str(db.absolute())
+        return "", f"{db}{' (sandbox)' if db.sandbox else ''}"
 
     def _note(self) -> tuple[bytes, dict[str, str]]:
         host, path = self._location()

@@ -7,7 +7,7 @@ import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,9 +93,9 @@ class Project:
         """Return the project in *root*; its sandbox is in ``.batchgen/sandbox``."""
         root = root.absolute()
         state = root / STATE / "sandbox" if sandbox else root / STATE
-        if not isinstance(db, DatabaseUrl):
-            db = root / db if db else state / "batchgen.db"
-        return cls(root=root, db=db, sandbox=sandbox)
+        if isinstance(db, DatabaseUrl):
+            return cls(root=root, db=replace(db, sandbox=sandbox), sandbox=sandbox)
+        return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
 
     def command_flags(
         self, batch: str | None = None, again: str | None = None, *, inside: bool = False
@@ -124,7 +124,10 @@ class Project:
     @property
     def counterpart(self) -> Project:
         """Return the sandbox's project of a real one, and the other way round."""
-        return Project.of(self.root, None, sandbox=not self.sandbox)
+        if isinstance(self.db, Path):
+            return Project.of(self.root, None, sandbox=not self.sandbox)
+        other = Project.of(self.root, self.db, sandbox=not self.sandbox)
+        return replace(other, db_from_variable=self.db_from_variable)
 
     @property
     def state(self) -> Path:

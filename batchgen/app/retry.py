@@ -11,13 +11,16 @@ from typing import Any
 import anyio
 
 from ..errors import BatchgenError
+from ..files.source_versions import SourceVersions
 from ..fingerprint import older_rule
 from ..job import Job, State
 from ..manifest import Batch
+from ..manifest.batch import Jobs
 from ..planning.earlier_ids import JobsWithEarlierIds
 from ..planning.override_marks import Overrides, overrides_of
 from ..planning.overrides import OverriddenJobs
 from ..planning.plan import Plan
+from ..planning.written_again import JobsWithStoredVersions
 from ..providers.profile import Profile, UnknownModel
 from ..store import load_record
 from ..store.reader import Reader
@@ -39,7 +42,9 @@ def as_stored(project: Project, reader: Reader, batch: Batch) -> Batch:
     if batch_id is None:
         return batch
     lookup = reader.lookup(batch_id)
-    batch = replace(batch, jobs=JobsWithEarlierIds(jobs=batch.jobs, table=lookup))
+    jobs: Jobs = JobsWithEarlierIds(jobs=batch.jobs, table=lookup)
+    compare_bytes = SourceVersions(project.state / "inputs").compare
+    batch = replace(batch, jobs=JobsWithStoredVersions(jobs=jobs, table=lookup, compare_bytes=compare_bytes))
     # A load that was recorded as complete had no overrides; jobs that were orphaned then may return with theirs.
     is_recorded = reader.ask(partial(load_record.is_recorded, batch_id=batch_id))
     fingerprints = lookup.overridden(only_orphaned=is_recorded)

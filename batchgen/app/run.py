@@ -32,8 +32,7 @@ from ..money import show_usd
 from ..planning.plan import Plan
 from ..sandbox import launch
 from ..store import migrate
-from ..store.batch_owner import take_batch
-from ..store.guest import write_as_guest
+from ..store.batch_owner import require_owner
 from ..store.reader import Reader
 from ..store.writer import Writer
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
@@ -139,15 +138,9 @@ def _prepare_database(project: Project, batch: Batch) -> None:
     migrate.ensure(project.db)
     if not isinstance(project.db, DatabaseUrl):
         return
-    take = partial(
-        take_batch,
-        database=project.db,
-        name=batch.name,
-        manifest=str(batch.manifest),
-        folder=str(batch.folder),
-        sandbox=project.sandbox,
-    )
-    write_as_guest(project.db, take)
+    manifest, folder = str(batch.manifest), str(batch.folder)
+    with Reader(project.db) as reader:
+        reader.ask(partial(require_owner, database=project.db, name=batch.name, manifest=manifest, folder=folder))
 
 
 def _restore_sidecars(project: Project, reader: Reader, batch: Batch, report: ShowMessage) -> None:

@@ -83,10 +83,7 @@ class RunSession(RunInputs):
         needed = self.needed(batch_id)
         profiles = {name: profile for name, profile in self.batch.profiles.items() if name in needed}
         spool = self._open_spool()
-        runner = self.build_runner(
-            batch_id, run_id, profiles, place,
-            release=lambda id_, done: spool.release_soon(id_, done, runner.halt),
-        )  # fmt: skip
+        runner = self.build_runner(batch_id, run_id, profiles, place)
         resumed, sent = Resumed(), SentCalls()
         runner.on_recovered = partial(self._after_recovery, batch_id, profiles, resumed, started, reload=interrupted)
         copies = CopyTask(Copies(self.project, self.batch), self.reader, batch_id, self.show_message)
@@ -132,7 +129,6 @@ class RunSession(RunInputs):
         *,
         now: Callable[[], datetime] | None = None,
         spread: Callable[[], float] = random.random,
-        release: Callable[[str, bool], None] = lambda _attempt_id, _delivered: None,
     ) -> Runner:
         """Build the runner; its backend is still to be set. *place*: its place among those of the job database."""
         budgets = self._budgets(batch_id)
@@ -152,7 +148,6 @@ class RunSession(RunInputs):
             prices=learned_prices(self.reader, self.batch.profiles),
             estimate=self._highest_estimate,
             translate=lambda task, provider: translate(task, self.batch.profiles[provider]),
-            release=release,
             policy=self._default_policy(),
             now=now or steady_clock(place.now if place else None),
             new_id=lambda: uuid.uuid4().hex,
@@ -263,7 +258,7 @@ class RunSession(RunInputs):
         return Executor(
             transport=transport,
             spool=spool,
-            inputs=SourceCache(self.project.state / "inputs", spool, fetch),
+            inputs=SourceCache(self.project.state / "inputs", spool, fetch, is_ending=lambda: runner.draining),
             root=self.project.root,
             readers=readers,
             alarm=runner.halt,

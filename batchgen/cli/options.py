@@ -156,12 +156,23 @@ def merge_shared(values: dict[str, Any], before: Mapping[str, Any]) -> dict[str,
     """Take the shared options out of *values*, completed by those *before* the command's name."""
     return {
         "folder": values.pop("folder") or before.get("folder") or Path(),
-        "db": values.pop("db") or before.get("db"),
+        "db": _database(click.get_current_context(), values.pop("db")) or before.get("db"),
         "as_json": values.pop("as_json") or before.get("as_json", False),
         "quiet": values.pop("quiet") or before.get("quiet", False),
         "verbose": values.pop("verbose") or before.get("verbose", 0),
         "sandbox": values.pop("sandbox", False) or before.get("sandbox", False),
     }
+
+
+def _database(ctx: click.Context, nearest: Database | None) -> Database | None:
+    """Return the job database that is typed, before the command's name or after it, or else the *nearest* one."""
+    around: click.Context | None = ctx
+    while around is not None:
+        if around.get_parameter_source("db") is click.core.ParameterSource.COMMANDLINE:
+            typed: Database = around.params["db"]
+            return typed
+        around = around.parent
+    return nearest
 
 
 #: Commands that always use the sandbox.

@@ -9,12 +9,13 @@ other file of ours can come between.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from threading import Lock
+from threading import Lock, get_ident
 
 #: Errors of fsync() on file systems that have nothing to sync.
 _NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
@@ -29,21 +30,50 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o600, part: Path | Non
     """Replace *path* by *data*, durably, or leave it as it is; raise OSError.
 
     The temporary name *part* is the same each time: a killed process, or a disk that lets nothing be removed, leaves
-    one file, which the next call overwrites. Only one process at a time may write *path*.
+    one file, which the next call overwrites. A process that finds another one at work there has a name of its own.
     """
     part = part or path.with_name(f".{path.name}.part")
     try:
-        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        part, descriptor = _open_part(part, mode)
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)
             file.flush()
             sync(file.fileno())
-        part.replace(path)
+            part.replace(path)  # while it is open, because closing it frees it for other writers
     except OSError:
         with suppress(OSError):
             part.unlink()
         raise
     sync_folder(path.parent)
+
+
+def _open_part(part: Path, mode: int) -> tuple[Path, int]:
+    """Open the file *part*, emptied, or one of this process beside it while another process writes there."""
+    own = part.with_name(f"{part.stem}.{os.getpid()}.{get_ident()}{part.suffix}")
+    while True:
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        try:
+            if part != own and _is_in_use(descriptor):
+                part = own
+            elif os.path.samestat(os.fstat(descriptor), part.stat()):
+                os.ftruncate(descriptor, 0)
+                return part, descriptor
+        except FileNotFoundError:
+            pass  # it was given its name meanwhile
+        except OSError:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+
+
+def _is_in_use(descriptor: int) -> bool:
+    """Return whether another writer holds an open file; if not, hold it until it is closed."""
+    with suppress(OSError):  # some disks have no locks
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
 
 
 def sync_folder(folder: Path) -> None:

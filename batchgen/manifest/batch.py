@@ -43,7 +43,8 @@ class Recipe:
     without: tuple[tuple[str, str], ...] = ()  #: providers that were named but cannot do it, each with its reason
     defaulted: frozenset[str] = frozenset()  #: parameters that only the defaults set
     dropped: tuple[tuple[str, Any], ...] = ()  #: names and values of defaults that the provider does not take
-    earlier: Task | None = None  #: the task before its images column was recognised, where that is guessed
+    #: The task before its images column was recognised, where that is guessed, or with earlier versions of its objects.
+    earlier: Task | None = None
     unclear_quotes: bool = False  #: earlier versions removed quotes from the cells of the list
     stamp: Stamp = field(init=False)
 
@@ -76,11 +77,12 @@ class PlannedJob(NamedTuple):
         recipe = Recipe(task=replace(task, prompt=""), **facts)  # type: ignore[arg-type]
         return cls(key, task.prompt, recipe.fingerprint(task.prompt), key if output is None else output, recipe)
 
-    def was_read_otherwise(self, stored: str) -> bool:
-        """Return whether *stored* is the fingerprint of this job as earlier versions read its list.
+    def is_to_be_kept(self, stored: str) -> bool:
+        """Return whether *stored* is the fingerprint of this job, but for a difference that the user did not ask for.
 
-        They ignored a column such as "image", and removed quotes from cells of tsv files. What they made is not
-        replaced because this version reads the list otherwise.
+        Earlier versions ignored a column such as "image", and removed quotes from cells of tsv files. What they made is
+        not replaced because this version reads the list otherwise. Nor is an image whose sources were written again in
+        an object store, if it is not known whether their bytes are others.
         """
         earlier = self.recipe.earlier or self.recipe.task
         prompt = self.prompt.replace('"', "") if self.recipe.unclear_quotes else self.prompt
@@ -121,7 +123,7 @@ class PlannedJob(NamedTuple):
         earlier = self.recipe.earlier
         if earlier is None:
             return (f"{before}{self._hash(prompt)}{after}",)
-        # The id of the generation that was made without the images; see was_read_otherwise.
+        # The id of the generation that was made without the images; see is_to_be_kept.
         generation = Stamp({**asked(earlier), "images": ("",), "mask": False})
         return tuple(f"{before}{part}{after}" for part in (self._hash(prompt), id_hash(generation, prompt)))
 

@@ -203,7 +203,7 @@ class _Comparison:
             requeued and without_note(stored.fingerprint) == without_note(job.fingerprint)
         ):
             return outcome
-        keep = self._keep_changed or job.was_read_otherwise(stored.fingerprint)
+        keep = self._keep_changed or job.is_to_be_kept(stored.fingerprint)
         return "held" if outcome == "done" and keep else "changed"
 
     def _selects(self, job: PlannedJob, outcome: str, stored: StoredJob | None) -> bool:

@@ -151,7 +151,7 @@ class Loading:
             return "busy"
         # A redo names the done jobs that it revises.
         is_kept = stored.state is State.DONE and planned.key not in (self._revise_keys or ())
-        if is_kept and (self._keep_changed or planned.was_read_otherwise(before)):
+        if is_kept and (self._keep_changed or planned.is_to_be_kept(before)):
             return "held"
         # A pending job may be sent by any run, and must not be sent as it was requested before.
         selected = self._revise_keys is None or stored.state is State.PENDING or planned.key in self._revise_keys

@@ -36,6 +36,10 @@ def ensure(path: Database) -> None:
     if isinstance(path, Path):
         prepare(path)
         backup = _backup(path, current) if _has_data(path) else None
+    elif path.sandbox:
+        from .postgres import make_sandbox
+
+        make_sandbox(path)
     engine = writing(path)
     try:
         patiently(_PATIENCE)(_upgrade, engine)
@@ -91,6 +95,8 @@ def _revision_on_server(url: DatabaseUrl) -> str | None:
 
 def _stored_revision(connection: Connection, url: DatabaseUrl) -> str | None:
     schema = connection.exec_driver_sql("SELECT current_schema()").scalar()
+    if schema is None and url.sandbox:
+        return None
     if schema is None:
         raise StoreError(
             f"Job database {url}: the schema in its search_path does not exist. To continue: CREATE SCHEMA it."

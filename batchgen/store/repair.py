@@ -91,6 +91,10 @@ def cancel(connection: Connection, *, wanted: Sequence[Job], now: datetime) -> l
 
 def adopt(connection: Connection, *, before: Job, attempt_id: str, file: Artifact, now: datetime) -> Job:
     """Adopt a file that the user supplied for *before*; *attempt_id* is the attempt that made it, or a new id."""
+    # A refusal must come before anything is written: the other commands of its group are committed.
+    after = _counted(connection, before, file, now)
+    if after is None:
+        raise NotFound(f"job {before.key} is {before.state} and lacks no file")
     batch_id = connection.execute(select(jobs.c.batch_id).where(jobs.c.id == before.id)).scalar_one()
     row = connection.execute(select(attempts).where(attempts.c.id == attempt_id)).one_or_none()
     if row is None:
@@ -105,9 +109,6 @@ def adopt(connection: Connection, *, before: Job, attempt_id: str, file: Artifac
         connection.execute(update(attempts).where(attempts.c.id == attempt_id).values(**delivered))
         _settle_unknown(connection, row)
         recount(connection, ledger.c.attempt_id == attempt_id)
-    after = _counted(connection, before, file, now)
-    if after is None:
-        raise NotFound(f"job {before.key} is {before.state} and lacks no file")
     connection.execute(insert(artifacts).values(artifact_row(before.id, attempt_id, file, now, superseded_at=None)))
     return after
 

@@ -160,7 +160,6 @@ def test_a_run_in_progress_keeps_its_ledger(project, risky):
     assert project.run("unknown", "settle", "cat", "--not-charged").code == 0
 
 
-@pytest.mark.not_on(postgres="the sandbox has no database of its own where --db names one")
 def test_the_batch_and_the_sandbox_are_as_named(project, risky):
     assert project.run("unknown", "settle", "cat", "--not-charged", "--batch", "spring").code == 10
     assert project.run("unknown", "settle", "cat", "--not-charged", "--sandbox").code == 10

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from batchgen.app import preflight
@@ -41,6 +43,22 @@ def test_flag_wins_over_environment_over_env_files(project):
     assert [next(cap for cap in "234" if f"budget    ${cap}.00" in done.out) for done in caps] == ["2", "4", "3"]
     wrong = project.run(*plan, BATCHGEN_PLAN_LIMIT="none")
     assert wrong.code == 2
+
+
+def test_job_database_that_is_typed_wins_over_variables_wherever_it_is_typed(bare):
+    def database(*words, **variables):
+        done = bare.run(*words, **variables)
+        assert done.code == 10, done.err
+        return Path(done.err.split("no job database at ")[1].split(":")[0]).name
+
+    typed = ("--db", "typed.db")
+    assert database("status", BATCHGEN_DB="set.db") == "set.db"
+    assert database("status", *typed, BATCHGEN_DB="set.db") == "typed.db"
+    assert database(*typed, "status", BATCHGEN_DB="set.db") == "typed.db"
+    assert database(*typed, "status", BATCHGEN_STATUS_DB="set.db") == "typed.db"
+    assert database(*typed, "unknown", "list", BATCHGEN_DB="set.db") == "typed.db"
+    assert database("unknown", *typed, "list", BATCHGEN_DB="set.db") == "typed.db"
+    assert database(*typed, "status", "--db", "last.db", BATCHGEN_DB="set.db") == "last.db"
 
 
 def test_a_key_and_a_budget_from_the_env_file_are_enough_for_a_run(project, witness):

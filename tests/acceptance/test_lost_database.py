@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import pytest
-
 from batchgen.manifest import load
 
 from .kit import check_books
@@ -55,7 +53,6 @@ def test_lost_database_sends_jobs_that_a_later_run_made(project, witness):
     assert len(witness.charges()) == 2
 
 
-@pytest.mark.not_on(postgres="gives --db")
 def test_log_of_another_database_marks_nothing(project, witness):
     manifest = project.manifest(JOBS)
     assert project.run("run", manifest, "--yes").code == 3

@@ -13,7 +13,7 @@ import pytest
 
 from tests.axes import PostgresAxis
 from tests.servers import postgres
-from tests.servers.postgres import PASSWORD
+from tests.servers.postgres import PASSWORD, USER
 
 from .kit import Workspace, check_books, check_files, finish, wait_for
 
@@ -189,12 +189,61 @@ def test_batch_of_another_project_is_left_alone(shop, project, database, witness
     assert database.rows("select * from batches") == before
 
 
-def test_sandbox_runs_do_not_count_as_real_ones(shop, witness):
+def test_sandbox_runs_do_not_count_as_real_ones(shop, database, witness):
     manifest = shop.manifest(JOBS[:2], providers=WIDE)
+    missing = shop.run("status", "--sandbox")
+    assert (missing.code, "nothing has run here yet" in missing.err) == (10, True)
     assert shop.run("run", manifest, "--yes", "--sandbox").code == 0
+    assert shop.run("pause", "openai", "--sandbox").code == 0
+    wrong = shop.run("cancel", "--all")
+    assert (wrong.code, "There is a sandbox run of shop: batchgen cancel --all --sandbox" in wrong.err) == (10, True)
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert witness.arrived == 2
+    check_books(shop, witness.charges())
+    before = database.rows("select * from jobs")
+    assert shop.run("unpause", "openai", "--sandbox").code == 0
+    assert shop.run("redo", manifest, "--yes", "--sandbox", "--status", "done").code == 0
+    assert (witness.arrived, database.rows("select * from jobs")) == (2, before)
+    assert len(database.rows("select * from runs")) == 1
+    assert len(database.rows("select * from public_sandbox.runs")) == 2
+    assert shop.run("db", "check", "--sandbox").code == 0
+
+
+def test_right_to_create_the_schema_of_the_sandbox_is_asked_for(shop, database):
+    database.rows("create role guest login password 'guest'")
+    database.rows("grant all on schema public to guest")
+    try:
+        url = database.url.replace(f"{USER}:{PASSWORD}", "guest:guest")
+        done = shop.run("run", shop.manifest(JOBS[:1], providers=WIDE), "--yes", "--sandbox", "--db", url)
+        assert (done.code, "GRANT" in done.err) == (1, True), done.err
+        assert "guest:guest" not in done.err
+    finally:
+        database.rows("drop owned by guest cascade")
+        database.rows("drop role guest")
+
+
+FULL = """
+create function fill() returns trigger language plpgsql as $$
+begin raise exception 'could not extend file: No space left on device' using errcode = 'disk_full'; end $$;
+"""
+
+
+@pytest.mark.parametrize("table", ["attempts", "ledger"])
+def test_full_disk_of_the_server_stops_a_run_which_the_next_one_completes(shop, database, witness, table):
+    manifest = shop.manifest(JOBS[:12], providers=WIDE)
+    assert shop.run("run", manifest, "--yes", "--limit", 1).code == 0
+    database.rows(FULL)
+    database.rows(f"create trigger full_disk before insert on {table} execute function fill()")
+    stopped = shop.run("run", manifest, "--yes")
+    assert (stopped.code, "the server's disk is full" in stopped.err) == (1, True), stopped.err
+    assert "free some space there and run again" in stopped.err
+    database.rows(f"drop trigger full_disk on {table}")
     done = shop.run("run", manifest, "--yes")
-    assert (done.code, witness.arrived) == (2, 0)
-    assert "simulated images would not be bought" in done.err
+    assert done.code == 0, done.err
+    charges = witness.charges()
+    assert Counter(line["prompt"] for line in charges) == Counter(job["prompt"] for job in JOBS[:12])
+    check_books(shop, charges)
+    check_files(shop)
 
 
 def test_missing_extra_is_named_instead_of_a_traceback(tmp_path):

@@ -84,7 +84,7 @@ def test_images_go_to_out_and_are_not_made_again_elsewhere(project, witness):
     assert project.run("verify").code == 0
 
 
-@pytest.mark.not_on(postgres="simulated and real jobs need databases of their own there", s3="gives --out")
+@pytest.mark.not_on(s3="gives --out")
 def test_sandbox_run_with_out_marks_no_real_job_done(project, witness):
     path = project.manifest(jobs(2))
     rehearsed = project.run("run", path, "--sandbox", "--latency", "none", "--out", "output/shop", "--limit", 1)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import signal
 
 import pytest
 from PIL import Image
 
+from tests.servers.gate import gate
 from tests.servers.s3 import SECRET
 
 from .kit import finish, wait_for
@@ -64,6 +66,47 @@ def test_a_changed_object_is_made_again(shop, bucket, witness):
     assert "was written again" in str(plan)
     assert shop.run("run", manifest, "--yes").code == 0
     assert len(witness.charges()) == 3
+
+
+def test_an_etag_that_changed_buys_nothing(shop, bucket, witness):
+    for name in "abc":
+        bucket.write(f"photos/{name}.png", picture())
+    manifest = shop.manifest([{**EDIT, "from": f"{bucket.url}/photos/"}])
+    assert shop.run("run", manifest, "--yes").code == 0
+    before = bucket.versions("photos/")
+    bucket.write_in_parts("photos/a.png", picture())
+    bucket.write_in_parts("photos/b.png", picture("blue"))
+    assert {name for name, version in bucket.versions("photos/").items() if version[0] != before[name][0]} == {
+        "photos/a.png",
+        "photos/b.png",
+    }
+    plan = shop.run("plan", manifest, "--json", "--diff").json
+    assert (plan["jobs"]["changed"], plan["jobs"]["done"]) == (1, 2)
+    assert [change["id"] for change in plan["changes"]] == ["b"]
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 4
+    bucket.write("photos/b.png", picture("blue"))  # its etag is the hash of the bytes again
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 4
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_object_whose_earlier_bytes_are_not_known_is_kept(shop, bucket, witness, known):
+    (bucket.write if known else bucket.write_in_parts)("photos/a.png", picture())
+    manifest = shop.manifest([{**EDIT, "from": f"{bucket.url}/photos/"}])
+    assert shop.run("run", manifest, "--yes").code == 0
+    for file in (shop.state / "inputs").iterdir():
+        file.unlink()  # as on another machine
+    bucket.write_in_parts("photos/a.png", picture())
+    if not known:
+        bucket.write("photos/a.png", picture("blue"))
+    plan = shop.run("plan", manifest, "--json").json["jobs"]
+    assert (plan["changed"], plan["done"], plan["held"]) == (0, int(known), int(not known))
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 1
+    assert shop.run("redo", manifest, "--id", "a", "--yes").code == 0
+    assert len(witness.charges()) == 2
+    assert shop.run("plan", manifest, "--json").json["jobs"]["done"] == 1
 
 
 def test_missing_objects_are_named_before_anything_is_sent(shop, bucket, witness):
@@ -211,6 +254,30 @@ def test_a_store_that_is_down_fails_no_job(shop, bucket, witness):
     assert not witness.charges()
     shop.env |= bucket.env
     assert shop.run("run", manifest, "--yes").code == 0
+
+
+@pytest.mark.parametrize("how", ["silent", "closed"])
+def test_an_interrupted_run_waits_for_no_source(shop, bucket, s3_server, witness, how):
+    for name in "abc":
+        bucket.write(f"photos/{name}.png", picture())
+    manifest = shop.manifest([{**EDIT, "from": f"{bucket.url}/photos/"}])
+    with gate(s3_server.port) as door:
+        shop.env["AWS_ENDPOINT_URL"] = door.endpoint
+        door.rule = lambda head: "request" if head.startswith(b"GET") and b".png" in head.split(b"\r\n")[0] else None
+        process = shop.start("run", manifest, "--yes")
+        wait_for(lambda: len(door.held) >= 3, process)
+        if how == "closed":
+            door.close()
+        process.send_signal(signal.SIGINT)
+        done = finish(process, 15)
+        assert done.code == 130, done
+        assert not witness.charges()
+        assert [row["state"] for row in shop.rows("select state from jobs")] == ["pending"] * 3
+        if how == "closed":
+            door.open()
+    shop.env |= bucket.env
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 3
 
 
 def test_the_env_file_of_a_project_may_hold_the_credentials(project, plain_bucket, witness):

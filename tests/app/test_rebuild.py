@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -212,6 +213,24 @@ def test_adopting_books_the_doubtful_call_at_its_estimate(writer, reader, known)
     )
 
 
+@pytest.mark.parametrize("wanted", [1, 2])
+def test_adopting_twice_counts_one_image(writer, reader, wanted):
+    async def story():
+        batch_id = await loaded(writer, [plan("cat", wanted=wanted)])
+        _, attempt = await claimed(writer, reader.job(batch_id, "cat"), 7_000)
+        doubtful = await writer.settle(miss(attempt), NOW)
+        after = await writer.adopt(doubtful, attempt.id, picture(), NOW)
+        with pytest.raises(StaleClaim):
+            await writer.adopt(doubtful, attempt.id, picture(), NOW)
+        return batch_id, after
+
+    batch_id, after = run(story)
+    assert after == reader.job(batch_id, "cat")
+    [line] = reader.usage(batch_id)
+    assert (line.attempts, line.images, line.usd) == (1, 1, 7_000)
+    assert [len(page) for page in reader.files(batch_id)] == [1]
+
+
 def test_adopting_for_a_job_that_was_never_sent_costs_nothing(writer, reader):
     async def story():
         batch_id = await loaded(writer, [plan("cat", wanted=2)])
@@ -368,3 +387,16 @@ def test_slots_are_cleared_away_that_no_start_will_ever_finish(tmp_path):
     assert not rebuild.recover(place, batch_of(tmp_path, plan("cat"))).found_anything
     # what belongs to another batch waits for that one
     assert sorted(path.name for path in folder.iterdir()) == sorted([f"{other.id}.slot", "torn.kept"])
+
+
+def test_runners_of_one_folder_lose_no_note_of_another(tmp_path):
+    place, names = Project(root=tmp_path, db=tmp_path / "batchgen.db"), ("a", "b", "c")
+
+    def note(batch):
+        for number in range(8):
+            last_run.record_start(place, batch, f"run-{number}")
+
+    with ThreadPoolExecutor() as runners:
+        list(runners.map(note, names))
+    notes = json.loads((tmp_path / last_run.NAME).read_text())["batchgen.db"]
+    assert notes == {name: {"run": "run-7", "ended": False} for name in names}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -483,3 +485,30 @@ def test_a_file_that_is_not_to_be_durable_yet_leaves_its_folder_unsynced(tmp_pat
     assert folders == []
     publish(tmp_path, "b.png", b"b")
     assert len(folders) == 1
+
+
+def test_writers_of_one_file_never_disturb_each_other(tmp_path):
+    path = tmp_path / "note"
+
+    def write(letter):
+        for number in range(1, 100):
+            write_atomic(path, letter * number * 100)
+            data = path.read_bytes()
+            assert len(set(data)) == 1
+            assert len(data) % 100 == 0
+
+    with ThreadPoolExecutor() as writers:
+        list(writers.map(write, (b"a", b"b", b"c")))
+    assert [each.name for each in tmp_path.iterdir()] == ["note"]
+
+
+def test_a_writer_that_was_stopped_holds_up_no_other(tmp_path):
+    path, part = tmp_path / "note", tmp_path / ".note.part"
+    with part.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(b"half")
+        write_atomic(path, b"whole")
+        assert path.read_bytes() == b"whole"
+        part.replace(path)
+    write_atomic(path, b"later")
+    assert (path.read_bytes(), [each.name for each in tmp_path.iterdir()]) == (b"later", ["note"])

@@ -38,6 +38,10 @@ def turned():
     return exif.tobytes()
 
 
+def remove(path):
+    Path(path).unlink()
+
+
 def content(source):
     return Path(source.path).read_bytes()
 
@@ -74,6 +78,25 @@ async def test_an_object_is_fetched_once_for_many_jobs_and_runs(photos, bucket, 
     assert content(local) == picture()
     assert (local.url, local.mime) == (None, "image/png")
     assert s3_server.requests(f"GET /{bucket.name}/photos/a.png") - before == 1
+
+
+async def test_the_same_bytes_with_another_etag_are_fetched(photos, bucket, tmp_path):
+    bucket.write("photos/a.png", picture())
+    source = planned(photos / "a.png")  # its etag is the hash of its bytes
+    bucket.write_in_parts("photos/a.png", picture())
+    assert planned(photos / "a.png").etag != source.etag
+    (local,) = (await inputs(tmp_path).with_objects(task(source))).images
+    assert content(local) == picture()
+
+
+async def test_bytes_that_were_fetched_are_recognized_whatever_their_etag(photos, bucket, tmp_path):
+    bucket.write_in_parts("photos/a.png", picture())
+    source = planned(photos / "a.png")  # its etag says nothing about its bytes
+    (local,) = (await inputs(tmp_path).with_objects(task(source))).images
+    remove(local.path)
+    bucket.write("photos/a.png", picture())
+    (local,) = (await inputs(tmp_path).with_objects(task(source))).images
+    assert content(local) == picture()
 
 
 @pytest.mark.parametrize("change", ["written", "removed"])

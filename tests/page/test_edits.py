@@ -120,7 +120,8 @@ def test_zoom_is_kept_between_before_and_after(tab):
     assert tab.evaluate(f"() => {percent}") == 100
     tab.press("v")
     tab.wait("() => document.querySelectorAll('.stage').length === 2")
-    widths = "[...document.querySelectorAll('.stage .layer')].map((layer) => Math.round(layer.getBoundingClientRect().width))"
+    layers = "[...document.querySelectorAll('.stage .layer')]"
+    widths = f"{layers}.map((layer) => Math.round(layer.getBoundingClientRect().width))"
     tab.wait(f"() => {widths}.every((width) => width > 1)")  # a picture has a width once it is decoded
     sizes = tab.evaluate(f"() => {widths}")
     assert len(set(sizes)) == 1

@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
-from ...errors import StoreError
+from ...errors import AlreadyRunning, StoreError
 from ...files.atomic import write_atomic
+from ...files.lock import hold_folder
 from ...store.records import Run
 from ..project import Project
 
 NAME = "last-run"
+#: Seconds to wait while another run writes its note.
+_TURN = 5.0
 
 
 def record_start(project: Project, batch: str, run_id: str) -> None:
@@ -42,10 +45,13 @@ def _notes(project: Project) -> dict[str, Any]:
 
 
 def _note(project: Project, batch: str, note: Mapping[str, object]) -> None:
-    notes = _notes(project)
-    # Several job databases may share a folder.
-    notes[_name(project)] = {**notes.get(_name(project), {}), batch: note}
-    write_atomic(project.state / NAME, json.dumps(notes).encode() + b"\n")
+    # Several job databases may share a folder, and several runs one database on a server.
+    with ExitStack() as turn:
+        with suppress(AlreadyRunning):  # A run that was stopped in its turn must not hold up the others.
+            turn.enter_context(hold_folder(project.state, wait=_TURN))
+        notes = _notes(project)
+        notes[_name(project)] = {**notes.get(_name(project), {}), batch: note}
+        write_atomic(project.state / NAME, json.dumps(notes).encode() + b"\n")
 
 
 def record_recovery(project: Project, batch: str) -> None:

@@ -113,6 +113,7 @@ def build(
         chunks.add([detail(job, looks) for job in page if job.is_shown])
     document = _frame(project, reader, batch, places) | {"about": about} | sums.document(project, reader, batch, scope)
     document |= _tiles(tiles, reader, disk.thumbnails((folder or folder_of(project, batch)).local))
+    document["buckets"] = places.buckets(document["tiles"]["path"])
     if chunks.sink is None:
         return document | {"details": chunks.rest}
     chunks.finish()

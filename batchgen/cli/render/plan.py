@@ -79,8 +79,12 @@ def _not_sent(plan: Plan, flags: CommandFlags, manifest: str | Path) -> Iterator
     if plan.unknown:
         yield f"{plan.unknown:,} unknown: may have been bought; {flags.on_batch('unknown list')} shows them"
     if plan.held:
-        why = "kept as they are (--keep-changed, or an earlier version read the list otherwise)"
-        yield f"{plan.held:,} held: changed, but done: {why}"
+        why = "--keep-changed, a list that an earlier version read otherwise, or an object that was written again"
+        redo = flags.on_manifest("redo", manifest, "--id ID")
+        yield (
+            f"{plan.held:,} held: changed, but done: kept as they are ({why} and whose bytes before are not known; "
+            f"{redo} makes them again)"
+        )
     if plan.orphaned:
         command = flags.on_batch("list", "--status orphaned")
         yield f"{plan.orphaned:,} orphaned: no longer in the manifest; files stay; after a run: {command}"
