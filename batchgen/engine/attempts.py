@@ -48,7 +48,7 @@ Ready = Callable[[], Awaitable[None]]
 class Backend(Protocol):
     """Carries attempts out, here or elsewhere; idempotent by attempt id, and never repeats a paid call by itself."""
 
-    async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
+    async def run(self, attempt: Attempt, ready: Clearance) -> Outcome:
         """Carry *attempt* out and return its outcome; raise StoreError if the place itself fails (disk full, ...)."""
         ...
 
