@@ -54,7 +54,7 @@ def hold_output(project: Project, folder: Folder, *, wait: float = 0.0) -> Itera
 
 @contextmanager
 def _unsent() -> Iterator[None]:
-    """Add to an error of the store that it came before anything was sent."""
+    """Add to an error of the store that nothing was sent."""
     try:
         yield
     except StoreError as error:
@@ -157,6 +157,6 @@ class StorePlace:
         return (
             f"{self.url} belongs to another job database{since}: {where}{host}. Neither database knows the jobs of the "
             "other, so everything would be bought twice. Start this run where the other was started, choose another "
-            f"place with output: in the manifest, or, if the other is gone, take it over: batchgen db recover MANIFEST"
-            f"{self.project.command_flags().flags}"
+            f"place with output: in the manifest, or, if the other is gone, take it over: "
+            f"{self.project.command_flags().plain('db recover', 'MANIFEST')}"
         )

@@ -44,14 +44,15 @@ def take_over(
             return
         for each in living:
             if beats.setdefault(each.id, each.heartbeat_at) != each.heartbeat_at and time.monotonic() >= deadline:
+                watch = project.command_flags(batch).on_batch("watch")
                 raise AlreadyRunning(
-                    f"Another run has these jobs: {_name(each)}. Wait for it to end, watch it with `batchgen watch`, "
-                    "or start with --wait-lock 1h."
+                    f"Another run has these jobs: {_name(each)}. Wait for it to end, watch it with `{watch}`, or start "
+                    "with --wait-lock 1h."
                 )
         if not is_shown:
             is_shown = True
             seconds = max((each.lease_until - each.heartbeat_at).total_seconds() for each in living)
-            show_message(f"waits up to {seconds:.0f} s: {_name(living[0])} had these jobs, and its lease has not ended")
+            show_message(f"waiting   up to {seconds:.0f} s: {_name(living[0])} has these jobs until its lease ends")
         time.sleep(LOOK)
 
 

@@ -54,7 +54,6 @@ def clean(session: Session, older_than: timedelta, yes: bool) -> int:
     else:
         hours = round(older_than.total_seconds() / 3600)
         age = f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
-        output.say(
-            f"nothing was removed. To remove it: batchgen clean{project.command_flags().flags} --older-than {age} --yes"
-        )
+        command = project.command_flags().plain("clean", f"--older-than {age} --yes")
+        output.say(f"nothing was removed. To remove it: {command}")
     return 0
