@@ -63,19 +63,29 @@ def test_same_bytes_are_left_and_others_kept(tree, bucket):
 
 async def test_late_second_writer_loses_nothing(tree, bucket):
     first, second = (tree.upload("a.png", data, label=LABEL).parts[0] for data in (b"one", b"two"))
-    await tree.put_soon(first)
-    await tree.put_soon(second)
-    await tree.put_soon(second)
+    await tree.put_soon(first, lambda: False)
+    await tree.put_soon(second, lambda: False)
+    await tree.put_soon(second, lambda: False)
     assert bucket.read("out/a.png") == b"two"
     assert bucket.read(f"out/.superseded/a.{sha(b'one')[:8]}.png") == b"one"
+    assert len(bucket.names()) == 2
+
+
+async def test_object_of_a_later_attempt_stays(tree, bucket):
+    later, late = (tree.upload("a.png", data, label=LABEL).parts[0] for data in (b"later", b"late"))
+    await tree.put_soon(later, lambda: True)
+    await tree.put_soon(late, lambda: True)
+    await tree.put_soon(late, lambda: True)
+    assert bucket.read("out/a.png") == b"later"
+    assert bucket.read(f"out/.superseded/a.{sha(b'late')[:8]}.png") == b"late"
     assert len(bucket.names()) == 2
 
 
 async def test_large_file_goes_up_in_parts(tree, bucket, s3_server):
     data = b"\x89PNG" + bytes(LARGE)
     [part] = tree.upload("big.png", data, label=LABEL).parts
-    await tree.put_soon(part)
-    await tree.put_soon(part)
+    await tree.put_soon(part, lambda: False)
+    await tree.put_soon(part, lambda: False)
     assert bucket.sizes()["out/big.png"] == len(data)
     assert bucket.facts("out/big.png")["batchgen-sha256"] == sha(data)
     assert "-" in open_store(tree.folder).head("big.png").etag  # of an upload in parts
