@@ -244,6 +244,26 @@ def test_image_of_a_later_call_stays_when_a_stopped_upload_continues(shared, wit
     assert kept == {row["sha256"] for row in rows}
 
 
+def test_lease_is_renewed_while_the_object_store_does_not_answer(shared, bucket, s3_server):
+    shared.env |= bucket.env
+    limits = {"aigate": {"limits": {"concurrency": 60}}}
+    manifest = shared.manifest(jobs(60), providers=limits, output={"dir": f"{bucket.url}/out"})
+    assert shared.run("run", manifest, "--yes", "-j", "60", seconds=120).code == 0
+    with gate(s3_server.port) as door:
+        door.rule = lambda head: (
+            "request" if head.startswith(b"GET") and b".png" in head.partition(b"\r\n")[0] else None
+        )
+        shared.env["AWS_ENDPOINT_URL"] = door.endpoint
+        redo = shared.start("redo", manifest, "--id", "j*", "--yes", "-j", "60")
+        wait_for(lambda: len(door.held) >= 40, redo, seconds=120)  # as many threads as there are
+        time.sleep(LEASE + 3)
+        assert shared.rows("select id from runners where lease_until > extract(epoch from clock_timestamp()) * 1000000")
+        door.rule = lambda _head: None
+        with door.closed():
+            pass
+        assert finish(redo, 120).code == 0
+
+
 def check_images(shared, superseded: int) -> None:
     """Assert that each job's file is the one that counts, and that the others are kept apart."""
     aside = {digest(file) for file in (shared.folder / "output").rglob(".superseded/**/*.*") if file.suffix != ".json"}
