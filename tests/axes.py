@@ -40,8 +40,6 @@ class Axis:
 
     #: What ``rows`` raises where there is no job database yet.
     error: type[Exception] = sqlite3.Error
-    #: A call that was lost is sent again under its idempotency key, where the provider honours keys.
-    repeats_keys = True
     #: What must be in no file and no message.
     secrets: tuple[str, ...] = ()
 
@@ -193,8 +191,6 @@ class S3Axis(Axis):
 
 class RayAxis(Axis):
     """Calls from the workers of a Ray cluster."""
-
-    repeats_keys = False  # its worker may be alive: a lost call is unknown
 
     def __init__(self, folder: Path, pool: Pool) -> None:
         super().__init__(folder)

@@ -46,52 +46,47 @@ def next_steps(
     counts = status.counts
     if imageless is not None:
         what = "shows an answer without an image; look at it before you run again"
-        yield NextStep(command=f"batchgen show{flags.of_batch} {shlex.quote(imageless)}", what=what)
-    manifest = flags.manifest(status.batch.manifest)
-    run = f"batchgen run {manifest}{flags.flags}"
+        yield NextStep(command=flags.on_batch("show", shlex.quote(imageless)), what=what)
     if counts.pending + counts.running and status.holder is None:
-        yield from _resuming(status, flags, lanes, run)
+        yield from _resuming(status, flags, lanes)
     yield from _looks(status, flags)
     for failure in status.failures:
-        yield cause_step(failure.cause, manifest, flags)
+        yield cause_step(failure.cause, status.batch.manifest, flags)
     if status.failures:
         example = shlex.quote(status.failures[0].key)
-        yield NextStep(command=f"batchgen show{flags.of_batch} {example}", what="shows every attempt of a job")
+        yield NextStep(command=flags.on_batch("show", example), what="shows every attempt of a job")
 
 
 def resuming(status: BatchStatus, flags: CommandFlags) -> list[NextStep]:
     """Return how the waiting jobs of a batch are sent, what stopped the last run first; nothing during a run."""
-    if status.holder is not None:
-        return []
-    run = f"batchgen run {flags.manifest(status.batch.manifest)}{flags.flags}"
-    return list(_resuming(status, flags, (), run))
+    return [] if status.holder is not None else list(_resuming(status, flags, ()))
 
 
 def cause_step(cause: str, manifest: str, flags: CommandFlags) -> NextStep:
-    """Return what helps against a cause of failure; *manifest* is as a command takes it."""
+    """Return what helps against a cause of failure."""
     if cause in _NEEDS_A_CHANGE:
         return NextStep(command=None, what=Cause(cause).cure, cause=cause)
-    command = f"batchgen retry {manifest}{flags.flags}{flags.again} --cause {cause}"
+    command = flags.on_manifest("retry", manifest, f"--cause {cause}")
     return NextStep(command=command, what="retries these jobs", cause=cause)
 
 
-def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResult], run: str) -> Iterator[NextStep]:
-    """Yield how the waiting jobs are sent; what stopped the run comes first, as *run* alone would only repeat it."""
-    counts = status.counts
+def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResult]) -> Iterator[NextStep]:
+    """Yield how the waiting jobs are sent; what stopped the run comes first, as the same run would only repeat it."""
+    counts, run = status.counts, flags.on_manifest("run", status.batch.manifest)
     waiting = counts.pending + counts.running
     stops = {lane.provider: lane for lane in lanes if lane.left and _needs_the_user(lane)}
     for text in dict.fromkeys(_remedy(lane, flags) for lane in stops.values()):
-        yield NextStep(command=None, what=f"{text}; then: {run}{_options(stops.values(), flags)}")
+        yield NextStep(command=None, what=f"{text}; then: {_larger_budget(run, stops.values())}")
     earlier = [] if lanes or status.ending is None else status.ending.advice
     yield from (NextStep(command=None, what=text) for text in earlier)
     for control in () if lanes else status.controls:
         if control.paused_at is not None:
-            command = f"batchgen unpause{flags.flags} {shlex.quote(control.provider)}"
+            command = flags.plain("unpause", shlex.quote(control.provider))
             yield NextStep(command=command, what="sends to it again; it is paused")
     own, of_shard = (waiting, "") if status.shard is None else (status.shard.left, f" of shard {status.shard.part}")
     if own and sum(lane.left for lane in stops.values()) < waiting and not earlier:
         what = f"resumes the {_jobs(own, 'remaining' if counts.running else 'pending')}{of_shard}"
-        yield NextStep(command=f"{run}{flags.again}", what=what)
+        yield NextStep(command=run, what=what)
     if status.shard is not None and own < waiting:
         yield NextStep(command=None, what=_other_shards(status.shard, waiting - own, status.runners))
 
@@ -119,11 +114,11 @@ def _remedy(lane: LaneResult, flags: CommandFlags) -> str:
     if lane.closed is Closure.BUDGET:
         return _budget_remedy(lane, flags)
     if lane.paused:
-        return f"batchgen unpause{flags.flags} {shlex.quote(lane.provider)}"
+        return flags.plain("unpause", shlex.quote(lane.provider))
     if lane.closed is Closure.MONEY:
         return f"add credit at {lane.provider}, or raise its spending limit there"
     key = "" if lane.variable is None or lane.cause is not Cause.DENIED else f" the key in {lane.variable},"
-    return f"check{key} the model and base_url of {lane.provider} (batchgen doctor --online{flags.flags})"
+    return f"check{key} the model and base_url of {lane.provider} ({flags.plain('doctor --online')})"
 
 
 def _budget_remedy(lane: LaneResult, flags: CommandFlags) -> str:
@@ -139,17 +134,17 @@ def _budget_remedy(lane: LaneResult, flags: CommandFlags) -> str:
     return text if limit.period is None else f"{text}, or wait for the next {limit.period}"
 
 
-def _options(lanes: Iterable[LaneResult], flags: CommandFlags) -> str:
-    """Return the options of the next run; without a budget that is too small for a single call."""
+def _larger_budget(run: str, lanes: Iterable[LaneResult]) -> str:
+    """Return the command of the next run; without a budget that is too small for a single call."""
     if any(lane.limit is not None and lane.limit.setting == OWN_BUDGET for lane in lanes):
-        return re.sub(rf" {OWN_BUDGET} \S+", f" {OWN_BUDGET} USD", flags.again)
-    return flags.again
+        return re.sub(rf" {OWN_BUDGET} \S+", f" {OWN_BUDGET} USD", run)
+    return run
 
 
 def _looks(status: BatchStatus, flags: CommandFlags) -> Iterator[NextStep]:
     """Yield the commands that list what is unknown, at risk or gone."""
     counts, at_risk = status.counts, sum(line.at_risk for line in status.usage)
-    unknown = f"batchgen unknown list{flags.of_batch}"
+    unknown = flags.on_batch("unknown list")
     if counts.unknown:
         yield NextStep(command=unknown, what=f"lists the {_jobs(counts.unknown, 'unknown')} and your options")
     elif at_risk and not counts.running:
@@ -157,7 +152,7 @@ def _looks(status: BatchStatus, flags: CommandFlags) -> Iterator[NextStep]:
         what = f"lists the {_requests(at_risk)} that may have been charged, and how to settle {them}"
         yield NextStep(command=unknown, what=what)
     if status.presence.gone:
-        yield NextStep(command=f"batchgen verify{flags.of_batch}", what="lists the files that are gone")
+        yield NextStep(command=flags.on_batch("verify"), what="lists the files that are gone")
 
 
 def _requests(count: int) -> str:

@@ -1,4 +1,4 @@
-"""Removes leftover files: temporary files, spool slots, old superseded images, old logs."""
+"""Removes leftover files: temporary files, spool slots, old superseded images, their thumbnails, old logs."""
 
 from __future__ import annotations
 
@@ -13,11 +13,16 @@ from ..files.images import EXTENSIONS
 from ..files.listing import ListedFile, list_file, list_files, remove_files
 from ..files.output import SUPERSEDED
 from ..files.spool import KEPT_SUFFIX
-from ..object_url import Folder, name_in, parse_folder
+from ..files.thumbnails import FOLDER as THUMBNAILS
+from ..files.thumbnails import thumbnail_path
+from ..object_url import Folder, ObjectUrl, name_in, parse_folder
 from ..store.reader import Reader
+from ..store.records import Batch
 from .clock import utc_now
 from .output_lock import hold_output
 from .project import Project, hold_lock, open_reader
+from .report.folder import folder_of, is_of
+from .thumbnails import pictures_of
 
 #: Unfinished files in an output folder, and unfinished copies of the job database.
 _PART = re.compile(r"\.bg-[0-9a-f]{16}.*\.part")
@@ -29,7 +34,7 @@ _IMAGES = {f".{extension}" for extension in EXTENSIONS.values()}
 class Leftover:
     """One file that may be removed."""
 
-    what: str  #: temporary, spool, replaced, log
+    what: str  #: temporary, spool, replaced, thumbnail, log
     path: Folder
     size_bytes: int
 
@@ -37,8 +42,8 @@ class Leftover:
 def find_leftovers(project: Project, older_than: timedelta) -> list[Leftover]:
     """Return the files that may be removed; none of them records money or may still be needed. Raises NotFound.
 
-    Superseded images, unusable answers and logs only if they are older than *older_than*. The sidecars of superseded
-    images stay: they show what was bought if the job database is lost.
+    Superseded images, thumbnails, unusable answers and logs only if they are older than *older_than*. The sidecars of
+    superseded images stay: they show what was bought if the job database is lost.
     """
     limit = utc_now() - older_than
     leftovers: dict[Folder, Leftover] = {}
@@ -78,9 +83,24 @@ def _candidates(project: Project, reader: Reader) -> Iterator[tuple[str, ListedF
                 yield "temporary", file
             elif SUPERSEDED in name.parts and name.suffix in _IMAGES:
                 yield "replaced", file
+    for batch in reader.batches():
+        yield from (("thumbnail", file) for file in _thumbnails(project, reader, batch))
     for what, path in _local_candidates(project, reader):
         if (listed := list_file(path)) is not None:
             yield what, listed
+
+
+def _thumbnails(project: Project, reader: Reader, batch: Batch) -> Iterator[ListedFile]:
+    """Yield the thumbnails in a batch's report of pictures that the batch does not have any more."""
+    report = folder_of(project, batch)
+    if not is_of(report.local, batch):
+        return
+    files = list(filter(None, map(list_file, (report.local / THUMBNAILS).glob("*.webp"))))
+    if isinstance(report.place, ObjectUrl):
+        files += list_files(report.place, THUMBNAILS)
+    if files:
+        names = {thumbnail_path(Path(), picture.sha256).name for picture in pictures_of(project, reader, batch)}
+        yield from (file for file in files if file.place.name not in names)
 
 
 def _local_candidates(project: Project, reader: Reader) -> Iterator[tuple[str, Path]]:
@@ -91,6 +111,8 @@ def _local_candidates(project: Project, reader: Reader) -> Iterator[tuple[str, P
     yield from (("spool", path) for path in spool.glob("*.again"))
     yield from (("spool answer", path) for path in spool.glob(f"*{KEPT_SUFFIX}"))
     yield from (("log", path) for path in project.state.glob("*.log*"))
+    yield from (("thumbnail", path) for path in (project.state / "serve" / THUMBNAILS).glob("*.webp"))
+    yield from (("log", path) for path in (project.state / "serve").glob("*.*"))
     for name in ("logs", "runs"):
         yield from (("log", path) for path in (project.state / name).rglob("*"))
 

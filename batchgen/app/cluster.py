@@ -52,19 +52,14 @@ async def cluster_backend(
         shard = inputs.options.selection.shard
         own = batch if shard is None else f"{batch}-shard-{shard[0]}-of-{shard[1]}"
         names = [f"{own}-{number}" for number in range(options.workers or WORKERS)]
-        retired = set(await to_thread.run_sync(ray_backend.left_behind, ray, own)) - set(names)
+        inherited = await to_thread.run_sync(ray_backend.left_behind, ray, own)
+        retired = set(inherited) - set(names)
         setups = {name: _setup(inputs, profiles, batch, name) for name in (*names, *sorted(retired))}
         handles = ray_backend.actors(ray, open_worker, setups, backend.capacity)
-        backend.open({name: (handle, setups[name]) for name, handle in handles.items()}, retired)
+        workers = {name: (handle, setups[name]) for name, handle in handles.items()}
+        backend.open(workers, inherited=inherited, retired=retired)
         if not await backend.wait_for_workers(START_PATIENCE):
             raise runner.failure or UsageError(_no_worker(address, ray, backend))
-        own_release = runner.attempts.release
-
-        def release(attempt_id: str, delivered: bool) -> None:
-            own_release(attempt_id, delivered)
-            backend.release(attempt_id, delivered=delivered)
-
-        runner.attempts.release = release
         runner.workers = backend.workers
         yield backend
     finally:

@@ -13,8 +13,10 @@ from ..engine.cluster.call import Setup
 from ..engine.cluster.worker import Worker
 from ..engine.executor import Executor
 from ..engine.readers import Readers
+from ..engine.uploads import Uploads
 from ..errors import KeyMissing
-from ..files.output import make_private
+from ..files.group_thread import GroupThread
+from ..files.output import make_private, sync_names
 from ..files.source_cache import SourceCache
 from ..files.spool import Spool, spool_id
 from ..providers.profile import Profile
@@ -35,13 +37,15 @@ async def open_worker(setup: Setup, *, folder: Path | None = None) -> Worker:
     readers = Readers(max(2, os.cpu_count() or 2) + 2)
     workers: list[Worker] = []
 
-    def alarm(error: OSError) -> None:
+    def alarm(error: Exception) -> None:
         for worker in workers:
             worker.stop_on(error)
 
-    build = partial(_build, home=home, spool=spool, readers=readers, alarm=alarm)
+    # A driver may change the setup: what bounds threads and memory stays the same.
+    names, uploads = GroupThread("batchgen-names", sync_names), Uploads()
+    names.start()
+    build = partial(_build, home=home, spool=spool, readers=readers, alarm=alarm, names=names, uploads=uploads)
     executor = await build(setup)
-    executor.names.start()
     workers += [Worker(setup=setup, build=build, executor=executor, spool=spool, spool_id=spool_id(home))]
     return workers[0]
 
@@ -70,7 +74,14 @@ def worker_keys(setup: Setup, environment: Mapping[str, str] = os.environ) -> Ap
 
 
 async def _build(
-    setup: Setup, *, home: Path, spool: Spool, readers: Readers, alarm: Callable[[OSError], None]
+    setup: Setup,
+    *,
+    home: Path,
+    spool: Spool,
+    readers: Readers,
+    alarm: Callable[[Exception], None],
+    names: GroupThread[Path, None],
+    uploads: Uploads,
 ) -> Executor:
     keys = worker_keys(setup)
     redaction.register(key for by_variable in keys.keys.values() for key in by_variable.values())
@@ -83,6 +94,8 @@ async def _build(
         root=Path(setup.root),
         readers=readers,
         alarm=alarm,
+        names=names,
+        uploads=uploads,
         sandbox=setup.sandbox,
     )
 

@@ -60,7 +60,7 @@ def collect_result(
         sandbox=inputs.project.sandbox,
         selected_by=inputs.options.selected_by,
         fail_on=inputs.options.fail_on,
-        command_flags=inputs.project.command_flags(again=inputs.options.again),
+        command_flags=inputs.project.command_flags(),
         plan=inputs.plan,
         recovery=inputs.recovery,
         previous_exit_code=next((run.exit_code for run in inputs.reader.runs(batch_id) if run.id != run_id), None),

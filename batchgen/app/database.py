@@ -41,5 +41,5 @@ def vacuum(project: Project) -> tuple[int, int]:
 
 def _require(project: Project) -> None:
     if not migrate.exists(project.db):
-        hint = other_batches(project) or "If it was lost: batchgen db recover MANIFEST"
+        hint = other_batches(project) or f"If it was lost: {project.command_flags().plain('db recover', 'MANIFEST')}"
         raise NotFound(f"no job database at {project.db}. {hint}")

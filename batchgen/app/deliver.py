@@ -181,7 +181,7 @@ class Copies:
     def _content(self, image: DeliveredFile) -> bytes:
         data = open_file(self._root, image.file.path).read()
         if hashlib.sha256(data).hexdigest() != image.file.sha256:
-            raise StoreError("the image is not as it was delivered (batchgen verify)")
+            raise StoreError("the image is not as it was delivered (see verify)")
         return data
 
     def _remove_stale(self, order: Order) -> Iterator[CopyFailure]:

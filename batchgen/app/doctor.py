@@ -269,9 +269,8 @@ def _output(project: Project) -> Iterator[Finding]:
         with Reader(project.db) as reader:
             outputs = {parse_folder(batch.folder) for batch in reader.batches()}
     if not outputs:
-        yield Finding(
-            "output", "none yet: no batch has run here; batchgen doctor MANIFEST examines the folder of a manifest"
-        )
+        command = project.command_flags().plain("doctor", "MANIFEST")
+        yield Finding("output", f"none yet: no batch has run here; {command} examines the folder of a manifest")
     for place in sorted((place for place in outputs if isinstance(place, ObjectUrl)), key=str):
         from .store_check import examine_store
 
@@ -307,12 +306,12 @@ def _database(project: Project) -> Iterator[Finding]:
         return
     if revision != migrate.HEAD:
         migrate.refuse_unknown(project.db, revision)
-    health = maintenance.examine(project.db)
+    health, flags = maintenance.examine(project.db), project.command_flags()
     if health.only_totals:
-        text = f"{project.db}: {health.problems[0]}. batchgen db vacuum adds up the ledger again"
+        text = f"{project.db}: {health.problems[0]}. {flags.plain('db vacuum')} adds up the ledger again"
         yield Finding("job table", text, "note")
     elif health.problems:
-        hint = "batchgen db recover MANIFEST rebuilds it"
+        hint = f"{flags.plain('db recover', 'MANIFEST')} rebuilds it"
         yield Finding("job table", f"{project.db} is damaged: {health.problems[0]}. {hint}", "bad", 1)
     else:
         upgrade = "" if revision == migrate.HEAD else "; the next run upgrades it"

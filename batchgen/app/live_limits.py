@@ -93,10 +93,10 @@ def _changes(
     project: Project, name: str, before: tuple[Limits, bool], now: tuple[Limits, bool], control: Control | None
 ) -> list[str]:
     """Return a line for each change."""
-    lines, flags = [], project.command_flags().flags
+    lines, flags = [], project.command_flags()
     if control is not None and control.paused_at is not None and not before[1]:
         since = f"{name}: paused since {local_time(control.paused_at)} by `batchgen pause`"
-        lines.append(f"{since}; to resume it: batchgen unpause{flags} {name}")
+        lines.append(f"{since}; to resume it: {flags.plain('unpause', name)}")
     elif not now[1] and (before[1] or before == now):
         lines.append(f"{name}: resumed")
     # Whether the rate adapts is fixed when a run begins.
@@ -104,6 +104,7 @@ def _changes(
     changed = {key: value for key, value in new.items() if value != old[key]}
     if changed:
         by_command = control is not None and changed.keys() <= control.limits.keys()
-        hint = f" by `batchgen limit`; to undo it: batchgen limit{flags} {name} --reset" if by_command else ""
+        undo = flags.plain("limit", f"{name} --reset")
+        hint = f" by `batchgen limit`; to undo it: {undo}" if by_command else ""
         lines.append(f"{name}: {limits_text(changed)}{hint}")
     return lines

@@ -139,7 +139,7 @@ def _unnamed(project: Project, command: str, *, last_first: bool) -> ManifestCho
     if not candidates:
         raise UsageError(
             f"there is no manifest here (jobs/*.yaml or *.yaml in {project.root}). "
-            f"Name one: batchgen {command} FILE.yaml; or write one: batchgen init"
+            f"Name one: {project.command_flags().plain(f'{command} FILE.yaml')}; or write one: batchgen init"
         )
     return _only(project, candidates, command, "the only manifest here", "here")
 
@@ -149,8 +149,8 @@ def _only(project: Project, candidates: Sequence[_Candidate], command: str, why:
     if len(candidates) == 1:
         path = candidates[0].path
         return ManifestChoice(path=path, note=f"manifest  {_shown(project, path)}, {why}")
-    flags = project.command_flags().flags
-    lines = [f"  batchgen {command} {_shown(project, each.path)}{flags}" for each in candidates[:_LISTED]]
+    flags = project.command_flags()
+    lines = [f"  {flags.on_manifest(command, each.path)}" for each in candidates[:_LISTED]]
     more = len(candidates) - _LISTED
     lines += [f"  and {more} more"] if more > 0 else []
     raise UsageError("\n".join([f"there are {len(candidates)} manifests {where}; name one of them:", *lines]))
@@ -179,11 +179,11 @@ def _named(project: Project, name: str, command: str) -> ManifestChoice:
 
 
 def _gone(project: Project, manifest: Path, name: str, command: str) -> NotFound:
-    flags = project.command_flags().flags
+    flags = project.command_flags()
     if manifest.name == STDIN:
-        again = f"batchgen {command} -{flags} < FILE"
+        again = flags.plain(f"{command} -", "< FILE")
         return NotFound(f"the manifest of batch {name} came from standard input; pipe it in again: {again}")
-    again = f"batchgen {command} MANIFEST{flags}"
+    again = flags.plain(f"{command} MANIFEST")
     return NotFound(f"the manifest of this batch is missing: {manifest}. If it was moved: {again}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -135,11 +136,11 @@ def _require_kind(project: Project, file: MarksFile) -> None:
     """Raise UsageError if the file is of sandbox runs and these are real ones, or the other way round."""
     if file.sandbox is None or file.sandbox == project.sandbox:
         return
-    other = project.counterpart.command_flags().flags
+    other = project.counterpart.command_flags().plain("marks import", shlex.quote(file.name))
     made, here = ("a sandbox run", "real jobs") if file.sandbox else ("real jobs", "those of a sandbox run")
     raise UsageError(
         f"{file.name} has marks of {made}, and cannot mark {here}. Nothing was changed. "
-        f"To import it where it was made: batchgen marks import{other} {file.name}"
+        f"To import it where it was made: {other}"
     )
 
 
@@ -147,7 +148,7 @@ def _batch(reader: Reader, name: str | None, file: MarksFile) -> Batch:
     if name is not None and file.batch is not None and name != file.batch:
         raise UsageError(
             f"{file.name} has marks of batch {file.batch}, not of {name}. Nothing was changed. "
-            f"To import it there: `batchgen marks import {file.name} --batch {file.batch}`"
+            f"To import it there: `batchgen marks import {shlex.quote(file.name)} --batch {shlex.quote(file.batch)}`"
         )
     if name is None and file.batch is not None and reader.batch_id(file.batch) is None:
         names = ", ".join(batch.name for batch in reader.batches())

@@ -157,6 +157,6 @@ class StorePlace:
         return (
             f"{self.url} belongs to another job database{since}: {where}{host}. Neither database knows the jobs of the "
             "other, so everything would be bought twice. Start this run where the other was started, choose another "
-            f"place with output: in the manifest, or, if the other is gone, take it over: batchgen db recover MANIFEST"
-            f"{self.project.command_flags().flags}"
+            f"place with output: in the manifest, or, if the other is gone, take it over: "
+            f"{self.project.command_flags().plain('db recover', 'MANIFEST')}"
         )

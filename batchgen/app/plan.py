@@ -179,10 +179,10 @@ def _require_ids(project: Project, batch: Batch, selection: Selection, result: P
     ids = absent_ids(selection, result.absent, (job.key for job in batch.jobs))
     flags = project.command_flags()
     number = batch.skipped.count
-    skipped = f" ({number:,} skipped because of bad source images: batchgen validate names them)" if number else ""
+    skipped = f" ({number:,} skipped because of bad source images: validate names them)" if number else ""
     raise NotFound(
         f"no job of {batch.name} has the id {ids}{skipped}; nothing was sent. "
-        f"batchgen plan {flags.manifest(batch.manifest)}{flags.flags} --full lists all ids"
+        f"{flags.on_manifest('plan', batch.manifest, '--full')} lists all ids"
     )
 
 

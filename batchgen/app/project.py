@@ -15,11 +15,16 @@ from ..database_url import Database, DatabaseUrl, without_passwords
 from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound, UsageError
 from ..store import migrate, run_lock
 from ..store.reader import Reader
+from .repeated_options import options_of_last_run, options_of_verb
 
 if TYPE_CHECKING:
     from ..store.writer import Writer
 
 STATE = ".batchgen"
+#: Commands that run a batch, and repeat options of its earlier runs.
+_RUNS = ("run", "resume", "retry", "redo")
+#: Commands that take --batch, of those that errors of lower rooms name.
+_OF_BATCH = ("list", "report", "show", "unknown", "verify", "watch")
 #: The folder of a sandbox run's images, next to the manifest.
 SANDBOX_OUTPUT = "sandbox-output"
 _PACKAGE = Path(__file__).parents[1]
@@ -29,17 +34,35 @@ DEMO = (_PACKAGE.parent / "jobs" / "demo.yaml", _PACKAGE / "_jobs" / "demo.yaml"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandFlags:
-    """The flags that suggested commands need to refer to the same project and batch."""
+    """The flags that suggested commands need to refer to the same project and batch.
+
+    Every suggestion is made here, so that none lacks them.
+    """
 
     root: Path | None = None  #: the working folder of the project; None: here
     flags: str = ""  #: of every command, each after a space: " -C /srv/shop --sandbox"
     batch: str | None = None  #: if it may not be the one that ran last
-    again: str = ""  #: options that a resuming run needs too
+    again: str | None = ""  #: options that a run of the same batch needs too; None: those of its latest run in *db*
+    db: Database | None = None
 
-    @property
-    def of_batch(self) -> str:
-        """Return the flags of a command that takes ``--batch``."""
-        return self.flags + (f" --batch {shlex.quote(self.batch)}" if self.batch else "")
+    def plain(self, verb: str, rest: str = "") -> str:
+        """Return a command about the project; *rest* is what follows its flags."""
+        return f"batchgen {verb}{self.flags}{_after_space(rest)}"
+
+    def on_batch(self, verb: str, rest: str = "") -> str:
+        """Return a command that takes ``--batch``."""
+        batch = f" --batch {shlex.quote(self.batch)}" if self.batch else ""
+        return f"batchgen {verb}{self.flags}{batch}{_after_space(rest)}"
+
+    def on_manifest(self, verb: str, manifest: str | Path, rest: str = "") -> str:
+        """Return a command that takes a manifest; one that runs it repeats the options of the batch."""
+        again = options_of_verb(verb, self._again(manifest)) if verb in _RUNS else ""
+        return f"batchgen {verb} {self.manifest(manifest)}{self.flags}{again}{_after_space(rest)}"
+
+    def _again(self, manifest: str | Path) -> str:
+        if self.again is None:
+            return "" if self.db is None else options_of_last_run(self.db, manifest)
+        return self.again
 
     def manifest(self, path: str | Path) -> str:
         """Return the path of a manifest as such a command takes it."""
@@ -48,6 +71,10 @@ class CommandFlags:
             return "- < MANIFEST"  # it came from standard input
         inside = root != Path(root.anchor) and path.is_relative_to(root)  # cron starts in the root folder
         return shlex.quote(str(path.relative_to(root) if inside else path))
+
+
+def _after_space(words: str) -> str:
+    return f" {words}" if words else ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +86,7 @@ class Project:
     sandbox: bool = False  #: simulated providers, with a job database and output of their own
     db_from_variable: bool = False  #: BATCHGEN_DB names the job database, also to the commands that are suggested
     in_python: bool = False  #: used by a program in place of the command line: hints are arguments, not options
+    again: str | None = None  #: options of the run that is typed, for the commands that it suggests; None: no run is
 
     @classmethod
     def of(cls, root: Path, db: Database | None, *, sandbox: bool = False) -> Project:
@@ -69,14 +97,23 @@ class Project:
             return cls(root=root, db=replace(db, sandbox=sandbox), sandbox=sandbox)
         return cls(root=root, db=root / db if db else state / "batchgen.db", sandbox=sandbox)
 
-    def command_flags(self, batch: str | None = None, again: str = "", *, inside: bool = False) -> CommandFlags:
-        """Return the flags of commands about this project; *inside*: they are typed in its working folder."""
+    def command_flags(
+        self, batch: str | None = None, again: str | None = None, *, inside: bool = False
+    ) -> CommandFlags:
+        """Return the flags of commands about this project; *inside*: they are typed in its working folder.
+
+        *again*: options that the next run needs too, if they have been looked up already.
+        """
         words = [] if inside or self.root == Path.cwd() else ["-C", str(self.root)]
         if not self.db_from_variable and self.db != Project.of(self.root, None, sandbox=self.sandbox).db:
             words += ["--db", self._typed_db]
         words += ["--sandbox"] if self.sandbox else []
         return CommandFlags(
-            root=self.root, flags="".join(f" {shlex.quote(word)}" for word in words), batch=batch, again=again
+            root=self.root,
+            flags="".join(f" {shlex.quote(word)}" for word in words),
+            batch=batch,
+            again=self.again if again is None else again,
+            db=self.db,
         )
 
     @property
@@ -107,7 +144,7 @@ def open_reader(project: Project) -> Iterator[Reader]:
     Where there is no such batch, the error says whether the sandbox has one.
     """
     if not migrate.exists(project.db):
-        hint = other_batches(project) or f"To start: batchgen run MANIFEST{project.command_flags().flags}"
+        hint = other_batches(project) or f"To start: {project.command_flags().plain('run MANIFEST')}"
         raise NotFound(f"no job database at {project.db}: nothing has run here yet. {hint}")
     migrate.ensure(project.db)
     with Reader(project.db) as reader:
@@ -116,12 +153,18 @@ def open_reader(project: Project) -> Iterator[Reader]:
         except NoSuchBatch as error:
             raise NotFound(f"{_with_flags(error, project)} {other_batches(project)}".rstrip()) from None
         except (NotFound, UsageError) as error:
-            raise type(error)(_with_flags(error, project)) from None
+            raise type(error)(_with_flags(error, project, reader.earlier_batch)) from None
 
 
-def _with_flags(error: BatchgenError, project: Project) -> str:
+def _with_flags(error: BatchgenError, project: Project, batch: str | None = None) -> str:
     """Return the message of *error* with commands that lead back to this project; lower rooms do not know it."""
-    return re.sub(r"`(batchgen [^`]+)`", lambda match: f"`{match[1]}{project.command_flags().flags}`", str(error))
+    flags = project.command_flags(batch)
+
+    def completed(match: re.Match[str]) -> str:
+        words = match[1]
+        return f"`{flags.on_batch(words) if words.split()[0] in _OF_BATCH else flags.plain(words)}`"
+
+    return re.sub(r"`batchgen ([^`]+)`", completed, str(error))
 
 
 def other_batches(project: Project) -> str:

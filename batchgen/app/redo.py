@@ -25,7 +25,7 @@ from ..store.queries import known_keys, remade
 from ..store.reader import Reader
 from ..store.records import DeliveredFile
 from ..wording import canonical
-from .project import Project
+from .project import CommandFlags, Project
 from .reading import STORE_WIDTH, read_ahead
 from .run_options import RunOptions
 
@@ -89,7 +89,7 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
     notices = [
         *_progress_notices(len(waiting), len(due)),
         *([f"{number:,} with the prompt in the file already"] if (number := len(named) - len(edited)) else []),
-        *([] if options.missing_files else _other_notices(others, project.command_flags(batch.name).of_batch)),
+        *([] if options.missing_files else _other_notices(others, project.command_flags(batch.name))),
     ]
     notes = _notes_of_marks(reader, waiting or due, options)
     jobs = {job.key: job for job in waiting or due}
@@ -120,8 +120,7 @@ def _selection(project: Project, reader: Reader, batch: Batch, options: RunOptio
     """Return the batch's id and the selection of a requeue, without ids that the batch has not run yet."""
     batch_id = reader.batch_id(batch.name)
     if batch_id is None:
-        flags = project.command_flags()
-        command = f"batchgen run {flags.manifest(batch.manifest)}{flags.flags}"
+        command = project.command_flags().on_manifest("run", batch.manifest)
         raise NotFound(f"batch {batch.name} has not run yet. To run it: {command}")
     selection = options.requeue or Selection()
     if selection.listed is not None:
@@ -163,12 +162,12 @@ def _note_notices(notes: Mapping[str, str]) -> Iterator[str]:
         yield f"{len(notes):,} with the note of the mark"
 
 
-def _other_notices(counts: Mapping[str, int], flags: str) -> Iterator[str]:
-    """Yield what became of the selected jobs that are not done; *flags* of commands about this batch."""
+def _other_notices(counts: Mapping[str, int], flags: CommandFlags) -> Iterator[str]:
+    """Yield what became of the selected jobs that are not done."""
     for state, advice in (
         ("failed", "use retry in place of redo"),
         ("pending", "run makes them"),
-        ("unknown", f"batchgen unknown list{flags} shows them"),
+        ("unknown", f"{flags.on_batch('unknown list')} shows them"),
         ("cancelled", "use retry --status cancelled in place of redo"),
     ):
         if counts[state]:

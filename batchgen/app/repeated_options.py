@@ -3,17 +3,44 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
+from pathlib import Path
 
-from ..database_url import without_passwords
+from ..database_url import Database, without_passwords
+from ..errors import BatchgenError
+from ..store import migrate
+from ..store.reader import Reader
 
 #: Without these the next run would spend more, send from elsewhere, write elsewhere, or make the jobs of others.
 REPEATED = ("--budget", "--out", "--backend", "--address", "--workers", "--shard")
+#: Not for a redo: a budget would confirm what it asks for, and the jobs to make again may be in other shards.
+_NOT_OF_REDO = ("--budget", "--shard")
 
 
-def repeated_options(command: str) -> str:
+def repeated_options(command: str, without: Collection[str] = ()) -> str:
     """Return these options of a recorded command, as typed; "" for one that is not of a shell."""
     values = typed_options(command)
-    return without_passwords("".join(f" {name} {shlex.quote(values[name])}" for name in REPEATED if name in values))
+    names = [name for name in REPEATED if name in values and name not in without]
+    return without_passwords("".join(f" {name} {shlex.quote(values[name])}" for name in names))
+
+
+def options_of_verb(verb: str, options: str) -> str:
+    """Return those of the repeated *options* that a command takes from an earlier one."""
+    return repeated_options(options, _NOT_OF_REDO) if verb == "redo" else options
+
+
+def options_of_last_run(db: Database, manifest: str | Path) -> str:
+    """Return the repeated options of the latest run of a manifest; "" if there is none, or it cannot be read."""
+    try:
+        if migrate.revision(db) != migrate.HEAD:
+            return ""
+        with Reader(db) as reader:
+            for batch in reader.batches():
+                if batch.manifest == str(manifest):
+                    return repeated_options(next((run.command for run in reader.runs(batch.id)), ""))
+    except (BatchgenError, OSError):
+        pass  # a suggestion is part of a message, which must come even if the job database cannot be read
+    return ""
 
 
 def typed_options(command: str) -> dict[str, str]:
@@ -23,7 +50,7 @@ def typed_options(command: str) -> dict[str, str]:
     except ValueError:  # a call from Python
         return {}
     values = {}
-    for word, following in zip(words, [*words[1:], None], strict=True):
+    for word, following in zip(words, [*words, None][1:], strict=True):
         name, equals, value = word.partition("=")
         if name in REPEATED and (equals or following is not None):
             values[name] = value if equals else str(following)

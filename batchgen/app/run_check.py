@@ -90,8 +90,8 @@ def _count(number: int, noun: str) -> str:
 def _unfinished(plan: Plan, flags: CommandFlags, manifest: Path) -> Iterator[Finding]:
     """Yield the jobs that ended without an image: every run reports them until they are retried or dropped."""
     commands = {
-        "failed": f"batchgen retry {flags.manifest(manifest)}{flags.flags}",
-        "unknown": f"batchgen unknown list{flags.of_batch}",
+        "failed": flags.on_manifest("retry", manifest),
+        "unknown": flags.on_batch("unknown list"),
     }
     for state, command in commands.items():
         if number := getattr(plan, state):
@@ -144,6 +144,6 @@ def _pauses(project: Project, plan: Plan) -> Iterator[Finding]:
     used = {lane.provider for lane in plan.lanes}
     for each in queries.active_controls(project):
         if each.paused_at is not None and each.provider in used:
-            command = f"batchgen unpause{project.command_flags().flags} {each.provider}"
+            command = project.command_flags().plain("unpause", each.provider)
             says = f"{each.provider} has been paused since {local_time(each.paused_at)}: {command}"
             yield Finding("pause", says, "bad", ExitCode.STOPPED)

@@ -48,4 +48,3 @@ class RunOptions:
     cluster: ClusterOptions | None = None  #: whose workers carry attempts out; None: this process does
     environment: Mapping[str, str] | None = field(default=None, repr=False)  #: that contains the keys; None: our own
     command: str = ""  #: as it could be typed; "": the command line of this process
-    again: str = ""  #: options that a resuming run needs too, as typed

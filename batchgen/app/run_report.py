@@ -21,7 +21,7 @@ def with_report(project: Project, result: RunResult, show_message: ShowMessage) 
     The run has ended and its locks are free. A run that was interrupted gets its report too, unless it was interrupted
     twice or by a service manager, which does not wait.
     """
-    command = f"batchgen report{project.command_flags(result.status.batch.name).of_batch}"
+    command = project.command_flags(result.status.batch.name).on_batch("report")
     if result.cut_off or result.signal == signal.SIGTERM:
         return result
     from .report.write import write  # Imported here: most runs write no report.

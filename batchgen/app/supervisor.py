@@ -133,8 +133,8 @@ class Supervisor:
         return list(dict.fromkeys(lane.provider for lane in self.runner.lanes if lane.paused))
 
     def _how_to_resume(self, providers: list[str]) -> str:
-        flags = self.project.command_flags().flags
-        return ", ".join(f"{name} is paused (to resume it: batchgen unpause{flags} {name})" for name in providers)
+        flags = self.project.command_flags()
+        return ", ".join(f"{name} is paused (to resume it: {flags.plain('unpause', name)})" for name in providers)
 
     async def _watch_for_silence(self) -> None:
         since = current_time()

@@ -44,9 +44,10 @@ def take_over(
             return
         for each in living:
             if beats.setdefault(each.id, each.heartbeat_at) != each.heartbeat_at and time.monotonic() >= deadline:
+                watch = project.command_flags(batch).on_batch("watch")
                 raise AlreadyRunning(
-                    f"Another run has these jobs: {_name(each)}. Wait for it to end, watch it with `batchgen watch`, "
-                    "or start with --wait-lock 1h."
+                    f"Another run has these jobs: {_name(each)}. Wait for it to end, watch it with `{watch}`, or start "
+                    "with --wait-lock 1h."
                 )
         if not is_shown:
             is_shown = True

@@ -25,6 +25,7 @@ VARIABLE = "BATCHGEN_OPENER"
 
 def find_files(project: Project, name: str | None, key: str | None) -> list[Folder]:
     """Return the files of job *key*, or the newest file of the batch; raise NotFound if they are gone."""
+    flags = project.command_flags(name)
     with open_reader(project) as reader:
         batch = reader.batch(name)
         if key is None:
@@ -37,11 +38,11 @@ def find_files(project: Project, name: str | None, key: str | None) -> list[Fold
             cause = f" ({job.cause})" if job.state is State.FAILED else ""
             why = f"job {key} has no image: it is {job.state}{cause}"
     if not stored:
-        raise NotFound(f"{why}. batchgen status shows what is done")
+        raise NotFound(f"{why}. {flags.on_batch('status')} shows what is done")
     files = [open_file(project.root, file.path) for file in stored]
     present = [file.path for file in files if file.exists()]
     if not present:
-        raise NotFound(f"{files[0].path} is gone. batchgen verify lists the files that are gone")
+        raise NotFound(f"{files[0].path} is gone. {flags.on_batch('verify')} lists the files that are gone")
     return present
 
 

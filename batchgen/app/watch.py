@@ -139,7 +139,7 @@ def _figures(
 
 
 def _pause(control: Control | None) -> str:
-    return f"you: batchgen unpause {control.provider}" if control is not None and control.paused_at else ""
+    return "you: it is paused" if control is not None and control.paused_at else ""
 
 
 def _sum(lanes: Mapping[str, Counts]) -> Counts:

@@ -33,7 +33,7 @@ def confirmation(session: Session, terms: RunOptions, *, yes: bool, ask: bool, r
         if not session.quiet and not session.as_json:
             for warning in batch.warnings:
                 output.say(warning_line(warning))
-            shown = plan_lines(batch.name, plan, None, session.project().command_flags().flags)
+            shown = plan_lines(batch.name, plan, None, session.project().command_flags(batch.name), batch.manifest)
             lines = [*shown, *requeue_lines(batch, plan, terms), *keys, ""]
             for line in hanging(lines, output.columns(sys.stderr)):
                 output.say(line)

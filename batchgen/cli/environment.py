@@ -14,7 +14,7 @@ import click
 
 from ..database_url import Database, parse_database
 from ..errors import SettingsError, nearest
-from .params import EVERYWHERE, PREFIX, SHORT, variables
+from .params import EVERYWHERE, PREFIX, RUNS, SHORT, variables
 
 if TYPE_CHECKING:
     from ..app.config.dotenv import Use
@@ -124,6 +124,16 @@ def names_database(db: Database | None) -> bool:
     """Return whether the variable of all commands names this job database."""
     text = os.environ.get(f"{_HEAD}DB")
     return text is not None and parse_database(text) == db
+
+
+def options_of_run() -> str | None:
+    """Return the options of the run that was typed, for the commands that it suggests; None for another command."""
+    from ..app.project import command_line
+    from ..app.repeated_options import repeated_options
+
+    context = click.get_current_context(silent=True)
+    name = "" if context is None else context.command_path.partition(" ")[2]
+    return repeated_options(command_line()) if name in RUNS else None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

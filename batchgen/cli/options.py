@@ -53,7 +53,8 @@ class Session:
         from ..app.project import Project
 
         project = Project.of(self.folder, self.db, sandbox=self.sandbox)
-        return replace(project, db_from_variable=environment.names_database(self.db))
+        from_variable = environment.names_database(self.db)
+        return replace(project, db_from_variable=from_variable, again=environment.options_of_run())
 
     def file(self, path: Path) -> Path:
         """Return *path* as seen from the working folder."""
@@ -338,7 +339,7 @@ def selection(values: dict[str, Any]) -> Selection:
 def of_manifest(chosen: Selection) -> Selection:
     """Return *chosen* for a command about the jobs of a manifest; raise UsageError for jobs that are in none."""
     if ORPHANED in chosen.states:
-        raise UsageError("--status orphaned: those jobs are no longer in the manifest; batchgen list lists them")
+        raise UsageError("--status orphaned: those jobs are no longer in the manifest; list shows them")
     return chosen
 
 

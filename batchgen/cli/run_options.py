@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..calendar_period import next_time_of_day
-from ..database_url import without_passwords
 from ..errors import AlreadyRunning, BatchgenError, UsageError
-from ..money import show_usd
 from . import output
 from .options import FILE, OUTPUT, Session, as_options, keep_changed, option, options, sandbox
 from .params import (
@@ -32,7 +29,7 @@ from .params import (
     WORKERS,
     FailureLimit,
 )
-from .settings_file import is_from_file, is_typed
+from .settings_file import is_from_file
 
 if TYPE_CHECKING:
     from ..app.monitoring.metrics import MetricsFile
@@ -160,7 +157,6 @@ def terms_of(
         latency=values["latency"],
         cluster=_cluster(values),
         selected_by=as_options(requeue or chosen or Selection()),
-        again=_kept_options(values, requeue or chosen or Selection()),
         **others,  # type: ignore[arg-type]
     )
 
@@ -175,17 +171,6 @@ def _cluster(values: Mapping[str, Any]) -> ClusterOptions | None:
         if values[name] is not None and not is_from_file(name):
             raise UsageError(f"--{name} needs --backend ray")
     return None
-
-
-def _kept_options(values: Mapping[str, Any], chosen: Selection) -> str:
-    """Return the options that the next run needs as well, as typed: see ``app/repeated_options.py``."""
-    kept = [("--budget", show_usd(values["budget"])), ("--out", values["out"])]
-    if values["backend"] == "ray":
-        kept += [(f"--{name}", values[name]) for name in ("backend", "address", "workers") if is_typed(name)]
-    if chosen.shard is not None:
-        kept.append(("--shard", "{}/{}".format(*chosen.shard)))
-    words = (f" {name} {shlex.quote(str(value))}" for name, value in kept if value is not None)
-    return without_passwords("".join(words))
 
 
 def stop_conditions(

@@ -84,12 +84,6 @@ def is_from_file(name: str) -> bool:
     return ctx is not None and ctx.get_parameter_source(name) is ParameterSource.DEFAULT_MAP
 
 
-def is_typed(name: str) -> bool:
-    """Return whether a parameter of the current command is on its command line."""
-    ctx = click.get_current_context(silent=True)
-    return ctx is not None and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-
-
 def check(root: click.Command, layers: Sequence[SettingsLayer]) -> None:
     """Raise SettingsError with every mistake in the options of all commands."""
     _require(problem for layer in layers for problem in _problems(root, layer, None))

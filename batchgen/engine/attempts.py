@@ -52,6 +52,10 @@ class Backend(Protocol):
         """Carry *attempt* out and return its outcome; raise StoreError if the place itself fails (disk full, ...)."""
         ...
 
+    async def release(self, attempt: Attempt, *, delivered: bool) -> None:
+        """Forget *attempt*, whose outcome is committed; *delivered*: nothing of its answer is needed any more."""
+        ...
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpenAttempt:
@@ -80,7 +84,6 @@ class AttemptRunner:
     shared: Sequence[Budget] = ()  #: those of *wallet* that other runners spend from, too
     estimate: Callable[[Task], Charge]  #: what a call may cost at most
     translate: Callable[[Task, str], Task]  #: a task in the terms of another provider
-    release: Callable[[str, bool], None]  #: releases an attempt's spool slot soon; True: its answer is delivered
     policy: Policy = field(default_factory=Policy)  #: for a provider that is no longer in the manifest
     now: Callable[[], datetime]
     new_id: Callable[[], str]
@@ -244,7 +247,7 @@ class AttemptRunner:
         )
 
     async def _settle(self, lane: Lane, opened: OpenAttempt, outcome: Outcome) -> Job | None:
-        """Commit an outcome, and only then release the spool slot."""
+        """Commit an outcome, and only then release the attempt."""
         job, attempt = opened.job, opened.attempt
         usage = outcome.usage or Usage()
         # Before the first await: no other call may go out once the true price shows that the budget is used up.
@@ -276,7 +279,7 @@ class AttemptRunner:
             return None
         reserved = opened.estimate, outcome.charge
         self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
-        self.release(attempt.id, isinstance(outcome, Delivered) and not deleted)
+        await self.backend.release(attempt, delivered=isinstance(outcome, Delivered) and not deleted)
         if not deleted:
             lane.record_settlement(job, settlement)
             self._notify(lane, opened, settlement)

@@ -20,6 +20,7 @@ from ..files.group_thread import GroupThread
 from ..files.output import sync_names
 from ..files.slot import Slot, StoredAnswer
 from ..files.source_cache import SourceCache
+from ..files.source_objects import StopWaiting
 from ..files.spool import Scratch, Spool
 from ..job import Attempt, Delivered, Missed, Outcome
 from ..object_url import is_object_url
@@ -34,7 +35,7 @@ from ..task import NOTHING, UNPRICED, Charge, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 from .attempts import Ready
 from .exchange import Exchange, begin, is_keyed, own_fault, stored_reply
-from .handover import delivered_by_worker
+from .handover import delivered_by_worker, forget_worker
 from .publication import publish
 from .readers import Readers
 from .uploads import Uploads
@@ -53,13 +54,14 @@ class Executor:
     inputs: SourceCache
     root: Path  #: file names in the job database are relative to it
     readers: Readers
-    alarm: Callable[[OSError], None]  #: called if this machine could not store an answer safely
+    alarm: Callable[[Exception], None]  #: called if this machine could not store an answer safely
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
     is_superseded: Callable[[Attempt], bool] = lambda _attempt: False  #: another runner has the job by now
     sandbox: bool = False  #: a sandbox run, as its sidecars state
     uploads: Uploads = field(default_factory=Uploads)  #: to an object store
     #: Syncs the folders of published files: a call alone takes one sync, 64 in flight share each.
     names: GroupThread[Path, None] = field(default_factory=lambda: GroupThread("batchgen-names", sync_names))
+    _by_workers: set[str] = field(default_factory=set)  #: ids of attempts that workers of a cluster delivered
     _dumps: dict[tuple[int, int, str], _Dump] = field(default_factory=dict)
 
     async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
@@ -75,6 +77,13 @@ class Executor:
         finally:
             if exchange.place is not None:
                 exchange.place.leave()
+
+    async def release(self, attempt: Attempt, *, delivered: bool) -> None:
+        """Remove what is left of an attempt whose outcome is committed, soon."""
+        self.spool.release_soon(attempt.id, delivered, self.alarm)
+        if attempt.id in self._by_workers:
+            self._by_workers.discard(attempt.id)
+            await to_thread.run_sync(forget_worker, attempt)
 
     async def _run(self, exchange: Exchange) -> Outcome:
         attempt = exchange.attempt
@@ -245,7 +254,11 @@ class Executor:
         task = attempt.task
         if not attempt.resumed:  # An answer that has arrived is read even if its source images have changed.
             await self.inputs.require_unchanged(task)
-            task = await self.inputs.with_objects(await self.inputs.with_copies(task))
+            try:
+                task = await self.inputs.with_objects(await self.inputs.with_copies(task))
+            except StopWaiting:
+                await exchange.ready()  # raises: the lane of a run that is ending lets nothing go
+                raise
             by_bytes = rules is not None and not rules.image_urls
             task = await self.inputs.with_local_files(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
@@ -256,6 +269,7 @@ class Executor:
     def _read_stored(self, exchange: Exchange, stored: StoredAnswer | None) -> Call | Delivered:
         """Feed the dialect the answer that an earlier run stored, or return what a worker delivered."""
         if (delivered := delivered_by_worker(exchange.attempt, stored)) is not None:
+            self._by_workers.add(exchange.attempt.id)
             return delivered
         reply = stored_reply(stored, elsewhere=exchange.attempt.elsewhere)
         exchange.head, exchange.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status

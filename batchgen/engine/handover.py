@@ -43,3 +43,10 @@ def delivered_by_worker(attempt: Attempt, stored: StoredAnswer | None) -> Delive
             "until then"
         )
     return None
+
+
+def forget_worker(attempt: Attempt) -> None:
+    """Remove what a worker left in the output folder of an attempt that is settled."""
+    from .cluster import marker
+
+    marker.remove(attempt.folder, attempt.id)

@@ -53,10 +53,13 @@ class Uploads:
         *,
         width: int = WIDTH,
         patience: float = PATIENCE,
+        on_upload: Callable[[Upload], None] = lambda _upload: None,
     ) -> None:
+        """*on_upload* gets every image that is there, with its bytes; it must not wait for anything."""
         self._places = asyncio.Semaphore(width)
         self._show_message = show_message
         self._patience = patience
+        self._on_upload = on_upload
         self._failing_since: float | None = None
         self.waiting = 0  #: attempts whose answers wait for a place or for the store
 
@@ -74,6 +77,7 @@ class Uploads:
             try:
                 for part in upload.parts:
                     await self._put(upload.tree, part, is_superseded)
+                self._on_upload(upload)
             finally:
                 self.waiting -= 1
 

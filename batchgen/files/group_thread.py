@@ -34,6 +34,33 @@ def start_thread(name: str, work: Callable[[], None]) -> Thread:
     return thread
 
 
+def in_thread(work: Callable[[], R]) -> asyncio.Future[R]:
+    """Do *work* in a thread of its own and return a future for its result; the process may end before it does."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[R] = loop.create_future()
+
+    def resolve(result: R | None, error: Exception | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(result)  # type: ignore[arg-type]
+        else:
+            answer.set_exception(error)
+            answer.exception()  # Where it is not waited for any more, it is not an error either.
+
+    def carry_out() -> None:
+        result, failure = None, None
+        try:
+            result = work()
+        except Exception as error:  # noqa: BLE001 - raised where the result is waited for
+            failure = error
+        with suppress(RuntimeError):  # The loop has ended.
+            loop.call_soon_threadsafe(resolve, result, failure)
+
+    start_thread("batchgen-work", carry_out)
+    return answer
+
+
 class GroupThread(Generic[T, R]):
     """A thread for one kind of work; it starts with the first piece, and ends with ``close`` or with the process."""
 

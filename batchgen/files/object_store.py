@@ -30,8 +30,9 @@ from .store_secrets import secrets_of
 
 #: How to install what this module needs.
 EXTRA = "pip install 'batchgen[cloud]'"
-#: From this size on a file goes up in parts, so that a broken connection does not cost all of it.
-LARGE = 16 * 1024 * 1024
+#: From this size on a file goes up in parts, so that a broken connection does not cost all of it. Such an upload cannot
+#: be made conditional with obstore (and in Google's store not at all), so that no usual image is as large.
+LARGE = 64 * 1024 * 1024
 #: One request may take so long: 2 MB at the pace of a slow line that 64 uploads share.
 _PATIENCE = timedelta(minutes=3)
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
@@ -143,10 +144,11 @@ class ObjectStore:
                 _last_call.at = time.monotonic()
             return True
 
-    def put(self, name: str, data: bytes, facts: Mapping[str, str]) -> None:
-        """Create or replace an object; a large one goes up in parts."""
+    def put(self, name: str, data: bytes, facts: Mapping[str, str]) -> str | None:
+        """Create or replace an object and return its etag; a large one goes up in parts."""
         with _errors("write", self.url / name):
-            _obstore().put(self._client, self._path(name), data, **_replacing(self._attributes(facts), data))
+            answer = _obstore().put(self._client, self._path(name), data, **_replacing(self._attributes(facts), data))
+        return _bare(answer["e_tag"])
 
     def head(self, name: str) -> StoredObject | None:
         """Return the facts about an object; None if there is none."""
@@ -261,14 +263,17 @@ def _require_bucket(error: FileNotFoundError) -> None:
 
 
 def _stored(name: str, meta: Any, facts: Mapping[str, str] | None = None) -> StoredObject:  # noqa: ANN401 - obstore's
-    etag: str | None = meta["e_tag"]
     return StoredObject(
         name=name,
         size_bytes=meta["size"],
         changed=meta["last_modified"],
-        etag=None if etag is None else etag.removeprefix("W/").strip('"'),
+        etag=_bare(meta["e_tag"]),
         facts=facts,
     )
+
+
+def _bare(etag: str | None) -> str | None:
+    return None if etag is None else etag.removeprefix("W/").strip('"')
 
 
 @contextmanager

@@ -31,6 +31,8 @@ OWN = ".batchgen"
 _NAME_BYTES = 1024 - 64
 #: Seconds for which an earlier file is moved aside again and again while the store does not answer, and the waits.
 _PATIENCE, _FIRST_WAIT, _LONGEST_WAIT = 90.0, 0.5, 5.0
+#: So often another writer may come in between.
+_WRITES = 5
 _TYPES = {
     ".png": "image/png",
     ".jpg": "image/jpeg",
@@ -185,12 +187,19 @@ class ObjectTree:
 
     def _replace(self, part: Part, is_superseded: Callable[[], bool] = lambda: False) -> None:
         """Write an object over another one, which is kept; leave one that has the same bytes or that must stay."""
-        before = self.store.find(part.name)
-        if before is not None and before != part.data and is_superseded():
-            self.set_aside(part.name, part.data)
-        elif before is None or before != part.data:
+        for _ in range(_WRITES):
+            before = self.store.find(part.name)
+            if before == part.data:
+                return
+            if before is not None and is_superseded():
+                self.set_aside(part.name, part.data)
+                return
             self.set_aside(part.name, before)
-            self.store.put(part.name, part.data, part.facts)
+            etag = self.store.put(part.name, part.data, part.facts)
+            # An upload in parts takes long, and is not conditional: another writer may have come in between.
+            if len(part.data) < LARGE or ((now := self.store.head(part.name)) is not None and now.etag == etag):
+                return
+        raise OutageError(f"cannot write {self.folder / part.name}: another program writes it at the same time")
 
     def set_aside(self, name: str, data: bytes | None) -> None:
         """Keep *data*, the present content of *name*, in ``.superseded/``; a sidecar that was cut off is not kept."""

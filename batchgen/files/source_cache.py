@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -33,11 +34,12 @@ class Fetch(Protocol):
 class SourceCache:
     """The folder of source images that are sent in place of those of the user: fetched ones, and copies."""
 
-    def __init__(self, folder: Path, spool: Spool, fetch: Fetch) -> None:
+    def __init__(self, folder: Path, spool: Spool, fetch: Fetch, is_ending: Callable[[], bool] = lambda: False) -> None:
+        """*is_ending*: whether the run sends nothing more, so that images in object stores are not waited for."""
         self._folder = make_private(folder)
         self._spool = spool
         self._fetch = fetch
-        self._objects = SourceObjects(self._folder, _prepared)
+        self._objects = SourceObjects(self._folder, _prepared, is_ending=is_ending)
         self._locks: dict[str, Lock] = {}  #: by URL, because many jobs may need the same image at once
         self._copies: dict[str, Source] = {}  #: by file name
         self._verified: dict[Path, tuple[int, int, str]] = {}  #: file -> (mtime, size, sha256) when it was verified
@@ -93,7 +95,8 @@ class SourceCache:
     async def with_objects(self, task: Task) -> Task:
         """Return *task* with every source in an object store as a local file, which providers get as bytes.
 
-        Raise ProviderError (invalid) if one has changed or cannot be used, StoreError if the store fails.
+        Raise ProviderError (invalid) if one has changed or cannot be used, StoreError if the store fails, and
+        StopWaiting if the run ends first.
         """
         sources = (*task.images, *([task.mask] if task.mask else []))
         if not any(source.etag for source in sources):

@@ -17,13 +17,14 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine
+from sqlalchemy import Connection, Engine, PoolProxiedConnection, QueuePool, create_engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as NoneFree
 
 from .. import redaction
 from ..database_url import DatabaseUrl
 from ..errors import StoreError
-from .postgres_errors import explain
+from .postgres_errors import explain, explain_wait
 
 if TYPE_CHECKING:
     import psycopg
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 #: The oldest version of the server that is tested.
 OLDEST = 13
-#: Connections for reading of one process; a thread that finds none free waits this long.
+#: Connections for reading of one process; a thread that finds none free waits so many seconds.
 READERS, WAIT = 8, 60
 #: Further connections for short transactions that write at the same time.
 WRITERS = 7
@@ -61,7 +62,7 @@ def writing(url: DatabaseUrl) -> Engine:
         dbapi.autocommit = False
         return dbapi
 
-    return _engine(open_connection, poolclass=QueuePool, pool_size=1, max_overflow=WRITERS, pool_pre_ping=True)
+    return _engine(url, open_connection, pool_size=1, max_overflow=WRITERS, pool_timeout=WAIT)
 
 
 def reading(url: DatabaseUrl) -> Engine:
@@ -75,9 +76,7 @@ def reading(url: DatabaseUrl) -> Engine:
         dbapi.autocommit = False
         return dbapi
 
-    return _engine(
-        open_connection, poolclass=QueuePool, pool_size=READERS, max_overflow=0, pool_timeout=WAIT, pool_pre_ping=True
-    )
+    return _engine(url, open_connection, pool_size=READERS, max_overflow=0, pool_timeout=WAIT)
 
 
 @cache
@@ -146,9 +145,18 @@ def rows(dbapi: Dbapi, query: str, *values: object) -> list[tuple[Any, ...]]:
     return dbapi.execute(query, values).fetchall()
 
 
-def _engine(creator: Callable[[], Dbapi], **pool: object) -> Engine:
+def _engine(url: DatabaseUrl, creator: Callable[[], Dbapi], **pool: int) -> Engine:
     _psycopg()  # The error of a missing extra is plain here, and SQLAlchemy's is not.
-    return create_engine("postgresql+psycopg://", creator=creator, hide_parameters=True, **pool)
+
+    class Connections(QueuePool):
+        def connect(self) -> PoolProxiedConnection:
+            try:
+                return super().connect()
+            except NoneFree:
+                raise explain_wait(url, self.size() + self._max_overflow, pool["pool_timeout"]) from None
+
+    engine = {"poolclass": Connections, "pool_pre_ping": True, "hide_parameters": True}
+    return create_engine("postgresql+psycopg://", creator=creator, **engine, **pool)
 
 
 def _psycopg() -> ModuleType:

@@ -18,8 +18,8 @@ _FATAL: dict[str, tuple[str, str, str]] = {
     "53200": ("the server is out of memory", "too much runs on it", "give it more memory and run again"),
     "53300": (
         "the server has no free connection",
-        "other programs use all of max_connections",
-        "raise max_connections, or end some of them, and run again",
+        "max_connections, or the limit of this user or database, is used up",
+        "raise it, or end some of the programs in pg_stat_activity, and run again",
     ),
     "25006": (
         "it is read-only",
@@ -46,6 +46,7 @@ _LOGIN = {
     "no password supplied": "28P01",
     "pg_hba.conf": "28000",
     "too many clients": "53300",
+    "too many connections": "53300",
     "remaining connection slots": "53300",
     "connection is bad: invalid": "22000",
     "invalid URI": "22000",
@@ -106,6 +107,15 @@ def explain(error: BaseException, url: DatabaseUrl) -> StoreError:
         what, why, todo = "it failed", "this is a bug", "report it with this text"
     kind = UnreachableServer if is_lost(error) else StoreError
     return kind(f"Job database {url}: {what} ({detail}). Probably {why}. To continue: {todo}.")
+
+
+def explain_wait(url: DatabaseUrl, connections: int, seconds: int) -> StoreError:
+    """Return the message for a thread that has waited *seconds* for one of the *connections* of this process."""
+    return UnreachableServer(
+        f"Job database {url}: no connection of this process was free for {seconds} s: all {connections} waited for "
+        "answers of the server. Probably it has too much to do, or a lock of another program holds them up. "
+        "To continue: look at pg_stat_activity, end what blocks it, and run again: nothing that was paid for is lost."
+    )
 
 
 def _is_operational(cause: BaseException | None) -> bool:

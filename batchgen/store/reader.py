@@ -63,8 +63,8 @@ class Reader:
     """Reads the job database as plain values; methods raise StoreError if it cannot be read."""
 
     def __init__(self, path: Database) -> None:
-        self._path = path
-        self._engine = reading(path)
+        self._path, self._engine = path, reading(path)
+        self.earlier_batch: str | None = None  #: the last one that was asked for, unless it is the one that ran last
 
     def __enter__(self) -> Self:
         return self
@@ -89,8 +89,9 @@ class Reader:
     def batch(self, name: str | None = None) -> Batch:
         """Return the batch *name*, or the last opened one; raise NotFound."""
         batches = self.batches()
-        for batch in batches:
+        for number, batch in enumerate(batches):
             if name is None or batch.name == name:
+                self.earlier_batch = batch.name if number else None
                 return batch
         if not batches:
             raise NoSuchBatch(f"Job database {self._path} has no batch yet. `batchgen run MANIFEST` creates one.")

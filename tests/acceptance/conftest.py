@@ -32,7 +32,7 @@ def latency():
 @pytest.fixture(scope="module")
 def sandbox(tmp_path_factory, latency):
     folder = tmp_path_factory.mktemp("sandbox")
-    with launch.start(folder, latency=latency, idle_exit=90, extra=["--draw", "small"]) as running:
+    with launch.start(folder, latency=latency, idle_exit=300, extra=["--draw", "small"]) as running:
         yield running
 
 

@@ -59,6 +59,35 @@ def test_clean_shows_first_and_takes_only_what_nobody_needs(project):
     assert project.run("verify").code == 0
 
 
+@pytest.mark.not_on(s3="dates of files on the disk; test_delivered_objects")
+def test_clean_takes_old_thumbnails_of_pictures_that_are_gone(project):
+    manifest = project.manifest([ONE])
+    out = project.folder / "output" / "shop"
+    assert project.run("run", manifest, "--yes").code == 0
+    assert project.run("report").code == 0
+    [before] = (out / "report" / "thumbs").iterdir()
+    project.manifest([ONE | {"prompt": "Other"}])
+    assert project.run("run", manifest, "--yes").code == 0
+    assert project.run("report").code == 0
+    served = project.state / "serve" / "thumbs" / "0123456789abcdef.webp"
+    order = project.state / "serve" / "abc.ids"
+    served.parent.mkdir(parents=True)
+    for path in (served, order):
+        path.write_bytes(b"x")
+    for path in (served, order, *(out / "report").rglob("*"), *(out / ".superseded").rglob("*")):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    # A report shows the earlier form of a picture, until its file is removed.
+    first = {one["what"]: one["path"] for one in project.run("clean", "--yes", "--json").json["files"]}
+    assert (first["thumbnail"], first["log"]) == (str(served), str(order))
+    assert first["replaced"].endswith(".png")
+    assert {one["path"] for one in project.run("clean", "--json").json["files"]} == {str(before)}
+    assert project.run("clean", "--yes").code == 0
+    assert not before.exists()
+    assert len([*(out / "report" / "thumbs").iterdir()]) == 1
+    assert project.run("report").code == 0
+    assert "nothing to clean" in project.run("clean", "--yes").err
+
+
 def test_vacuum_keeps_every_row(project):
     manifest = project.manifest([ONE])
     assert project.run("run", manifest, "--yes").code == 0

@@ -86,6 +86,27 @@ def test_cluster_collects_the_calls_of_a_killed_driver(ray_project, ray_cluster,
     assert in_flight >= 100
 
 
+def test_cluster_collects_the_calls_of_a_worker_that_stands_still(ray_project, ray_cluster, witness):
+    fill(ray_project, 60)
+    process = ray_project.start(*command(ray_cluster))
+    wait_for(lambda: witness.arrived >= 60, process, seconds=90)
+    stopped = workers(ray_cluster)[0]
+    os.kill(stopped, signal.SIGSTOP)
+    try:
+        process.kill()
+        process.communicate()
+        process = ray_project.start(*command(ray_cluster))
+        wait_for(lambda: states(ray_project)["done"], process, seconds=90)
+        time.sleep(2)
+        assert process.poll() is None, "its calls must not be settled without it"
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    ended = finish(process, seconds=120)
+    assert ended.code == 0, ended.err
+    assert states(ray_project) == {"done": 60}
+    assert len(witness.arrivals()) == len(witness.charges()) == 60
+
+
 def test_cluster_waits_for_calls_in_flight_when_it_is_interrupted(ray_project, ray_cluster, witness):
     fill(ray_project, 80, concurrency=40)
     process = ray_project.start(*command(ray_cluster))

@@ -27,7 +27,7 @@ def test_lost_database_does_not_buy_failed_jobs_again(project, witness):
     project.lose_database()
     again = project.run("run", manifest, "--yes")
     assert again.code == 3
-    assert "2 failed jobs by the log (batchgen retry sends them again)" in again.err
+    assert "2 failed jobs by the log (retry sends them again)" in again.err
     assert "1 refused" in again.err
     assert "1 empty" in again.err
     assert len(witness.arrivals()) == charged

@@ -234,10 +234,20 @@ def slow(tmp_path_factory):
 @pytest.fixture
 def eight(tmp_path, slow, project) -> tuple[Workspace, str]:
     """A batch of eight jobs at a slow sandbox."""
-    shop = Workspace(folder=tmp_path / "eight", url=slow.url, env=project.env)
+    return at_slow_sandbox(tmp_path / "eight", slow, project, jobs=8)
+
+
+@pytest.fixture
+def forty(tmp_path, slow, project) -> tuple[Workspace, str]:
+    """A batch whose run lasts longer than some commands beside it."""
+    return at_slow_sandbox(tmp_path / "forty", slow, project, jobs=40)
+
+
+def at_slow_sandbox(folder, slow, project, *, jobs) -> tuple[Workspace, str]:
+    shop = Workspace(folder=folder, url=slow.url, env=project.env)
     shop.folder.mkdir()
-    jobs = [job(f"k{number}") for number in range(8)]
-    return shop, shop.manifest(jobs, providers={"openai": {"limits": {"concurrency": 2}}})
+    limits = {"openai": {"limits": {"concurrency": 2}}}
+    return shop, shop.manifest([job(f"k{number}") for number in range(jobs)], providers=limits)
 
 
 @pytest.mark.slow
@@ -264,8 +274,8 @@ def test_redo_of_rejects_that_is_killed_buys_nothing_twice(eight, slow, changes)
 
 
 @pytest.mark.slow
-def test_marks_are_imported_and_cleared_during_a_run(eight, slow):
-    shop, manifest = eight
+def test_marks_are_imported_and_cleared_during_a_run(forty, slow):
+    shop, manifest = forty
     witness = Witness(slow.log)
     process = shop.start("run", manifest, "--yes")
 
@@ -285,7 +295,7 @@ def test_marks_are_imported_and_cleared_during_a_run(eight, slow):
     assert process.poll() is None, "the run ended before the marks were made"
     assert finish(process).code == 0
     assert marked(shop) == {f"{first['id']}/1": "reject"}
-    assert len(witness.charges()) == 8
+    assert len(witness.charges()) == 40
     check_books(shop, [line for line in witness.charges() if line["attempt"]])
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import sqlite3
 import time
+from contextlib import closing
 
 import pytest
 
@@ -14,7 +17,7 @@ LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
 def suggestion(text: str, command: str) -> list[str]:
     """Return the words behind ``batchgen`` of the line that says to type *command*."""
     lines = [re.split("batchgen ", line)[-1] for line in text.splitlines() if f"batchgen {command}" in line]
-    return shlex.split(re.split(" {4}", lines[0])[0])
+    return shlex.split(re.split(" {4}|`", lines[0])[0])
 
 
 def jobs(name: str, count: int = 4, what: str = "") -> list[dict]:
@@ -157,3 +160,96 @@ def test_status_names_the_options_of_the_last_run_that_the_next_one_needs(projec
     assert 0 < own < 4
     assert project.run("run", path, "--yes", "--out", "pics").code == 0
     assert len(witness.charges()) == 4
+
+
+#: Options of the latest run: where and how the next one makes the rest of its jobs, and what a redo takes of it.
+LATEST = [
+    "--budget",
+    "1",
+    "--out",
+    "pics",
+    "--backend",
+    "ray",
+    "--address",
+    "h:6379",
+    "--workers",
+    "4",
+    "--shard",
+    "1/1",
+]
+OF_REDO = LATEST[2:-2]
+
+
+@pytest.fixture
+def two_batches(project):
+    """Return a project with a job database of its own: batch shop, whose latest run was on a cluster, and a later one.
+
+    Its job a0 is done, but its file is gone; a1 failed, a2 is unknown and a3 is pending.
+    """
+    entries = jobs("a")
+    for entry, fault in ((entries[1], "empty"), (entries[2], "drop")):
+        entry["prompt"] += f" [sandbox: {fault}]"
+    first = project.manifest(entries, on_unknown="hold")
+    other = project.manifest(jobs("b", 1), name="second.yaml")
+    other.write_text(other.read_text().replace("name: shop", "name: second"))
+    words = ("--budget", "1", "--out", "pics", "--db", "mine.db")
+    assert project.run("run", first, *words, "--id", "a[012]").code == 3
+    with closing(sqlite3.connect(project.folder / "mine.db")) as database, database:
+        command = shlex.join(["batchgen", "run", "m.yaml", *LATEST])
+        database.execute("UPDATE runs SET command = ?", [command])  # as if it had been sent by a cluster
+    assert project.run("run", other, *words).code == 0
+    (project.folder / "pics" / "a0.png").unlink()
+    return project
+
+
+@pytest.mark.not_on(postgres="gives --db")
+@pytest.mark.parametrize(
+    ("words", "verb", "expected"),
+    [
+        (["status", "--batch", "shop"], "run", ["run", "m.yaml", "--db", "mine.db", *LATEST]),
+        (["status", "--batch", "shop"], "retry", ["retry", "m.yaml", "--db", "mine.db", *LATEST, "--cause", "empty"]),
+        (["verify", "--batch", "shop"], "redo", ["redo", "m.yaml", "--db", "mine.db", *OF_REDO, "--missing"]),
+        (["verify", "--batch", "shop"], "verify", ["verify", "--db", "mine.db", "--batch", "shop", "--requeue"]),
+        (["verify", "--batch", "shop", "--requeue"], "run", ["run", "m.yaml", "--db", "mine.db", *LATEST]),
+        (["unknown", "list", "--batch", "shop"], "unknown adopt",
+         ["unknown", "adopt", "--db", "mine.db", "--batch", "shop", "a2", "FILE"]),
+        (["unknown", "retry", "--batch", "shop"], "run", ["run", "m.yaml", "--db", "mine.db", *LATEST]),
+        (["unknown", "settle", "a2", "--not-charged", "--batch", "shop"], "unknown drop",
+         ["unknown", "drop", "--db", "mine.db", "--batch", "shop", "--id", "a2"]),
+        (["cancel", "--id", "a3", "--batch", "shop"], "retry",
+         ["retry", "m.yaml", "--db", "mine.db", *LATEST, "--status", "cancelled"]),
+        (["db", "recover", "m.yaml"], "run", ["run", "m.yaml", "--db", "mine.db", *LATEST]),
+        (["plan", "m.yaml"], "retry", ["retry", "m.yaml", "--db", "mine.db", *LATEST]),
+        (["plan", "m.yaml"], "unknown list", ["unknown", "list", "--db", "mine.db", "--batch", "shop"]),
+        (["doctor", "m.yaml"], "retry", ["retry", "m.yaml", "--db", "mine.db", *LATEST]),
+        (["watch", "--batch", "shop"], "status", ["status", "--db", "mine.db", "--batch", "shop"]),
+        (["show", "--batch", "shop", "none"], "list jobs", ["list", "jobs", "--db", "mine.db", "--batch", "shop"]),
+        (["list", "--batch", "shop", "--suspect", "tiny"], "verify",
+         ["verify", "--deep", "--db", "mine.db", "--batch", "shop"]),
+    ],
+)  # fmt: skip
+def test_suggestions_about_a_batch_repeat_the_options_of_its_latest_run(two_batches, words, verb, expected):
+    done = two_batches.run(*words, "--db", "mine.db")
+    said = suggestion(done.out + done.err, verb)
+    assert said[: len(expected)] == expected
+
+
+@pytest.mark.not_on(postgres="gives --db")
+def test_a_run_suggests_what_it_was_started_with_and_not_what_an_earlier_one_was(two_batches):
+    again = ["--backend", "local", "--shard", "1/1"]
+    done = two_batches.run("run", "m.yaml", *again, "--cause", "empty", "--db", "mine.db")
+    assert suggestion(done.err, "retry") == ["retry", "m.yaml", "--db", "mine.db", *again, "--cause", "empty"]
+
+
+@pytest.mark.not_on(postgres="gives --db")
+def test_commands_of_the_page_repeat_the_options_of_the_latest_run(two_batches):
+    done = two_batches.run("report", "shop", "--db", "mine.db")
+    assert done.code == 0, done.err
+    text = (two_batches.folder / "pics" / "report" / "index.html").read_text()
+    document = json.loads(re.findall(r'<script type="application/json" id="data">(.*?)</script>', text, re.DOTALL)[0])
+    retry = shlex.split(document["commands"]["retry"])
+    assert retry == ["batchgen", "retry", "m.yaml", "--db", "mine.db", *LATEST]
+    assert shlex.split(document["commands"]["redo"])[3:] == ["--db", "mine.db", *OF_REDO]
+    needs = {need["state"]: need["command"] for need in document["needs"]}
+    assert shlex.split(needs["failed"])[:-2] == retry
+    assert shlex.split(needs["pending"]) == ["batchgen", "run", "m.yaml", "--db", "mine.db", *LATEST]

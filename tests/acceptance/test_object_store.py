@@ -97,6 +97,28 @@ def test_store_that_is_down_for_a_while_costs_no_second_call(in_store, bucket, d
     check_objects(in_store, bucket)
 
 
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("how", ["refused", "stopped"])
+def test_an_outage_of_a_minute_repeats_no_call_and_loses_nothing(in_store, bucket, door, s3_server, witness, how):
+    manifest = in_store.manifest(jobs(40), **output(bucket), defaults={"provider": "openai"})
+    process = in_store.start("run", manifest, "--yes", "-j", "40")
+    wait_for(lambda: witness.arrived, process)
+    with door.closed() if how == "refused" else s3_server.paused():
+        began = time.monotonic()
+        wait_for(lambda: len(witness.charges()) == 40, process, seconds=60)
+        time.sleep(max(0.0, began + 60 - time.monotonic()))
+        assert process.poll() is None
+        assert len(list((in_store.state / "spool").glob("*.slot"))) >= 30
+    done = finish(process, 90)
+    assert done.code == 0, done
+    assert len(witness.charges()) == 40
+    assert names(bucket) == files(40)
+    check_objects(in_store, bucket)
+    check_books(in_store, witness.charges())
+    assert in_store.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 40
+
+
 def test_run_that_is_cut_off_in_an_outage_uploads_from_the_spool(in_store, bucket, door, witness):
     manifest = in_store.manifest(jobs(), **output(bucket))
     door.rule = lambda head: "request" if head.startswith(b"PUT") and b".png" in head.partition(b"\r\n")[0] else None

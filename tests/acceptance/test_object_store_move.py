@@ -31,6 +31,17 @@ def test_a_batch_moves_from_a_folder_to_a_store(shop, bucket, witness):
     assert shop.run("report").code == 0
 
 
+def test_the_page_finds_pictures_of_an_earlier_folder_in_the_bucket(shop, bucket):
+    assert shop.run("run", shop.manifest(JOBS, output={"dir": f"{bucket.url}/old/place"}), "--yes").code == 0
+    assert shop.run("run", shop.manifest(JOBS, output={"dir": f"{bucket.url}/shop"}), "--yes").code == 0
+    assert shop.run("report").code == 0
+    page = bucket.read("shop/report/index.html").decode()
+    assert f'"buckets":{{"{bucket.url}/":"../../"}}' in page
+    assert shop.run("report", "-o", "pages").code == 0
+    page = (shop.folder / "pages" / "index.html").read_text()
+    assert f'"buckets":{{"{bucket.url}/":"{bucket.endpoint}/{bucket.name}/"}}' in page
+
+
 def test_a_sandbox_run_reads_the_store_and_writes_to_this_machine(shop, bucket):
     bucket.write("prompts.txt", b"a red hat\n")
     (shop.folder / "s.yaml").write_text(

@@ -85,7 +85,7 @@ def test_what_changed_is_reported(project, witness, tmp_path):
     assert "24 changed" in short
     assert "changed   edit: source image photos/a.png has other content" in short
     assert '          j00: prompt "P j00" -> "Q j00"' in short
-    assert "and 4 jobs more; batchgen plan MANIFEST --diff shows them all" in short
+    assert "and 4 jobs more; batchgen plan m.yaml --diff shows them all" in short
     whole = project.run("plan", "--diff", manifest).out
     assert "          j22: size 1024x1024 -> 1536x1024" in whole
     assert "--diff" not in whole

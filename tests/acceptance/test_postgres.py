@@ -222,6 +222,30 @@ def test_right_to_create_the_schema_of_the_sandbox_is_asked_for(shop, database):
         database.rows("drop role guest")
 
 
+FULL = """
+create function fill() returns trigger language plpgsql as $$
+begin raise exception 'could not extend file: No space left on device' using errcode = 'disk_full'; end $$;
+"""
+
+
+@pytest.mark.parametrize("table", ["attempts", "ledger"])
+def test_full_disk_of_the_server_stops_a_run_which_the_next_one_completes(shop, database, witness, table):
+    manifest = shop.manifest(JOBS[:12], providers=WIDE)
+    assert shop.run("run", manifest, "--yes", "--limit", 1).code == 0
+    database.rows(FULL)
+    database.rows(f"create trigger full_disk before insert on {table} execute function fill()")
+    stopped = shop.run("run", manifest, "--yes")
+    assert (stopped.code, "the server's disk is full" in stopped.err) == (1, True), stopped.err
+    assert "free some space there and run again" in stopped.err
+    database.rows(f"drop trigger full_disk on {table}")
+    done = shop.run("run", manifest, "--yes")
+    assert done.code == 0, done.err
+    charges = witness.charges()
+    assert Counter(line["prompt"] for line in charges) == Counter(job["prompt"] for job in JOBS[:12])
+    check_books(shop, charges)
+    check_files(shop)
+
+
 def test_missing_extra_is_named_instead_of_a_traceback(tmp_path):
     program = "import sys; sys.modules['psycopg'] = None; from batchgen.cli import main; main()"
     url = "postgresql+psycopg://batchgen@127.0.0.1:1/shop"

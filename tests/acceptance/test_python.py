@@ -225,7 +225,11 @@ def test_cancelled_run_async_lets_requests_in_flight_end(project, shop, witness)
 
 
 def test_interrupted_run_lets_requests_in_flight_end(project, shop, witness):
-    code = "import batchgen; batchgen.run('m.yaml', yes=True)"
+    # The handler is set because tests that were started in the background inherit an ignored SIGINT.
+    code = (
+        "import batchgen, signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        " batchgen.run('m.yaml', yes=True)"
+    )
     environment = project.environment() | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
         [sys.executable, "-c", code], cwd=project.folder, env=environment, stderr=subprocess.PIPE

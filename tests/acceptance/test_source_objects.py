@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+import signal
 
 import pytest
 from PIL import Image
 
+from tests.servers.gate import gate
 from tests.servers.s3 import SECRET
 
 from .kit import finish, wait_for
@@ -252,6 +254,30 @@ def test_a_store_that_is_down_fails_no_job(shop, bucket, witness):
     assert not witness.charges()
     shop.env |= bucket.env
     assert shop.run("run", manifest, "--yes").code == 0
+
+
+@pytest.mark.parametrize("how", ["silent", "closed"])
+def test_an_interrupted_run_waits_for_no_source(shop, bucket, s3_server, witness, how):
+    for name in "abc":
+        bucket.write(f"photos/{name}.png", picture())
+    manifest = shop.manifest([{**EDIT, "from": f"{bucket.url}/photos/"}])
+    with gate(s3_server.port) as door:
+        shop.env["AWS_ENDPOINT_URL"] = door.endpoint
+        door.rule = lambda head: "request" if head.startswith(b"GET") and b".png" in head.split(b"\r\n")[0] else None
+        process = shop.start("run", manifest, "--yes")
+        wait_for(lambda: len(door.held) >= 3, process)
+        if how == "closed":
+            door.close()
+        process.send_signal(signal.SIGINT)
+        done = finish(process, 15)
+        assert done.code == 130, done
+        assert not witness.charges()
+        assert [row["state"] for row in shop.rows("select state from jobs")] == ["pending"] * 3
+        if how == "closed":
+            door.open()
+    shop.env |= bucket.env
+    assert shop.run("run", manifest, "--yes").code == 0
+    assert len(witness.charges()) == 3
 
 
 def test_the_env_file_of_a_project_may_hold_the_credentials(project, plain_bucket, witness):

@@ -65,6 +65,20 @@ def test_web_address_shows_no_secret(url, environment, address):
     assert web_address(ObjectUrl.parse(url), environment) == address
 
 
+def test_places_know_the_buckets_of_earlier_output_folders(tmp_path, monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    output = ObjectUrl.parse("s3://b/shop")
+    paths = ["s3://b/shop/cat.png", "s3://b/old/cat.png", "gs://c/cat.png", "output/cat.png", ""]
+    google = {"gs://c/": "https://storage.googleapis.com/c/"}
+    assert Places(root=tmp_path, output=output, report=output / "report").buckets(paths) == google | {
+        "s3://b/": "../../"
+    }
+    (amazon,) = Places(root=tmp_path, output=output, report=tmp_path / "pages").buckets(paths[:2]).values()
+    assert amazon.startswith("https://b.s3.")
+    assert amazon.endswith(".com/")
+    assert Places(root=tmp_path, output=tmp_path / "out", report=tmp_path / "out" / "report").buckets(paths[3:]) == {}
+
+
 def test_places_in_one_bucket_are_relative(tmp_path):
     output = ObjectUrl.parse("s3://b/shop/autumn")
     places = Places(root=tmp_path, output=output, report=output / "report")

@@ -48,6 +48,9 @@ class Provider:
             await self.slow_went.wait()
         return Missed(fault=Fault(cause=Cause.MONEY if poor else Cause.REFUSED, message="m"))
 
+    async def release(self, attempt: Attempt, *, delivered: bool) -> None:
+        del attempt, delivered
+
 
 async def build(folder: Path, reader: Reader, writer: Writer) -> Runner:
     (folder / "m.yaml").write_text(MANIFEST)

@@ -10,6 +10,7 @@ from batchgen.app.repeated_options import repeated_options, shard_of_command
 @pytest.mark.parametrize(
     ("command", "options"),
     [
+        ("", ""),
         ("batchgen run m.yaml --yes", ""),
         ("batchgen run m.yaml --backend ray --address h:6379 --yes", " --backend ray --address h:6379"),
         ("batchgen run --workers=4 --backend=ray m.yaml", " --backend ray --workers 4"),

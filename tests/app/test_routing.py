@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from batchgen import manifest
-from batchgen.app.project import Project
+from batchgen.app.project import CommandFlags, Project
 from batchgen.app.supervisor import Supervisor
 from batchgen.cli.render.plan import plan_lines
 from batchgen.engine.lane import Lane
@@ -37,7 +37,7 @@ def test_a_provider_that_is_named_and_cannot_is_told_with_its_reason(tmp_path):
     assert {(job.task.provider, job.recipe.route) for job in batch.jobs} == {("openai", None)}
     wish = compare(batch, None, context=PlanContext(today=date(2026, 3, 1), free_bytes=10**12))
     assert [(name, jobs) for name, _, jobs in wish.without] == [("studio", 3), ("openrouter", 3)]
-    lines = plan_lines("m", wish, tmp_path)
+    lines = plan_lines("m", wish, tmp_path, CommandFlags(), "m.yaml")
     assert "excluded  studio, for 3 jobs: studio (gpt-image-2) takes no quality" in lines
     assert wish.as_json()["left_out"][0]["provider"] == "studio"
     assert not any(line.startswith("fallback") for line in lines)

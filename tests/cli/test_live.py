@@ -29,7 +29,7 @@ def test_plain_progress_says_what_the_last_column_of_the_table_does():
     assert told(throttled) == ["openai throttled, resumes in 40 s"]
     held = lane()
     held.paused = True
-    assert told(held) == ["openai waits for you: batchgen unpause openai"]
+    assert told(held) == ["openai waits for you: it is paused"]
     closed = lane()
     closed.close(Closure.MONEY, Fault(cause=Cause.MONEY, message="no credit"))
     assert told(closed) == ["openai closed: no credit"]

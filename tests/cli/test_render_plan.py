@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from batchgen.app.project import CommandFlags
 from batchgen.cli.render.plan import change_lines, job_line, plan_lines, question
 from batchgen.job import State
 from batchgen.manifest.batch import PlannedJob
@@ -45,10 +46,14 @@ PLAN = Plan(
 )  # fmt: skip
 
 
+def lines_of(plan):
+    return plan_lines("shop", plan, SHOP, CommandFlags(), "shop.yaml")
+
+
 def test_a_whole_plan():
-    assert plan_lines("shop", PLAN, SHOP) == [
+    assert lines_of(PLAN) == [
         "shop: 1,210 jobs: 1,200 new, 3 failed, 7 done, 1 orphaned",
-        "not sent  3 failed: not sent again; batchgen retry does that",
+        "not sent  3 failed: not sent again; batchgen retry shop.yaml does that",
         "          1 orphaned: no longer in the manifest; files stay; after a run: batchgen list --status orphaned",
         "",
         "provider  model        requests  images  USD               most likely  prices of",
@@ -68,7 +73,7 @@ def test_a_whole_plan():
 
 
 def test_what_has_no_price_is_never_nothing():
-    lines = plan_lines("shop", replace(PLAN, lanes=(AIGATE, CREDITS, NOBODY)), SHOP)
+    lines = lines_of(replace(PLAN, lanes=(AIGATE, CREDITS, NOBODY)))
     table = [line for line in lines if line.startswith(("gptimageapi", "studio"))]
     assert ["no price in USD" in line for line in table] == [True, True]
     assert "8 to 48" in table[0]
@@ -81,20 +86,20 @@ def test_what_has_no_price_is_never_nothing():
 
 
 def test_old_prices_are_called_so():
-    lines = plan_lines("shop", replace(PLAN, lanes=(replace(AIGATE, tariff_date="2025-01-01", stale=True),)), SHOP)
+    lines = lines_of(replace(PLAN, lanes=(replace(AIGATE, tariff_date="2025-01-01", stale=True),)))
     assert any("2025-01-01 (old)" in line for line in lines)
 
 
 def test_prices_of_earlier_calls_are_called_so():
-    lines = plan_lines("shop", replace(PLAN, lanes=(replace(AIGATE, measured=True),)), SHOP)
+    lines = lines_of(replace(PLAN, lanes=(replace(AIGATE, measured=True),)))
     assert any(line.endswith("$45.00       earlier calls") for line in lines)
 
 
 def test_a_disk_without_room_is_a_warning():
-    lines = plan_lines("shop", replace(PLAN, disk=Disk(bytes=2 * 10**12, free_bytes=5 * 10**8)), SHOP)
+    lines = lines_of(replace(PLAN, disk=Disk(bytes=2 * 10**12, free_bytes=5 * 10**8)))
     at = lines.index("disk      about 2.0 TB; 500 MB free")
     assert lines[at + 1].startswith("          warning: not enough space")
-    assert "disk      about 5 kB" in plan_lines("shop", replace(PLAN, disk=Disk(bytes=5_500)), SHOP)
+    assert "disk      about 5 kB" in lines_of(replace(PLAN, disk=Disk(bytes=5_500)))
 
 
 @pytest.mark.parametrize(
@@ -107,29 +112,29 @@ def test_a_disk_without_room_is_a_warning():
 )  # fmt: skip
 def test_a_time_is_reported_in_its_own_unit(low, expected, high, text):
     lane = replace(AIGATE, time=Forecast(low=low, expected=expected, high=high, limit="requests_per_day"))
-    lines = plan_lines("shop", replace(PLAN, lanes=(lane,)), SHOP)
+    lines = lines_of(replace(PLAN, lanes=(lane,)))
     assert f"time      {text}, limited by aigate: requests per day" in lines
-    alone = plan_lines("shop", replace(PLAN, lanes=(replace(lane, time=replace(lane.time, limit=None)),)), SHOP)
+    alone = lines_of(replace(PLAN, lanes=(replace(lane, time=replace(lane.time, limit=None)),)))
     assert f"time      {text}, limited by aigate: time per response" in alone
 
 
 def test_nothing_to_send():
-    assert plan_lines("shop", Plan(done=2), SHOP) == ["shop: 2 jobs: 2 done", "nothing to send"]
-    chosen = plan_lines("shop", Plan(new=2, selected=True, matched=1), SHOP)
+    assert lines_of(Plan(done=2)) == ["shop: 2 jobs: 2 done", "nothing to send"]
+    chosen = lines_of(Plan(new=2, selected=True, matched=1))
     assert chosen == ["shop: 2 jobs: 2 new", "nothing to send of the selected jobs"]
-    none = plan_lines("shop", Plan(new=2, selected=True), SHOP)
+    none = lines_of(Plan(new=2, selected=True))
     assert none[-1] == "nothing to send: no job matches the selection"
 
 
 def test_a_part_is_called_a_part():
-    lines = plan_lines("shop", replace(PLAN, selected=True), SHOP)
+    lines = lines_of(replace(PLAN, selected=True))
     assert "to send   1,200 requests for 1,250 images (selected jobs)" in lines
 
 
 def test_an_edit_names_its_sources():
     images = (Source(path="/shop/photos/a.jpg", sha256="1"), Source(url="https://x.example/b.png"))
     edit = Task(kind=Kind.EDIT, prompt="p", provider="aigate", model="gpt-image-2", images=images)
-    lines = plan_lines("shop", replace(PLAN, examples=(PlannedJob.of("cat", edit),)), SHOP)
+    lines = lines_of(replace(PLAN, examples=(PlannedJob.of("cat", edit),)))
     assert "example   cat: edit of photos/a.jpg, https://x.example/b.png by aigate gpt-image-2, to cat" in lines
 
 
@@ -151,15 +156,15 @@ def test_an_edit_names_its_sources():
 )  # fmt: skip
 def test_a_change_is_reported_in_a_line(difference, text):
     plan = Plan(changed=1, changes=(Change(id="cat", fields=(difference,)),))
-    assert change_lines(plan) == [f"changed   cat: {text}"]
+    assert change_lines(plan, "batchgen plan shop.yaml --diff") == [f"changed   cat: {text}"]
 
 
 def test_many_changes_are_counted():
     plan = Plan(changed=3, held=2, changes=(Change(id="a", fields=()), Change(id="b", fields=())))
-    assert change_lines(plan) == [
+    assert change_lines(plan, "batchgen plan shop.yaml --diff") == [
         "changed   a: its request has changed",
         "          b: its request has changed",
-        "          and 3 jobs more; batchgen plan MANIFEST --diff shows them all",
+        "          and 3 jobs more; batchgen plan shop.yaml --diff shows them all",
     ]
 
 

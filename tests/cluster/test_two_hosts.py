@@ -14,7 +14,7 @@ def test_calls_go_out_from_both_hosts(tmp_path):
 
 
 def test_killed_worker_loses_no_call_of_the_other_host(tmp_path):
-    scenes.worker_killed(tmp_path, in_flight=60, latency=8)
+    scenes.worker_killed(tmp_path, in_flight=60, latency=20)
 
 
 def test_link_down_for_seconds_loses_no_call(tmp_path):
@@ -26,4 +26,4 @@ def test_stopped_worker_releases_no_burst(tmp_path):
 
 
 def test_killed_driver_finds_its_calls_again(tmp_path):
-    scenes.driver_killed(tmp_path, in_flight=60, latency=15)
+    scenes.driver_killed(tmp_path, in_flight=60, latency=20)

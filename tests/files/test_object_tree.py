@@ -5,10 +5,12 @@ import subprocess
 import sys
 import threading
 
+import anyio
 import pytest
 
+from batchgen.files import object_store, object_tree
 from batchgen.files.object_errors import StoreRefusal
-from batchgen.files.object_store import LARGE, open_store
+from batchgen.files.object_store import ObjectStore, open_store
 from batchgen.files.object_tree import ObjectTree
 from batchgen.files.output_tree import open_file, output_tree
 from batchgen.files.tree_file import Label
@@ -81,14 +83,44 @@ async def test_object_of_a_later_attempt_stays(tree, bucket):
     assert len(bucket.names()) == 2
 
 
-async def test_large_file_goes_up_in_parts(tree, bucket, s3_server):
-    data = b"\x89PNG" + bytes(LARGE)
-    [part] = tree.upload("big.png", data, label=LABEL).parts
+async def test_of_two_large_writers_at_the_same_moment_neither_loses(tree, bucket):
+    pictures = [bytes([number]) * 17_000_000 for number in range(2)]
+    async with anyio.create_task_group() as tasks:
+        for data in pictures:
+            tasks.start_soon(tree.put_soon, tree.upload("big.png", data, label=LABEL).parts[0], lambda: False)
+    assert sorted(bucket.read(name) for name in bucket.names()) == pictures
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """The bytes of a file that goes up in parts."""
+    for module in (object_store, object_tree):
+        monkeypatch.setattr(module, "LARGE", 6_000_000)
+    return b"\x89PNG" + bytes(6_000_000)
+
+
+async def test_large_file_goes_up_in_parts(tree, bucket, large):
+    [part] = tree.upload("big.png", large, label=LABEL).parts
     await tree.put_soon(part, lambda: False)
     await tree.put_soon(part, lambda: False)
-    assert bucket.sizes()["out/big.png"] == len(data)
-    assert bucket.facts("out/big.png")["batchgen-sha256"] == sha(data)
+    assert bucket.sizes() == {"out/big.png": len(large)}
+    assert bucket.facts("out/big.png")["batchgen-sha256"] == sha(large)
     assert "-" in open_store(tree.folder).head("big.png").etag  # of an upload in parts
+
+
+async def test_a_writer_who_replaces_a_large_file_is_noticed(tree, bucket, large, monkeypatch):
+    put, others = ObjectStore.put, [b"other"]
+
+    def put_and_lose(store, *arguments):
+        etag = put(store, *arguments)
+        if others:
+            bucket.write("out/big.png", others.pop())
+        return etag
+
+    monkeypatch.setattr(ObjectStore, "put", put_and_lose)
+    await tree.put_soon(tree.upload("big.png", large, label=LABEL).parts[0], lambda: False)
+    assert bucket.read("out/big.png") == large
+    assert bucket.read(f"out/.superseded/big.{sha(b'other')[:8]}.png") == b"other"
 
 
 def test_withdrawn_file_is_kept_aside_with_its_sidecar(tree, bucket):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from batchgen.app.project import CommandFlags
 from batchgen.cli.render.plan import plan_lines
 from batchgen.errors import ManifestError
 from batchgen.manifest import load
@@ -92,6 +93,8 @@ def test_the_plan_names_dropped_defaults_in_one_line(tmp_path):
     loaded = batch(tmp_path, f"defaults: {{quality: high, {GEMINI}}}\nprompts: [x, y, z]\n")
     plan = compare(loaded, None, context=PlanContext(today=date(2026, 11, 29)))
     assert plan.as_json()["dropped"] == [{"field": "quality", "value": "high", "provider": "aigate", "jobs": 3}]
-    assert "dropped   quality: high of defaults is not sent to aigate (3 jobs)" in plan_lines("m", plan, None)
+    assert "dropped   quality: high of defaults is not sent to aigate (3 jobs)" in plan_lines(
+        "m", plan, None, CommandFlags(), "m.yaml"
+    )
     [first, *_] = loaded.jobs
     assert check(first.task, loaded.profiles["aigate"])[0].absent

@@ -90,6 +90,7 @@ def document(count: int, *, seed: int = 14, chunked: bool | None = None) -> dict
         "root": "../../",
         "folder": "output/sample/",
         "folder_url": "../",
+        "buckets": {},
         "commands": {
             name: f"batchgen {name.replace('_', ' ')} jobs/sample.yaml --sandbox"
             for name in ("run", "retry", "redo", "show", "list", "export", "marks_import")

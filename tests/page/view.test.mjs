@@ -32,7 +32,7 @@ function documentOf(keys, providers) {
   tiles.provider = providers.map((provider) => words.provider.indexOf(provider));
   tiles.sha = keys.map((key) => key.repeat(16).slice(0, 16));
   tiles.path = keys.map((key) => `out/${key}.png`);
-  return { zone: 0, words, tiles, root: "../../", folder: "out/", folder_url: "../" };
+  return { zone: 0, words, tiles, root: "../../", folder: "out/", folder_url: "../", buckets: {} };
 }
 
 /** Marks that are kept in a map by row. */

@@ -48,6 +48,9 @@ class Simulated:
             return _outcome(attempt, await server.serve(attempt.id, attempt.key, images), server, profile)
         return _missed(unknown_outcome(f"no answer within {seconds:g} s, after the request was sent"))
 
+    async def release(self, attempt: Attempt, *, delivered: bool) -> None:
+        """Do nothing: there is nothing on a disk."""
+
 
 def _left_over(server: Server, attempt: Attempt) -> Missed:
     """Return what the spool of a killed run tells of a call it had not settled: sent and lost, or never sent."""

@@ -142,3 +142,38 @@ async def test_a_committed_result_is_delivered_although_the_writer_dies_afterwar
     _, first, second, third = await asyncio.gather(holding, *answers, return_exceptions=True)
     assert first == "committed"
     assert [type(error) for error in (second, third)] == [ValueError, StoreError]
+
+
+async def test_many_writes_share_few_commits(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(300)])
+    before = writer.commits
+    await asyncio.gather(
+        *(claimed(writer, job) for job in reader.due(batch_id, DueFilter(provider="aigate"), 300, NOW))
+    )
+    assert writer.commits - before < 60
+    assert reader.counts(batch_id).running == 300
+
+
+async def test_a_cancelled_waiter_loses_no_write(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(50)])
+    tasks = [
+        asyncio.ensure_future(claimed(writer, job))
+        for job in reader.due(batch_id, DueFilter(provider="aigate"), 50, NOW)
+    ]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    writer.close()
+    assert reader.counts(batch_id).running == 50
+
+
+async def test_a_dead_writer_fails_every_waiting_and_later_call(writer: Writer) -> None:
+    def die(connection: object) -> None:
+        raise SystemExit
+
+    calls = [writer.open_batch("a", "", "", NOW), writer._committer.submit(die), writer.open_batch("c", "", "", NOW)]
+    results = await asyncio.gather(*calls, return_exceptions=True)
+    assert all(isinstance(result, StoreError) for result in results)
+    with pytest.raises(StoreError):
+        await writer.open_batch("d", "", "", NOW)

@@ -6,14 +6,15 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import pytest
 from sqlalchemy import Connection, select
 
 from batchgen.database_url import Database, DatabaseUrl
 from batchgen.errors import StoreError
-from batchgen.store import migrate, run_lock
+from batchgen.store import migrate, postgres, run_lock
+from batchgen.store import patience as patience_of_readers
 from batchgen.store.dialects import LEDGER, TOTALS, lock_rows_of, newest_first
 from batchgen.store.guest import write_as_guest
 from batchgen.store.reader import Reader
@@ -110,6 +111,44 @@ def test_connection_that_breaks_while_it_waits_for_the_lock_is_explained(
                 pass
         with pytest.raises(StoreError, match="cannot be reached"):
             second.result(patience(30))
+
+
+@on_postgres
+def test_wait_for_a_connection_ends_with_a_plain_error(path: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "WAIT", 1)
+    monkeypatch.setattr(postgres, "READERS", 2)
+    monkeypatch.setattr(patience_of_readers, "PATIENCE", 0.0)
+    with Reader(path) as reader, ExitStack() as busy:
+        for _ in range(2):
+            busy.enter_context(reader._open())
+        with pytest.raises(StoreError, match=r"no connection of this process was free for 1 s: all 2 waited") as error:
+            reader.batches()
+        assert "pg_stat_activity" in str(error.value)
+        busy.close()
+        assert reader.batches() == []
+
+
+@on_postgres
+def test_server_without_a_free_connection_is_explained(path: DatabaseUrl, postgres_server: PostgresServer) -> None:
+    name = path.address.rpartition("/")[2]
+    limited = DatabaseUrl.parse(f"postgresql://limited:limited@127.0.0.1:{postgres_server.port}/{name}")
+    with closing(postgres_server.postgres.connect()) as admin:
+        admin.execute("create role limited login password 'limited' connection limit 1")
+        try:
+            with closing(postgres.connect(limited)), pytest.raises(StoreError) as error:
+                postgres.connect(limited)
+        finally:
+            admin.execute("drop role limited")
+    assert "the server has no free connection" in str(error.value)
+    assert "pg_stat_activity" in str(error.value)
+    assert "limited:limited" not in str(error.value)
+
+
+@on_postgres
+def test_server_that_is_too_old_is_explained(path: DatabaseUrl, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(postgres, "OLDEST", 99)
+    with pytest.raises(StoreError, match=r"the server is PostgreSQL \d+, and batchgen needs 99 or newer. Upgrade it"):
+        postgres.connect(path)
 
 
 def test_missing_extra_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:

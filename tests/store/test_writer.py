@@ -1,37 +1,25 @@
-"""The verbs of the writer and the questions of the reader, on real files."""
+"""Verbs of the writer: claim, settle, move, book and load, on real databases."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sqlite3
-import threading
-from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
 import pytest
-from hypothesis import example, given
-from hypothesis import strategies as st
 
 from batchgen.database_url import Database
 from batchgen.errors import IllegalEvent, NotFound, StaleClaim, StoreError
-from batchgen.fault import Cause, Fault
-from batchgen.job import Cancelled, Deferred, Exhausted, PartialDelivery, Requeued, State
-from batchgen.manifest.batch import PlannedJob
+from batchgen.job import Cancelled, PartialDelivery, Requeued, State
 from batchgen.planning.selection import Selection
-from batchgen.store import migrate
 from batchgen.store.at_risk import attempts_at_risk
 from batchgen.store.reader import Reader
 from batchgen.store.records import DueFilter
-from batchgen.store.rows import PlanRow, decode_task, encode_task
 from batchgen.store.writer import Writer
-from batchgen.task import Basis, Charge, Kind, Source, Task
+from batchgen.task import Basis, Charge
 
-from .kit import DOUBT, NOW, Raw, attempt_for, claimed, delivery, integrity, loaded, miss, on_sqlite, one, picture, plan
-
-# --- claim, settle, move ------------------------------------------------------
+from .kit import NOW, attempt_for, claimed, delivery, loaded, miss, one, picture, plan
 
 
 async def test_a_job_goes_from_plan_to_done(writer: Writer, reader: Reader) -> None:
@@ -193,9 +181,6 @@ async def test_requeue_moves_all_jobs_or_none(writer: Writer, reader: Reader) ->
     assert [reader.artifacts(job) for job in after] == [[], []]
 
 
-# --- loading ------------------------------------------------------------------
-
-
 async def test_load_adds_keeps_changes_and_orphans(writer: Writer, reader: Reader) -> None:
     batch_id = await writer.open_batch("b", "/m.yaml", "/out", NOW)
     first = await writer.load(batch_id, [plan("a"), plan("b"), plan("c")], NOW)
@@ -263,250 +248,6 @@ async def test_batches_do_not_mix(writer: Writer, reader: Reader) -> None:
 def test_an_empty_table_names_no_batch(reader: Reader) -> None:
     with pytest.raises(NotFound, match="no batch yet"):
         reader.batch()
-
-
-# --- questions ----------------------------------------------------------------
-
-
-async def test_due_goes_by_priority_then_position_and_not_before(writer: Writer, reader: Reader) -> None:
-    batch_id = await loaded(writer, [plan("a"), plan("b"), plan("c", priority=2), plan("x", provider="other")])
-    assert [job.key for job in reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW)] == ["c", "a", "b"]
-    assert reader.next_retry(batch_id, DueFilter(provider="aigate")) is None
-    later = NOW + timedelta(seconds=30)
-    for job in reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW):
-        _, attempt = await claimed(writer, job)
-        await writer.settle(miss(attempt, Deferred(at=NOW, fault=DOUBT, not_before=later)), NOW)
-    assert reader.due(batch_id, DueFilter(provider="aigate"), 9, NOW) == []
-    assert reader.next_retry(batch_id, DueFilter(provider="aigate")) == later
-    assert len(reader.due(batch_id, DueFilter(provider="aigate"), 2, later)) == 2
-    assert reader.next_retry(batch_id, DueFilter(provider="nobody")) is None
-
-
-@on_sqlite
-async def test_the_lane_index_answers_in_order(writer: Writer, path: Database) -> None:
-    await loaded(writer, [plan("a")])
-    with Raw(path) as dbapi:
-        wanted = "batch_id = 1 AND provider = 'p' AND state = 'pending' AND orphaned_at IS NULL"
-        plan_lines = dbapi.execute(
-            f"EXPLAIN QUERY PLAN SELECT * FROM jobs WHERE {wanted} ORDER BY priority DESC, position LIMIT 5"
-        ).fetchall()
-    assert "jobs_lane" in plan_lines[0][3]
-    assert not any("TEMP B-TREE" in line[3] for line in plan_lines)
-
-
-async def test_selection_narrows(writer: Writer, reader: Reader) -> None:
-    batch_id = await loaded(
-        writer, [plan("cat-1", tags=("x", "y")), plan("cat-2", tags=("y",)), plan("dog", provider="aimlapi")]
-    )
-
-    def keys(limit: int | None = None, **wanted: object) -> list[str]:
-        return [job.key for job in reader.jobs(batch_id, Selection(**wanted), limit)]  # type: ignore[arg-type]
-
-    assert keys() == ["cat-1", "cat-2", "dog"]
-    assert keys(ids=("cat-*",)) == ["cat-1", "cat-2"]
-    assert keys(tags=("x", "z")) == ["cat-1"]
-    assert keys(providers=("aimlapi",), kinds=("generate",), models=("gpt-image-2",)) == ["dog"]
-    assert keys(states=("failed",)) == []
-    assert keys(limit=1) == ["cat-1"]
-    await writer.load(batch_id, [plan("dog", provider="aimlapi")], NOW)
-    assert keys() == ["dog"]
-    assert len(keys(orphaned=True)) == 3
-
-
-async def test_failures_come_by_cause_with_an_example(writer: Writer, reader: Reader) -> None:
-    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(4)])
-    causes = [Cause.REFUSED, Cause.REFUSED, Cause.INVALID]
-    for job, cause in zip(list(reader.jobs(batch_id)), causes, strict=False):
-        _, attempt = await claimed(writer, job)
-        fault = Fault(cause=cause, message=f"no {job.key}")
-        await writer.settle(miss(attempt, Exhausted(at=NOW, fault=fault)), NOW)
-    found = [(failure.cause, failure.count, failure.key, failure.message) for failure in reader.failures(batch_id)]
-    assert found == [("refused", 2, "j0", "no j0"), ("invalid", 1, "j2", "no j2")]
-    assert reader.lanes(batch_id)["aigate"].failed == 3
-    assert [job.key for job in reader.jobs(batch_id, Selection(causes=("invalid",)))] == ["j2"]
-    assert reader.usage(batch_id)[0].usd == 0  # nothing was charged, and that is known
-
-
-async def test_runs_are_kept(writer: Writer, reader: Reader) -> None:
-    batch_id = await loaded(writer, [])
-    await writer.begin_run("r1", batch_id, command="run b.yaml", pid=7, host="h", now=NOW)
-    assert reader.runs(batch_id)[0].ended_at is None
-    await writer.end_run("r1", 3, NOW + timedelta(hours=1))
-    [run] = reader.runs(batch_id)
-    assert (run.exit_code, run.pid, run.ended_at) == (3, 7, NOW + timedelta(hours=1))
-
-
-def test_readers_cannot_write_and_unknown_jobs_are_not_found(reader: Reader) -> None:
-    with pytest.raises(NotFound, match="No job"):
-        reader.job(1, "nobody")
-    with reader._open() as connection, pytest.raises(Exception, match=r"read-?only"):
-        connection.exec_driver_sql("INSERT INTO batches VALUES (1,'a','b','c',1,1)")
-
-
-SOURCES = st.builds(Source, path=st.none() | st.text(max_size=9), sha256=st.none() | st.just("0" * 64))
-
-
-TASKS = st.builds(
-    Task,
-    kind=st.sampled_from(Kind),
-    prompt=st.text(),
-    provider=st.text(max_size=9),
-    model=st.text(max_size=9),
-    images=st.lists(SOURCES, max_size=3).map(tuple),
-    mask=st.none() | SOURCES,
-    n=st.integers(1, 9),
-    size=st.none() | st.text(max_size=9),
-    seed=st.none() | st.integers(),
-    extra=st.dictionaries(st.text(max_size=5), st.integers() | st.text(max_size=5) | st.none()),
-)
-
-
-@given(TASKS)
-def test_a_task_survives_the_table(task: Task) -> None:
-    assert decode_task(encode_task(task)) == task
-    assert '":null' not in encode_task(replace(task, extra={}, prompt="x"))
-
-
-@given(TASKS)
-@example(replace(Task(kind=Kind.EDIT, prompt='"prompt":""', provider='"prompt":""', model="m"), size='"prompt":""'))
-def test_a_planned_row_holds_the_whole_task(task: Task) -> None:
-    assert PlanRow.of(PlannedJob.of("key", task, "name"), 3).task == encode_task(task)
-
-
-# --- the house ----------------------------------------------------------------
-
-
-async def test_many_writes_share_few_commits(writer: Writer, reader: Reader) -> None:
-    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(300)])
-    before = writer.commits
-    await asyncio.gather(
-        *(claimed(writer, job) for job in reader.due(batch_id, DueFilter(provider="aigate"), 300, NOW))
-    )
-    assert writer.commits - before < 60
-    assert reader.counts(batch_id).running == 300
-
-
-async def test_a_cancelled_waiter_loses_no_write(writer: Writer, reader: Reader) -> None:
-    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(50)])
-    tasks = [
-        asyncio.ensure_future(claimed(writer, job))
-        for job in reader.due(batch_id, DueFilter(provider="aigate"), 50, NOW)
-    ]
-    await asyncio.sleep(0)
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
-    writer.close()
-    assert reader.counts(batch_id).running == 50
-
-
-async def test_readers_read_while_the_writer_writes(writer: Writer, path: Database) -> None:
-    batch_id = await loaded(writer, [plan(f"j{number}") for number in range(200)])
-    stop, seen = threading.Event(), []
-
-    def look() -> None:
-        with Reader(path) as reader:
-            while not stop.is_set():
-                seen.append(reader.counts(batch_id).total)
-
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    with Reader(path) as reader:
-        for job in reader.due(batch_id, DueFilter(provider="aigate"), 200, NOW):
-            await claimed(writer, job)
-    stop.set()
-    watcher.join()
-    assert set(seen) == {200}
-
-
-@pytest.mark.parametrize("mask", [0o000, 0o077, 0o777])
-async def test_files_are_private_whatever_the_umask(tmp_path: Database, mask: int) -> None:
-    before = os.umask(mask)
-    try:
-        path = tmp_path / "new" / "deep" / "batchgen.db"
-        migrate.ensure(path)
-        with Writer(path) as writer:
-            await loaded(writer, [plan("a")])
-            modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
-    finally:
-        os.umask(before)
-    assert modes == {"batchgen.db": 0o600, "batchgen.db-wal": 0o600, "batchgen.db-shm": 0o600}
-    assert path.parent.stat().st_mode & 0o777 == 0o700
-    assert path.parent.parent.stat().st_mode & 0o777 == 0o700
-
-
-@on_sqlite
-async def test_a_clean_end_leaves_no_log(path: Database) -> None:
-    with Writer(path) as writer:
-        await loaded(writer, [plan("a")])
-    assert not path.with_name("batchgen.db-wal").exists()
-    assert integrity(path) == "ok"
-    with pytest.raises(StoreError, match="closed"):
-        await writer.open_batch("b", "", "", NOW)
-    with Reader(path) as reader:
-        assert reader.batch().name == "b"
-
-
-@on_sqlite
-async def test_a_locked_table_is_waited_for_then_refused(path: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchgen.store.connection.BUSY_MS", 50)
-    with Writer(path, patience=20) as writer, closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        waiting = asyncio.ensure_future(writer.open_batch("b", "", "", NOW))
-        await asyncio.sleep(0.3)
-        assert not waiting.done()
-        other.execute("COMMIT")
-        assert await waiting == 1
-    with Writer(path, patience=0.2) as writer, closing(sqlite3.connect(path, isolation_level=None)) as other:
-        other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreError, match="stayed locked"):
-            await writer.open_batch("c", "", "", NOW)
-        other.execute("COMMIT")
-        with pytest.raises(StoreError):  # it said it gave up: nothing may happen behind the caller's back
-            await writer.open_batch("c", "", "", NOW)
-
-
-async def test_a_dead_writer_fails_every_waiting_and_later_call(writer: Writer) -> None:
-    def die(connection: object) -> None:
-        raise SystemExit
-
-    calls = [writer.open_batch("a", "", "", NOW), writer._committer.submit(die), writer.open_batch("c", "", "", NOW)]
-    results = await asyncio.gather(*calls, return_exceptions=True)
-    assert all(isinstance(result, StoreError) for result in results)
-    with pytest.raises(StoreError):
-        await writer.open_batch("d", "", "", NOW)
-
-
-@on_sqlite
-async def test_a_full_disk_stops_everything(writer: Writer, reader: Reader) -> None:
-    batch_id = await loaded(writer, [plan("a")])
-    await writer._committer.submit(_fill)
-    with pytest.raises(StoreError, match="disk is full"):
-        await writer.load(batch_id, [plan(f"j{number}" * 50) for number in range(5_000)], NOW)
-    with pytest.raises(StoreError, match="disk is full"):
-        await writer.open_batch("b2", "", "", NOW)
-    assert [job.key for job in reader.jobs(batch_id)] == ["a"]
-
-
-def _fill(connection: object) -> None:
-    pages = connection.exec_driver_sql("PRAGMA page_count").scalar()  # type: ignore[attr-defined]
-    connection.exec_driver_sql(f"PRAGMA max_page_count={pages + 2}")  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("content", [b"not a database, just text. " * 400, b"SQLite format 3\x00" + b"\xff" * 4_000])
-def test_a_foreign_or_damaged_file_is_refused_untouched(tmp_path: Database, content: bytes) -> None:
-    path = tmp_path / "batchgen.db"
-    path.write_bytes(content)
-    with pytest.raises(StoreError, match="To continue"):
-        migrate.ensure(path)
-    assert path.read_bytes() == content
-
-
-def test_a_missing_table_is_explained(tmp_path: Database) -> None:
-    with pytest.raises(StoreError, match="cannot be opened"):
-        Writer(tmp_path / "nowhere.db")
-    with Reader(tmp_path / "nowhere.db") as reader, pytest.raises(StoreError, match="cannot be opened"):
-        reader.batches()
 
 
 async def test_a_charge_of_the_user_is_booked_once(writer: Writer, reader: Reader) -> None:

@@ -152,7 +152,7 @@ class Trial:
                     break
                 self._rest(RETRY)
         lines = self.lines()
-        once = self.hold or (self.world.honours and self.axis.repeats_keys)
+        once = self.hold or self.world.honours
         sent = [ended for ended in self.runs if "nothing to send" not in ended.text]
         terms = Terms(
             hold=self.hold,

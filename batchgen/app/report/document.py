@@ -19,6 +19,7 @@ from ...version import __version__
 from .. import queries
 from ..advice import resuming
 from ..clock import utc_now
+from ..repeated_options import repeated_options
 from .costs import Costs
 from .details import detail
 from .disk import Disk
@@ -61,7 +62,7 @@ class Sums:
         """Return head, night, costs and needs."""
         now, runs = utc_now(), reader.runs(batch.id)
         status = queries.status(project, batch.name)
-        flags, manifest = _flags(project, batch)
+        flags = _flags(project, reader, batch)
         top = head(self.figures, status, runs, scope, now)
         waits = None if top["in_progress"] else top["waits"]
         spans = lane_spans(
@@ -72,7 +73,7 @@ class Sums:
             "head": top,
             "night": self.night.document(ends, spans),
             "costs": self.costs.document(),
-            "needs": self.needs.document(manifest, flags, waits, resuming(status, flags)),
+            "needs": self.needs.document(batch.manifest, flags, waits, resuming(status, flags)),
         }
 
 
@@ -110,8 +111,9 @@ def build(
             if job.is_shown:
                 tiles.add(job)
         chunks.add([detail(job, looks) for job in page if job.is_shown])
-    document = _frame(project, batch, places) | {"about": about} | sums.document(project, reader, batch, scope)
+    document = _frame(project, reader, batch, places) | {"about": about} | sums.document(project, reader, batch, scope)
     document |= _tiles(tiles, reader, disk.thumbnails((folder or folder_of(project, batch)).local))
+    document["buckets"] = places.buckets(document["tiles"]["path"])
     if chunks.sink is None:
         return document | {"details": chunks.rest}
     chunks.finish()
@@ -178,9 +180,9 @@ class _Chunks:
             self.sink(self.number, self.rest)
 
 
-def _frame(project: Project, batch: Batch, places: Places) -> dict[str, Any]:
+def _frame(project: Project, reader: Reader, batch: Batch, places: Places) -> dict[str, Any]:
     """Return the fields of the document that do not depend on its jobs."""
-    flags, manifest = _flags(project, batch)
+    flags = _flags(project, reader, batch)
     return {
         "schema_version": 1,
         "generated_at": utc_now().isoformat(timespec="seconds").replace("+00:00", "Z"),
@@ -188,24 +190,20 @@ def _frame(project: Project, batch: Batch, places: Places) -> dict[str, Any]:
         "database": database_id(project.db),
         "sandbox": project.sandbox,
         "batch": batch.name,
-        "manifest": manifest,
+        "manifest": flags.manifest(batch.manifest),
         "zone": round((datetime.now().astimezone().utcoffset() or datetime.resolution).total_seconds() / 60),
         "root": places.root_url,
         "folder": places.folder,
         "folder_url": places.folder_url,
         "commands": {
-            "run": f"batchgen run {manifest}{flags.flags}",
-            "retry": f"batchgen retry {manifest}{flags.flags}",
-            "redo": f"batchgen redo {manifest}{flags.flags}",
-            "show": f"batchgen show{flags.of_batch}",
-            "list": f"batchgen list{flags.of_batch}",
-            "export": f"batchgen export{flags.of_batch}",
-            "marks_import": f"batchgen marks import{flags.flags}",
+            **{verb: flags.on_manifest(verb, batch.manifest) for verb in ("run", "retry", "redo")},
+            **{verb: flags.on_batch(verb) for verb in ("show", "list", "export")},
+            "marks_import": flags.plain("marks import"),
         },
     }
 
 
-def _flags(project: Project, batch: Batch) -> tuple[CommandFlags, str]:
-    """Return the flags of commands that are typed in the working folder, and the manifest as they take it."""
-    flags = project.command_flags(batch.name, inside=True)
-    return flags, flags.manifest(batch.manifest)
+def _flags(project: Project, reader: Reader, batch: Batch) -> CommandFlags:
+    """Return the flags of commands that are typed in the working folder, with the options of the latest run."""
+    latest = next((run.command for run in reader.runs(batch.id)), "")
+    return project.command_flags(batch.name, repeated_options(latest), inside=True)

@@ -50,7 +50,7 @@ def render(document: Mapping[str, Any], *, live: Mapping[str, Any] | None = None
     loads_chunks = "chunk" in document
     policy = {
         "default-src": "'none'",
-        "img-src": "'self' data: blob: file:" + _origin(document.get("folder_url", "")),
+        "img-src": "'self' data: blob: file:" + _origins(document),
         "style-src": _source_hash(style),
         "script-src": _source_hash(script) + (" 'self' file:" if loads_chunks else ""),
         **({"connect-src": "'self'"} if live is not None else {}),
@@ -93,10 +93,11 @@ def _read_built(name: str) -> str:
     return text
 
 
-def _origin(url: str) -> str:
-    """Return the origin of pictures that are elsewhere, in an object store, after a blank; "" for a relative URL."""
-    address = urlsplit(url)
-    return f" {address.scheme}://{address.netloc}" if address.scheme in ("http", "https") else ""
+def _origins(document: Mapping[str, Any]) -> str:
+    """Return the origins of pictures that are elsewhere, in object stores, each after a blank."""
+    urls = [document.get("folder_url", ""), *document.get("buckets", {}).values()]
+    addresses = [address for address in map(urlsplit, urls) if address.scheme in ("http", "https")]
+    return "".join(dict.fromkeys(f" {address.scheme}://{address.netloc}" for address in addresses))
 
 
 @cache

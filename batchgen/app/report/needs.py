@@ -65,7 +65,7 @@ class Needs:
     def document(
         self, manifest: str, flags: CommandFlags, waits: Sequence[str] | None, steps: Sequence[NextStep] = ()
     ) -> list[dict[str, Any]]:
-        """Return the groups: failed jobs first, those with the most jobs on top; *manifest* as a command takes it.
+        """Return the groups: failed jobs first, those with the most jobs on top.
 
         *waits* and *steps*: why jobs wait, and what to do about it; *waits* is None while a run sends them.
         """
@@ -85,7 +85,7 @@ def _waiting(
     """Return the need of jobs that wait; the messages of their earlier attempts do not explain it."""
     if waits is None:
         return _document(group, ("Waiting", "the run in progress sends these jobs", "", ""), None) | {"example": ""}
-    run = f"batchgen run {manifest}{flags.flags}"
+    run = flags.on_manifest("run", manifest)
     # The page shows the run command itself as the command of this need.
     steps = [step for step in steps if step.command is None or not step.command.startswith(run)]
     todo = [step.what if step.command is None else f"{step.command} {step.what}" for step in steps]
@@ -94,7 +94,7 @@ def _waiting(
 
 
 def _need(group: Group, manifest: str, flags: CommandFlags) -> dict[str, Any]:
-    edit = f"batchgen retry {manifest}{flags.flags} --prompts FILE" if group.prompts else None
+    edit = flags.on_manifest("retry", manifest, "--prompts FILE") if group.prompts else None
     return _document(group, _words(group, manifest, flags), edit)
 
 
@@ -119,13 +119,13 @@ def _document(group: Group, words: tuple[str, str, str, str], edit: str | None) 
 
 def _words(group: Group, manifest: str, flags: CommandFlags) -> tuple[str, str, str, str]:
     """Return title, meaning, what to do, and the command of a group."""
-    run = f"batchgen run {manifest}{flags.flags}"
     if group.state == "unknown":
-        return "Unknown", Cause.UNKNOWN.meaning, Cause.UNKNOWN.cure, f"batchgen unknown list{flags.of_batch}"
+        return "Unknown", Cause.UNKNOWN.meaning, Cause.UNKNOWN.cure, flags.on_batch("unknown list")
     if group.cause not in set(Cause):
-        return "Failed", "", "", f"batchgen retry {manifest}{flags.flags}"
+        return "Failed", "", "", flags.on_manifest("retry", manifest)
     cause, step = Cause(group.cause), cause_step(group.cause, manifest, flags)
-    retry = f"batchgen retry {manifest}{flags.flags} --cause {group.cause}"
+    retry = flags.on_manifest("retry", manifest, f"--cause {group.cause}")
+    run = flags.on_manifest("run", manifest)
     return cause.capitalize(), cause.meaning, cause.cure, step.command or (retry if group.prompts else run)
 
 

@@ -6,11 +6,12 @@ Pure, but for the endpoint of an object store, which the environment names.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-from ...object_url import Folder, ObjectUrl, stored_path
+from ...object_url import Folder, ObjectUrl, is_object_url, stored_path
 from .web_address import web_address
 
 
@@ -38,6 +39,14 @@ class Places:
     def root_url(self) -> str:
         """Return the URL of the working folder."""
         return self.url(self.root)
+
+    def buckets(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return the URLs of the buckets of those stored *paths* that are in an object store, but not in the output.
+
+        They are of an earlier output folder.
+        """
+        elsewhere = {ObjectUrl.parse(path).root for path in paths if is_object_url(path) and self.name(path) is None}
+        return {f"{bucket}/": f"{self.url(bucket).rstrip('/')}/" for bucket in sorted(elsewhere, key=str)}
 
     def name(self, path: str) -> str | None:
         """Return the name of a file, whose stored *path* is given, in the output folder; None if it is elsewhere."""

@@ -34,7 +34,7 @@ def find_run(reader: Reader, batch: Batch, word: str) -> Run:
     for run in reader.runs(batch.id):
         if run.id == word:
             return run
-    raise NotFound(f"no run of {batch.name} has the id {word}; `batchgen list runs --batch {batch.name}` shows them")
+    raise NotFound(f"no run of {batch.name} has the id {word}; `batchgen list runs` shows them")
 
 
 def _runs(reader: Reader) -> Iterator[tuple[Batch, Run]]:

@@ -105,7 +105,8 @@ def write(
             file = error.filename or folder.local
             raise StoreError(
                 f"the report cannot be written: {file}: {error.strerror or error}. Nothing else was changed. "
-                "Free disk space, fix the folder, or choose another one: batchgen report -o DIR"
+                "Free disk space, fix the folder, or choose another one: "
+                f"{project.command_flags(batch.name).on_batch('report', '-o DIR')}"
             ) from error
 
 
@@ -113,11 +114,11 @@ def _require_place(project: Project, batch: Batch) -> None:
     """Raise StoreError if a batch has neither its output folder nor its manifest where they were."""
     if is_object_url(batch.folder) or Path(batch.folder).exists() or Path(batch.manifest).exists():
         return
-    flags = project.command_flags()
+    flags = project.command_flags(batch.name)
     raise StoreError(
         f"the output folder of batch {batch.name} is gone, and so is its manifest: {batch.folder}. If the project was "
-        f"moved, a run finds both again: batchgen run MANIFEST{flags.flags}. Otherwise choose a folder for the report: "
-        "batchgen report -o DIR"
+        f"moved, a run finds both again: {flags.plain('run MANIFEST')}. Otherwise choose a folder for the report: "
+        f"{flags.on_batch('report', '-o DIR')}"
     )
 
 

@@ -13,6 +13,7 @@ _KINDS = {
     "temporary": "temporary files of a killed run",
     "spool": "leftovers of the spool",
     "replaced": "images that a changed job has replaced (their sidecars stay)",
+    "thumbnail": "thumbnails of pictures that were replaced, and those of batchgen serve, which makes them when needed",
     "log": "logs and summaries of runs",
 }
 
@@ -22,14 +23,14 @@ _KINDS = {
     "batchgen clean                        shows what would be removed",
     "batchgen clean --older-than 90d --yes",
 )
-@option("--older-than", type=AGE, default="30d", show_default=True, help="Age of replaced images and logs.")
+@option("--older-than", type=AGE, default="30d", show_default=True, help="Age of replaced images, thumbnails and logs.")
 @option("--yes", is_flag=True, help="Remove the files; without it, they are only shown.")
 @sandbox
 def clean(session: Session, older_than: timedelta, yes: bool) -> int:
     """Show or remove files that are no longer needed.
 
-    These are temporary files, leftovers of the spool, replaced images and old logs. Delivered images, paid responses
-    and whatever may still be delivered are never touched.
+    These are temporary files, leftovers of the spool, replaced images, their thumbnails and old logs. Delivered images,
+    paid responses and whatever may still be delivered are never touched.
     """
     from ...app import cleanup
 
@@ -53,7 +54,6 @@ def clean(session: Session, older_than: timedelta, yes: bool) -> int:
     else:
         hours = round(older_than.total_seconds() / 3600)
         age = f"{hours // 24}d" if hours % 24 == 0 else f"{hours}h"
-        output.say(
-            f"nothing was removed. To remove it: batchgen clean{project.command_flags().flags} --older-than {age} --yes"
-        )
+        command = project.command_flags().plain("clean", f"--older-than {age} --yes")
+        output.say(f"nothing was removed. To remove it: {command}")
     return 0

@@ -39,7 +39,7 @@ def pause(session: Session, provider: str) -> int:
     since = f", since {local_time(state.control.paused_at)}" if state.control.paused_at and earlier else ""
     line = f"{provider}: paused{since}; no new requests, those in flight complete"
     return _report(
-        session, state, [line], f"next      batchgen unpause{project.command_flags().flags} {shlex.quote(provider)}"
+        session, state, [line], f"next      {project.command_flags().plain('unpause', shlex.quote(provider))}"
     )
 
 
@@ -190,6 +190,6 @@ def _cancel_lines(report: CancelReport, way: CommandFlags) -> list[str]:
     if report.holder and report.keys:
         lines.append(_run(report.holder, "it drops these jobs when it reaches them"))
     if report.keys:
-        manifest = way.manifest(report.batch.manifest)
-        lines.append(f"next      batchgen retry {manifest}{way.flags} --status cancelled    requeues them")
+        command = way.on_manifest("retry", report.batch.manifest, "--status cancelled")
+        lines.append(f"next      {command}    requeues them")
     return lines

@@ -44,12 +44,12 @@ def check(session: Session) -> int:
     document = {"path": str(project.db), "ok": not health.problems, "problems": list(health.problems)}
     session.print({**document, "rows": dict(health.rows)}, lines)
     if health.problems and not session.as_json:
-        flags = project.command_flags().flags
+        flags = project.command_flags()
         if health.only_totals:
-            output.say(f"next      batchgen db vacuum{flags}    adds up the ledger again")
+            output.say(f"next      {flags.plain('db vacuum')}    adds up the ledger again")
         else:
             what = "moves it aside and builds a new one from files and spool"
-            output.say(f"next      batchgen db recover{flags} MANIFEST    {what}")
+            output.say(f"next      {flags.plain('db recover', 'MANIFEST')}    {what}")
     return 1 if health.problems else 0
 
 
@@ -115,8 +115,7 @@ def recover(session: Session, manifest: str | None) -> int:
     aside = str(report.damaged_copy) if report.damaged_copy else None
     lines = [f"aside     the damaged job database is now {display_path(aside)}"] if aside else []
     lines += recovery_lines(report) if report.found_anything else ["recovered nothing: the job database was complete"]
-    way = project.command_flags()
-    lines.append(f"next      batchgen run {way.manifest(file)}{way.flags}")
+    lines.append(f"next      {project.command_flags().on_manifest('run', file)}")
     intake = asdict(report.intake) | {"usd": show_usd(report.intake.usd)}
     session.print({"aside": aside, "taken_in": intake, "settled": report.settled}, lines, output.say)
     return 0

@@ -106,7 +106,7 @@ def _copy(
     missing = use_case.copy_files(project, use_case.plan_copies(jobs(), template), folder)
     copies = {copy.file.path: str(target / copy.name) for copy in use_case.plan_copies(jobs(), template)}
     for copy in missing:
-        output.say(f"{copy.job.key}: {copy.file.path} is missing or damaged, and was skipped (see batchgen verify)")
+        output.say(f"{copy.job.key}: {copy.file.path} is missing or damaged, and was skipped (see verify)")
         copies.pop(copy.file.path, None)
     output.say(f"{count(number - len(missing), 'file')} in {folder}")
     return len(missing), copies

@@ -29,7 +29,8 @@ def open_(session: Session, *, job: str | None, parent: bool, only_print: bool, 
     """
     from ...app import viewer
 
-    files = viewer.find_files(session.project(), batch, job)
+    project = session.project()
+    files = viewer.find_files(project, batch, job)
     if parent:
         files = list(dict.fromkeys(file.parent for file in files))
     files = files[:_MOST]
@@ -41,7 +42,8 @@ def open_(session: Session, *, job: str | None, parent: bool, only_print: bool, 
     if only_print or not sys.stdout.isatty():
         return 0
     if parent and not all(isinstance(file, Path) for file in files):
-        output.say("a folder in an object store cannot be opened; batchgen serve shows its images")
+        serve = project.command_flags(batch).on_batch("serve")
+        output.say(f"a folder in an object store cannot be opened; {serve} shows its images")
         return 0
     program = viewer.viewer()
     if program is None:

@@ -135,8 +135,9 @@ def plan(
     if session.as_json:
         output.document(result.as_json() | document | ({"items": items} if full else {}))
     else:
-        flags = project.command_flags().flags
-        lines = [*([""] if full else []), *plan_lines(batch.name, result, batch.manifest.parent, flags), *lines]
+        flags = project.command_flags(batch.name)
+        shown = plan_lines(batch.name, result, batch.manifest.parent, flags, batch.manifest)
+        lines = [*([""] if full else []), *shown, *lines]
         _print(batch, lines)
     require_prices(batch, result, budget)
     return 0

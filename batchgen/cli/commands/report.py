@@ -81,14 +81,15 @@ def report(
     wanted = _options(session, options)
     with measuring(session, "making thumbnails", "pictures") as on_files:
         written = write(project, batch, selection(options), wanted, on_files)
-    session.print(written.as_json(), report_lines(written, project.command_flags(written.batch)))
-    for line in report_warnings(written, single=wanted.single_file, selected_by=wanted.selected_by):
+    flags = project.command_flags(written.batch)
+    session.print(written.as_json(), report_lines(written, flags))
+    for line in report_warnings(written, flags, single=wanted.single_file, selected_by=wanted.selected_by):
         output.say(line)
     if show and not session.as_json:
         if isinstance(written.page, Path):
             _open(written.page)
         else:
-            serve = f"batchgen serve{project.command_flags(written.batch).of_batch}"
+            serve = flags.on_batch("serve")
             output.say(f"the page is in the object store, where a browser may not read it; {serve} shows the same")
     return 0
 

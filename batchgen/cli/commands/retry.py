@@ -162,15 +162,13 @@ def _listed_in_prompts(chosen: Selection, repeat: _Repeat) -> Selection:
 def _require_done(session: Session, chosen: Selection, manifest: Path, *, missing: bool) -> None:
     """Raise UsageError for a redo of all jobs that was not asked for, or of jobs that are not done."""
     flags = session.project().command_flags()
-    file = flags.manifest(manifest) + flags.flags
     others = [f"--status {state}" for state in chosen.states if state != "done"]
     others += [f"--cause {cause}" for cause in chosen.causes]
     if others:
-        raise UsageError(
-            f"{others[0]}: redo makes the images of done jobs again. For the others: batchgen retry {file} {others[0]}"
-        )
+        command = flags.on_manifest("retry", manifest, others[0])
+        raise UsageError(f"{others[0]}: redo makes the images of done jobs again. For the others: {command}")
     if not missing and replace(chosen, sample=None, limit=None).everything:
         raise UsageError(
             "redo needs a selection, such as --id cat-7, --tag hero, --marked reject, --prompts FILE or --missing. "
-            f"To make all images again: batchgen redo {file} --status done"
+            f"To make all images again: {flags.on_manifest('redo', manifest, '--status done')}"
         )

@@ -65,19 +65,18 @@ def run_selected(session: Session, manifest: Path, options: dict[str, Any]) -> i
 
 def _pending(chosen: Selection, flags: CommandFlags, manifest: Path) -> Selection:
     """Return *chosen* for a run, which sends only pending jobs; raise UsageError."""
-    file = f"{flags.manifest(manifest)}{flags.flags}"
     if chosen.causes:
         raise UsageError(
             f"--cause selects failed jobs, and run does not send those again. "
-            f"To retry them: batchgen retry {file} --cause {chosen.causes[0]}"
+            f"To retry them: {flags.on_manifest('retry', manifest, f'--cause {chosen.causes[0]}')}"
         )
     if others := [state for state in chosen.states if state != "pending"]:
         if others[0] == "done":
-            command = f"batchgen redo {file} {as_options(replace(chosen, states=())) or '--id ID'}"
+            command = flags.on_manifest("redo", manifest, as_options(replace(chosen, states=())) or "--id ID")
             raise UsageError(f"--status done: run sends only pending jobs. To make done ones again: {command}")
         raise UsageError(
             f"--status {others[0]}: run sends only pending jobs. "
-            f"To requeue and run the others: batchgen retry {file} --status {others[0]}"
+            f"To requeue and run the others: {flags.on_manifest('retry', manifest, f'--status {others[0]}')}"
         )
     return replace(chosen, states=())
 
@@ -140,7 +139,7 @@ def _print_plan(session: Session, project: Project, batch: Batch, plan: Plan, te
         return 0
     for warning in batch.warnings:
         output.say(warning_line(warning))
-    shown = plan_lines(batch.name, plan, batch.manifest.parent, project.command_flags().flags)
+    shown = plan_lines(batch.name, plan, batch.manifest.parent, project.command_flags(batch.name), batch.manifest)
     for text in hanging([*shown, *requeue_lines(batch, plan, terms), *lines], output.columns()):
         output.data(text)
     if hint := _hint_at_done(project, batch.manifest, plan, terms):
@@ -165,9 +164,8 @@ def _hint_at_done(project: Project, manifest: Path, plan: Plan, terms: RunOption
         return None
     if plan.matched or not plan.done:
         return None
-    flags = project.command_flags()
     chosen = as_options(replace(terms.requeue, states=(), causes=())) or "--id ID"
-    command = f"batchgen redo {flags.manifest(manifest)}{flags.flags} {chosen}"
+    command = project.command_flags().on_manifest("redo", manifest, chosen)
     return f"retry requeues failed jobs. To make done ones again: {command}"
 
 
@@ -182,8 +180,8 @@ def _print_end(session: Session, project: Project, result: RunResult, terms: Run
         *lines, last = closing(result, resumed_shown=not session.quiet)
         hint = _hint_at_done(project, Path(result.status.batch.manifest), result.plan, terms)
         if terms.redo and result.failed:
-            flags = result.command_flags.of_batch
-            hint = f"jobs whose redo failed keep their files. To accept one: batchgen unknown adopt{flags} JOB FILE"
+            adopt = result.command_flags.on_batch("unknown adopt", "JOB FILE")
+            hint = f"jobs whose redo failed keep their files. To accept one: {adopt}"
         # A plan that sends something has been shown with its notices.
         notes = [] if result.plan.lanes else under("note", result.plan.notices)
         lines = [*notes, *lines, *([hint] if hint else []), last]

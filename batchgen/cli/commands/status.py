@@ -30,16 +30,17 @@ def status(session: Session, batch: str | None) -> int:
 
     project = session.project()
     report = queries.status(project, batch)
+    flags = project.command_flags(batch, report.again)
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
-        *status_lines(*figures, cut_off=report.interrupted),
-        *run_lines(report, project.command_flags(batch)),
+        *status_lines(*figures, flags, cut_off=report.interrupted),
+        *run_lines(report, flags),
         *runner_lines(report.runners),
         *elsewhere_lines(report.elsewhere),
         *gone_lines(report.presence),
         *control_lines(project, report.controls),
-        files_line(report),
-        *report_lines(report, project.command_flags(batch)),
+        files_line(report, flags),
+        *report_lines(report, flags),
     ]
     document = ledger.status_document(*figures) | {
         "controls": control_documents(report.controls),
@@ -49,7 +50,7 @@ def status(session: Session, batch: str | None) -> int:
         "last_run": run_document(report),
         "report": None if report.report is None else str(report.report.place),
     }
-    session.print(document, [*lines, *advice(report, project.command_flags(batch, report.again))])
+    session.print(document, [*lines, *advice(report, flags)])
     return 0
 
 

@@ -118,13 +118,13 @@ def _choices(found: Batch, key: str, way: CommandFlags) -> list[str]:
 
 
 def _choices_of_job(key: str, way: CommandFlags) -> list[str]:
-    flag, key = way.of_batch, shlex.quote(key)
+    key = shlex.quote(key)
     return command_lines(
         (
-            (f"batchgen unknown adopt{flag} {key} FILE", "the image exists: you downloaded it from the provider"),
-            (f"batchgen unknown retry{flag} --id {key}", "buys it again"),
+            (way.on_batch("unknown adopt", f"{key} FILE"), "the image exists: you downloaded it from the provider"),
+            (way.on_batch("unknown retry", f"--id {key}"), "buys it again"),
             (
-                f"batchgen unknown drop{flag} --id {key}",
+                way.on_batch("unknown drop", f"--id {key}"),
                 "cancels it (--not-charged: the provider did not charge for it)",
             ),
         )
@@ -146,8 +146,7 @@ def retry(session: Session, batch: str | None, **options: Any) -> int:  # noqa: 
     found, jobs = use_case.requeue(project, batch, _unknown_only(options))
     lines = [f"{found.name}: {count(len(jobs), 'job')} pending again"]
     if jobs:
-        way = project.command_flags()
-        lines.append(f"next      batchgen run {way.manifest(found.manifest)}{way.flags}")
+        lines.append(f"next      {project.command_flags().on_manifest('run', found.manifest)}")
     session.print({"batch": found.name, "requeued": [job.key for job in jobs]}, lines, output.say)
     return 0
 

@@ -75,27 +75,27 @@ def _table(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def _next(report: VerifyReport, way: CommandFlags, *, requeue: bool) -> list[str]:
-    run = f"batchgen run {way.manifest(report.batch.manifest)}{way.flags}"
+    run = way.on_manifest("run", report.batch.manifest)
     if report.requeued:
         return [f"{count(len(report.requeued), 'job')} pending again", *command_lines([(run, "buys them again")])]
     if requeue and report.problems:
         return ["no job is pending again: those jobs are not done, or are no longer in the manifest"]
     steps = []
     if any(flaw.what == "missing" for flaw in report.problems):
-        redo = f"batchgen redo {way.manifest(report.batch.manifest)}{way.flags} --missing"
+        redo = way.on_manifest("redo", report.batch.manifest, "--missing")
         steps.append((redo, "makes the missing images again: shows the price and asks"))
     if report.problems:
         what = "requeues the jobs of these files; a run then buys them again"
-        steps.append((f"batchgen verify{way.of_batch} --requeue", what))
+        steps.append((way.on_batch("verify", "--requeue"), what))
     missing = [flaw.path for flaw in report.copies if flaw.what == "copy missing"]
     if missing and not requeue and any(map(is_object_url, missing)):
-        steps.append((f"batchgen verify{way.of_batch} --requeue", "lets the next run write the missing copies again"))
+        steps.append((way.on_batch("verify", "--requeue"), "lets the next run write the missing copies again"))
     elif missing:
         steps.append((run, "writes the missing copies; nothing is bought for them"))
     if report.suspects:
         kind = max(report.suspects, key=lambda kind: report.suspects[kind])
-        steps.append((f"batchgen list jobs{way.of_batch} --suspect {kind}", "shows these pictures"))
-        steps.append((f"batchgen report{way.of_batch}", "shows all of them, as pictures"))
+        steps.append((way.on_batch("list jobs", f"--suspect {kind}"), "shows these pictures"))
+        steps.append((way.on_batch("report"), "shows all of them, as pictures"))
     return command_lines(steps) if steps else []
 
 

@@ -43,7 +43,7 @@ def risk_lines(attempts: Sequence[RiskyAttempt]) -> list[str]:
 
 def settling(key: str, way: CommandFlags) -> list[str]:
     """Return the commands that book what such an attempt cost."""
-    command = f"batchgen unknown settle{way.of_batch} {shlex.quote(key)}"
+    command = way.on_batch("unknown settle", shlex.quote(key))
     return command_lines(
         (
             (f"{command} --charged 0.02", "the provider's log shows this charge, in USD"),

@@ -35,12 +35,11 @@ def control_line(control: Control, way: CommandFlags, now: datetime) -> str:
     parts = []
     if control.paused_at is not None:
         age = _age((now - control.paused_at).total_seconds())
-        parts.append(
-            f"paused since {local_time(control.paused_at)}{age} (batchgen unpause{way.flags} {control.provider})"
-        )
+        parts.append(f"paused since {local_time(control.paused_at)}{age} ({way.plain('unpause', control.provider)})")
     if control.limits:
         age = _age((now - control.said_at).total_seconds()) if control.said_at is not None else ""
-        parts.append(f"{limits_text(control.limits)}{age} (batchgen limit{way.flags} {control.provider} --reset)")
+        undo = way.plain("limit", f"{control.provider} --reset")
+        parts.append(f"{limits_text(control.limits)}{age} ({undo})")
     return f"{control.provider}: {'; '.join(parts)}"
 
 

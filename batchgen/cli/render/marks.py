@@ -94,7 +94,7 @@ def mark_lines(listed: MarkList, flags: CommandFlags) -> list[str]:
     """Return the table of ``marks list``."""
     if not listed.marks:
         note = f" ({listed.replaced:,} of pictures that were replaced since)" if listed.replaced else ""
-        step = (f"batchgen marks import{flags.of_batch} FILE", "takes in marks.json, which the page of a report saves")
+        step = (flags.on_batch("marks import", "FILE"), "takes in marks.json, which the page of a report saves")
         return [f"{listed.batch.name}: no marks{note}", *command_lines([step])]
     rows = [
         [mark.key, mark.ordinal + 1 or "", mark.mark or "", mark.stars or "", f"{mark.at.astimezone():%Y-%m-%d %H:%M}",
@@ -114,7 +114,7 @@ def clear_lines(removed: MarkList, flags: CommandFlags) -> list[str]:
     if removed.undo is None:
         return [f"{removed.batch.name}: no marks to clear"]
     file = shlex.quote(display_path(removed.undo))
-    undo = (f"batchgen marks import{flags.flags} {file}", "brings them back")
+    undo = (flags.plain("marks import", file), "brings them back")
     return [f"{removed.batch.name}: cleared {_total(removed.marks)}", *command_lines([undo])]
 
 
@@ -142,11 +142,11 @@ def next_lines(reports: Iterable[ImportReport], flags: CommandFlags) -> list[str
     steps: dict[str, str] = {}
     for report in reports:
         marks = {mark.mark for mark in report.changes}
-        batch = replace(flags, batch=report.batch.name).of_batch
+        of_batch = replace(flags, batch=report.batch.name)
         if "pick" in marks:
-            steps[f"batchgen export{batch} --marked pick --files DIR"] = "copies the picks"
+            steps[of_batch.on_batch("export", "--marked pick --files DIR")] = "copies the picks"
         if "reject" in marks:
-            command = f"batchgen redo {flags.manifest(report.batch.manifest)}{flags.flags} --marked reject"
+            command = flags.on_manifest("redo", report.batch.manifest, "--marked reject")
             steps[command] = "makes the rejects again: shows the price and asks"
     return command_lines(steps.items())
 

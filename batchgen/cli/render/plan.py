@@ -15,7 +15,7 @@ from .table import Fit, table
 from .width import short
 
 if TYPE_CHECKING:
-    from ...app.project import Project
+    from ...app.project import CommandFlags, Project
     from ...app.run_options import RunOptions
     from ...budget import Budget
     from ...manifest import Batch, PlannedJob
@@ -34,24 +34,15 @@ _LIMITS = {
     "images_per_minute": "images per minute",
     "spacing": "spacing between requests",
 }
-#: Why jobs are not sent, by their count in a plan.
-_NOT_SENT = {
-    "failed": "not sent again; batchgen retry{flags} does that",
-    "unknown": "may have been bought; batchgen unknown list{flags} shows them",
-    "held": "changed, but done: kept as they are (--keep-changed, a list that an earlier version read otherwise, or "
-    "an object that was written again and whose bytes before are not known; batchgen redo makes them again)",
-    "orphaned": "no longer in the manifest; files stay; after a run: batchgen list{flags} --status orphaned",
-}
 
 
-def plan_lines(name: str, plan: Plan, folder: Path | None, flags: str = "") -> list[str]:
-    """Return a plan as text; source images are named as seen from *folder*, and commands get *flags*.
+def plan_lines(name: str, plan: Plan, folder: Path | None, flags: CommandFlags, manifest: str | Path) -> list[str]:
+    """Return a plan as text; source images are named as seen from *folder*, and commands are made by *flags*.
 
     Without a folder no prompts are shown: the output of a run often ends up in a mailbox.
     """
     lines = [f"{name}: {count(plan.total, 'job')}: {_states(plan)}"]
-    counts = {state: number for state in _NOT_SENT if (number := getattr(plan, state))}
-    not_sent = [f"{number:,} {state}: {_NOT_SENT[state].format(flags=flags)}" for state, number in counts.items()]
+    not_sent = list(_not_sent(plan, flags, manifest))
     if plan.skipped:
         not_sent.append(f"{plan.skipped.count:,} skipped: {short('; '.join(plan.skipped.reasons), 200)}")
     lines += under("not sent", not_sent)
@@ -60,7 +51,7 @@ def plan_lines(name: str, plan: Plan, folder: Path | None, flags: str = "") -> l
     if plan.copies:
         lines.append(f"copies    {plan.copies:,} to write, of images that exist already; they cost nothing")
     if folder is not None:
-        lines += change_lines(plan, flags)
+        lines += change_lines(plan, flags.on_manifest("plan", manifest, "--diff"))
     if plan.lanes:
         lines += ["", *_lanes(plan), "", *_sums(plan)]
         return [*lines, *_examples(plan, folder)] if folder is not None else lines
@@ -81,14 +72,32 @@ def question(plan: Plan) -> str:
     )
 
 
-def change_lines(plan: Plan, flags: str = "") -> list[str]:
-    """Return what changed, job by job, and how many more there are."""
+def _not_sent(plan: Plan, flags: CommandFlags, manifest: str | Path) -> Iterator[str]:
+    """Yield how many jobs of each kind are not sent, and why."""
+    if plan.failed:
+        yield f"{plan.failed:,} failed: not sent again; {flags.on_manifest('retry', manifest)} does that"
+    if plan.unknown:
+        yield f"{plan.unknown:,} unknown: may have been bought; {flags.on_batch('unknown list')} shows them"
+    if plan.held:
+        why = "--keep-changed, a list that an earlier version read otherwise, or an object that was written again"
+        redo = flags.on_manifest("redo", manifest, "--id ID")
+        yield (
+            f"{plan.held:,} held: changed, but done: kept as they are ({why} and whose bytes before are not known; "
+            f"{redo} makes them again)"
+        )
+    if plan.orphaned:
+        command = flags.on_batch("list", "--status orphaned")
+        yield f"{plan.orphaned:,} orphaned: no longer in the manifest; files stay; after a run: {command}"
+
+
+def change_lines(plan: Plan, all_changes: str) -> list[str]:
+    """Return what changed, job by job, and how many more there are; *all_changes* is the command that shows them."""
     if plan.again:
         return []  # see ``requeue_lines``
     lines = [f"{change.id}: {_change(change)}" for change in plan.changes]
     more = plan.changed + plan.held - len(plan.changes)
     if more > 0:
-        lines.append(f"and {count(more, 'job')} more; batchgen plan MANIFEST{flags} --diff shows them all")
+        lines.append(f"and {count(more, 'job')} more; {all_changes} shows them all")
     return under("changed", lines)
 
 

@@ -101,7 +101,7 @@ def waiting(lane: Lane) -> str:
     if lane.closed is not None:
         return f"closed: {short(lane.fault.message, 90)}" if lane.fault else f"closed: {lane.closed}"
     if lane.paused:
-        return f"you: batchgen unpause {lane.provider}"
+        return "you: it is paused"
     pause = lane.pause_left
     if pause >= 1 and lane.fault is not None:
         why = "throttled" if lane.fault.cause is Cause.THROTTLED else short(lane.fault.message, 50)

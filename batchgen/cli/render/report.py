@@ -27,16 +27,19 @@ def report_lines(written: WrittenReport, flags: CommandFlags) -> Iterator[str]:
     if suspects := written.thumbnails.suspects:
         kind = max(suspects, key=lambda kind: suspects[kind])
         yield f"suspect   {suspect_kinds(suspects)}"
-        yield from command_lines([(f"batchgen list{flags.of_batch} --suspect {kind}", "lists these jobs")])
+        yield from command_lines([(flags.on_batch("list", f"--suspect {kind}"), "lists these jobs")])
 
 
-def report_warnings(written: WrittenReport, *, single: bool, selected_by: str = "") -> Iterator[str]:
+def report_warnings(
+    written: WrittenReport, flags: CommandFlags, *, single: bool, selected_by: str = ""
+) -> Iterator[str]:
     """Yield what is missing from a report; *single*: its thumbnails are inside the page.
 
     *selected_by*: the options that selected what it shows.
     """
     if selected_by and not sum(written.jobs[state] for state in written.jobs):
-        marks = "; marks of a page count after batchgen marks import FILE" if "--marked" in selected_by else ""
+        command = flags.on_batch("marks import", "FILE")
+        marks = f"; marks of a page count after {command}" if "--marked" in selected_by else ""
         yield f"warning: the page is empty, because nothing matched {selected_by}{marks}"
     if unreadable := written.thumbnails.unreadable:
         path, message = unreadable[0]

@@ -51,18 +51,18 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
     lines += under("budget", [budget_line(budget) for budget in result.budgets if budget.limit])
     lines += under("prices", _price_lines(result.underpriced))
     lines += under("copies", _copy_lines(result.copies))
-    lines.append(files_line(status))
+    lines.append(files_line(status, result.command_flags))
     lines += _page_lines(result)
     lines += advice(status, result.command_flags, result.imageless_job, result.lanes)
     lines.append(f"exit code {result.exit_code:d}: {result.exit_meaning}")
     return lines
 
 
-def files_line(status: BatchStatus) -> str:
+def files_line(status: BatchStatus, flags: CommandFlags) -> str:
     """Return the folder of the last run; a run with another --out may have had nothing to write there."""
     folder = status.batch.folder
     is_elsewhere = status.counts.done and not is_object_url(folder) and not Path(folder).exists()
-    note = "    nothing was written there; batchgen export names every file" if is_elsewhere else ""
+    note = f"    nothing was written there; {flags.on_batch('export')} names every file" if is_elsewhere else ""
     return f"files     {display_path(folder)}{note}"
 
 
@@ -75,8 +75,9 @@ def _page_lines(result: RunResult) -> list[str]:
 
 
 def _old_report(page: ReportPage, flags: CommandFlags) -> str:
-    command = f"batchgen report{flags.of_batch}"
-    return f"report    {display_path(page.place)}    older than the last run: {command} writes it again"
+    return (
+        f"report    {display_path(page.place)}    older than the last run: {flags.on_batch('report')} writes it again"
+    )
 
 
 def report_lines(status: BatchStatus, flags: CommandFlags) -> list[str]:
@@ -176,7 +177,8 @@ def _unmade(result: RunResult) -> Iterator[str]:
     if skipped := result.skipped:
         yield f"skipped   {count(skipped.count, 'job')}: {short('; '.join(skipped.reasons), 200)}"
     if kept := result.loaded.held:
-        yield f"kept      {count(kept, 'job')} changed, but done: batchgen plan shows them"
+        plan = result.command_flags.on_manifest("plan", result.status.batch.manifest)
+        yield f"kept      {count(kept, 'job')} changed, but done: {plan} shows them"
     if left := result.loaded.left:
         yield f"left      {count(left, 'job')} changed, but not selected: unchanged until a run selects them"
 
@@ -204,7 +206,7 @@ def recovery_lines(report: RecoveryReport | None) -> list[str]:
     if intake.revived:
         parts.append(f"{count(intake.revived, 'response')} in the spool")
     if report.failed:
-        parts.append(f"{count(report.failed, 'failed job')} by the log (batchgen retry sends them again)")
+        parts.append(f"{count(report.failed, 'failed job')} by the log (retry sends them again)")
     if intake.unknown:
         parts.append(f"{count(intake.unknown, 'unknown request')}")
     if report.settled:

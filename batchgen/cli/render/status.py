@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 
 def status_lines(
-    batch: str, counts: Counts, usage: Sequence[UsageLine], failures: Sequence[Failure], *, cut_off: int = 0
+    batch: str,
+    counts: Counts,
+    usage: Sequence[UsageLine],
+    failures: Sequence[Failure],
+    flags: CommandFlags,
+    *,
+    cut_off: int = 0,
 ) -> list[str]:
     """Return the screen of ``status``; *cut_off*: running jobs are those that a run was cut off with."""
     states = [
@@ -34,7 +40,7 @@ def status_lines(
         *money_lines(usage),
     ]
     if counts.orphaned:
-        hint = "no longer in the manifest; their files stay (batchgen list --status orphaned)"
+        hint = f"no longer in the manifest; their files stay ({flags.on_batch('list', '--status orphaned')})"
         lines.append(f"orphaned  {count(counts.orphaned, 'job')} {hint}")
     return lines + failure_lines(failures)
 
@@ -108,7 +114,7 @@ def run_lines(report: BatchStatus, way: CommandFlags) -> list[str]:
         text = f"a run is in progress (process {holder.pid}: {short(holder.command, 80)})"
         workers = worker_parts(report.workers)
         return [
-            f"{text}; batchgen watch{way.flags} follows it",
+            f"{text}; {way.on_batch('watch')} follows it",
             *under("workers", workers),
             *under("budget", budgets),
         ]

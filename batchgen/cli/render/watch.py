@@ -21,12 +21,12 @@ def ending(snapshot: Snapshot, way: CommandFlags) -> list[str]:
     if run is None:
         state = "has not run yet"
     elif run.ended_at is None:
-        state = f"its last run was cut off; batchgen resume{way.flags} continues it"
+        state = f"its last run was cut off; {way.on_manifest('run', snapshot.batch.manifest)} continues it"
     else:
         ended = f"{run.ended_at.astimezone():%Y-%m-%d %H:%M:%S}"
         state = f"no run is in progress; the last one ended at {ended} with {run.exit_code}"
     done = f"{counts.done:,} of {count(counts.total, 'job')} done"
-    return [f"{snapshot.batch.name}: {state}; {done}", f"next      batchgen status{way.of_batch}"]
+    return [f"{snapshot.batch.name}: {state}; {done}", f"next      {way.on_batch('status')}"]
 
 
 def document(snapshot: Snapshot) -> dict[str, Any]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Container, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Coroutine, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from anyio import CancelScope, to_thread
@@ -42,6 +42,8 @@ ELSEWHERE_PATIENCE = 15.0
 STALL = 10.0
 #: Seconds after which a run begins with the workers that have started.
 FIRST_WORKER = 10.0
+#: How often a call is sent under its own key in one run, if it loses its worker each time.
+KEYED_TRIES = 3
 
 
 @dataclass(kw_only=True, slots=True)
@@ -62,6 +64,7 @@ class ClusterBackend:
     failed: bool = False  #: the run ends
     fenced: bool = False  #: the workers work for a later run
     _reported: bool = False  #: that no worker answers
+    _inherited: Collection[str] = ()  #: names of the workers that earlier runs left
     _at: dict[str, Link] = field(default_factory=dict)  #: the last worker of each attempt that is not released
     _slots: dict[str, str] = field(default_factory=dict)  #: spool of the worker, by attempt with a slot of its own
     _markers: dict[str, str] = field(default_factory=dict)  #: folders of those that no worker removes, by attempt
@@ -70,8 +73,18 @@ class ClusterBackend:
     _releasing: set[asyncio.Task[None]] = field(default_factory=set)
     _ended: dict[Link, list[tuple[str, bool]]] = field(default_factory=dict)
 
-    def open(self, handles: Mapping[str, tuple[Handle, Setup]], retired: Container[str] = ()) -> None:
-        """Begin to follow the workers; those that are *retired* only finish what earlier runs gave them."""
+    def open(
+        self,
+        handles: Mapping[str, tuple[Handle, Setup]],
+        *,
+        inherited: Collection[str] = (),
+        retired: Container[str] = (),
+    ) -> None:
+        """Begin to follow the workers.
+
+        Those that are *inherited* may have calls of earlier runs, and those that are *retired* get no others.
+        """
+        self._inherited = inherited
         for name, (handle, setup) in handles.items():
             self.links[name] = link = Link(
                 name=name,
@@ -110,8 +123,10 @@ class ClusterBackend:
         except WorkerLost:
             return await self._after_loss(call, link)
 
-    def release(self, attempt_id: str, *, delivered: bool) -> None:
-        """Have the worker of an attempt forget it, soon, now that its outcome is booked."""
+    async def release(self, attempt: Attempt, *, delivered: bool) -> None:
+        """Forget an attempt whose outcome is booked, and have its worker forget it, soon."""
+        await self.local.release(attempt, delivered=delivered)
+        attempt_id = attempt.id
         self._slots.pop(attempt_id, None)
         if (folder := self._markers.pop(attempt_id, None)) is not None and delivered:
             self._start(to_thread.run_sync(marker.remove, folder, attempt_id))
@@ -177,9 +192,8 @@ class ClusterBackend:
         attempt = call.attempt
         if call.granted_at is None:
             return _withdrawn(call.clearance)
-        search = self._search(call, self._slots.get(attempt.id), call.granted_at + call.limit)
-        result = await search.outcome()
-        if result is not None and not _is_unknown(result.outcome):
+        result = await self._recover(call, link, call.granted_at)
+        if result is not None and not result.is_unknown:
             return self._outcome(attempt, result)
         if (why := self.losses.record_loss(link.name, self.clock())) is not None:
             self.drain(why)
@@ -189,25 +203,68 @@ class ClusterBackend:
         """Settle an attempt that an earlier run left open, at the workers if it had sent it there."""
         attempt = call.attempt
         stored = await to_thread.run_sync(self.spool.find, attempt.id)
-        note = worker_of(stored)
+        note, now = worker_of(stored), self.clock()
         if note is not None:
-            until = self.clock() + max(0.0, note["at"] + call.limit - time.time())
-            search = self._search(call, note["spool"], until)
+            until = now + max(0.0, note["at"] + call.limit - time.time())
+            search = self._search(call, note["spool"], until, owners=[note["name"]])
         elif attempt.elsewhere:
             # The slot is on the machine of the earlier driver. Its workers may have the call all the same.
-            search = self._search(call, None, self.clock() + ELSEWHERE_PATIENCE)
+            search = self._search(call, None, now + call.limit, owners=self._inherited)
+            search = replace(search, soonest=now + ELSEWHERE_PATIENCE)
         else:
             return await self.local.run(attempt, call.clearance)
         call.granted_at = self.clock()
-        result = await search.outcome()
+        result = await self._repeat_if_lost(call, await search.outcome())
         if result is None:
             return await self.local.run(attempt, call.clearance)
         self._at[attempt.id] = self.links.get(result.worker) or next(iter(self.links.values()))
         return self._outcome(attempt, result)
 
-    def _search(self, call: Dispatch, spool: str | None, until: float) -> Search:
+    async def _recover(self, call: Dispatch, link: Link, granted_at: float) -> Result | None:
+        """Return what became of a call that was lost with its worker."""
+        search = self._search(call, self._slots.get(call.attempt.id), granted_at + call.limit, owners=[link.name])
+        return await self._repeat_if_lost(call, await search.outcome())
+
+    async def _repeat_if_lost(self, call: Dispatch, result: Result | None) -> Result | None:
+        """Return *result*, or that of a repeat under the call's own key if it is unknown and the provider honours keys.
+
+        The repeat is the same purchase, as it is on one machine after a kill.
+        """
+        attempt = call.attempt
+        if not (result is None or result.is_unknown) or not self._may_repeat(call):
+            return result
+        if (link := await self._free_worker(call.clearance)) is None:
+            return result
+        now = self.clock()
+        again = Dispatch(
+            # Its slot may be on another machine: that there is none on the worker's does not show that it was not sent.
+            attempt=replace(attempt, resumed=True, elsewhere=True, key_valid=True),
+            clearance=call.clearance,
+            limit=call.limit,
+            granted_at=now,
+            tries=call.tries + 1,
+        )
+        self._at[attempt.id] = link
+        try:
+            return await link.run(again)
+        except WorkerLost:
+            return await self._recover(again, link, again.granted_at or now)
+
+    def _may_repeat(self, call: Dispatch) -> bool:
+        """Return whether the provider charges a repeat of the call under its own key only once."""
+        profile = self.profiles.get(call.attempt.task.provider)
+        is_keyed = profile is not None and profile.idempotency_header is not None
+        return is_keyed and call.tries < KEYED_TRIES and (call.attempt.key_valid or not call.attempt.resumed)
+
+    def _search(self, call: Dispatch, spool: str | None, until: float, owners: Collection[str]) -> Search:
         return Search(
-            links=self.links, call=call, spool=spool, until=until, given_up=lambda: self.failed, clock=self.clock
+            links=self.links,
+            call=call,
+            spool=spool,
+            owners=owners,
+            until=until,
+            given_up=lambda: self.failed,
+            clock=self.clock,
         )
 
     def _outcome(self, attempt: Attempt, result: Result) -> Outcome:
@@ -223,14 +280,14 @@ class ClusterBackend:
 
     async def _make_slot(self, attempt: Attempt, hello: Hello) -> None:
         """Make the attempt's own slot: from now on its request may have been sent."""
-        if attempt.id in self._slots:
+        if attempt.id in self._slots and not attempt.resumed:
             return
         order = {each.name: getattr(attempt, each.name) for each in fields(Attempt)}
         now = time.time()
         order[WORKER] = {
             "name": hello.name, "spool": hello.spool, "at": now, "until": now + self._limit(attempt)
         }  # fmt: skip
-        opening = self.spool.open_soon(attempt.id, order, 0)
+        opening = self.spool.open_soon(attempt.id, order, 0, replace=attempt.resumed)
         with CancelScope(shield=True):
             slot = await opening
         slot.close()
@@ -277,7 +334,3 @@ def _withdrawn(clearance: Clearance) -> Missed:
     why = clearance.why_withheld() or "its worker was lost before"
     clearance.withdraw()
     return Missed(fault=Fault(cause=Cause.UNREACHED, message=f"nothing was sent: {why}"))
-
-
-def _is_unknown(outcome: Outcome | None) -> bool:
-    return isinstance(outcome, Missed) and outcome.fault.cause is Cause.UNKNOWN

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ...errors import StoreError
-from ...fault import Fault
-from ...job import Attempt, Outcome
+from ...fault import Cause, Fault
+from ...job import Attempt, Missed, Outcome
 from ...providers.profile import Profile
 
 #: Whether a worker knows an attempt: in this process, in the spool of its host, or not at all.
@@ -108,3 +108,8 @@ class Result:
     outcome: Outcome | None = None
     store_error: str | None = None  #: the worker could not store or publish the answer, and keeps it in its spool
     unreadable: str | None = None  #: an answer that was paid for and cannot be read is kept in the worker's spool
+
+    @property
+    def is_unknown(self) -> bool:
+        """Return whether the request may have been carried out, and nothing shows how it ended."""
+        return isinstance(self.outcome, Missed) and self.outcome.fault.cause is Cause.UNKNOWN

@@ -47,6 +47,7 @@ class Dispatch:
     clearance: Clearance
     limit: float  #: seconds after its permit by which it must have ended
     granted_at: float | None = None  #: when the last permit was granted; None: nothing was sent
+    tries: int = 1  #: how often it has been given to a worker
     is_repeat: bool = False  #: the worker asks again although it has written the request once, under the same key
     sent_at: float = 0.0
     lost: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from anyio import sleep, to_thread
@@ -29,7 +30,9 @@ class Search:
     links: Mapping[str, Link]
     call: Dispatch
     spool: str | None  #: id of the spool in which its slot was made, if that is known
+    owners: Collection[str]  #: the workers that may carry it out, even if they do not answer
     until: float  #: by the clock: no worker can still be waiting for its answer, or publishing it
+    soonest: float = math.inf  #: by the clock: from then on it is unknown if all its owners answer that they lack it
     given_up: Callable[[], bool] = lambda: False  #: the run cannot continue
     clock: Callable[[], float] = time.monotonic
 
@@ -42,21 +45,27 @@ class Search:
         while True:
             if self.given_up():
                 raise StoreError("the run ended before it was known what became of a call")
-            last = self.clock() >= self.until
-            if (result := await self._round()) is not None or last:
+            now = self.clock()
+            traces = await self._traces()
+            silent = any(traces.get(owner, "never") is None for owner in self.owners)
+            last = now >= self.until or (now >= self.soonest and not silent)
+            if (result := await self._look(traces, has_owner=silent and not last)) is not None or last:
                 return result
             await sleep(min(pause, max(0.0, self.until - self.clock())))
             pause = min(2 * pause, LONGEST_ROUND)
 
-    async def _round(self) -> Result | None:
+    async def _traces(self) -> dict[str, Trace | None]:
+        """Return what every worker knows of the call; None for those that do not answer."""
+        id_ = self.call.attempt.id
+        answers = {name: await link.traces([id_]) for name, link in self.links.items()}
+        return {name: None if answer is None else answer[id_] for name, answer in answers.items()}
+
+    async def _look(self, traces: Mapping[str, Trace | None], *, has_owner: bool) -> Result | None:
+        """Return the result that *traces* or the marker show; *has_owner*: a silent worker may have the call."""
         attempt = self.call.attempt
-        traces: dict[str, Trace | None] = {}
-        for name, link in self.links.items():
-            answer = await link.traces([attempt.id])
-            traces[name] = None if answer is None else answer[attempt.id]
         # Workers of a host share a spool: the slot of a call in flight belongs to the one that carries it out.
         holders = [name for name, trace in traces.items() if trace == "here"]
-        holders += [name for name, trace in traces.items() if trace == "stored" and self._all_answered(name, traces)]
+        holders += [name for name, trace in traces.items() if trace == "stored" and not has_owner]
         if holders:
             return await self._collect(self.links[holders[0]])
         delivered = await to_thread.run_sync(marker.read, attempt.folder, attempt.id)
@@ -67,16 +76,6 @@ class Search:
             # A slot is made before a request is sent, and removed only if it was not.
             return Result(attempt_id=attempt.id, worker="", outcome=UNSENT)
         return None
-
-    def _all_answered(self, name: str, traces: Mapping[str, Trace | None]) -> bool:
-        """Return whether no silent worker may still own a slot in the spool of the worker *name*."""
-        hello = self.links[name].hello
-        spool = hello.spool if hello is not None else None
-        return all(
-            traces[other] is not None
-            for other, link in self.links.items()
-            if link.hello is not None and link.hello.spool == spool
-        )
 
     async def _collect(self, link: Link) -> Result | None:
         call = replace(self.call.attempt, resumed=True, key_valid=False)

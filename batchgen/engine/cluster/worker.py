@@ -50,7 +50,7 @@ class Worker:
     publish_patience: float = PUBLISH_PATIENCE
     incarnation: str = field(default_factory=lambda: uuid4().hex)
     epoch: int = 0
-    alarm: OSError | None = None  #: why an answer could not be stored safely
+    alarm: Exception | None = None  #: why an answer could not be stored safely
     called_at: float = field(init=False)  #: when a driver called last
     _calls: dict[str, asyncio.Task[Result]] = field(default_factory=dict)
     _folders: dict[str, str] = field(default_factory=dict)  #: of the markers, by attempt
@@ -82,11 +82,14 @@ class Worker:
         )
 
     async def run(self, order: Order) -> Result:
-        """Carry an attempt out, once, and return its result; join the call if it is in flight already."""
+        """Carry an attempt out, once, and return its result; join the call if it is in flight already.
+
+        Only an order whose key is valid repeats a call that has ended unknown: the provider charges it once.
+        """
         self._enter(order.epoch)
         attempt = order.attempt
         call = self._calls.get(attempt.id)
-        if call is None:
+        if call is None or (attempt.key_valid and call.done() and call.result().is_unknown):
             self._folders[attempt.id] = attempt.folder
             call = self._calls[attempt.id] = asyncio.create_task(self._carry_out(attempt))
         result = await asyncio.shield(call)
@@ -164,7 +167,7 @@ class Worker:
         """Return whether nothing is in flight and no driver has called for longer than the lease."""
         return not self.in_flight and self.clock() - self.called_at > self.setup.lease
 
-    def stop_on(self, error: OSError) -> None:
+    def stop_on(self, error: Exception) -> None:
         """Report to the driver that this machine could not store an answer safely: the run stops."""
         self.alarm = error
         self._notify()

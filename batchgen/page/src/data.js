@@ -22,6 +22,9 @@ export function fileUrl(page, path, sha) {
   if (page.live) return page.live.files + sha;
   if (page.folder && path.startsWith(page.folder))
     return page.folder_url + encodePath(path.slice(page.folder.length));
+  for (const [bucket, url] of Object.entries(page.buckets)) {
+    if (path.startsWith(bucket)) return url + encodePath(path.slice(bucket.length));
+  }
   return path.startsWith("/") ? `file://${encodePath(path)}` : page.root + encodePath(path);
 }
 

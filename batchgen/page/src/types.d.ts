@@ -15,6 +15,7 @@ export interface PageDocument {
   root: string; // URL of the working folder's files relative to the page: "../../"
   folder: string; // the output folder as paths begin: "output/autumn/", "/data/out/"
   folder_url: string; // its URL relative to the page: "../"
+  buckets: Record<string, string>; // URLs of other buckets with pictures, by how paths begin: "s3://old/"
   commands: Commands;
   head: Head;
   night: Night;

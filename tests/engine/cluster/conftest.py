@@ -9,9 +9,10 @@ from batchgen.sandbox.launch import start
 from .world import World
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def sandbox(tmp_path_factory):
-    with start(tmp_path_factory.mktemp("sandbox"), latency="0.3", idle_exit=90, extra=("--draw", "small")) as running:
+    extra = ("--draw", "small", "--honour-idempotency")
+    with start(tmp_path_factory.mktemp("sandbox"), latency="0.3", idle_exit=90, extra=extra) as running:
         yield running
 
 

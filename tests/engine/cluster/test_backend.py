@@ -59,7 +59,7 @@ async def test_backend_releases_what_is_settled(world):
         await ours.run(attempt)
         assert handle.worker.spool.holds(attempt.id)
         assert ours.backend.spool.holds(attempt.id), "the driver has a slot as well: the call may have been sent"
-        ours.backend.release(attempt.id, delivered=True)
+        await ours.backend.release(attempt, delivered=True)
         await until(lambda: not handle.worker.spool.holds(attempt.id))
 
 
@@ -134,7 +134,7 @@ async def test_backend_reads_the_marker_of_a_worker_that_never_returns(world):
         assert outcome.artifacts[0].path == "output/j1.png"
         assert ours.local.asked == []
         assert markers(world) == [f"{attempt.id}.json"]
-        ours.backend.release(attempt.id, delivered=True)
+        await ours.backend.release(attempt, delivered=True)
         await until(lambda: not markers(world))
     assert world.charges == 1
 
@@ -273,6 +273,10 @@ async def test_a_run_without_the_cluster_waits_for_calls_that_workers_have(world
         await local.run(again, AsyncMock())
     await until(lambda: marker.read(attempt.folder, attempt.id))
     assert isinstance(await local.run(again, AsyncMock()), Delivered)
+    await local.release(again, delivered=True)
+    assert markers(world) == []
+    local.spool.close()
+    assert not local.spool.holds(attempt.id)
     assert (world.arrivals, world.charges) == (1, 1)
 
 

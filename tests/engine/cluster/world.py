@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,9 +36,11 @@ class World:
     sandbox: Sandbox
     folder: Path
     number: int = 0
+    key_header: str | None = None  #: of a provider that honours idempotency keys
 
     def setup(self, name: str = "w-0") -> Setup:
-        profiles = {"openai": profile("openai", {"base_url": self.sandbox.base_url("openai")})}
+        settings = {"base_url": self.sandbox.base_url("openai"), "idempotency_header": self.key_header}
+        profiles = {"openai": profile("openai", settings)}
         accounts = {"openai": (None,)}
         return Setup(
             name=name, batch="b", root=str(self.folder), profiles=profiles, accounts=accounts, sandbox=True,
@@ -52,8 +55,9 @@ class World:
         task = Task(
             kind=Kind.GENERATE, prompt=f"{prompt} in {self.folder}", provider="openai", model="gpt-image-2", n=1
         )
+        id_ = hashlib.sha256(f"{task.prompt} {self.number}".encode()).hexdigest()[:32]
         return Attempt(
-            id=f"{self.number:032x}", job_id=self.number, claim=1, batch="b", key=f"j{self.number}", task=task,
+            id=id_, job_id=self.number, claim=1, batch="b", key=f"j{self.number}", task=task,
             fingerprint="1:0", folder=str(self.folder / "output"), output=f"j{self.number}",
         )  # fmt: skip
 
@@ -114,6 +118,7 @@ class Elsewhere:
 
     def __init__(self) -> None:
         self.asked: list[str] = []
+        self.released: list[tuple[str, bool]] = []
 
     async def run(self, attempt: Attempt, ready: object) -> Outcome:
         del ready
@@ -125,6 +130,9 @@ class Elsewhere:
         except Exception as error:  # noqa: BLE001 - it is the fault that is asked for
             return Missed(fault=error.fault)  # type: ignore[attr-defined]
         raise lost_call()
+
+    async def release(self, attempt: Attempt, *, delivered: bool) -> None:
+        self.released.append((attempt.id, delivered))
 
 
 @dataclass(kw_only=True)
@@ -145,7 +153,9 @@ class Driver:
 
 
 @asynccontextmanager
-async def driver(world: World, *handles: Direct, epoch: int = 1, **limits: float) -> AsyncIterator[Driver]:
+async def driver(
+    world: World, *handles: Direct, epoch: int = 1, inherited: Sequence[str] = (), **limits: float
+) -> AsyncIterator[Driver]:
     failures: list[Exception] = []
     stops: list[str] = []
     messages: list[str] = []
@@ -161,7 +171,7 @@ async def driver(world: World, *handles: Direct, epoch: int = 1, **limits: float
     )
     gate = Gate(limits=windows(**limits), width=500)  # type: ignore[arg-type]
     lane = Lane(provider="openai", policy=Policy(), account_gate=gate)
-    backend.open({handle.name: (handle, world.setup(handle.name)) for handle in handles})
+    backend.open({handle.name: (handle, world.setup(handle.name)) for handle in handles}, inherited=inherited)
     await backend.wait_for_workers(patience(20))
     try:
         yield Driver(backend=backend, local=local, failures=failures, stops=stops, messages=messages, lane=lane)
