@@ -8,9 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from threading import Condition, Thread
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from ..engine.attempts import OpenAttempt
 from ..engine.lane import Lane
@@ -26,8 +31,13 @@ from .clock import utc_now
 from .project import Project
 from .report.folder import begin_report
 
+if TYPE_CHECKING:
+    from ..files.object_tree import Upload
+
 #: Pictures that wait at most, and facts that are kept at most until the end of the run.
 _WAITING, _FACTS = 500, 20_000
+#: Bytes of images on their way to an object store that are kept at most, so that they need not be downloaded again.
+_KEPT_BYTES = 64 * 1024 * 1024
 _NICE = 19
 #: Seconds that the end of a run waits for the picture that is being examined.
 _PATIENCE = 3.0
@@ -40,6 +50,8 @@ class IdleThumbnails:
         self._project, self._batch = project, batch
         self._waiting: deque[PictureFile] = deque(maxlen=_WAITING)
         self._facts: deque[PictureFacts] = deque(maxlen=_FACTS)
+        self._uploaded: dict[str, bytes] = {}  #: by hash, the oldest first
+        self._uploaded_bytes = 0
         self._news = Condition()
         self._ending = not is_wanted
         self._process = ThumbnailProcess(nice=_NICE)
@@ -54,6 +66,18 @@ class IdleThumbnails:
             for file in settlement.event.outcome.artifacts:
                 self._waiting.append(PictureFile(path=place_of(file.path, self._project.root), sha256=file.sha256))
             self._news.notify()
+
+    def keep(self, upload: Upload) -> None:
+        """Keep the bytes of an image that went to an object store, as long as there is room."""
+        image = upload.parts[0]
+        sha256 = image.facts.get("batchgen-sha256")
+        with self._news:
+            if self._ending or sha256 is None or sha256 in self._uploaded:
+                return
+            self._uploaded[sha256] = image.data
+            self._uploaded_bytes += len(image.data)
+            while self._uploaded_bytes > _KEPT_BYTES:
+                self._uploaded_bytes -= len(self._uploaded.pop(next(iter(self._uploaded))))
 
     def __enter__(self) -> Self:
         if self._thread is not None:
@@ -81,11 +105,26 @@ class IdleThumbnails:
                 folder = None
                 while (picture := self._next()) is not None:
                     folder = folder or begin_report(self._project, self._batch)
-                    facts = self._process.make(picture, folder)
+                    with self._on_disk(picture) as file:
+                        facts = self._process.make(file, folder)
                     if isinstance(facts, PictureFacts) and not self._process.is_ended:
                         self._facts.append(facts)
         except Exception as error:  # noqa: BLE001 - no error here may end a run that buys images
             log.event("thumbnails_failed", logging.WARNING, error=str(error))
+
+    @contextmanager
+    def _on_disk(self, picture: PictureFile) -> Iterator[PictureFile]:
+        """Return a picture as a file of this machine if its bytes were kept, and otherwise as it is."""
+        with self._news:
+            data = self._uploaded.pop(picture.sha256, None)
+            self._uploaded_bytes -= len(data or b"")
+        if data is None:
+            yield picture
+            return
+        with NamedTemporaryFile() as file:
+            file.write(data)
+            file.flush()
+            yield replace(picture, path=Path(file.name))
 
     def _next(self) -> PictureFile | None:
         with self._news:

@@ -57,6 +57,7 @@ from .supervisor import Supervisor
 
 if TYPE_CHECKING:
     from ..engine.executor import Executor
+    from ..files.object_tree import Upload
     from ..transport import Transport
 
 #: Threads that read, check and publish answers. They wait for the disk as much as they compute.
@@ -93,7 +94,7 @@ class RunSession(RunInputs):
             runner.subscribe(listener)
         self._prepare_folder(batch_id, profiles, is_alone=not (place and place.others))
         stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop)
-        async with self._backend(profiles, spool, runner) if needed else nullcontext():
+        async with self._backend(profiles, spool, runner, thumbnails.keep) if needed else nullcontext():
             with sent.corrected(), thumbnails:
                 display = self._supervisor(runner).around(follow(runner, self.reader))
                 if place is not None:
@@ -225,11 +226,13 @@ class RunSession(RunInputs):
         return Transport(profiles, self.keys.first, self.keys.keys)
 
     @asynccontextmanager
-    async def _backend(self, profiles: Mapping[str, Profile], spool: Spool, runner: Runner) -> AsyncIterator[None]:
-        """Give *runner* its backend, whose threads end with the run."""
+    async def _backend(
+        self, profiles: Mapping[str, Profile], spool: Spool, runner: Runner, on_upload: Callable[[Upload], None]
+    ) -> AsyncIterator[None]:
+        """Give *runner* its backend, whose threads end with the run; *on_upload* gets images of an object store."""
         async with self._transport(profiles) as transport:
             readers = Readers(READERS)
-            executor = self._executor(transport, spool, readers, runner)
+            executor = self._executor(transport, spool, readers, runner, on_upload)
             try:
                 executor.names.start()  # before anything is sent
                 async with self._carrier(executor, spool, runner) as runner.attempts.backend:
@@ -250,7 +253,14 @@ class RunSession(RunInputs):
         async with cluster_backend(self, self.options.cluster, runner, executor, spool) as backend:
             yield backend
 
-    def _executor(self, transport: Transport, spool: Spool, readers: Readers, runner: Runner) -> Executor:
+    def _executor(
+        self,
+        transport: Transport,
+        spool: Spool,
+        readers: Readers,
+        runner: Runner,
+        on_upload: Callable[[Upload], None],
+    ) -> Executor:
         from ..engine.executor import Executor
         from ..engine.uploads import Uploads
 
@@ -265,7 +275,7 @@ class RunSession(RunInputs):
             arrived=runner.attempts.reservations.answer_arrived,
             is_superseded=runner.attempts.is_superseded,
             sandbox=self.project.sandbox,
-            uploads=Uploads(self.show_message),
+            uploads=Uploads(self.show_message, on_upload=on_upload),
         )
 
     def _supervisor(self, runner: Runner) -> Supervisor:

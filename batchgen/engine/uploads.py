@@ -53,10 +53,13 @@ class Uploads:
         *,
         width: int = WIDTH,
         patience: float = PATIENCE,
+        on_upload: Callable[[Upload], None] = lambda _upload: None,
     ) -> None:
+        """*on_upload* gets every image that is there, with its bytes; it must not wait for anything."""
         self._places = asyncio.Semaphore(width)
         self._show_message = show_message
         self._patience = patience
+        self._on_upload = on_upload
         self._failing_since: float | None = None
         self.waiting = 0  #: attempts whose answers wait for a place or for the store
 
@@ -71,6 +74,7 @@ class Uploads:
             try:
                 for part in upload.parts:
                     await self._put(upload.tree, part)
+                self._on_upload(upload)
             finally:
                 self.waiting -= 1
 
@@ -80,7 +84,7 @@ class Uploads:
             try:
                 await tree.put_soon(part)
             except StoreRefusal as error:
-                raise StoreRefusal(f"{error}. {_KEPT}: then run the same command again") from error
+                raise StoreRefusal(f"{error}. {_KEPT}: once that is fixed, run the same command again") from error
             except OutageError as error:
                 self._note_failure(error)
                 await sleep(wait * random.uniform(0.75, 1.25))  # noqa: S311 - so that they do not come all at once

@@ -53,7 +53,7 @@ class JobsWithStoredVersions:
         jobs = iter(self.jobs)
         while chunk := list(islice(jobs, CHUNK)):
             changed.update(
-                self._compare([job for job in chunk if any(source.etag for source in _sources(job.recipe.task))])
+                self._compare([job for job in chunk if job.recipe.task.images and _has_objects(job.recipe.task)])
             )
             yield from (changed.get(job.key, job) for job in chunk)
         # A later pass may run when the jobs were loaded and the table is closed.
@@ -93,6 +93,10 @@ def _declared(stored: StoredJob) -> str:
 
 def _sources(task: Task) -> tuple[Source, ...]:
     return task.images if task.mask is None else (*task.images, task.mask)
+
+
+def _has_objects(task: Task) -> bool:
+    return any(source.etag for source in _sources(task))
 
 
 def _versions(before: Task, after: Task) -> list[tuple[Source, Source]]:
