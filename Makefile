@@ -48,7 +48,7 @@ setup-dev: ## the same, plus test and lint tools
 setup-browser: ## the same, plus the driver for the tests of the page (they use the Chromium of the system)
 	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _browser
 
-setup-servers: ## the same, plus what only `make test-all` needs: Ray, and servers that speak S3
+setup-servers: ## the same, plus what only `make test-all` needs: Ray, and S3-compatible servers
 	+@[ -n "$(ANY_PY)" ] || $(NO_PYTHON); $(LOCKED) sh -c '$(CHECK); exec "$$0" "$$@"' $(MAKE) --no-print-directory _servers
 
 _run: $(RUN) ; @:
@@ -76,7 +76,7 @@ $(DRIVER): $(DEV)
 	@touch $@
 
 $(REMOTE): $(DRIVER)
-	@echo "installing Ray and servers that speak S3"
+	@echo "installing Ray and S3-compatible servers"
 	@$(PIP) -e '.[cluster,servers]' || $(ADVICE)
 	@touch $@
 

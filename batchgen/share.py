@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Share:
-    """What one runner may use of the limits of a gate, and what it has used, by the name of the limit."""
+    """The share of one runner in the limits of a gate, and what it has used of them, by the name of the limit."""
 
     granted: Mapping[str, int] = field(default_factory=dict)
     used: Mapping[str, int] = field(default_factory=dict)  #: in the window that ends now

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from ..store import migrate
 from ..store.reader import Reader
 from ..version import __version__
 from . import host_check
+from .cluster import ADDRESS_VARIABLE
 from .config.keys import configured_names
 from .config.providers import load_profiles, provider_settings
 from .finding import FEW_SECONDS, LITTLE_ROOM, NO_ROOM, Finding
@@ -43,7 +44,7 @@ PERMIT = 0.5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterQuestion:
-    """What a run needs of a cluster."""
+    """The needs of a run that a cluster is examined for."""
 
     address: str | None  #: of the head; None: Ray is started on this machine
     profiles: Sequence[Profile]
@@ -53,9 +54,8 @@ class ClusterQuestion:
 def question_of(project: Project, address: str | None, manifest: Path | None) -> ClusterQuestion:
     """Return what a run of *manifest* needs of a cluster; without one, what the configured providers need."""
     if manifest is None:
-        with_key = [name for name, profile in load_profiles(project).items() if _has_key(profile)]
-        names: Collection[str] = {*provider_settings(project), *with_key}
         profiles = load_profiles(project)
+        names = {*provider_settings(project), *(name for name, profile in profiles.items() if _has_key(profile))}
         folders = _known_folders(project)
     else:
         batch = read_manifest(project, manifest)
@@ -63,7 +63,7 @@ def question_of(project: Project, address: str | None, manifest: Path | None) ->
         names = {lane.provider for lane in plan.lanes} | set(plan.alternates)
         profiles, folders = batch.profiles, [batch.folder]
     return ClusterQuestion(
-        address=address or os.environ.get("RAY_ADDRESS") or None,
+        address=address or os.environ.get(ADDRESS_VARIABLE) or None,
         # The simulated providers are started by a run, and accept any key.
         profiles=() if project.sandbox else [profiles[name] for name in sorted(names)],
         folders=folders,

@@ -54,7 +54,7 @@ def hold_output(project: Project, folder: Folder, *, wait: float = 0.0) -> Itera
 
 @contextmanager
 def _unsent() -> Iterator[None]:
-    """Add to an error of the store that it came before anything was sent."""
+    """Add to an error of the store that nothing was sent."""
     try:
         yield
     except StoreError as error:

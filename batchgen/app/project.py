@@ -118,8 +118,9 @@ class Project:
 
     @property
     def _typed_db(self) -> str:
-        inside = isinstance(self.db, Path) and self.db.is_relative_to(self.root)
-        return str(self.db.relative_to(self.root) if inside and isinstance(self.db, Path) else self.db)
+        if isinstance(self.db, Path) and self.db.is_relative_to(self.root):
+            return str(self.db.relative_to(self.root))
+        return str(self.db)
 
     @property
     def counterpart(self) -> Project:
@@ -141,7 +142,7 @@ class Project:
 def open_reader(project: Project) -> Iterator[Reader]:
     """Open the job database for reading; raise NotFound if there is none yet.
 
-    Where there is no such batch, the error says whether the sandbox has one.
+    Where there is no such batch, the error states whether the sandbox has one.
     """
     if not migrate.exists(project.db):
         hint = other_batches(project) or f"To start: {project.command_flags().plain('run MANIFEST')}"

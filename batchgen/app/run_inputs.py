@@ -18,7 +18,7 @@ from .shutdown import StopRequest
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunInputs:
-    """What a run works with."""
+    """The inputs of a run."""
 
     project: Project
     batch: Batch

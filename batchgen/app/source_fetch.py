@@ -1,4 +1,4 @@
-"""How source images that are given as URLs are fetched; in a sandbox run they are drawn."""
+"""The fetcher of source images that are given as URLs; in a sandbox run it draws them."""
 
 from __future__ import annotations
 

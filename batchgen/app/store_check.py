@@ -1,4 +1,4 @@
-"""Whether a run could deliver to a place in an object store: credentials, bucket, permissions, clock, owner."""
+"""Examination of a place in an object store as a run would find it: credentials, bucket, permissions, clock, owner."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ def take_over(
         if not is_shown:
             is_shown = True
             seconds = max((each.lease_until - each.heartbeat_at).total_seconds() for each in living)
-            show_message(f"waits up to {seconds:.0f} s: {_name(living[0])} had these jobs, and its lease has not ended")
+            show_message(f"waiting   up to {seconds:.0f} s: {_name(living[0])} has these jobs until its lease ends")
         time.sleep(LOOK)
 
 

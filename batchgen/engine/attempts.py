@@ -48,7 +48,7 @@ Ready = Callable[[], Awaitable[None]]
 class Backend(Protocol):
     """Carries attempts out, here or elsewhere; idempotent by attempt id, and never repeats a paid call by itself."""
 
-    async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
+    async def run(self, attempt: Attempt, ready: Clearance) -> Outcome:
         """Carry *attempt* out and return its outcome; raise StoreError if the place itself fails (disk full, ...)."""
         ...
 
@@ -286,11 +286,11 @@ class AttemptRunner:
         return after
 
     def is_superseded(self, attempt: Attempt) -> bool:
-        """Return whether another runner has claimed the job of *attempt* since; blocks, so it belongs into a thread."""
+        """Return whether the names of an attempt's files are another's by now; blocks, so it belongs into a thread."""
         if self.lease is None or self.lease.left:
             return False
         try:
-            return self.reader.ask(lambda connection: late.is_claimed_again(connection, attempt))
+            return self.reader.ask(lambda connection: late.is_superseded(connection, attempt))
         except StoreError:
             return False
 

@@ -87,7 +87,7 @@ class Uploads:
             try:
                 await tree.put_soon(part, is_superseded)
             except StoreRefusal as error:
-                raise StoreRefusal(f"{error}. {_KEPT}: then run the same command again") from error
+                raise StoreRefusal(f"{error}. {_KEPT}: once that is fixed, run the same command again") from error
             except OutageError as error:
                 self._note_failure(error)
                 await sleep(wait * random.uniform(0.75, 1.25))  # noqa: S311 - so that they do not come all at once

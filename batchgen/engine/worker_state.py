@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WorkerState:
-    """What one worker does at one moment."""
+    """The state of one worker at one moment."""
 
     name: str
     host: str  #: "" until it has answered for the first time

@@ -1,4 +1,4 @@
-"""What holds for derived copies on a disk and in an object store alike."""
+"""Rules of derived copies that are the same on a disk and in an object store."""
 
 from __future__ import annotations
 

@@ -45,6 +45,7 @@ class ObjectCatalog:
     """The objects that one manifest names, each asked for once."""
 
     def __init__(self, lists: Path | None = None) -> None:
+        """Keep fetched lists in the folder *lists*; None: in a temporary one, which ends with the catalog."""
         self._lists = lists if lists is not None and lists.parent.is_dir() else None
         self._known: dict[ObjectUrl, StoredObject | None] = {}
         self._listings: dict[ObjectUrl, _Listing] = {}  #: by folder
@@ -137,7 +138,7 @@ class ObjectCatalog:
         self._refusals.setdefault(url.root, []).append(error)
 
     def _listing_of(self, url: ObjectUrl) -> _Listing | None:
-        """Return the listing of the innermost folder of *url* that is worth it; None while there is none."""
+        """Return the listing of the innermost folder of *url* with many questions; None without one."""
         folder = url
         while folder != url.root:
             folder = folder.parent

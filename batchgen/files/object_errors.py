@@ -21,7 +21,7 @@ class StoreRefusal(StoreError):
 
 
 class NoBucketError(StoreRefusal):
-    """There is no such bucket."""
+    """The bucket does not exist."""
 
 
 class OutageError(StoreError):

@@ -1,7 +1,7 @@
 """Object store: objects below one prefix of a bucket, in S3, Google Cloud Storage, Azure or a compatible store.
 
 The only module that imports obstore (extra ``cloud``). Credentials, region and endpoint come from the environment, by
-the names that the stores' own tools use. Every error of the store ends here as a StoreError that says what to do.
+the names that the stores' own tools use. Every error of the store ends here as a StoreError that states what to do.
 """
 
 from __future__ import annotations

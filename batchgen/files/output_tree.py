@@ -54,7 +54,10 @@ class OutputTree(Protocol):
         ...
 
     def require_writable(self, names: Iterable[str] = ()) -> bool:
-        """Make sure that files of these names can be written, before images are paid for."""
+        """Make sure that files of these names can be written, before images are paid for.
+
+        Returns whether a name can be created only once; otherwise a second writer would replace the file.
+        """
         ...
 
 

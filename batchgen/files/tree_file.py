@@ -1,4 +1,4 @@
-"""Facts about a file in an output tree: what a listing shows of it, and whose it is."""
+"""Facts about a file in an output tree: its size and date in a listing, and its job and attempt."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class TreeFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Label:
-    """Whose file it is, as the metadata of an object states."""
+    """The job and the attempt of a file, as the metadata of an object states them."""
 
     job: str
     attempt: str

@@ -8,7 +8,7 @@ class BadSource(ValueError):
 
 
 class StoreTrouble(BadSource):
-    """An object store that does not answer, or refuses: it says nothing about the image."""
+    """An object store that does not answer, or refuses; the image may be fine."""
 
 
 class MissingSource(BadSource):

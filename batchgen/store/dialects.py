@@ -1,4 +1,4 @@
-"""What differs between SQLite and PostgreSQL in SQL: columns, a few expressions, and functions of SQLite.
+"""Dialects of SQL: the few things that differ between SQLite and PostgreSQL (types, expressions, functions).
 
 All other statements are one text for both: ``POSTGRES_FUNCTIONS`` gives PostgreSQL the functions of SQLite that they
 call, and SQLite gets those of ``selection`` with each connection that reads.

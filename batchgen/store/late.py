@@ -59,10 +59,14 @@ def deliver(connection: Connection, before: Job, settlement: Settlement, now: da
     return after
 
 
-def is_claimed_again(connection: Connection, attempt: Attempt) -> bool:
-    """Return whether the job of an attempt has been claimed since: the names of its files are another's by now."""
-    latest = connection.scalar(select(jobs.c.claim).where(jobs.c.id == attempt.job_id))
-    return latest is not None and latest > attempt.claim
+def is_superseded(connection: Connection, attempt: Attempt) -> bool:
+    """Return whether the names of an attempt's files are another's by now.
+
+    Its job has been claimed again or changed since, or has files that the user supplied.
+    """
+    columns = jobs.c.claim, jobs.c.fingerprint, jobs.c.delivered
+    latest = connection.execute(select(*columns).where(jobs.c.id == attempt.job_id)).one_or_none()
+    return latest is not None and tuple(latest) != (attempt.claim, attempt.fingerprint, attempt.ordinal)
 
 
 def _after(job: Job, settlement: Settlement) -> Job | None:

@@ -103,7 +103,7 @@ def backup(path: Database, target: Path) -> int:
     """Write a copy of the database to *target* (0600), completely or not at all; return its size."""
     if isinstance(path, DatabaseUrl):
         raise UsageError(
-            f"{path} is on a PostgreSQL server, whose own tool copies it while runs go on: "
+            f"{path} is on a PostgreSQL server, whose own tool copies it during runs: "
             f"pg_dump --format=custom --file={shlex.quote(str(target))} {shlex.quote(path.conninfo)}"
         )
     if target.exists() or target.is_symlink():

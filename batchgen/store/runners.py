@@ -47,7 +47,7 @@ class RunnerRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Registration:
-    """What a runner learns when it is added."""
+    """The answer to a runner that was added."""
 
     now: datetime  #: by the clock of the database
     others: frozenset[str]  #: runners that count their requests themselves
@@ -56,7 +56,7 @@ class Registration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateReport:
-    """What a runner reports of one gate: its limits, the share in force and what it has used."""
+    """The report of a runner on one gate: its limits, the share in force and what it has used."""
 
     capacity: Mapping[str, Capacity]
     share: Share

@@ -29,7 +29,7 @@ from .usage import spent
 
 
 class Scope(NamedTuple):
-    """What a row sums up; None is no restriction."""
+    """The calls that a row sums up: of a batch, a provider and a period, or of all where one is None."""
 
     batch_id: int | None
     provider: str | None
@@ -45,7 +45,7 @@ class Scope(NamedTuple):
 
 
 class Spending(NamedTuple):
-    """What counts against a budget: nano-USD, and milli-credits by provider."""
+    """The amounts that count against a budget: nano-USD, and milli-credits by provider."""
 
     usd: int
     credits: Mapping[str, int]

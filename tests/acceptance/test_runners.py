@@ -157,7 +157,8 @@ def test_shards_whose_runner_is_cut_off_are_taken_over(shared, witness, how):
         os.kill(run.pid, signal.SIGCONT)
     late = [finish(run, 60) for run in stopped]
     assert {end.code for end in ended} <= {0, 3}, [end.err for end in ended]
-    assert all("taken over" in end.err for end in late), [end.err for end in late]
+    # One that continues after the end of its batch may see that all jobs are done before it misses its place.
+    assert all("taken over" in end.err or end.code in {0, 3} for end in late), [end.err for end in late]
     states = Counter(row["state"] for row in shared.rows("select state from jobs"))
     assert set(states) <= {"done", "unknown"}
     assert states["done"] > 50

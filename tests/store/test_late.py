@@ -81,8 +81,8 @@ async def test_a_late_image_of_a_job_that_was_bought_again_is_superseded(writer:
     unknown = reader.job(batch_id, "cat")
     pending = await writer.move(unknown, Requeued(at=NOW))
     running, second = await claimed(writer, pending)
-    assert reader.ask(lambda connection: late.is_claimed_again(connection, attempt))
-    assert not reader.ask(lambda connection: late.is_claimed_again(connection, second))
+    assert reader.ask(lambda connection: late.is_superseded(connection, attempt))
+    assert not reader.ask(lambda connection: late.is_superseded(connection, second))
     with pytest.raises(StaleClaim):
         await writer.settle(delivery(attempt), LATER)
     assert reader.job(batch_id, "cat") == running
@@ -92,6 +92,24 @@ async def test_a_late_image_of_a_job_that_was_bought_again_is_superseded(writer:
     assert superseded == {attempt.id: LATER, second.id: None}
     [line] = reader.usage(batch_id)
     assert (line.usd, line.attempts, line.at_risk) == (4_000, 2, 0)
+
+
+async def test_names_of_late_images_belong_to_a_file_that_the_user_adopted_meanwhile(
+    writer: Writer, reader: Reader
+) -> None:
+    batch_id, attempt = await closed(writer, reader)
+    assert not reader.ask(lambda connection: late.is_superseded(connection, attempt))
+    done = await writer.adopt(reader.job(batch_id, "cat"), attempt.id, picture("cat.png"), NOW)
+    assert reader.ask(lambda connection: late.is_superseded(connection, attempt))
+    await writer.settle(delivery(attempt), LATER)
+    assert reader.job(batch_id, "cat") == done
+    assert len(reader.artifacts(done)) == 1
+
+
+async def test_names_of_late_images_belong_to_a_job_that_was_changed_meanwhile(writer: Writer, reader: Reader) -> None:
+    batch_id, attempt = await closed(writer, reader)
+    assert (await writer.load(batch_id, [plan("cat", "a dog")], NOW)).changed == 1
+    assert reader.ask(lambda connection: late.is_superseded(connection, attempt))
 
 
 async def test_a_job_that_was_cancelled_stays_so(writer: Writer, reader: Reader) -> None:

@@ -22,7 +22,7 @@ from ...files.spool import Spool
 from ...job import Attempt, Missed, Outcome
 from ...providers.profile import Profile
 from ...providers.validation import deadline
-from ..attempts import Backend, Ready
+from ..attempts import Backend
 from ..clearance import Clearance
 from ..handover import WORKER, worker_of
 from ..worker_state import WorkerState
@@ -108,9 +108,8 @@ class ClusterBackend:
             with suppress(asyncio.CancelledError):
                 await task
 
-    async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
+    async def run(self, attempt: Attempt, ready: Clearance) -> Outcome:
         """Have a worker carry *attempt* out and return its outcome; raise StoreError if the run cannot continue."""
-        assert isinstance(ready, Clearance)  # noqa: S101 - the runner's own
         call = Dispatch(attempt=attempt, clearance=ready, limit=self._limit(attempt))
         if attempt.resumed:
             return await self._resume(call)

@@ -101,7 +101,7 @@ class News:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Result:
-    """What came of an attempt, or why it stays open."""
+    """The outcome of an attempt, or why it stays open."""
 
     attempt_id: str
     worker: str

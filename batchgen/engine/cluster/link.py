@@ -209,9 +209,7 @@ class Link:
 
     def _silent(self) -> None:
         """Send the worker nothing more for now, and give up calls that must have ended long ago."""
-        if self.ready:
-            self.ready = False
-            self.changed()
+        self._lose()
         now = self.clock()
         for call in self.in_flight.values():
             since = call.sent_at + 10 if call.granted_at is None else call.granted_at + call.limit

@@ -75,7 +75,7 @@ def _keep_quiet() -> None:
 
 @contextmanager
 def connection(address: str | None, *, cpus: int | None = None) -> Iterator[ModuleType]:
-    """Be connected to a cluster while inside."""
+    """Yield Ray, connected to a cluster; the connection ends with the context."""
     ray = connect(address, cpus=cpus)
     try:
         yield ray

@@ -1,4 +1,4 @@
-"""Worker: carries attempts out for a driver elsewhere, with its own network, keys and spool; it knows no engine.
+"""Worker: carries attempts out for a driver elsewhere, with its own network, keys and spool.
 
 Idempotent by attempt id: an order that comes again joins the call in flight, or returns its result. An answer that
 arrived is never lost with this process, because the next worker on this host reads the same spool.

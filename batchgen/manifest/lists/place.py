@@ -42,7 +42,7 @@ _ADVICE = {
 
 
 class Place(NamedTuple):
-    """Where a list is read."""
+    """The place of one list."""
 
     name: str  #: as the manifest names it, or as it is on the disk
     file: str  #: as the user would type it
