@@ -20,7 +20,8 @@ _EXAMPLE = f"{SCHEME}://user@host:5432/database"
 class DatabaseUrl:
     """The address of a PostgreSQL database, as libpq reads it."""
 
-    address: str  #: without scheme and password: "user@host:5432/shop?sslmode=require"
+    #: Without scheme and password: "user@host:5432/shop?sslmode=require".
+    address: str = field(repr=False)
     password: str | None = field(default=None, repr=False)
     sandbox: bool = False  #: simulated runs, which have a schema of their own there
 
@@ -46,8 +47,8 @@ class DatabaseUrl:
         return cls(f"{user}{at}{hosts}{parts.path}{'?' if query else ''}{query}", password or None)
 
     def __str__(self) -> str:
-        """Return the address without the password."""
-        return f"{SCHEME}://{self.address}"
+        """Return the address without passwords."""
+        return without_passwords(f"{SCHEME}://{self.address}").rstrip("?&")
 
     @property
     def conninfo(self) -> str:
@@ -56,8 +57,8 @@ class DatabaseUrl:
 
 
 _ADDRESS = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://\S+")
-#: The password in an address: after the name of the user, or as an option.
-_PASSWORD = re.compile(r"(?<=://)([^\s:/?@]*):[^\s/?]*@|([?&])password=[^\s&'\"]*&?")
+#: A password in an address: after the name of the user, or as an option; ``sslpassword`` is that of a client's key.
+_PASSWORD = re.compile(r"(?<=://)([^\s:/?@]*):[^\s/?]*@|([?&])(?:ssl)?password=[^\s&'\"]*&?")
 #: Where a job database is: a SQLite file, or a PostgreSQL server.
 Database: TypeAlias = Path | DatabaseUrl
 
@@ -73,4 +74,8 @@ def _without(match: re.Match[str]) -> str:
 
 def parse_database(text: str) -> Database:
     """Return the database that *text* names: a path, or an address with a scheme; raise UsageError."""
-    return DatabaseUrl.parse(text) if "://" in text else Path(text)
+    if "://" in text:
+        return DatabaseUrl.parse(text)
+    if text.partition(":")[0] in _SCHEMES:  # As a path it would be the name of a folder, with the password in it.
+        raise UsageError(f"job database: an address has // after its scheme. Expected {_EXAMPLE}")
+    return Path(text)

@@ -19,6 +19,7 @@ from ..app import plan as planning
 from ..app import queries
 from ..app.manifests import DASH, find_manifest
 from ..app.project import Project
+from ..app.repeated_options import command_of_call
 from ..errors import (
     AlreadyRunning,
     BatchgenError,
@@ -161,7 +162,7 @@ def _execution(manifest: Manifest, arguments: Run) -> Execution:
     return Execution(
         project=project,
         batch=batch,
-        options=options_of(arguments, batch, f"batchgen.run({str(batch.manifest)!r})"),
+        options=options_of(arguments, batch, command_of_call(batch.manifest, arguments)),
         yes=arguments.get("yes", False) or project.sandbox,
         on_progress=arguments.get("on_progress"),
         on_message=arguments.get("on_message"),

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 
-from anyio import CancelScope, create_task_group, sleep, to_thread
+from anyio import CancelScope, CapacityLimiter, create_task_group, sleep, to_thread
 
 from ..database_url import Database, DatabaseUrl
 from ..engine.lane import Lane
@@ -83,6 +83,8 @@ class Heartbeat:
     _counted: dict[str, frozenset[str]] = field(default_factory=dict)  #: runners that are gone, by gate
     _counted_until: dict[tuple[str, str], datetime] = field(default_factory=dict)  #: by gate and runner
     _unreachable: bool = False
+    #: A thread of its own: an object store that does not answer may hold all others for minutes.
+    _thread: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(1))
 
     def __post_init__(self) -> None:
         self.runner.attempts.lease = self.lease
@@ -114,7 +116,7 @@ class Heartbeat:
                 tasks.cancel_scope.cancel()
         finally:
             with CancelScope(shield=True), suppress(StoreError):
-                await to_thread.run_sync(self._write, partial(runners.leave, run_id=self.run_id))
+                await to_thread.run_sync(self._write, partial(runners.leave, run_id=self.run_id), limiter=self._thread)
 
     async def _beat_regularly(self) -> None:
         while not self.lease.ended:
@@ -136,7 +138,7 @@ class Heartbeat:
         reports = {name: self._report(gate, lanes) for name, (gate, lanes) in gates.items()}
         beat = partial(runners.beat, run_id=self.run_id, gates=reports, counted=dict(self._counted), lease=LEASE)
         try:
-            answer: Beat | None = await to_thread.run_sync(self._write, beat)
+            answer: Beat | None = await to_thread.run_sync(self._write, beat, limiter=self._thread)
             self._unreachable = False
         except StoreError as error:
             if not self._unreachable:

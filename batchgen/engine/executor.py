@@ -89,7 +89,8 @@ class Executor:
         attempt = exchange.attempt
         try:
             delivered = await self._converse(exchange)
-            await self.uploads.publish(exchange.uploads)
+            # An upload may last minutes, and another runner may have the job by then.
+            await self.uploads.publish(exchange.uploads, partial(self.is_superseded, attempt))
             if not exchange.aside:
                 await self._sync_names(delivered)
         except ProviderError as error:

@@ -67,22 +67,25 @@ class Uploads:
         """Return the place of one attempt, which it is still to take."""
         return Place(self._places)
 
-    async def publish(self, uploads: Iterable[Upload]) -> None:
-        """Bring files to the store, however often it takes; raise StoreError if it refuses, or is down for minutes."""
+    async def publish(self, uploads: Iterable[Upload], is_superseded: Callable[[], bool] = lambda: False) -> None:
+        """Bring files to the store, however often it takes; raise StoreError if it refuses, or is down for minutes.
+
+        *is_superseded*: whether another runner has claimed the job meanwhile, whose files stay.
+        """
         for upload in uploads:
             self.waiting += 1
             try:
                 for part in upload.parts:
-                    await self._put(upload.tree, part)
+                    await self._put(upload.tree, part, is_superseded)
                 self._on_upload(upload)
             finally:
                 self.waiting -= 1
 
-    async def _put(self, tree: ObjectTree, part: Part) -> None:
+    async def _put(self, tree: ObjectTree, part: Part, is_superseded: Callable[[], bool]) -> None:
         wait = _FIRST_WAIT
         while True:
             try:
-                await tree.put_soon(part)
+                await tree.put_soon(part, is_superseded)
             except StoreRefusal as error:
                 raise StoreRefusal(f"{error}. {_KEPT}: once that is fixed, run the same command again") from error
             except OutageError as error:

@@ -111,10 +111,13 @@ class ObjectTree:
             parts.append(Part(f"{name}.json", sidecar, facts_of(f"{name}.json", sidecar, label)))
         return Upload(self, tuple(parts))
 
-    async def put_soon(self, part: Part) -> None:
-        """Write one object of an upload; a name that is taken is looked into by a thread. Raises StoreError."""
+    async def put_soon(self, part: Part, is_superseded: Callable[[], bool]) -> None:
+        """Write one object of an upload; a name that is taken is looked into by a thread. Raises StoreError.
+
+        *is_superseded*: whether the name is that of a later attempt by now, whose object must stay.
+        """
         if len(part.data) >= LARGE or not await self.store.put_new_soon(part.name, part.data, part.facts):
-            await to_thread.run_sync(self._replace, part)
+            await to_thread.run_sync(self._replace, part, is_superseded)
 
     def restore_sidecar(self, name: str, data: bytes, at: datetime) -> None:  # noqa: ARG002 - stores set the time
         """Write the sidecar of the file *name* again; raise StoreError."""
@@ -182,11 +185,14 @@ class ObjectTree:
         except StoreError as error:
             raise type(error)(f"{error}. Nothing was sent") from error
 
-    def _replace(self, part: Part) -> None:
-        """Write an object over another one, which is kept; leave one that has the same bytes."""
+    def _replace(self, part: Part, is_superseded: Callable[[], bool] = lambda: False) -> None:
+        """Write an object over another one, which is kept; leave one that has the same bytes or that must stay."""
         for _ in range(_WRITES):
             before = self.store.find(part.name)
             if before == part.data:
+                return
+            if before is not None and is_superseded():
+                self.set_aside(part.name, part.data)
                 return
             self.set_aside(part.name, before)
             etag = self.store.put(part.name, part.data, part.facts)

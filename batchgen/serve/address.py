@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import secrets
@@ -44,6 +45,21 @@ def save(state: Path, address: Address) -> None:
     text = json.dumps({"token": address.token, "port": address.port})
     with suppress(OSError):
         write_atomic(_file(state), text.encode(), mode=0o600)
+
+
+def redirecting_page(state: Path, url: str) -> Path | None:
+    """Return a page that leads to *url*, for the command line of a browser, which other users of the machine can read.
+
+    Only this user can read the page. None if the disk cannot be written.
+    """
+    target = html.escape(url)
+    page = f'<!doctype html><meta http-equiv="refresh" content="0; url={target}"><a href="{target}">batchgen</a>\n'
+    file = (state / "serve.html").absolute()
+    try:
+        write_atomic(file, page.encode(), mode=0o600)
+    except OSError:
+        return None
+    return file
 
 
 def bind(host: str, port: int, last: int) -> socket.socket:

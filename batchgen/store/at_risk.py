@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select, update
 
 from ..errors import StaleClaim
 from ..fault import Charged
@@ -67,21 +67,28 @@ def attempts_to_settle(connection: Connection, job_id: int) -> list[RiskyAttempt
 
 def book(connection: Connection, *, charges: Sequence[tuple[RiskyAttempt, Charge]]) -> None:
     """Book what the user found out about attempts; raise StaleClaim if one has been booked otherwise meanwhile."""
+    # A refusal must come before anything is written: the other commands of its group are committed.
+    for attempt, _ in charges:
+        if connection.execute(select(ledger.c.id).where(*_unchanged(attempt)).with_for_update()).first() is None:
+            raise StaleClaim(f"attempt {attempt.id} of job {attempt.key} was booked otherwise meanwhile")
     for attempt, charge in charges:
-        unchanged = (
-            ledger.c.attempt_id == attempt.id,
-            ledger.c.charged == attempt.charged.value,
-            ledger.c.usd.is_not_distinct_from(attempt.booked.usd),
-            ledger.c.credits.is_not_distinct_from(attempt.booked.credits),
-        )
         charged = Charged.NO if charge == NOTHING else Charged.YES
         facts = {"usd": charge.usd, "credits": charge.credits, "basis": charge.basis.value, "charged": charged.value}
-        booked = update(ledger).where(*unchanged).values(**facts, at_risk_usd=None, at_risk_credits=None)
-        if connection.execute(booked).rowcount == 0:
-            raise StaleClaim(f"attempt {attempt.id} of job {attempt.key} was booked otherwise meanwhile")
+        booked = update(ledger).where(ledger.c.attempt_id == attempt.id)
+        connection.execute(booked.values(**facts, at_risk_usd=None, at_risk_credits=None))
         message = (attempt.message or "").partition(SETTLED)[0] + SETTLED + _found(charge)
         connection.execute(update(attempts).where(attempts.c.id == attempt.id).values(message=message))
     recount(connection, ledger.c.attempt_id.in_(listed_texts(attempt.id for attempt, _ in charges)))
+
+
+def _unchanged(attempt: RiskyAttempt) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions for the row of an attempt in the ledger, as it was when the user looked at it."""
+    return (
+        ledger.c.attempt_id == attempt.id,
+        ledger.c.charged == attempt.charged.value,
+        ledger.c.usd.is_not_distinct_from(attempt.booked.usd),
+        ledger.c.credits.is_not_distinct_from(attempt.booked.credits),
+    )
 
 
 def _found(charge: Charge) -> str:

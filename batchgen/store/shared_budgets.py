@@ -39,8 +39,9 @@ class Scope(NamedTuple):
     @property
     def name(self) -> str:
         """Return the name of the row."""
-        since = "" if self.since is None else str(micros(self.since))
-        return f"{'' if self.batch_id is None else self.batch_id}/{since}/{self.provider or ''}"
+        # A day and a month may begin at the same moment.
+        period = "" if self.since is None or self.until is None else f"{micros(self.since)}-{micros(self.until)}"
+        return f"{'' if self.batch_id is None else self.batch_id}/{period}/{self.provider or ''}"
 
 
 class Spending(NamedTuple):

@@ -244,6 +244,11 @@ def test_interrupted_run_lets_requests_in_flight_end(project, shop, witness):
     assert len(witness.charges()) == 8
 
 
+def test_options_of_a_run_are_repeated_by_the_command_line(project, shop):
+    assert batchgen.run(shop, keys=KEYS, budget="0.5", output="pics", limit=2).images == 2
+    assert "batchgen run m.yaml --budget 0.5 --out pics    resumes the 6 pending jobs" in project.run("status").out
+
+
 def test_spending_needs_a_confirmation(shop, witness):
     with pytest.raises(batchgen.SpendNotConfirmed, match=r"8 requests may cost 0\.\d+ to 0\.\d+ USD") as caught:
         batchgen.run(shop, keys=KEYS)

@@ -4,6 +4,7 @@ budgets and limits hold for all of them together, by the log of the simulated pr
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -16,6 +17,7 @@ import pytest
 
 from batchgen.files.output import digest
 from batchgen.planning.selection import shard_of
+from tests.servers.gate import gate
 
 from .kit import Witness, check_books, finish, wait_for
 
@@ -210,6 +212,57 @@ def test_answers_to_a_runner_that_was_taken_over_are_booked(shared, witness, on_
     )
     check_images(shared, 0 if on_unknown == "hold" else len(calls))
     assert shared.spool() == []
+
+
+def test_image_of_a_later_call_stays_when_a_stopped_upload_continues(shared, witness, bucket, s3_server):
+    """The runner is stopped while its upload has no answer; another host buys the image again meanwhile."""
+    shared.env |= bucket.env
+    manifest = shared.manifest(jobs(1), on_unknown="retry", output={"dir": f"{bucket.url}/out"})
+    elsewhere = shared.folder / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / manifest.name).write_text(manifest.read_text())
+    with gate(s3_server.port) as door:
+        door.rule = lambda head: (
+            "request" if head.startswith(b"PUT") and b".png" in head.partition(b"\r\n")[0] else None
+        )
+        shared.env["AWS_ENDPOINT_URL"] = door.endpoint
+        run = shared.start("run", manifest, "--yes")
+        wait_for(lambda: door.held, run, seconds=60)
+        os.kill(run.pid, signal.SIGSTOP)
+        shared.env["AWS_ENDPOINT_URL"] = bucket.endpoint
+        done = shared.run("run", manifest.name, "--yes", "--wait-lock", "2m", cwd=elsewhere, seconds=120)
+        assert done.code == 0, done
+        door.rule = lambda _head: None
+        with door.closed():
+            os.kill(run.pid, signal.SIGCONT)
+        assert "taken over" in finish(run, 60).err
+    assert len(witness.charges()) == 2
+    check_books(shared, witness.charges())
+    verified = shared.run("verify", "--batch", "shop")
+    assert verified.code == 0, verified
+    rows = shared.rows("select sha256 from artifacts")
+    kept = {hashlib.sha256(bucket.read(name)).hexdigest() for name in bucket.names("out") if name.endswith(".png")}
+    assert kept == {row["sha256"] for row in rows}
+
+
+def test_lease_is_renewed_while_the_object_store_does_not_answer(shared, bucket, s3_server):
+    shared.env |= bucket.env
+    limits = {"aigate": {"limits": {"concurrency": 60}}}
+    manifest = shared.manifest(jobs(60), providers=limits, output={"dir": f"{bucket.url}/out"})
+    assert shared.run("run", manifest, "--yes", "-j", "60", seconds=120).code == 0
+    with gate(s3_server.port) as door:
+        door.rule = lambda head: (
+            "request" if head.startswith(b"GET") and b".png" in head.partition(b"\r\n")[0] else None
+        )
+        shared.env["AWS_ENDPOINT_URL"] = door.endpoint
+        redo = shared.start("redo", manifest, "--id", "j*", "--yes", "-j", "60")
+        wait_for(lambda: len(door.held) >= 40, redo, seconds=120)  # as many threads as there are
+        time.sleep(LEASE + 3)
+        assert shared.rows("select id from runners where lease_until > extract(epoch from clock_timestamp()) * 1000000")
+        door.rule = lambda _head: None
+        with door.closed():
+            pass
+        assert finish(redo, 120).code == 0
 
 
 def check_images(shared, superseded: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,7 @@ from batchgen.job import Cancelled, Requeued
 from batchgen.manifest import Batch
 from batchgen.planning.selection import Selection
 from batchgen.route import Route
-from batchgen.store import migrate
+from batchgen.store import at_risk, migrate
 from batchgen.store.reader import Reader
 from batchgen.store.records import RecoveredAttempt
 from batchgen.store.writer import Writer
@@ -229,6 +230,22 @@ def test_adopting_twice_counts_one_image(writer, reader, wanted):
     [line] = reader.usage(batch_id)
     assert (line.attempts, line.images, line.usd) == (1, 1, 7_000)
     assert [len(page) for page in reader.files(batch_id)] == [1]
+
+
+def test_settling_several_calls_books_all_or_none(writer, reader):
+    async def story():
+        batch_id = await loaded(writer, [plan("cat"), plan("dog")])
+        calls = []
+        for key in ("cat", "dog"):
+            _, attempt = await claimed(writer, reader.job(batch_id, key), 7_000)
+            job = await writer.settle(miss(attempt), NOW)
+            calls += reader.ask(partial(at_risk.attempts_to_settle, job_id=job.id))
+        await writer.book([(calls[1], COST)])
+        with pytest.raises(StaleClaim):
+            await writer.book([(call, COST) for call in calls])
+        return batch_id
+
+    assert reader.spent(batch_id=run(story)).at_risk_usd == 7_000
 
 
 def test_adopting_for_a_job_that_was_never_sent_costs_nothing(writer, reader):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+from pathlib import Path
+
 import pytest
 
-from batchgen.app.repeated_options import repeated_options, shard_of_command
+from batchgen.app.repeated_options import command_of_call, repeated_options, shard_of_command
 
 
 @pytest.mark.parametrize(
@@ -19,8 +22,12 @@ from batchgen.app.repeated_options import repeated_options, shard_of_command
         ("batchgen run m.yaml --address", ""),
         ("batchgen run m.yaml --out postgresql://ann:pw@h/shop", " --out postgresql://ann@h/shop"),
         ("batchgen.run('it's.yaml', backend='ray')", ""),
+        ("batchgen.run('m.yaml')", ""),
+        (command_of_call("it's.yaml", {"budget": Decimal("0.5"), "backend": "ray", "address": "h:1", "workers": 3}),
+         " --budget 0.5 --backend ray --address h:1 --workers 3"),
+        (command_of_call("m.yaml", {"output": Path("my pictures"), "address": None}), " --out 'my pictures'"),
     ],
-)
+)  # fmt: skip
 def test_options_that_the_next_run_needs_are_found_in_the_command_of_the_last(command, options):
     assert repeated_options(command) == options
 

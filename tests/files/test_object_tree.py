@@ -65,11 +65,21 @@ def test_same_bytes_are_left_and_others_kept(tree, bucket):
 
 async def test_late_second_writer_loses_nothing(tree, bucket):
     first, second = (tree.upload("a.png", data, label=LABEL).parts[0] for data in (b"one", b"two"))
-    await tree.put_soon(first)
-    await tree.put_soon(second)
-    await tree.put_soon(second)
+    await tree.put_soon(first, lambda: False)
+    await tree.put_soon(second, lambda: False)
+    await tree.put_soon(second, lambda: False)
     assert bucket.read("out/a.png") == b"two"
     assert bucket.read(f"out/.superseded/a.{sha(b'one')[:8]}.png") == b"one"
+    assert len(bucket.names()) == 2
+
+
+async def test_object_of_a_later_attempt_stays(tree, bucket):
+    later, late = (tree.upload("a.png", data, label=LABEL).parts[0] for data in (b"later", b"late"))
+    await tree.put_soon(later, lambda: True)
+    await tree.put_soon(late, lambda: True)
+    await tree.put_soon(late, lambda: True)
+    assert bucket.read("out/a.png") == b"later"
+    assert bucket.read(f"out/.superseded/a.{sha(b'late')[:8]}.png") == b"late"
     assert len(bucket.names()) == 2
 
 
@@ -77,7 +87,7 @@ async def test_of_two_large_writers_at_the_same_moment_neither_loses(tree, bucke
     pictures = [bytes([number]) * 17_000_000 for number in range(2)]
     async with anyio.create_task_group() as tasks:
         for data in pictures:
-            tasks.start_soon(tree.put_soon, tree.upload("big.png", data, label=LABEL).parts[0])
+            tasks.start_soon(tree.put_soon, tree.upload("big.png", data, label=LABEL).parts[0], lambda: False)
     assert sorted(bucket.read(name) for name in bucket.names()) == pictures
 
 
@@ -91,8 +101,8 @@ def large(monkeypatch):
 
 async def test_large_file_goes_up_in_parts(tree, bucket, large):
     [part] = tree.upload("big.png", large, label=LABEL).parts
-    await tree.put_soon(part)
-    await tree.put_soon(part)
+    await tree.put_soon(part, lambda: False)
+    await tree.put_soon(part, lambda: False)
     assert bucket.sizes() == {"out/big.png": len(large)}
     assert bucket.facts("out/big.png")["batchgen-sha256"] == sha(large)
     assert "-" in open_store(tree.folder).head("big.png").etag  # of an upload in parts
@@ -108,7 +118,7 @@ async def test_a_writer_who_replaces_a_large_file_is_noticed(tree, bucket, large
         return etag
 
     monkeypatch.setattr(ObjectStore, "put", put_and_lose)
-    await tree.put_soon(tree.upload("big.png", large, label=LABEL).parts[0])
+    await tree.put_soon(tree.upload("big.png", large, label=LABEL).parts[0], lambda: False)
     assert bucket.read("out/big.png") == large
     assert bucket.read(f"out/.superseded/big.{sha(b'other')[:8]}.png") == b"other"
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 import httpx
 import pytest
 
+from tests.acceptance.kit import wait_for
 from tests.timing import patience
 
 MARK = {"id": "cat-0", "picture": 1, "sha256": "", "mark": "pick", "stars": 0, "note": "", "at": "2026-11-30T06:00:00Z"}
@@ -152,3 +155,17 @@ def test_other_machines_are_warned_of(batch, serve):
     server = serve("--host", "0.0.0.0")
     server.stop()
     assert "other machines can reach this address" in server.process.stderr.read().decode()
+
+
+def test_browser_reads_the_token_from_a_file_that_only_this_user_can_read(batch, serve, tmp_path, monkeypatch):
+    browser, opened = tmp_path / "browser", tmp_path / "opened"
+    browser.write_text(f'#!/bin/sh\nprintf "%s" "$*" > {opened}.new && mv {opened}.new {opened}\n')
+    browser.chmod(0o755)
+    monkeypatch.setenv("BROWSER", f"{browser} %s")
+    server = serve("--open")
+    wait_for(opened.exists, server.process)
+    words = opened.read_text()
+    assert server.token not in words
+    page = Path(unquote(urlsplit(words).path))
+    assert page.stat().st_mode & 0o077 == 0
+    assert f"url={server.url}" in page.read_text()

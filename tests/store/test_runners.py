@@ -13,6 +13,7 @@ import pytest
 from sqlalchemy import Connection, select, update
 
 from batchgen.budget import BudgetLimit
+from batchgen.calendar_period import CalendarPeriod
 from batchgen.database_url import Database
 from batchgen.errors import AlreadyRunning
 from batchgen.files import lock
@@ -26,7 +27,7 @@ from batchgen.store.shared_tables import runners as runner_table
 from batchgen.store.shared_tables import shared_budgets, shares
 from batchgen.store.writer import Writer
 
-from .kit import NOW, claimed, delivery, loaded, miss, one, plan
+from .kit import NOW, attempt_for, claimed, delivery, loaded, miss, one, plan
 
 LEASE = 60.0
 PER_MINUTE = "requests/60"
@@ -211,6 +212,19 @@ async def test_a_budget_of_one_provider_counts_its_calls_only(writer: Writer, re
     await claimed(writer, reader.job(batch_id, "cat"))
     await claimed(writer, reader.job(batch_id, "dog"))
     assert [sums.usd for sums in await writer.spending(NOW)] == [7_000]
+
+
+async def test_budgets_of_a_day_and_of_its_month_are_apart_when_they_begin_together(
+    writer: Writer, reader: Reader
+) -> None:
+    batch_id, job = await one(writer, reader)
+    limits = [BudgetLimit(usd=9_000, period=period, shared=True) for period in CalendarPeriod]
+    writer.shared = SharedBudgets(batch_id, limits)
+    first = CalendarPeriod.MONTH.begins(NOW) + timedelta(hours=1)
+    assert [sums.usd for sums in await writer.spending(first)] == [0, 0]
+    await writer.claim(job, attempt_for(job), "run-1", 7_000, None, first)
+    assert [sums.usd for sums in await writer.spending(first)] == [7_000, 7_000]
+    assert len({row.until for row in rows(reader)}) == 2
 
 
 async def test_sums_begin_with_what_was_spent_before(writer: Writer, reader: Reader) -> None:

@@ -34,6 +34,13 @@ def test_password_is_read_and_never_shown(text: str) -> None:
         assert "canary" not in shown
 
 
+def test_password_of_a_client_key_is_passed_on_and_never_shown() -> None:
+    url = DatabaseUrl.parse("postgresql://ann@host/shop?sslkey=a.key&sslpassword=canary")
+    assert url.conninfo.endswith("?sslkey=a.key&sslpassword=canary")
+    assert str(url) == "postgresql+psycopg://ann@host/shop?sslkey=a.key"
+    assert "canary" not in repr(url)
+
+
 def test_schema_of_its_own_is_kept_as_it_was_typed() -> None:
     url = DatabaseUrl.parse("postgresql+psycopg://ann@host/shop?options=-csearch_path%3Dshop")
     assert url.conninfo == "postgresql://ann@host/shop?options=-csearch_path%3Dshop"
@@ -53,6 +60,7 @@ def test_whatever_libpq_reads_is_left_to_it(address: str) -> None:
         ("postgresql+psycopg://ann@host", "does not name a database"),
         ("postgresql+psycopg://ann@[host/shop", "cannot be read"),
         ("postgresql+psycopg://ann:pw/x@host/shop", "must be encoded"),
+        ("postgresql+psycopg:/ann:pw@host/shop", "has // after its scheme"),
     ],
 )
 def test_what_is_wrong_is_refused_with_an_example(text: str, message: str) -> None:

@@ -69,5 +69,9 @@ def _announce(session: Session, serving: Serving, *, open_page: bool) -> None:
         )
     session.print({"url": serving.url, "batch": serving.batch}, lines)
     sys.stdout.flush()
-    if open_page and not webbrowser.open(serving.url):
-        output.say("no browser was found on this machine; open the address above")
+    if open_page:
+        from ...serve.address import redirecting_page
+
+        page = redirecting_page(session.project().state, serving.url)
+        if page is None or not webbrowser.open(page.as_uri()):
+            output.say("no browser was found on this machine; open the address above")
