@@ -46,7 +46,7 @@ def hold_output(project: Project, folder: Folder, *, wait: float = 0.0) -> Itera
         with lock.hold_folder(folder, wait=wait, shared=isinstance(project.db, DatabaseUrl)) as locked:
             yield locked
     else:
-        place = StorePlace(project, folder)
+        place = StoreOwner(project, folder)
         with _unsent():
             place.require()
         yield place
@@ -68,7 +68,7 @@ def hold_recovered(project: Project, folder: Folder) -> Iterator[Callable[[], No
         with lock.hold_folder(folder):
             yield lambda: None
     else:
-        yield StorePlace(project, folder).take_over
+        yield StoreOwner(project, folder).take_over
 
 
 def prepare_output(
@@ -89,7 +89,7 @@ def prepare_output(
 
 
 @dataclass(frozen=True, slots=True)
-class StorePlace:
+class StoreOwner:
     """A place in an object store, which belongs to one job database."""
 
     project: Project
