@@ -9,7 +9,7 @@ import anyio
 import pytest
 
 from batchgen.files.object_errors import StoreRefusal
-from batchgen.files.object_store import ObjectStore, open_store
+from batchgen.files.object_store import ObjectStore
 from batchgen.files.object_tree import ObjectTree
 from batchgen.files.output_tree import open_file, output_tree
 from batchgen.files.tree_file import Label
@@ -110,7 +110,7 @@ async def test_large_file_is_one_upload(tree, bucket):
     await tree.put_soon(part, lambda: False)
     assert bucket.sizes() == {"out/big.png": len(large)}
     assert bucket.facts("out/big.png")["batchgen-sha256"] == sha(large)
-    assert "-" not in open_store(tree.folder).head("big.png").etag  # that of an upload in parts has one
+    assert "-" not in ObjectStore(tree.folder).head("big.png").etag  # that of an upload in parts has one
 
 
 async def test_another_writer_in_between_is_noticed(tree, bucket, monkeypatch):
@@ -196,9 +196,9 @@ def test_store_without_conditional_writes_is_written_after_a_look(plain_bucket, 
 #: Ends as soon as its last upload has.
 LAST = """
 import asyncio, sys
-from batchgen.files.object_store import open_store
+from batchgen.files.object_store import ObjectStore
 from batchgen.object_url import ObjectUrl
-store = open_store(ObjectUrl.parse(sys.argv[1]))
+store = ObjectStore(ObjectUrl.parse(sys.argv[1]))
 async def main():
     await asyncio.gather(*(store.put_new_soon(f"{sys.argv[2]}-{n}", bytes(100_000), {}) for n in range(24)))
 asyncio.run(main())
