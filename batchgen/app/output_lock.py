@@ -103,10 +103,10 @@ class StorePlace:
 
     def make(self) -> None:
         """Make the place this job database's own; raise AlreadyRunning if it belongs to another one."""
-        from ..files.object_store import open_store
+        from ..files.object_store import ObjectStore
 
         with _unsent():
-            if open_store(self.url).put_new(OWNER, *self._note()):
+            if ObjectStore(self.url).put_new(OWNER, *self._note()):
                 return
         owner = self._owner()
         if owner is None or not self._is_own(owner):
@@ -116,14 +116,14 @@ class StorePlace:
 
     def take_over(self) -> None:
         """Make the place this job database's own, even if it belongs to another one."""
-        from ..files.object_store import open_store
+        from ..files.object_store import ObjectStore
 
-        open_store(self.url).put(OWNER, *self._note())
+        ObjectStore(self.url).put(OWNER, *self._note())
 
     def _owner(self) -> dict[str, Any] | None:
-        from ..files.object_store import open_store
+        from ..files.object_store import ObjectStore
 
-        data = open_store(self.url).find(OWNER)
+        data = ObjectStore(self.url).find(OWNER)
         if data is None:
             return None
         try:

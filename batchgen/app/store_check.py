@@ -17,11 +17,11 @@ from .project import Project
 
 def examine_store(project: Project, url: ObjectUrl) -> Iterator[Finding]:
     """Try out what a run does at *url*, with objects that are removed at once."""
-    from ..files.object_store import open_store
+    from ..files.object_store import ObjectStore
 
     name = f".batchgen/test-{token_hex(8)}"
     try:
-        store = open_store(url)
+        store = ObjectStore(url)
         is_conditional = store.require_writable()
         before = utc_now()
         store.put(name, b"", {"Content-Type": "text/plain"})

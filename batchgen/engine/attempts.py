@@ -5,7 +5,7 @@ This module knows jobs, lanes, a backend and the job database; it knows neither 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -38,11 +38,6 @@ KEY_LIFE = timedelta(hours=23)
 
 #: Called for every attempt: with None when it is opened, with its settlement when it ends.
 Listener = Callable[[Lane, "OpenAttempt", Settlement | None], None]
-
-
-#: Awaited before each time that a paid request is written: returns when the limits have room for it, and has counted
-#: it then. Raises ProviderError if it must not be sent any more.
-Ready = Callable[[], Awaitable[None]]
 
 
 class Backend(Protocol):

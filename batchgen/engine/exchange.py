@@ -14,9 +14,9 @@ from ..providers import dialect
 from ..providers.base import Call, Conversation, Reply, Request
 from ..providers.error_mapping import request_id
 from ..providers.profile import Model, Profile
+from ..ready import Ready
 from ..task import Usage
 from ..transport import ResponseHead, decompressed
-from .attempts import Ready
 from .uploads import Place
 
 

@@ -31,9 +31,9 @@ from ..providers.pricing import charge, reported_charge
 from ..providers.profile import Model, Profile
 from ..providers.ratelimit_headers import read_rate_limit
 from ..providers.validation import deadline
+from ..ready import Ready
 from ..task import NOTHING, UNPRICED, Charge, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
-from .attempts import Ready
 from .exchange import Exchange, begin, is_keyed, own_fault, stored_reply
 from .handover import delivered_before, remove_marker, write_marker
 from .publication import publish

@@ -39,9 +39,9 @@ def list_file(place: Folder) -> ListedFile | None:
             if stat.S_ISREG(facts.st_mode):
                 return ListedFile(place, facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
         return None
-    from .object_store import open_store
+    from .object_store import ObjectStore
 
-    found = open_store(place.parent).head(place.name)
+    found = ObjectStore(place.parent).head(place.name)
     return None if found is None else ListedFile(place, found.size_bytes, found.changed)
 
 
@@ -85,7 +85,7 @@ def remove_files(places: Sequence[Folder]) -> None:
         except OSError as error:
             raise StoreError(f"cannot remove {place}: {error.strerror}") from error
     for bucket, below in names.items():
-        from .object_store import open_store
+        from .object_store import ObjectStore
 
         for start in range(0, len(below), _TOGETHER):
-            open_store(bucket).delete(below[start : start + _TOGETHER])
+            ObjectStore(bucket).delete(below[start : start + _TOGETHER])

@@ -171,7 +171,7 @@ def is_alive(pid: int) -> bool:
     """Return whether a process of this machine is alive."""
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # a number that no process can have
         return False
     except OSError:
         return True  # a process of another user

@@ -9,13 +9,13 @@ from typing import Any
 
 from ..object_url import ObjectUrl
 from .copy_rules import ForeignFileError, sidecar_of
-from .object_store import open_store
+from .object_store import ObjectStore
 from .object_tree import facts_of
 
 
 def write_copy(folder: ObjectUrl, name: str, data: bytes, ours: Container[str]) -> None:
     """Write *data* to *name*; raise ForeignFileError, StoreError."""
-    store, facts = open_store(folder), facts_of(name, data)
+    store, facts = ObjectStore(folder), facts_of(name, data)
     if store.put_new(name, data, facts):
         return
     present = store.find(name)
@@ -28,7 +28,7 @@ def write_copy(folder: ObjectUrl, name: str, data: bytes, ours: Container[str]) 
 
 def remove_copy(folder: ObjectUrl, name: str, sha256: str) -> None:
     """Remove the copy *name* if its content has this hash; raise StoreError."""
-    store = open_store(folder)
+    store = ObjectStore(folder)
     present = store.find(name)
     if present is not None and hashlib.sha256(present).hexdigest() == sha256:
         store.delete(name)
@@ -40,7 +40,7 @@ def list_in_sidecar(folder: ObjectUrl, image: str, sha256: str, copies: Sequence
     A store dates every write, so that the time of the first one, which recovery takes for that of the attempt, goes
     into the sidecar.
     """
-    store, name = open_store(folder), f"{image}.json"
+    store, name = ObjectStore(folder), f"{image}.json"
     document = sidecar_of(store.find(name), sha256)
     if document is None or document.get("copies", []) == list(copies):
         return

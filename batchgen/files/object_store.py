@@ -26,7 +26,7 @@ from anyio import to_thread
 from .. import redaction
 from ..object_url import ObjectUrl
 from .object_errors import StoreRefusal, explain
-from .store_secrets import secrets_of
+from .store_variables import ENDPOINTS, secrets_of
 
 #: How to install what this module needs.
 EXTRA = "pip install 'batchgen[cloud]'"
@@ -37,16 +37,11 @@ LARGE = 64 * 1024 * 1024
 _PATIENCE = timedelta(minutes=3)
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-#: Variables with the address of a store that is not Amazon's or Microsoft's own; the first that is set counts.
-_ENDPOINTS = {
-    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
-    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
-}
 #: The beginning of the names of batchgen's own metadata.
 _METADATA = "batchgen-"
 #: What a client depends on: another one is made where a variable has changed.
 _VARIABLES = (
-    *(name for names in _ENDPOINTS.values() for name in names),
+    *(name for names in ENDPOINTS.values() for name in names),
     *("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION", "AZURE_STORAGE_ACCOUNT_NAME"),
 )
 
@@ -81,11 +76,6 @@ _last_call = _LastCall()
 atexit.register(_last_call.wait)
 
 
-def open_store(url: ObjectUrl) -> ObjectStore:
-    """Return the objects below *url*; raise StoreError if the extra is missing or the endpoint may not be used."""
-    return ObjectStore(url)
-
-
 def is_installed() -> bool:
     """Return whether the extra is installed, without loading it."""
     return find_spec("obstore") is not None
@@ -95,13 +85,13 @@ class ObjectStore:
     """The objects below one prefix; every method raises StoreError, and OutageError where a later try may succeed."""
 
     def __init__(self, url: ObjectUrl) -> None:
+        """Raise StoreError if the extra is missing or the endpoint may not be used."""
         self.url = url
         self._bucket = _bucket(url.root, tuple(os.environ.get(name) for name in _VARIABLES))
         self._client = self._bucket.client
 
-    @property
-    def is_conditional(self) -> bool:
-        """Return whether the store refuses to create an object a second time; the first call tries it out.
+    def test_conditional(self) -> bool:
+        """Return whether the store refuses to create an object a second time; the first call writes one to find out.
 
         Where it does not, a name is looked up before it is written: that is no protection against a second writer at
         the same moment.
@@ -123,7 +113,7 @@ class ObjectStore:
 
     def put_new(self, name: str, data: bytes, facts: Mapping[str, str]) -> bool:
         """Create an object; return False, and change nothing, if one has that name."""
-        if not self.is_conditional:
+        if not self.test_conditional():
             return self._put_missing(name, data, facts)
         with _errors("write", self.url / name):
             return _is_new(
@@ -133,7 +123,7 @@ class ObjectStore:
     async def put_new_soon(self, name: str, data: bytes, facts: Mapping[str, str]) -> bool:
         """Create an object without a thread; return False, and change nothing, if one has that name."""
         api = _obstore()
-        if self._bucket.is_conditional is not True and not await to_thread.run_sync(lambda: self.is_conditional):
+        if self._bucket.is_conditional is not True and not await to_thread.run_sync(self.test_conditional):
             return await to_thread.run_sync(self._put_missing, name, data, facts)
         with _errors("write", self.url / name):
             try:
@@ -311,7 +301,7 @@ def _bucket(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> _Bucket: 
     redaction.register(secrets_of(os.environ))
     config: dict[str, Any] = {}
     client_options: dict[str, Any] = {"timeout": _PATIENCE, "connect_timeout": timedelta(seconds=10)}
-    variable = next(filter(os.environ.get, _ENDPOINTS.get(bucket.scheme, ())), None)
+    variable = next(filter(os.environ.get, ENDPOINTS.get(bucket.scheme, ())), None)
     if variable is not None:
         config["endpoint"] = os.environ[variable]
         if bucket.scheme == "s3":

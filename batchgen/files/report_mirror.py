@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from ..object_url import ObjectUrl
-from .object_store import open_store
+from .object_store import ObjectStore
 from .object_tree import facts_of
 from .report_folder import DATA, MARKER
 from .thumbnails import FOLDER as THUMBNAILS
@@ -18,7 +18,7 @@ _WIDTH = 64
 
 def pull_thumbnails(place: ObjectUrl, folder: Path) -> None:
     """Download the thumbnails of the report at *place*, which another machine wrote; raise StoreError, OSError."""
-    store, target = open_store(place), folder / THUMBNAILS
+    store, target = ObjectStore(place), folder / THUMBNAILS
     target.mkdir(parents=True, exist_ok=True)
 
     def pull(name: str) -> None:
@@ -33,7 +33,7 @@ def pull_thumbnails(place: ObjectUrl, folder: Path) -> None:
 
 def push_report(folder: Path, place: ObjectUrl, page: str) -> Sequence[str]:
     """Upload what the report at *place* lacks of *folder*; return the names of these files. Raises StoreError."""
-    store = open_store(place)
+    store = ObjectStore(place)
     present = {each.name: each.size_bytes for each in store.list()}
     thumbnails = [f"{THUMBNAILS}/{path.name}" for path in (folder / THUMBNAILS).glob("[!.]*.webp")]
     data = [f"{DATA}/{path.name}" for path in (folder / DATA).glob("*.js")]

@@ -72,17 +72,21 @@ def is_fatal(error: BaseException) -> bool:
 
 def explain(error: BaseException, path: Database) -> StoreError:
     """Return *error* as a message for users: what happened, the probable reason, and what to do."""
-    if isinstance(path, DatabaseUrl):
-        return postgres_errors.explain(error, path)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    detail = " ".join(str(cause).split()) or type(cause).__name__
+    what, why, todo = postgres_errors.diagnose(error) if isinstance(path, DatabaseUrl) else _diagnose(error)
+    kind = postgres_errors.UnreachableServer if postgres_errors.is_lost(error) else StoreError
+    return kind(f"Job database {path}: {what} ({detail}). Probably {why}. To continue: {todo}.")
+
+
+def _diagnose(error: BaseException) -> tuple[str, str, str]:
+    """Return what happened, the probable reason, and what to do about an error of SQLite."""
     code = result_code(error)
-    detail = str(error.orig if isinstance(error, DBAPIError) else error).strip() or type(error).__name__
     if code in FATAL:
-        what, why, todo = FATAL[code]
-    elif code in _BUSY:
-        what, why, todo = "it stayed locked", "another program is writing to it", "end that program and run again"
-    else:
-        what, why, todo = "it failed", "this is a bug", "report it with this text"
-    return StoreError(f"Job database {path}: {what} ({detail}). Probably {why}. To continue: {todo}.")
+        return FATAL[code]
+    if code in _BUSY:
+        return "it stayed locked", "another program is writing to it", "end that program and run again"
+    return "it failed", "this is a bug", "report it with this text"
 
 
 def patiently(seconds: float) -> Retrying:

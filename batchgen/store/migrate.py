@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database, DatabaseUrl
 from ..errors import SchemaMismatch, StoreError
+from ..files.lock import is_alive
 from .connection import brief_engine, copy_to, driver, explain, is_fatal, patiently, prepare, result_code, writing
 from .dialects import MIGRATION, POSTGRES_FUNCTIONS, POSTGRES_INDEXES, is_postgres, lock_rows_of
 from .tables import metadata
@@ -202,15 +203,5 @@ def _remove_unfinished(backup: Path) -> None:
     for part in backup.parent.glob(f"{escape(backup.name)}.*.part"):
         number = part.suffixes[-2][1:]
         with suppress(OSError):
-            if number.isdecimal() and not _is_alive(int(number)):
+            if number.isdecimal() and not is_alive(int(number)):
                 part.unlink()
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
-        return False
-    except PermissionError:
-        pass
-    return True

@@ -24,7 +24,8 @@ from sqlalchemy.exc import TimeoutError as NoneFree
 from .. import redaction
 from ..database_url import DatabaseUrl
 from ..errors import StoreError
-from .postgres_errors import explain, explain_wait
+from .connection import explain
+from .postgres_errors import explain_wait
 
 if TYPE_CHECKING:
     import psycopg

@@ -91,22 +91,17 @@ def is_fatal(error: BaseException) -> bool:
     return sqlstate(error) in _FATAL or is_lost(error) or is_busy(error)
 
 
-def explain(error: BaseException, url: DatabaseUrl) -> StoreError:
-    """Return *error* as a message for users: what happened, the probable reason, and what to do."""
+def diagnose(error: BaseException) -> tuple[str, str, str]:
+    """Return what happened, the probable reason, and what to do about an error."""
     code = sqlstate(error)
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    detail = " ".join(str(cause).split()) or type(cause).__name__
     if code in _FATAL:
-        what, why, todo = _FATAL[code]
-    elif is_lost(error):
-        what, why = "the server cannot be reached", "it is down, or the network is"
+        return _FATAL[code]
+    if is_lost(error):
         todo = "check the address with psql, and run again: nothing that was paid for is lost"
-    elif code in _BUSY:
-        what, why, todo = "it stayed locked", "another transaction holds it", "end that program and run again"
-    else:
-        what, why, todo = "it failed", "this is a bug", "report it with this text"
-    kind = UnreachableServer if is_lost(error) else StoreError
-    return kind(f"Job database {url}: {what} ({detail}). Probably {why}. To continue: {todo}.")
+        return "the server cannot be reached", "it is down, or the network is", todo
+    if code in _BUSY:
+        return "it stayed locked", "another transaction holds it", "end that program and run again"
+    return "it failed", "this is a bug", "report it with this text"
 
 
 def explain_wait(url: DatabaseUrl, connections: int, seconds: int) -> StoreError:

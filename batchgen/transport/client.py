@@ -22,6 +22,7 @@ from ..errors import SettingsError
 from ..fault import Cause, Fault, ProviderError
 from ..providers.base import Call, Reply
 from ..providers.profile import Profile, origin_of
+from ..ready import Ready
 from .addresses import private_literal
 from .deadline import Deadline, until
 from .download import Download, Hop, keeps_tls
@@ -39,7 +40,7 @@ from .errors import (
 )
 from .payload import Payload, pack
 from .response import MAX_ANSWER, BufferSink, ResponseHead, Sink, decompressed, hang_up, receive
-from .wire import Ready, Wire
+from .wire import Wire
 
 CONNECT_TRIES = 3
 #: Seconds for which the download of a source image is tried.

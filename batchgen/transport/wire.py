@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, cast
 
 import httpx
 from aiohappyeyeballs import start_connection
 from anyio import fail_after
 
+from ..ready import Ready
 from .addresses import AddressInfo, Resolver
 from .connection import Connection
 from .errors import ProxyRefusedError
 from .proxies import login, proxy_for
-
-#: Awaited after a connection is made and before the first byte of the request is written.
-Ready = Callable[[], Awaitable[None]]
 
 #: Seconds after which the next address of a host is tried beside the first one (RFC 8305).
 _NEXT_ADDRESS = 0.25

@@ -13,10 +13,10 @@ from batchgen.app.config.keys import ApiKeys
 from batchgen.app.project import Project
 from batchgen.app.run_options import RunOptions
 from batchgen.app.wiring import RunSession
-from batchgen.engine.attempts import Ready
 from batchgen.engine.runner import Runner
 from batchgen.fault import Cause, Fault
 from batchgen.job import Attempt, Missed, Outcome
+from batchgen.ready import Ready
 from batchgen.store import migrate
 from batchgen.store.reader import Reader
 from batchgen.store.writer import Writer

@@ -14,7 +14,6 @@ from typing import Any, cast
 import anyio
 from PIL import Image
 
-from batchgen.engine.attempts import Ready
 from batchgen.engine.executor import Executor
 from batchgen.engine.readers import Readers
 from batchgen.files.images import examine
@@ -27,6 +26,7 @@ from batchgen.providers import dialect
 from batchgen.providers.base import Call, Generation, Reply, Request
 from batchgen.providers.presets import profile
 from batchgen.providers.profile import Profile
+from batchgen.ready import Ready
 from batchgen.task import Kind, Task
 from batchgen.transport import ResponseHead, Transport
 

@@ -10,7 +10,7 @@ import pytest
 
 from batchgen.files import object_store, object_tree
 from batchgen.files.object_errors import StoreRefusal
-from batchgen.files.object_store import ObjectStore, open_store
+from batchgen.files.object_store import ObjectStore
 from batchgen.files.object_tree import ObjectTree
 from batchgen.files.output_tree import open_file, output_tree
 from batchgen.files.tree_file import Label
@@ -105,7 +105,7 @@ async def test_large_file_goes_up_in_parts(tree, bucket, large):
     await tree.put_soon(part, lambda: False)
     assert bucket.sizes() == {"out/big.png": len(large)}
     assert bucket.facts("out/big.png")["batchgen-sha256"] == sha(large)
-    assert "-" in open_store(tree.folder).head("big.png").etag  # of an upload in parts
+    assert "-" in ObjectStore(tree.folder).head("big.png").etag  # of an upload in parts
 
 
 async def test_a_writer_who_replaces_a_large_file_is_noticed(tree, bucket, large, monkeypatch):
@@ -175,9 +175,9 @@ def test_store_without_conditional_writes_is_written_after_a_look(plain_bucket, 
 #: Ends as soon as its last upload has.
 LAST = """
 import asyncio, sys
-from batchgen.files.object_store import open_store
+from batchgen.files.object_store import ObjectStore
 from batchgen.object_url import ObjectUrl
-store = open_store(ObjectUrl.parse(sys.argv[1]))
+store = ObjectStore(ObjectUrl.parse(sys.argv[1]))
 async def main():
     await asyncio.gather(*(store.put_new_soon(f"{sys.argv[2]}-{n}", bytes(100_000), {}) for n in range(24)))
 asyncio.run(main())

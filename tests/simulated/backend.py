@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import anyio
 
-from batchgen.engine.attempts import Ready
 from batchgen.fault import Charged, Fault, ProviderError, RateLimitInfo
 from batchgen.job import Attempt, Delivered, Missed, Outcome
 from batchgen.providers.base import Reply
@@ -18,6 +17,7 @@ from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.profile import Profile
 from batchgen.providers.ratelimit_headers import read_rate_limit
 from batchgen.providers.validation import deadline
+from batchgen.ready import Ready
 from batchgen.task import NOTHING, UNPRICED, Artifact, Basis, Charge, Usage
 from batchgen.transport.errors import unknown_outcome, unreached
 

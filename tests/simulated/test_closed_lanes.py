@@ -6,11 +6,11 @@ from contextlib import suppress
 
 import pytest
 
-from batchgen.engine.attempts import Ready
 from batchgen.engine.lane import Closure
 from batchgen.errors import UnreadableAnswer
 from batchgen.fault import Cause, Charged, Fault, Scope
 from batchgen.job import Attempt, Outcome
+from batchgen.ready import Ready
 
 from .backend import Simulated
 from .night import Night, Wish, wishes

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote, urlsplit
 
+from ...files.store_variables import ENDPOINTS
 from ...object_url import ObjectUrl
 
-_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
 _REGIONS = ("AWS_REGION", "AWS_DEFAULT_REGION")
 
 
@@ -19,7 +19,7 @@ def web_address(place: ObjectUrl, environment: Mapping[str, str]) -> str:
     if place.scheme == "az":
         account = environment.get("AZURE_STORAGE_ACCOUNT_NAME", "account")
         return f"https://{account}.blob.core.windows.net/{place.bucket}{path}"
-    if endpoint := next(filter(None, map(environment.get, _ENDPOINTS)), None):
+    if endpoint := next(filter(None, map(environment.get, ENDPOINTS["s3"])), None):
         address = urlsplit(endpoint)
         port = "" if address.port is None else f":{address.port}"
         return f"{address.scheme}://{address.hostname}{port}{address.path.rstrip('/')}/{place.bucket}{path}"

@@ -1,4 +1,4 @@
-"""Secrets of object stores in the environment. Pure."""
+"""Environment variables of object stores: addresses, and which of them hold secrets. Pure."""
 
 from __future__ import annotations
 
@@ -8,6 +8,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from urllib.parse import parse_qs, urlsplit
 
+#: Variables with the address of a store that is not Amazon's or Microsoft's own; the first that is set counts.
+ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
 _SECRET = re.compile(
     r"(?i)(AWS|AZURE|GOOGLE)_(?=.*(SECRET|TOKEN|KEY|SAS|PASSWORD|CONNECTION_STRING))(?!.*_(ID|FILE|PATH|URI)$).+"
 )

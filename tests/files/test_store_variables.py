@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from batchgen.files.store_secrets import secrets_of
+from batchgen.files.store_variables import secrets_of
 
 KEY = "-----BEGIN PRIVATE KEY-----\n" + "\n".join(f"line{n}" * 8 for n in range(6)) + "\n-----END PRIVATE KEY-----\n"
 
