@@ -7,7 +7,7 @@ from pathlib import Path
 from ..errors import NotFound
 from ..store import maintenance, migrate
 from ..store.maintenance import Health
-from .project import Project, hold_lock, other_batches
+from .project import Project, hold_lock, no_database
 
 
 def check(project: Project) -> Health:
@@ -41,5 +41,4 @@ def vacuum(project: Project) -> tuple[int, int]:
 
 def _require(project: Project) -> None:
     if not migrate.exists(project.db):
-        hint = other_batches(project) or f"If it was lost: {project.command_flags().plain('db recover', 'MANIFEST')}"
-        raise NotFound(f"no job database at {project.db}. {hint}")
+        raise NotFound(no_database(project))

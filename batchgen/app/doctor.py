@@ -28,8 +28,9 @@ from .config import dotenv, keys, providers, settings
 from .config.proxies import CERTIFICATES, bypassing_providers, proxies, tls_providers
 from .finding import FEW_SECONDS, LITTLE_ROOM, MANY_SECONDS, NO_ROOM, Finding
 from .preflight import BASE_FILES, FILES_PER_CALL, RECOMMENDED_FILES, START_FILES, require_local
-from .project import Project
+from .project import Project, no_database
 from .provider_check import CheckCandidate, ProviderCheck, keys_of
+from .recovery.run_notes import last_manifest
 
 PACKAGES = (
     "aiohappyeyeballs",
@@ -302,7 +303,10 @@ def _lock(project: Project) -> Iterator[Finding]:
 def _database(project: Project) -> Iterator[Finding]:
     revision = migrate.revision(project.db)
     if revision is None:
-        yield Finding("job table", f"none yet at {project.db}")
+        if last_manifest(project.state, project.db) is None:
+            yield Finding("job table", f"none yet at {project.db}")
+        else:
+            yield Finding("job table", no_database(project), "note")
         return
     if revision != migrate.HEAD:
         migrate.refuse_unknown(project.db, revision)

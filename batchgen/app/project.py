@@ -15,6 +15,7 @@ from ..database_url import Database, DatabaseUrl, without_passwords
 from ..errors import AlreadyRunning, BatchgenError, NoSuchBatch, NotFound, UsageError
 from ..store import migrate, run_lock
 from ..store.reader import Reader
+from .recovery.run_notes import last_manifest
 from .repeated_options import options_of_last_run, options_of_verb
 
 if TYPE_CHECKING:
@@ -145,8 +146,7 @@ def open_reader(project: Project) -> Iterator[Reader]:
     Where there is no such batch, the error states whether the sandbox has one.
     """
     if not migrate.exists(project.db):
-        hint = other_batches(project) or f"To start: {project.command_flags().plain('run MANIFEST')}"
-        raise NotFound(f"no job database at {project.db}: nothing has run here yet. {hint}")
+        raise NotFound(no_database(project))
     migrate.ensure(project.db)
     with Reader(project.db) as reader:
         try:
@@ -155,6 +155,19 @@ def open_reader(project: Project) -> Iterator[Reader]:
             raise NotFound(f"{_with_flags(error, project)} {other_batches(project)}".rstrip()) from None
         except (NotFound, UsageError) as error:
             raise type(error)(_with_flags(error, project, reader.earlier_batch)) from None
+
+
+def no_database(project: Project) -> str:
+    """Return that there is no job database: because nothing has run yet, or because it was lost."""
+    flags, manifest = project.command_flags(), last_manifest(project.state, project.db)
+    if manifest is None:
+        hint = other_batches(project) or f"To start: {flags.plain('run MANIFEST')}"
+        return f"no job database at {project.db}: nothing has run here yet. {hint}"
+    return (
+        f"the job database {project.db} is missing, although batches have run with it. Probably it was moved or "
+        f"removed. Move it back, or rebuild it from the delivered files: {flags.on_manifest('db recover', manifest)} "
+        f"({flags.on_manifest('run', manifest)} does so too, before it sends anything)"
+    )
 
 
 def _with_flags(error: BatchgenError, project: Project, batch: str | None = None) -> str:

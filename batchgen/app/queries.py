@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
@@ -30,7 +30,7 @@ from .presence import OF_STATUS, Presence, look
 from .project import Project, open_reader
 from .repeated_options import repeated_options, shard_of_command
 from .report.folder import ReportPage, find
-from .runners import runners_elsewhere, runners_of
+from .runners import preparing, runners_elsewhere, runners_of
 
 #: Jobs whose costs are queried together.
 _PAGE = 500
@@ -79,7 +79,9 @@ class BatchStatus:
     presence: Presence = field(default_factory=Presence)  #: how many delivered files are gone
     runners: Sequence[RunnerRecord] = ()  #: those of the batch that share the job database
     elsewhere: Sequence[RunnerRecord] = ()  #: living ones of other batches
+    preparing: Sequence[Holder] = ()  #: processes that work on the job database, and are no runners yet
     shard: ShardStatus | None = None  #: of the latest run, if it made only a shard
+    shards: Mapping[str, records.Run] = field(default_factory=dict)  #: the latest runs of the other shards
     report: ReportPage | None = None  #: the page that was written last
 
     @property
@@ -99,7 +101,8 @@ def status(project: Project, name: str | None) -> BatchStatus:
         elsewhere = runners_elsewhere(project, reader, result.batch.id)
         shard = shard_of_command(batch_runs[0].command) if batch_runs else None
         shard_status = ShardStatus.of(reader, result.batch.id, shard)
-    holder = run_lock.holder(project.db, result.batch.name)
+        holder = run_lock.holder(project.db, result.batch.name)
+        in_preparation = preparing(project, reader, holder)
     interrupted = 0 if _in_progress(batch_runs, runners, before, holder) else result.counts.running
     usage_ = at_rest(result.usage) if interrupted else result.usage
     run = next(iter(batch_runs), None)
@@ -111,7 +114,9 @@ def status(project: Project, name: str | None) -> BatchStatus:
         holder=holder,
         runners=runners,
         elsewhere=elsewhere,
+        preparing=in_preparation,
         shard=shard_status,
+        shards=_other_shards(batch_runs),
         interrupted=interrupted,
         run=run,
         ending=ending,
@@ -120,6 +125,19 @@ def status(project: Project, name: str | None) -> BatchStatus:
         presence=presence,
         report=find(project, result.batch),
     )
+
+
+def _other_shards(batch_runs: Sequence[records.Run]) -> Mapping[str, records.Run]:
+    """Return the latest runs of the shards that made the batch together with that of the latest run."""
+    latest = dict[str, records.Run]()
+    size = None
+    for run in batch_runs:
+        shard = shard_of_command(run.command)
+        if shard is None or size not in (None, shard[1]):
+            break
+        size = shard[1]
+        latest.setdefault(f"{shard[0]}/{size}", run)
+    return dict(list(latest.items())[1:])
 
 
 def _ending(project: Project, run: records.Run, manifest: str) -> tuple[RunEnding | None, Sequence[Budget]]:

@@ -36,6 +36,7 @@ class Exchange:
     limit: RateLimitInfo | None = None  #: stated in the answer just paid for, not in one that an earlier run stored
     uploads: list[Upload] = field(default_factory=list)  #: images for an object store, once they are read
     place: UploadPlace | None = None  #: among the uploads; None: the images go to a disk
+    unstored: bool = False  #: the spool could not store its answer
     aside: bool = False  #: its images go to the superseded files: their names are those of a later attempt
     again: bool = False  #: a new conversation asks for the same purchase, under the same key
     unknown_before: Fault | None = None  #: of an earlier call under the same key, which may have been carried out

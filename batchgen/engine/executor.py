@@ -35,7 +35,7 @@ from ..ready import Ready
 from ..task import NOTHING, UNPRICED, Charge, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 from .exchange import Exchange, begin, is_keyed, own_fault, stored_reply
-from .handover import delivered_by_worker, forget_worker
+from .handover import delivered_before, remove_marker, write_marker
 from .publication import publish
 from .readers import Readers
 from .uploads import Uploads
@@ -61,7 +61,7 @@ class Executor:
     uploads: Uploads = field(default_factory=Uploads)  #: to an object store
     #: Syncs the folders of published files: a call alone takes one sync, 64 in flight share each.
     names: GroupThread[Path, None] = field(default_factory=lambda: GroupThread("batchgen-names", sync_names))
-    _by_workers: set[str] = field(default_factory=set)  #: ids of attempts that workers of a cluster delivered
+    _marked: set[str] = field(default_factory=set)  #: ids of attempts with a marker
     _dumps: dict[tuple[int, int, str], _Dump] = field(default_factory=dict)
 
     async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
@@ -81,9 +81,9 @@ class Executor:
     async def release(self, attempt: Attempt, *, delivered: bool) -> None:
         """Remove what is left of an attempt whose outcome is committed, soon."""
         self.spool.release_soon(attempt.id, delivered, self.alarm)
-        if attempt.id in self._by_workers:
-            self._by_workers.discard(attempt.id)
-            await to_thread.run_sync(forget_worker, attempt)
+        if attempt.id in self._marked:
+            self._marked.discard(attempt.id)
+            await to_thread.run_sync(remove_marker, attempt)
 
     async def _run(self, exchange: Exchange) -> Outcome:
         attempt = exchange.attempt
@@ -93,6 +93,9 @@ class Executor:
             await self.uploads.publish(exchange.uploads, partial(self.is_superseded, attempt))
             if not exchange.aside:
                 await self._sync_names(delivered)
+            # Only the images are left of an answer that the spool could not store: they may be on another disk.
+            if exchange.unstored and await to_thread.run_sync(write_marker, attempt, delivered):
+                self._marked.add(attempt.id)
         except ProviderError as error:
             await self.uploads.publish(exchange.uploads)  # pictures that cannot be read here
             fault = error.fault
@@ -174,6 +177,7 @@ class Executor:
                 return await self._synced_and_read(exchange, exchange.head, slot)
             finally:
                 if slot.error is not None:
+                    exchange.unstored = True
                     self.alarm(slot.error)
 
     async def _synced_and_read(self, exchange: Exchange, head: ResponseHead, slot: Slot) -> Call | Delivered:
@@ -267,9 +271,9 @@ class Executor:
         return self._feed(exchange, _reply(head, sink))
 
     def _read_stored(self, exchange: Exchange, stored: StoredAnswer | None) -> Call | Delivered:
-        """Feed the dialect the answer that an earlier run stored, or return what a worker delivered."""
-        if (delivered := delivered_by_worker(exchange.attempt, stored)) is not None:
-            self._by_workers.add(exchange.attempt.id)
+        """Feed the dialect the answer that an earlier run stored, or return what a marker states."""
+        if (delivered := delivered_before(exchange.attempt, stored)) is not None:
+            self._marked.add(exchange.attempt.id)
             return delivered
         reply = stored_reply(stored, elsewhere=exchange.attempt.elsewhere)
         exchange.head, exchange.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status

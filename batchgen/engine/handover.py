@@ -1,4 +1,4 @@
-"""Handover: calls that a run gave to a worker of a cluster, as a later run without the cluster finds them."""
+"""Handover: what a run finds of calls that another process carried out, or whose answer no disk could store."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ def worker_of(stored: StoredAnswer | None) -> Mapping[str, Any] | None:
     return note if isinstance(note, dict) else None
 
 
-def delivered_by_worker(attempt: Attempt, stored: StoredAnswer | None) -> Delivered | None:
-    """Return what a worker delivered for an attempt of an earlier run; None if nothing shows that one did.
+def delivered_before(attempt: Attempt, stored: StoredAnswer | None) -> Delivered | None:
+    """Return what the marker beside the images of an earlier run states; None if there is none, or no need of it.
 
-    Raises StoreError while the call may be in flight: to settle it as unknown now would buy it again.
+    Raises StoreError while a worker of a cluster may have the call: to settle it as unknown now would buy it again.
     """
-    note = worker_of(stored)
-    if note is None and not (attempt.elsewhere and stored is None):
+    is_whole, was_sent = stored is not None and stored.sealed, stored is not None or attempt.elsewhere
+    if is_whole or not was_sent:
         return None
-    from .cluster import marker  # here because runs without a cluster seldom need it
+    from .cluster import marker  # here because most runs need none
 
+    note = worker_of(stored)
     if (delivered := marker.read(attempt.folder, attempt.id)) is not None:
         return delivered
     if note is not None and note.get("until", 0.0) - _SLACK > time.time():
@@ -45,8 +46,19 @@ def delivered_by_worker(attempt: Attempt, stored: StoredAnswer | None) -> Delive
     return None
 
 
-def forget_worker(attempt: Attempt) -> None:
-    """Remove what a worker left in the output folder of an attempt that is settled."""
+def write_marker(attempt: Attempt, delivered: Delivered) -> bool:
+    """State beside the images of an attempt how it was delivered; return False if that is not possible either."""
+    from .cluster import marker
+
+    try:
+        marker.write(attempt.folder, attempt.id, delivered)
+    except (OSError, StoreError):
+        return False
+    return True
+
+
+def remove_marker(attempt: Attempt) -> None:
+    """Remove the marker of an attempt that is settled."""
     from .cluster import marker
 
     marker.remove(attempt.folder, attempt.id)

@@ -62,6 +62,14 @@ def holder(database: Database, batch: str | None = None) -> Holder | None:
         return _holder(dbapi, "" if batch is None else f"batch {batch}") or _living(dbapi, batch)
 
 
+def holders(database: DatabaseUrl) -> list[Holder]:
+    """Return every process that works on a job database on PostgreSQL, the oldest first."""
+    from . import postgres
+
+    with postgres.connect(database) as dbapi, postgres.plain_errors(database):
+        return _holders(dbapi, "")
+
+
 def _steps(batch: str | None, shard: tuple[int, int] | None) -> list[tuple[str, bool]]:
     """Return the locks that are acquired in turn, and whether each is shared with others of its kind."""
     if batch is None:
@@ -152,7 +160,7 @@ AND (CAST(classid AS bigint) << 32) | CAST(objid AS bigint) = %s
 """
 _HOLDERS = (
     "SELECT application_name, to_char(backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
-    f"{_OF_LOCK} ORDER BY backend_start LIMIT 1"
+    f"{_OF_LOCK} ORDER BY backend_start"
 )
 #: Connections of runners by the name that they have there; a process with the number of an earlier one began later.
 _SILENT = """
@@ -172,16 +180,23 @@ ORDER BY runners.id
 
 
 def _holder(dbapi: Dbapi, name: str) -> Holder | None:
+    return next(iter(_holders(dbapi, name)), None)
+
+
+def _holders(dbapi: Dbapi, name: str) -> list[Holder]:
+    """Return the processes that hold a lock, the oldest first."""
     from . import postgres
 
-    row = next(iter(postgres.rows(dbapi, _HOLDERS, _number(dbapi, name))), None)
-    if row is None:
-        return None
+    return [_process(name, since) for name, since in postgres.rows(dbapi, _HOLDERS, _number(dbapi, name))]
+
+
+def _process(application: str | None, since: str) -> Holder:
+    """Return the process that its connection's name states."""
     pid, host = 0, "another host"
     with suppress(ValueError):
-        number, _, host = (row[0] or "").removeprefix("batchgen ").partition("@")
+        number, _, host = (application or "").removeprefix("batchgen ").partition("@")
         pid = int(number)
-    return Holder(pid=pid, host=host, since=row[1], command="batchgen")
+    return Holder(pid=pid, host=host, since=since, command="batchgen")
 
 
 def _living(dbapi: Dbapi, batch: str | None) -> Holder | None:

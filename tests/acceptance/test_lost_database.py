@@ -79,3 +79,20 @@ def test_lost_database_keeps_files_whose_ids_an_older_version_made(project, witn
     assert "4 of 4 jobs done" in again.err
     assert len(witness.charges()) == 4
     assert "nothing to send" in project.run("plan", manifest).out
+
+
+def test_lost_database_is_not_taken_for_a_first_start(project, witness):
+    """``status`` names the loss and the commands that repair it, and they work as they are shown."""
+    manifest = project.manifest(JOBS[:1])
+    assert "nothing has run here yet" in project.run("status").err
+    assert project.run("run", manifest, "--yes").code == 0
+    project.lose_database()
+    lost = project.run("status")
+    text = " ".join(lost.err.split())
+    assert (lost.code, "nothing has run here yet" in text) == (10, False)
+    assert "is missing, although batches have run with it" in text
+    assert "batchgen db recover m.yaml (batchgen run m.yaml does so too" in text
+    assert "is missing, although batches have run with it" in " ".join(project.run("doctor").out.split())
+    assert project.run("db", "recover", "m.yaml").code == 0
+    assert project.run("status", "--json").json["jobs"]["done"] == 1
+    assert len(witness.charges()) == 1

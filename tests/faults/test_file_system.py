@@ -156,6 +156,28 @@ def test_F6_a_disk_error_stops_the_run_and_loses_nothing(place, witness, step, l
     place.again(manifest, witness, 2)
 
 
+def lose_the_disk(fault: str) -> None:
+    from batchgen.files.slot import Slot
+
+    keep_head = Slot.keep_head
+
+    def keep_head_without_disk(slot: Slot, *arguments: object) -> None:
+        kit.arm(fault)
+        keep_head(slot, *arguments)
+
+    Slot.keep_head = keep_head_without_disk
+
+
+def test_F6_a_disk_that_is_lost_while_the_answer_comes_buys_nothing_again(place, witness):
+    """The images are on another disk; neither the answer nor the commit is on the one that is lost."""
+    manifest = place.batch()
+    fault = place.fault("pwdfl", errno.EIO, part=f"{place.state}/", lasting=True)
+    refused(place.do("run", manifest, "--yes", hook=lose_the_disk, arguments=(fault,)), "Input/output error")
+    assert len(witness.charges()) == len(place.slots()) == 1
+    place.again(manifest, witness, 1)
+    assert not list((place.folder / "output").rglob(".batchgen/attempts/*"))
+
+
 def test_F7_a_read_only_state_is_found_before_sending(place, witness):
     disk = place.disk(".batchgen", like=("om", ".batchgen"))
     disk.protect()

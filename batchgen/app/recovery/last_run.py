@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from pathlib import Path
-from typing import Any
 
 from ...errors import AlreadyRunning, StoreError
 from ...files.atomic import write_atomic
 from ...files.lock import hold_folder
 from ...store.records import Run
 from ..project import Project
+from .run_notes import NAME, name_of, read_notes
 
-NAME = "last-run"
 #: Seconds to wait while another run writes its note.
 _TURN = 5.0
 
@@ -36,21 +34,13 @@ def record_end(project: Project, batch: str, run_id: str) -> None:
         _note(project, batch, {"run": run_id, "ended": True})
 
 
-def _notes(project: Project) -> dict[str, Any]:
-    try:
-        known = json.loads((project.state / NAME).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return known if isinstance(known, dict) else {}
-
-
 def _note(project: Project, batch: str, note: Mapping[str, object]) -> None:
     # Several job databases may share a folder, and several runs one database on a server.
     with ExitStack() as turn:
         with suppress(AlreadyRunning):  # A run that was stopped in its turn must not hold up the others.
             turn.enter_context(hold_folder(project.state, wait=_TURN))
-        notes = _notes(project)
-        notes[_name(project)] = {**notes.get(_name(project), {}), batch: note}
+        notes = read_notes(project.state)
+        notes[name_of(project.db)] = {**notes.get(name_of(project.db), {}), batch: note}
         write_atomic(project.state / NAME, json.dumps(notes).encode() + b"\n")
 
 
@@ -62,12 +52,8 @@ def record_recovery(project: Project, batch: str) -> None:
 
 def is_behind(project: Project, batch: str, runs: Sequence[Run]) -> bool:
     """Return whether a database with these *runs* of a batch is older than the batch's last run."""
-    note = _notes(project).get(_name(project), {}).get(batch)
+    note = read_notes(project.state).get(name_of(project.db), {}).get(batch)
     if not note:
         return False
     known = next((run for run in runs if run.id == note["run"]), None)
     return known is None or (note["ended"] and known.ended_at is None)
-
-
-def _name(project: Project) -> str:
-    return project.db.name if isinstance(project.db, Path) else str(project.db)

@@ -11,7 +11,7 @@ from .. import output
 from ..options import STATES, Session, batch, batch_argument, command, judging, option, sandbox, selecting, selection
 from ..render.controls import control_documents, control_lines
 from ..render.jobs import job_document, job_table, show_document, show_lines
-from ..render.runners import elsewhere_lines, runner_documents, runner_lines
+from ..render.runners import elsewhere_lines, holder_documents, runner_documents, runner_lines
 from ..render.status import run_document, run_documents, run_lines, run_table, status_lines
 
 
@@ -36,7 +36,7 @@ def status(session: Session, batch: str | None) -> int:
         *status_lines(*figures, flags, cut_off=report.interrupted),
         *run_lines(report, flags),
         *runner_lines(report.runners),
-        *elsewhere_lines(report.elsewhere),
+        *elsewhere_lines(report.elsewhere, report.preparing),
         *gone_lines(report.presence),
         *control_lines(project, report.controls),
         files_line(report, flags),
@@ -46,6 +46,7 @@ def status(session: Session, batch: str | None) -> int:
         "controls": control_documents(report.controls),
         "runners": runner_documents(report.runners),
         "runners_elsewhere": runner_documents(report.elsewhere),
+        "preparing": holder_documents(report.preparing),
         "files_gone": report.presence.as_json(),
         "last_run": run_document(report),
         "report": None if report.report is None else str(report.report.place),

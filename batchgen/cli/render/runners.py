@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from .format import duration, under
 
 if TYPE_CHECKING:
+    from ...files.lock import Holder
     from ...store.runners import RunnerRecord
 
 
@@ -16,9 +18,11 @@ def runner_lines(runners: Sequence[RunnerRecord]) -> list[str]:
     return under("runners", [_line(each) for each in runners])
 
 
-def elsewhere_lines(runners: Sequence[RunnerRecord]) -> list[str]:
-    """Return a line for each runner of another batch."""
-    return under("others", [f"{each.batch}: {_line(each)}" for each in runners])
+def elsewhere_lines(runners: Sequence[RunnerRecord], preparing: Sequence[Holder] = ()) -> list[str]:
+    """Return a line for each runner of another batch, and for each process that prepares a run."""
+    lines = [f"{each.batch}: {_line(each)}" for each in runners]
+    lines += [f"process {each.pid} on {each.host}, since {_time(each.since)}: preparing a run" for each in preparing]
+    return under("others", lines)
 
 
 def runner_documents(runners: Sequence[RunnerRecord]) -> list[dict[str, Any]]:
@@ -36,6 +40,15 @@ def runner_documents(runners: Sequence[RunnerRecord]) -> list[dict[str, Any]]:
         }
         for each in runners
     ]
+
+
+def holder_documents(holders: Sequence[Holder]) -> list[dict[str, Any]]:
+    """Return processes that prepare a run for ``status --json``."""
+    return [{"host": each.host, "pid": each.pid, "started": each.since} for each in holders]
+
+
+def _time(since: str) -> str:
+    return f"{datetime.fromisoformat(since).astimezone():%H:%M:%S}"
 
 
 def _line(runner: RunnerRecord) -> str:

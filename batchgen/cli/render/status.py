@@ -120,15 +120,24 @@ def run_lines(report: BatchStatus, way: CommandFlags) -> list[str]:
         ]
     if run is None:
         return []
-    began = local(run.started_at)
+    part = f"shard {report.shard.part} " if report.shard else ""
+    others = [f"shard {other} {_ending(each)}" for other, each in report.shards.items()]
     if run.ended_at is None:
-        return [f"last run  began {began} and was cut off: killed, or this machine stopped"]
+        return under("last run", [f"{part}{_ending(run)}", *others])
     meaning = f": {report.ending.meaning}" if report.ending and report.ending.meaning else ""
-    took = duration((run.ended_at - run.started_at).total_seconds())
-    lines = [f"ended {local(run.ended_at)} after {took} with exit code {run.exit_code}{meaning}"]
+    lines = [f"{part}{_ending(run)}{meaning}"]
     lines += [f"stopped by {short(stop, 160)}" for stop in (report.ending.stops if report.ending else ())]
-    lines += [f"its budgets at that time: {'; '.join(budgets)}"] if budgets else []
-    return under("last run", lines)
+    when = f"the budgets when {part}ended" if part else "its budgets at that time"
+    lines += [f"{when}: {'; '.join(budgets)}"] if budgets else []
+    return under("last run", [*lines, *others])
+
+
+def _ending(run: Run) -> str:
+    """Return when a run ended, and with what."""
+    if run.ended_at is None:
+        return f"began {local(run.started_at)} and was cut off: killed, or this machine stopped"
+    took = duration((run.ended_at - run.started_at).total_seconds())
+    return f"ended {local(run.ended_at)} after {took} with exit code {run.exit_code}"
 
 
 def run_document(report: BatchStatus) -> dict[str, Any] | None:

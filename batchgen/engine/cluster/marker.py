@@ -1,7 +1,8 @@
 """Markers: small files in the output folder, which state that an attempt was delivered and how.
 
 A worker writes the marker after the images. If the worker and its spool are lost before the driver has booked the
-outcome, the marker still settles it. It is removed after the settlement.
+outcome, the marker still settles it. So does a run whose spool could not store the answer, because the images may be on
+another disk. The marker is removed after the settlement.
 """
 
 from __future__ import annotations
