@@ -34,6 +34,7 @@ from ..sandbox import launch
 from ..store import migrate
 from ..store.batch_owner import require_owner
 from ..store.reader import Reader
+from ..store.silent_server import until_end
 from ..store.writer import Writer
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
 from .lane_result import LaneResult
@@ -79,7 +80,7 @@ def run(
     report = _logged(show_message)
     _check_machine(project, batch)
     require_files()
-    with ExitStack() as resources:
+    with until_end(project.db), ExitStack() as resources:
         session = prepare_run(project, batch, options, confirm, report=report, resources=resources)
         result = anyio.run(replace(session, on_silence=on_silence, stop=stop).execute, follow)
         _record_end(project, result, report)

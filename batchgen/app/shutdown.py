@@ -12,15 +12,18 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
-from anyio import CancelScope, Event, create_task_group, open_signal_receiver, sleep
+from anyio import CancelScope, CapacityLimiter, Event, create_task_group, open_signal_receiver, sleep, to_thread
 
+from ..database_url import Database, DatabaseUrl
 from ..engine.attempts import OpenAttempt
 from ..engine.lane import Lane
 from ..engine.runner import Runner
 from ..errors import BatchgenError
 from ..files import log
 from ..job import Delivery, Exhausted, Settlement, Unknown
+from ..store import silent_server
 from .clock import elapsed_seconds
 
 #: Seconds between two looks at the clock on the wall.
@@ -29,6 +32,8 @@ CLOCK_LOOK = 10.0
 REQUEST_LOOK = 0.1
 #: Seconds that calls in flight get after SIGTERM; systemd kills after 90.
 GRACE = 75.0
+#: Seconds that the server of a job database gets for an answer once calls in flight were cut off.
+SERVER_PATIENCE = 3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,8 +108,10 @@ class Stop:
         conditions: StopConditions,
         now: Callable[[], datetime],
         request: StopRequest | None = None,
+        database: Database | None = None,
     ) -> None:
         self._request = request
+        self._database = database
         self._runner = runner
         self._conditions = conditions
         self._now = now
@@ -162,7 +169,8 @@ class Stop:
                 async for number in arrivals:
                     log.event("signal", logging.WARNING, signal=signal.Signals(number).name)
                     if self.signal is not None:
-                        self._scope.cancel()
+                        if not self.is_cut_off:
+                            tasks.start_soon(self._cut_off)
                         continue
                     # A closed terminal is treated like SIGTERM of a service manager.
                     self.signal = int(signal.SIGINT if number == signal.SIGINT else signal.SIGTERM)
@@ -177,11 +185,23 @@ class Stop:
         self._runner.drain("the program stopped it")
         while not request.cut_off:  # noqa: ASYNC110 - see above
             await sleep(REQUEST_LOOK)
-        self._scope.cancel()
+        await self._cut_off()
 
     async def _cut_off_later(self) -> None:
         await sleep(GRACE)
+        await self._cut_off()
+
+    async def _cut_off(self) -> None:
+        """Cut the calls in flight off, and give a job database up whose server does not answer."""
         self._scope.cancel()
+        if not isinstance(self._database, DatabaseUrl):
+            return
+        thread = CapacityLimiter(1)  # All others may wait for that server.
+        look = partial(silent_server.answers, self._database, SERVER_PATIENCE)
+        while await to_thread.run_sync(look, abandon_on_cancel=True, limiter=thread):  # noqa: ASYNC110 - by others
+            await sleep(SERVER_PATIENCE)
+        log.event("server_given_up", logging.WARNING)
+        silent_server.give_up(self._database)
 
     async def _watch_time(self) -> None:
         began = elapsed_seconds()

@@ -93,7 +93,7 @@ class RunSession(RunInputs):
         for listener in (resumed.record, sent.record, copies.record, thumbnails.record):
             runner.subscribe(listener)
         self._prepare_folder(batch_id, profiles, is_alone=not (place and place.others))
-        stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop)
+        stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop, self.project.db)
         async with self._backend(profiles, spool, runner, thumbnails.keep) if needed else nullcontext():
             with sent.corrected(), thumbnails:
                 display = self._supervisor(runner).around(follow(runner, self.reader))

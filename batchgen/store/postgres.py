@@ -24,6 +24,7 @@ from sqlalchemy.exc import TimeoutError as NoneFree
 from .. import redaction
 from ..database_url import DatabaseUrl
 from ..errors import StoreError
+from . import silent_server
 from .connection import explain
 from .postgres_errors import explain_wait
 
@@ -89,20 +90,24 @@ def lasting_engine(url: DatabaseUrl, *, writes: bool) -> Engine:
     return engine
 
 
-def connect(url: DatabaseUrl) -> Dbapi:
-    """Return a connection in autocommit mode; raise StoreError."""
+def connect(url: DatabaseUrl, seconds: int | None = None) -> Dbapi:
+    """Return a connection in autocommit mode, within *seconds*; raise StoreError."""
     driver = _psycopg()
+    silent_server.require_wanted(url)
     from psycopg.conninfo import conninfo_to_dict
     from psycopg.types.string import TextLoader
 
     redaction.register([url.password] if url.password else [])
     try:
         options: dict[str, Any] = {**_NETWORK, "application_name": _application(), **conninfo_to_dict(url.conninfo)}
+        if seconds is not None:
+            options["connect_timeout"] = seconds
         if url.password is not None:
             options["password"] = url.password
         dbapi: Dbapi = driver.connect(**options, client_encoding="utf8", autocommit=True)
     except driver.Error as error:
         raise explain(error, url) from None  # the driver's own error may show how it connected
+    silent_server.register(dbapi, url)
     adapters = dbapi.adapters
     adapters.register_loader("json", TextLoader)  # as SQLite returns it
     adapters.register_loader("numeric", _whole_numbers())

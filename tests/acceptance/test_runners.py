@@ -318,3 +318,19 @@ def test_finished_shard_leaves_the_rest_to_the_runner_that_makes_it(shared, witn
     assert all(name in limit for name in named)
     assert [finish(run, 120).code for run in (others, another)] == [0, 0]
     check_purchases(witness)
+
+
+def test_second_ctrl_c_ends_a_run_whose_server_does_not_answer(shared, postgres_server, witness):
+    manifest = shared.manifest(jobs(60), on_unknown="hold")
+    run = shared.start("run", manifest, "--yes")
+    wait_for(lambda: witness.arrived >= 10, run, seconds=60)
+    with postgres_server.paused():
+        run.send_signal(signal.SIGINT)
+        time.sleep(2)  # Two signals at once would arrive as one.
+        run.send_signal(signal.SIGINT)
+        end = finish(run, 40)
+    assert "did not answer" in end.err, end.err
+    again = shared.run("run", manifest, "--yes", seconds=60)
+    assert again.code in (0, 8), again.err
+    check_purchases(witness)
+    check_books(shared, witness.charges())
