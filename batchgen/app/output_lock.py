@@ -48,7 +48,7 @@ def hold_output(
         with lock.hold_folder(folder, wait=wait, shared=isinstance(project.db, DatabaseUrl)) as locked:
             yield locked
     else:
-        place = StorePlace(project, folder, manifest)
+        place = StoreOwner(project, folder, manifest)
         with _unsent():
             place.require()
         yield place
@@ -70,7 +70,7 @@ def hold_recovered(project: Project, folder: Folder) -> Iterator[Callable[[], No
         with lock.hold_folder(folder):
             yield lambda: None
     else:
-        yield StorePlace(project, folder).take_over
+        yield StoreOwner(project, folder).take_over
 
 
 def prepare_output(
@@ -91,7 +91,7 @@ def prepare_output(
 
 
 @dataclass(frozen=True, slots=True)
-class StorePlace:
+class StoreOwner:
     """A place in an object store, which belongs to one job database."""
 
     project: Project

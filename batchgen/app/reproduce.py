@@ -141,7 +141,7 @@ def as_curl(reproduction: Reproduction) -> str:
     task = replace(job.task, n=max(1, job.wanted - job.delivered) if job.wanted > 1 else job.task.n)
     task = _with_copies(task, reproduction.inputs)
     rules = model.rules(task.kind)
-    task, before = _fetched(task, all_urls=rules is not None and not rules.image_urls)
+    task, before = _replace_urls(task, all_urls=rules is not None and not rules.image_urls)
     request = Request(task=task, profile=profile, model=model, attempt_id=uuid.uuid4().hex)
     call = next(dialect(model.dialect or profile.dialect).converse(request))
     variable = profile.api_key_env[0] if profile.api_key_env else None
@@ -159,7 +159,7 @@ def _with_copies(task: Task, inputs: Path) -> Task:
     return replace(task, images=tuple(map(copy, task.images)), mask=copy(task.mask) if task.mask else None)
 
 
-def _fetched(task: Task, *, all_urls: bool) -> tuple[Task, list[str]]:
+def _replace_urls(task: Task, *, all_urls: bool) -> tuple[Task, list[str]]:
     """Return *task* with files instead of URLs, and the commands that download them.
 
     Objects in a store are always sent as files, and *all_urls* to a provider that takes none.

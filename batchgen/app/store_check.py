@@ -12,7 +12,7 @@ from ..object_url import ObjectUrl
 from ..store import migrate
 from .clock import utc_now
 from .finding import FEW_SECONDS, MANY_SECONDS, Finding
-from .output_lock import StorePlace
+from .output_lock import StoreOwner
 from .project import Project
 
 
@@ -29,7 +29,7 @@ def examine_store(project: Project, url: ObjectUrl, manifest: Path | None = None
         facts = store.head(name)
         store.delete(name)
         if migrate.revision(project.db) == migrate.HEAD:
-            StorePlace(project, url, manifest).require()
+            StoreOwner(project, url, manifest).require()
     except (StoreError, AlreadyRunning) as error:
         yield Finding("output", str(error), "bad", error.exit_code)
         return

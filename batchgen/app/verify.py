@@ -62,7 +62,7 @@ def verify(
     """Check every file of the selected jobs; with the *depth* "deep", look for suspects too. Raises StoreError."""
     with open_reader(project) as reader:
         batch = reader.batch(name)
-        return _verified(project, reader, batch, selection, depth=depth, on_files=on_files)
+        return _verify(project, reader, batch, selection, depth=depth, on_files=on_files)
 
 
 def requeue(
@@ -71,7 +71,7 @@ def requeue(
     """Verify, and requeue the jobs with missing or damaged files."""
     with open_locked(project) as (reader, writer):
         batch = reader.batch(name)
-        report = _verified(project, reader, batch, selection, depth=depth, on_files=on_files)
+        report = _verify(project, reader, batch, selection, depth=depth, on_files=on_files)
         affected = [
             reader.job(batch.id, key)
             for key in dict.fromkeys(problem.key for problem in report.problems if not problem.orphaned)
@@ -89,7 +89,7 @@ def requeue(
         return replace(report, requeued=[job.key for job in jobs])
 
 
-def _verified(
+def _verify(
     project: Project, reader: Reader, batch: Batch, selection: Selection, *, depth: Depth, on_files: OnFiles
 ) -> VerifyReport:
     checked, problems, copies = 0, list[FileProblem](), list[FileProblem]()

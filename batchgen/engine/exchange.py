@@ -17,7 +17,7 @@ from ..providers.profile import Model, Profile
 from ..ready import Ready
 from ..task import Usage
 from ..transport import ResponseHead, decompressed
-from .uploads import Place
+from .uploads import UploadPlace
 
 
 @dataclass(slots=True)
@@ -35,7 +35,7 @@ class Exchange:
     usage: Usage | None = None
     limit: RateLimitInfo | None = None  #: stated in the answer just paid for, not in one that an earlier run stored
     uploads: list[Upload] = field(default_factory=list)  #: images for an object store, once they are read
-    place: Place | None = None  #: among the uploads; None: the images go to a disk
+    place: UploadPlace | None = None  #: among the uploads; None: the images go to a disk
     unstored: bool = False  #: the spool could not store its answer
     aside: bool = False  #: its images go to the superseded files: their names are those of a later attempt
     again: bool = False  #: a new conversation asks for the same purchase, under the same key

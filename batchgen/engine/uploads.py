@@ -24,7 +24,7 @@ _FIRST_WAIT, _LONGEST_WAIT = 0.5, 15.0
 _KEPT = "The answers are kept in the spool, nothing is lost"
 
 
-class Place:
+class UploadPlace:
     """The place of one attempt among the uploads: it holds images in memory only while it has the place."""
 
     def __init__(self, places: asyncio.Semaphore) -> None:
@@ -63,9 +63,9 @@ class Uploads:
         self._failing_since: float | None = None
         self.waiting = 0  #: attempts whose answers wait for a place or for the store
 
-    def place(self) -> Place:
+    def place(self) -> UploadPlace:
         """Return the place of one attempt, which it is still to take."""
-        return Place(self._places)
+        return UploadPlace(self._places)
 
     async def publish(self, uploads: Iterable[Upload], is_superseded: Callable[[], bool] = lambda: False) -> None:
         """Bring files to the store, however often it takes; raise StoreError if it refuses, or is down for minutes.

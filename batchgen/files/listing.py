@@ -45,7 +45,7 @@ def list_file(place: Folder) -> ListedFile | None:
     return None if found is None else ListedFile(place, found.size_bytes, found.changed)
 
 
-class Listing:
+class FileSizes:
     """Which files exist, and their sizes: a disk is asked for each of them, and an object store lists all at once."""
 
     def __init__(self, folder: Folder, below: str = "") -> None:

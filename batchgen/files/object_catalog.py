@@ -84,12 +84,12 @@ class ObjectCatalog:
             facts = self.find(url)
             if facts is None:
                 return None
-            if (file := self._fetched(url, facts)) is not None:
+            if (file := self._fetch_version(url, facts)) is not None:
                 return file
             del self._known[url]
         raise StoreRefusal(f"cannot read {url}: it is written again and again. Run the command again later")
 
-    def _fetched(self, url: ObjectUrl, facts: StoredObject) -> Path | None:
+    def _fetch_version(self, url: ObjectUrl, facts: StoredObject) -> Path | None:
         """Return the file with one version of an object; None if the object is not that one any more."""
         folder, stem = self._folder(), hashlib.sha256(str(url).encode()).hexdigest()[:24]
         file = folder / f"{stem}-{hashlib.sha256(version_of(facts).encode()).hexdigest()[:24]}{url.suffix}"

@@ -6,8 +6,6 @@ the names that the stores' own tools use. Every error of the store ends here as 
 
 from __future__ import annotations
 
-import atexit
-import math
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,23 +16,24 @@ from functools import lru_cache, partial
 from importlib.util import find_spec
 from secrets import token_hex
 from threading import Lock
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from anyio import to_thread
 
 from .. import redaction
 from ..object_url import ObjectUrl
+from .last_call import last_call
 from .object_errors import StoreRefusal, explain, is_bare
 from .store_variables import ENDPOINTS, secrets_of
 
 #: How to install what this module needs.
 EXTRA = "pip install 'batchgen[cloud]'"
-#: From this size on a file goes up in parts, so that a broken connection does not cost all of it. Such an upload cannot
-#: be made conditional with obstore (and in Google's store not at all), so that no usual image is as large.
-LARGE = 64 * 1024 * 1024
 #: One request may take so long: 2 MB at the pace of a slow line that 64 uploads share.
 _PATIENCE = timedelta(minutes=3)
+#: The upload of an object of this size or more may take longer. It is one request, too: obstore cannot make an upload
+#: in parts conditional, and without a condition one of two writers could lose its object.
+_LARGE, _LONG_PATIENCE = 16 * 1024 * 1024, timedelta(minutes=30)
 _TEXT = {"Content-Type": "text/plain; charset=utf-8"}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 #: The beginning of the names of batchgen's own metadata.
@@ -57,23 +56,8 @@ class StoredObject:
     facts: Mapping[str, str] | None = None  #: Content-Type and metadata; only ``head`` asks for them
 
 
-class _LastCall:
-    """The last call without a thread.
-
-    Threads of obstore release what such a call was given a moment after it returns; if the interpreter ends at that
-    moment, the process aborts. So its end waits for them.
-    """
-
-    at = -math.inf
-    seconds = 0.25
-
-    def wait(self) -> None:
-        """Wait until nothing of the last call is left."""
-        time.sleep(max(0.0, self.at + self.seconds - time.monotonic()))
-
-
-_last_call = _LastCall()
-atexit.register(_last_call.wait)
+#: What a store compares before it replaces an object.
+Version = Mapping[str, str]
 
 
 def is_installed() -> bool:
@@ -103,7 +87,7 @@ class ObjectStore:
     def require_writable(self) -> bool:
         """Create an object twice, and remove it; raise StoreError if that cannot be done. Returns as the above."""
         name = f".batchgen/test-{token_hex(8)}"
-        put = partial(_obstore().put, self._client, self._path(name), **_creating(_TEXT))
+        put = partial(_obstore().put, self._client, self._path(name), **_options(_TEXT, "create"))
         with _errors("write", self.url / name):
             if not _is_new(lambda: put(b"batchgen tests whether it can write here\n")):
                 return True
@@ -116,9 +100,7 @@ class ObjectStore:
         if not self.test_conditional():
             return self._put_missing(name, data, facts)
         with _errors("write", self.url / name):
-            return _is_new(
-                lambda: _obstore().put(self._client, self._path(name), data, **_creating(self._attributes(facts)))
-            )
+            return _is_new(lambda: self._put(name, data, facts, "create"))
 
     async def put_new_soon(self, name: str, data: bytes, facts: Mapping[str, str]) -> bool:
         """Create an object without a thread; return False, and change nothing, if one has that name."""
@@ -127,18 +109,28 @@ class ObjectStore:
             return await to_thread.run_sync(self._put_missing, name, data, facts)
         with _errors("write", self.url / name):
             try:
-                await api.put_async(self._client, self._path(name), data, **_creating(self._attributes(facts)))
+                client, options = self._bucket.client_for(data), _options(self._attributes(facts), "create")
+                await api.put_async(client, self._path(name), data, **options)
             except api.exceptions.AlreadyExistsError:
                 return False
             finally:
-                _last_call.at = time.monotonic()
+                last_call.at = time.monotonic()
             return True
 
-    def put(self, name: str, data: bytes, facts: Mapping[str, str]) -> str | None:
-        """Create or replace an object and return its etag; a large one goes up in parts."""
+    def put(self, name: str, data: bytes, facts: Mapping[str, str]) -> None:
+        """Create or replace an object."""
         with _errors("write", self.url / name):
-            answer = _obstore().put(self._client, self._path(name), data, **_replacing(self._attributes(facts), data))
-        return _bare(answer["e_tag"])
+            self._put(name, data, facts, "overwrite")
+
+    def replace(self, name: str, data: bytes, facts: Mapping[str, str], version: Version) -> bool:
+        """Replace *version* of an object; return False, and change nothing, if it is not the present one."""
+        mode: Any = dict(version) if self.test_conditional() else "overwrite"
+        with _errors("write", self.url / name):
+            try:
+                self._put(name, data, facts, mode)
+            except _obstore().exceptions.PreconditionError:
+                return False
+        return True
 
     def head(self, name: str) -> StoredObject | None:
         """Return the facts about an object; None if there is none."""
@@ -165,6 +157,17 @@ class ObjectStore:
             return self.get(name)
         except FileNotFoundError:
             return None
+
+    def find_version(self, name: str) -> tuple[bytes, Version] | None:
+        """Return the bytes of an object and their version; None if there is none."""
+        with _errors("read", self.url / name):
+            try:
+                answer = _obstore().get(self._client, self._path(name))
+                version = {key: answer.meta[key] for key in ("e_tag", "version") if answer.meta[key] is not None}
+                return b"".join(answer), version
+            except FileNotFoundError as error:
+                _require_bucket(error)
+                return None
 
     def get_to(self, name: str, file: BinaryIO, etag: str | None = None) -> None:
         """Write the bytes of an object to *file*, piece by piece; raise FileNotFoundError as ``get`` does."""
@@ -203,6 +206,10 @@ class ObjectStore:
             except FileNotFoundError as error:
                 _require_bucket(error)
 
+    def _put(self, name: str, data: bytes, facts: Mapping[str, str], mode: Any) -> None:  # noqa: ANN401 - obstore's
+        client, options = self._bucket.client_for(data), _options(self._attributes(facts), mode)
+        _obstore().put(client, self._path(name), data, **options)
+
     def _put_missing(self, name: str, data: bytes, facts: Mapping[str, str]) -> bool:
         if self.head(name) is not None:
             return False
@@ -233,13 +240,8 @@ def _fact(key: str) -> str:
     return key.replace("_", "-") if key.replace("_", "-").startswith(_METADATA) else key
 
 
-def _creating(facts: Mapping[str, str]) -> dict[str, Any]:
-    mode: Literal["create"] = "create"
+def _options(facts: Mapping[str, str], mode: Any) -> dict[str, Any]:  # noqa: ANN401 - obstore's
     return {"attributes": dict(facts), "mode": mode, "use_multipart": False}
-
-
-def _replacing(facts: Mapping[str, str], data: bytes) -> dict[str, Any]:
-    return {"attributes": dict(facts), "use_multipart": len(data) >= LARGE}
 
 
 def _is_new(put: Callable[[], object]) -> bool:
@@ -295,16 +297,20 @@ class _Bucket:
     """A bucket, with the connections that all its users share."""
 
     client: Any
+    slow_client: Any  #: for large objects
     is_conditional: bool | None = None  #: None: not tried yet
     trying: Lock = field(default_factory=Lock)
     is_there: bool = False  #: it has been seen to exist
+
+    def client_for(self, data: bytes) -> Any:  # noqa: ANN401 - obstore's
+        return self.client if len(data) < _LARGE else self.slow_client
 
 
 @lru_cache(32)
 def _bucket(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> _Bucket:  # noqa: ARG001 - a key
     redaction.register(secrets_of(os.environ))
     config: dict[str, Any] = {}
-    client_options: dict[str, Any] = {"timeout": _PATIENCE, "connect_timeout": timedelta(seconds=10)}
+    client_options: dict[str, Any] = {"connect_timeout": timedelta(seconds=10)}
     variable = next(filter(os.environ.get, ENDPOINTS.get(bucket.scheme, ())), None)
     if variable is not None:
         config["endpoint"] = os.environ[variable]
@@ -317,10 +323,11 @@ def _bucket(bucket: ObjectUrl, environment: tuple[str | None, ...]) -> _Bucket: 
         "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 2},
     }
     with _errors("open", bucket):
-        client = _obstore().store.from_url(
-            str(bucket), config=config, client_options=client_options, retry_config=retries
-        )
-    return _Bucket(client)
+        open_client = partial(_obstore().store.from_url, str(bucket), config=config, retry_config=retries)
+        clients = [
+            open_client(client_options=client_options | {"timeout": each}) for each in (_PATIENCE, _LONG_PATIENCE)
+        ]
+    return _Bucket(*clients)
 
 
 def _may_be_plain(variable: str) -> bool:

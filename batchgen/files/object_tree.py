@@ -1,7 +1,7 @@
 """Output tree in an object store: each object is created whole or not at all, and never over another one.
 
-The first write of a name is conditional: of two writers one wins, and the other compares. The same bytes are left;
-others are kept in ``.superseded/`` before they are replaced. Sidecars are written after their images.
+Every write of a name is conditional: of two writers one wins, and the other compares. The same bytes are left; others
+are kept in ``.superseded/`` before they are replaced. Sidecars are written after their images.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..errors import StoreError
 from ..object_url import ObjectUrl
 from .object_errors import OutageError, StoreRefusal
 from .object_file import ObjectFile
-from .object_store import LARGE, ObjectStore
+from .object_store import ObjectStore
 from .output import SUPERSEDED, candidates_aside
 from .sidecar import cut_off
 from .tree_file import Label, TreeFile
@@ -93,7 +93,7 @@ class ObjectTree:
     ) -> None:
         """Write *data* to *name*, and then *sidecar*, if there is one, to ``<name>.json``; raise StoreError."""
         for part in self.upload(name, data, sidecar=sidecar, label=label).parts:
-            if len(part.data) >= LARGE or not self.store.put_new(part.name, part.data, part.facts):
+            if not self.store.put_new(part.name, part.data, part.facts):
                 self._replace(part)
 
     def upload(
@@ -116,7 +116,7 @@ class ObjectTree:
 
         *is_superseded*: whether the name is that of a later attempt by now, whose object must stay.
         """
-        if len(part.data) >= LARGE or not await self.store.put_new_soon(part.name, part.data, part.facts):
+        if not await self.store.put_new_soon(part.name, part.data, part.facts):
             await to_thread.run_sync(self._replace, part, is_superseded)
 
     def restore_sidecar(self, name: str, data: bytes, at: datetime) -> None:  # noqa: ARG002 - stores set the time
@@ -188,22 +188,25 @@ class ObjectTree:
     def _replace(self, part: Part, is_superseded: Callable[[], bool] = lambda: False) -> None:
         """Write an object over another one, which is kept; leave one that has the same bytes or that must stay."""
         for _ in range(_WRITES):
-            before = self.store.find(part.name)
+            present = self.store.find_version(part.name)
+            if present is None:
+                if self.store.put_new(part.name, part.data, part.facts):
+                    return
+                continue
+            before, version = present
             if before == part.data:
                 return
-            if before is not None and is_superseded():
+            if is_superseded():
                 self.set_aside(part.name, part.data)
                 return
             self.set_aside(part.name, before)
-            etag = self.store.put(part.name, part.data, part.facts)
-            # An upload in parts takes long, and is not conditional: another writer may have come in between.
-            if len(part.data) < LARGE or ((now := self.store.head(part.name)) is not None and now.etag == etag):
+            if self.store.replace(part.name, part.data, part.facts, version):
                 return
         raise OutageError(f"cannot write {self.folder / part.name}: another program writes it at the same time")
 
-    def set_aside(self, name: str, data: bytes | None) -> None:
+    def set_aside(self, name: str, data: bytes) -> None:
         """Keep *data*, the present content of *name*, in ``.superseded/``; a sidecar that was cut off is not kept."""
-        if data is None or (name.endswith(".json") and cut_off(data)):
+        if name.endswith(".json") and cut_off(data):
             return
         path = PurePosixPath(name)
         for candidate in candidates_aside(path, data):

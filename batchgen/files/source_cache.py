@@ -39,10 +39,10 @@ class SourceCache:
         self._folder = make_private(folder)
         self._spool = spool
         self._fetch = fetch
-        self._objects = SourceObjects(self._folder, _prepared, is_ending=is_ending)
+        self._objects = SourceObjects(self._folder, _prepare, is_ending=is_ending)
         self._locks: dict[str, Lock] = {}  #: by URL, because many jobs may need the same image at once
         self._copies: dict[str, Source] = {}  #: by file name
-        self._verified: dict[Path, tuple[int, int, str]] = {}  #: file -> (mtime, size, sha256) when it was verified
+        self._versions: dict[Path, tuple[int, int, str]] = {}  #: file -> (mtime, size, sha256) when it was verified
 
     async def require_unchanged(self, task: Task) -> None:
         """Raise ProviderError (invalid) if a source file differs from the one that the plan was made for."""
@@ -62,13 +62,13 @@ class SourceCache:
         name = copy_name(source)
         async with self._locks.setdefault(name, Lock()):
             if name not in self._copies:
-                self._copies[name] = await to_thread.run_sync(self._made, name, source)
+                self._copies[name] = await to_thread.run_sync(self._make, name, source)
             return self._copies[name]
 
-    def _made(self, name: str, source: Source) -> Source:
+    def _make(self, name: str, source: Source) -> Source:
         file, path = self._folder / name, Path(source.path or "")
         try:
-            data = file.read_bytes() if file.exists() else _copied(path, source)
+            data = file.read_bytes() if file.exists() else _convert(path, source)
         except OSError as error:
             raise _invalid(f"source image {_shown(path)}: {error.strerror}", "put the file back, then retry") from error
         if not file.exists():
@@ -80,7 +80,7 @@ class SourceCache:
         try:
             facts = path.stat()
             version = (facts.st_mtime_ns, facts.st_size, sha256)
-            if self._verified.get(path) == version:
+            if self._versions.get(path) == version:
                 return
             data = path.read_bytes()
         except OSError as error:
@@ -90,7 +90,7 @@ class SourceCache:
         if sniff(data) is not None:  # Other images are decoded when their copy is made.
             # A provider may charge for a request with a damaged image.
             _examine(data, _shown(path), _REPLACE)
-        self._verified[path] = version
+        self._versions[path] = version
 
     async def with_objects(self, task: Task) -> Task:
         """Return *task* with every source in an object store as a local file, which providers get as bytes.
@@ -136,7 +136,7 @@ class SourceCache:
         return Source(path=str(self._folder / name), mime=facts.mime, size_bytes=len(data))
 
 
-def _copied(path: Path, source: Source) -> bytes:
+def _convert(path: Path, source: Source) -> bytes:
     """Return the copy of a source image; raise ProviderError if it is damaged, StoreError if memory is short."""
     from .images.copies import make_copy
 
@@ -153,7 +153,7 @@ def _copied(path: Path, source: Source) -> bytes:
         raise _out_of_memory(_shown(path)) from error
 
 
-def _prepared(data: bytes, source: Source) -> tuple[bytes, str]:
+def _prepare(data: bytes, source: Source) -> tuple[bytes, str]:
     """Return what is sent in place of the bytes of an object, and its kind; raise ProviderError, StoreError."""
     from .images.copies import make_copy
     from .images.photos import read_photo

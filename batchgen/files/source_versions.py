@@ -46,7 +46,7 @@ class SourceVersions:
 
     def has_bytes(self, source: Source, data: bytes) -> bool:
         """Return whether *data* is certainly the content of the version of *source*."""
-        found, known = _digests([data]), self._recorded(source)
+        found, known = _digests([data]), self._find(source)
         return found == known or found.md5 == source.etag
 
     def compare(self, pairs: Sequence[tuple[Source, Source]]) -> list[bool | None]:
@@ -60,7 +60,7 @@ class SourceVersions:
             return list(threads.map(lambda pair: self._is_same(*pair), pairs))
 
     def _is_same(self, before: Source, after: Source) -> bool | None:
-        old, new = self._recorded(before), self._recorded(after)
+        old, new = self._find(before), self._find(after)
         if old is not None and old.md5 == after.etag:
             return True
         if old is None and not _MD5.fullmatch(before.etag or ""):
@@ -84,7 +84,7 @@ class SourceVersions:
             self._record(source, digests)
         return digests
 
-    def _recorded(self, source: Source) -> _Digests | None:
+    def _find(self, source: Source) -> _Digests | None:
         name = _name(source)
         if name not in self._known:
             with suppress(OSError, TypeError):

@@ -18,7 +18,7 @@ from ..files.opening import OpenError, open_file
 from ..object_url import is_object_url
 from ..task import Source
 from .bad_source import BadSource, MissingSource, base_of
-from .source_objects import MAX_BYTES, MAX_MATCHES, SourceObjects
+from .object_sources import MAX_BYTES, MAX_MATCHES, ObjectSources
 
 if TYPE_CHECKING:
     from ..files.images.photos import Photo
@@ -79,7 +79,7 @@ class Sources:
     """The local images that manifests name; each file is read once, however many jobs name it."""
 
     def __init__(self, catalog: ObjectCatalog | None = None) -> None:
-        self._objects = SourceObjects(catalog or ObjectCatalog())
+        self._objects = ObjectSources(catalog or ObjectCatalog())
         self._images: dict[str, SourceImage | BadSource] = {}
         self._matches: dict[tuple[Path, str], tuple[str, ...]] = {}
         self._guesses = 0

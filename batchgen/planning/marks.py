@@ -12,7 +12,7 @@ from ..mark import NO_PICTURE, Mark
 from .selection import NOTED, UNMARKED
 
 
-class Place(NamedTuple):
+class PicturePlace(NamedTuple):
     """A picture of a job, or with ``NO_PICTURE`` the job itself."""
 
     key: str
@@ -40,9 +40,9 @@ class Merge:
 class StoredState(NamedTuple):
     """What the job database knows of the marked places."""
 
-    pictures: Mapping[Place, str]  #: hash of each current picture; "" for a job without a picture
-    marks: Mapping[Place, Mark]  #: marks whose picture was not replaced
-    replaced: Mapping[Place, Mark]  #: the others
+    pictures: Mapping[PicturePlace, str]  #: hash of each current picture; "" for a job without a picture
+    marks: Mapping[PicturePlace, Mark]  #: marks whose picture was not replaced
+    replaced: Mapping[PicturePlace, Mark]  #: the others
 
 
 def has(mark: Mark, wanted: Sequence[str]) -> bool:
@@ -63,9 +63,9 @@ def merge(entries: Iterable[Mark], stored: StoredState, *, latest: bool = False)
 
     *latest*: the entries are decisions of this moment, and count whatever the clocks of earlier ones showed.
     """
-    marks, changes, results = dict(stored.marks), dict[Place, Mark](), Counter[Result]()
+    marks, changes, results = dict(stored.marks), dict[PicturePlace, Mark](), Counter[Result]()
     for entry in entries:
-        place = Place(entry.key, entry.ordinal)
+        place = PicturePlace(entry.key, entry.ordinal)
         digest = stored.pictures.get(place)
         result = _judge(entry, digest, marks.get(place), stored.replaced.get(place), latest=latest)
         results[result] += 1

@@ -20,7 +20,7 @@ from ..database_url import Database
 from ..errors import NotFound
 from ..job import State
 from ..mark import NO_PICTURE, Mark
-from ..planning.marks import Merge, Place, Result, StoredState, merge
+from ..planning.marks import Merge, PicturePlace, Result, StoredState, merge
 from .connection import brief_engine, explain
 from .dialects import upsert
 from .guest import write_as_guest
@@ -167,12 +167,12 @@ def _files(connection: Connection, rows: Sequence[Any]) -> dict[tuple[int, int],
 
 def _stored_state(connection: Connection, ids: Mapping[str, int], files: Mapping[tuple[int, int], Any]) -> StoredState:
     keys = {job_id: key for key, job_id in ids.items()}
-    pictures = {Place(keys[job_id], ordinal): file.sha256 for (job_id, ordinal), file in files.items()}
+    pictures = {PicturePlace(keys[job_id], ordinal): file.sha256 for (job_id, ordinal), file in files.items()}
     with_picture = {job_id for (job_id, _), file in files.items() if file.superseded_at is None}
-    pictures |= {Place(key, NO_PICTURE): "" for key, job_id in ids.items() if job_id not in with_picture}
-    counting, replaced = dict[Place, Mark](), dict[Place, Mark]()
+    pictures |= {PicturePlace(key, NO_PICTURE): "" for key, job_id in ids.items() if job_id not in with_picture}
+    counting, replaced = dict[PicturePlace, Mark](), dict[PicturePlace, Mark]()
     for mark in (mark for of_job in of_jobs(connection, keys).values() for mark in of_job):
-        (replaced if mark.replaced else counting)[Place(mark.key, mark.ordinal)] = mark
+        (replaced if mark.replaced else counting)[PicturePlace(mark.key, mark.ordinal)] = mark
     return StoredState(pictures=pictures, marks=counting, replaced=replaced)
 
 

@@ -70,7 +70,7 @@ class SharedBudgets:
         self, connection: Connection, provider: str, estimate: Charge, now: datetime
     ) -> Callable[[], None]:
         """Lock the sums and return what reserves the price of a call in them; raise MissingSum or OverBudget."""
-        rows = self._locked(connection, now)
+        rows = self._lock_rows(connection, now)
         for limit in self.limits:
             if limit.only in (None, provider):
                 self._require_room(rows, limit, provider, estimate, now)
@@ -80,7 +80,7 @@ class SharedBudgets:
         """Replace what an attempt has reserved by its *booking*, a row of the ledger."""
         usd = (booking["usd"] or 0) + (booking["at_risk_usd"] or 0) - (attempt.estimate_usd or 0)
         credits_ = (booking["credits"] or 0) + (booking["at_risk_credits"] or 0) - (attempt.estimate_credits or 0)
-        _add(connection, self._locked(connection, booking["at"]), attempt.provider, usd, credits_)
+        _add(connection, self._lock_rows(connection, booking["at"]), attempt.provider, usd, credits_)
 
     def spending(self, connection: Connection, now: datetime) -> list[Spending] | None:
         """Return what counts against each limit, in their order; None if a sum is missing."""
@@ -108,7 +108,7 @@ class SharedBudgets:
             row = {"name": scope.name, "usd": usd, "credits": credits_, **scope._asdict()}
             connection.execute(insert(shared_budgets).values(**row))
 
-    def _locked(self, connection: Connection, now: datetime) -> list[Row[Any]]:
+    def _lock_rows(self, connection: Connection, now: datetime) -> list[Row[Any]]:
         """Return the current rows that this run's calls count in, locked in an order that all runners keep to."""
         mine = or_(shared_budgets.c.batch_id.is_(None), shared_budgets.c.batch_id == self.batch_id)
         current = or_(shared_budgets.c.until.is_(None), shared_budgets.c.until > now)

@@ -166,7 +166,7 @@ def test_mark_selects_single_pictures(shop):
 def test_selection_that_matches_nothing_is_a_warning(shop, option, hint):
     done = shop.run("report", option)
     assert f"the page is empty, because nothing matched {option.replace('=', ' ')}" in done.err
-    assert ("marks import FILE" in done.err) is hint
+    assert ("marks import --batch shop FILE" in done.err) is hint
 
 
 def test_suspect_selects_pictures_in_the_first_report_of_all(shop):
@@ -296,7 +296,7 @@ def test_folder_that_cannot_be_written_is_named(shop):
     done = shop.run("report", "-o", "blocked/page")
     assert done.code == 1
     assert "blocked/page" in done.err
-    assert "batchgen report -o DIR" in done.err
+    assert "batchgen report --batch shop -o DIR" in done.err
 
 
 def test_project_that_was_moved_gets_no_report_at_its_old_place(shop):

@@ -6,7 +6,7 @@ import hashlib
 
 import pytest
 
-from batchgen.files.listing import Listing, list_files, remove_files
+from batchgen.files.listing import FileSizes, list_files, remove_files
 from batchgen.files.superseded import SupersededFiles
 from batchgen.object_url import ObjectUrl, name_in, place_of
 
@@ -18,14 +18,14 @@ def folder(bucket, monkeypatch):
     return ObjectUrl.parse(f"{bucket.url}/a b/ünï#%")
 
 
-def test_listing_asks_a_store_once(folder, bucket, s3_server):
+def test_sizes_ask_a_store_once(folder, bucket, s3_server):
     for number in range(1_050):
         bucket.write(f"{folder.path}/{number:04}.png", b"x" * (number % 7))
-    listing, before = Listing(folder), s3_server.requests("GET", "list-type=2")
-    assert [listing.size(folder / f"{number:04}.png") for number in range(1_050)] == [n % 7 for n in range(1_050)]
-    assert listing.size(folder / "none.png") is None
+    sizes, before = FileSizes(folder), s3_server.requests("GET", "list-type=2")
+    assert [sizes.size(folder / f"{number:04}.png") for number in range(1_050)] == [n % 7 for n in range(1_050)]
+    assert sizes.size(folder / "none.png") is None
     assert s3_server.requests("GET", "list-type=2") - before == 2
-    assert listing.size(ObjectUrl.parse(f"{bucket.url}/elsewhere.png")) is None
+    assert sizes.size(ObjectUrl.parse(f"{bucket.url}/elsewhere.png")) is None
 
 
 def test_files_of_other_prefixes_are_not_listed(folder, bucket):

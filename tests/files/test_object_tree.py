@@ -8,7 +8,6 @@ import threading
 import anyio
 import pytest
 
-from batchgen.files import object_store, object_tree
 from batchgen.files.object_errors import StoreRefusal
 from batchgen.files.object_store import ObjectStore
 from batchgen.files.object_tree import ObjectTree
@@ -83,44 +82,64 @@ async def test_object_of_a_later_attempt_stays(tree, bucket):
     assert len(bucket.names()) == 2
 
 
-async def test_of_two_large_writers_at_the_same_moment_neither_loses(tree, bucket):
-    pictures = [bytes([number]) * 17_000_000 for number in range(2)]
+async def put_at_once(tree, name, pictures):
     async with anyio.create_task_group() as tasks:
         for data in pictures:
-            tasks.start_soon(tree.put_soon, tree.upload("big.png", data, label=LABEL).parts[0], lambda: False)
+            tasks.start_soon(tree.put_soon, tree.upload(name, data, label=LABEL).parts[0], lambda: False)
+
+
+@pytest.mark.parametrize("size", [50_000, 17_000_000])
+async def test_of_two_writers_at_the_same_moment_neither_loses(tree, bucket, size):
+    pictures = [bytes([number]) * size for number in range(2)]
+    await put_at_once(tree, "new.png", pictures)
     assert sorted(bucket.read(name) for name in bucket.names()) == pictures
 
 
-@pytest.fixture
-def large(monkeypatch):
-    """The bytes of a file that goes up in parts."""
-    for module in (object_store, object_tree):
-        monkeypatch.setattr(module, "LARGE", 6_000_000)
-    return b"\x89PNG" + bytes(6_000_000)
+@pytest.mark.parametrize("size", [50_000, 17_000_000])
+async def test_of_three_who_replace_at_the_same_moment_none_loses(tree, bucket, size):
+    first, *others = pictures = [bytes([number]) * size for number in range(4)]
+    tree.publish("a.png", first)
+    await put_at_once(tree, "a.png", others)
+    assert sorted(bucket.read(name) for name in bucket.names()) == pictures
 
 
-async def test_large_file_goes_up_in_parts(tree, bucket, large):
+async def test_large_file_is_one_upload(tree, bucket):
+    large = bytes(70_000_000)
     [part] = tree.upload("big.png", large, label=LABEL).parts
     await tree.put_soon(part, lambda: False)
     await tree.put_soon(part, lambda: False)
     assert bucket.sizes() == {"out/big.png": len(large)}
     assert bucket.facts("out/big.png")["batchgen-sha256"] == sha(large)
-    assert "-" in ObjectStore(tree.folder).head("big.png").etag  # of an upload in parts
+    assert "-" not in ObjectStore(tree.folder).head("big.png").etag  # that of an upload in parts has one
 
 
-async def test_a_writer_who_replaces_a_large_file_is_noticed(tree, bucket, large, monkeypatch):
-    put, others = ObjectStore.put, [b"other"]
+async def test_another_writer_in_between_is_noticed(tree, bucket, monkeypatch):
+    replace, others = ObjectStore.replace, [b"other"]
 
-    def put_and_lose(store, *arguments):
-        etag = put(store, *arguments)
+    def lose_once(store, *arguments):
         if others:
-            bucket.write("out/big.png", others.pop())
-        return etag
+            bucket.write("out/a.png", others.pop())
+        return replace(store, *arguments)
 
-    monkeypatch.setattr(ObjectStore, "put", put_and_lose)
-    await tree.put_soon(tree.upload("big.png", large, label=LABEL).parts[0], lambda: False)
-    assert bucket.read("out/big.png") == large
-    assert bucket.read(f"out/.superseded/big.{sha(b'other')[:8]}.png") == b"other"
+    monkeypatch.setattr(ObjectStore, "replace", lose_once)
+    tree.publish("a.png", b"one")
+    tree.publish("a.png", b"two")
+    assert bucket.read("out/a.png") == b"two"
+    kept = {f"out/.superseded/a.{sha(data)[:8]}.png": data for data in (b"one", b"other")}
+    assert {name: bucket.read(name) for name in bucket.names("out/.superseded/")} == kept
+
+
+async def test_object_that_is_removed_before_it_is_replaced_is_created(tree, bucket, monkeypatch):
+    replace = ObjectStore.replace
+
+    def lose(store, *arguments):
+        bucket.delete("out/a.png")
+        return replace(store, *arguments)
+
+    monkeypatch.setattr(ObjectStore, "replace", lose)
+    tree.publish("a.png", b"one")
+    tree.publish("a.png", b"two")
+    assert bucket.read("out/a.png") == b"two"
 
 
 def test_withdrawn_file_is_kept_aside_with_its_sidecar(tree, bucket):
@@ -170,6 +189,8 @@ def test_store_without_conditional_writes_is_written_after_a_look(plain_bucket, 
     assert tree.store.put_new("a.png", b"one", {})
     assert not tree.store.put_new("a.png", b"two", {})
     assert plain_bucket.read("out/a.png") == b"one"
+    tree.publish("a.png", b"two")
+    assert plain_bucket.read("out/a.png") == b"two"
 
 
 #: Ends as soon as its last upload has.

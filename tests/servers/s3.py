@@ -1,4 +1,4 @@
-"""Real S3-speaking servers for tests: moto, which has conditional create, and nanio, which keeps files on disk.
+"""Real S3-speaking servers for tests: moto, which has conditional writes, and nanio, which keeps files on disk.
 
 moto checks no signatures and loses its objects when it ends. nanio checks signatures, keeps its objects over a
 restart, and ignores ``If-None-Match``: a second writer overwrites there.
@@ -130,10 +130,25 @@ class S3Server(Server):
         return sum(all(word in line for word in words) for line in lines)
 
 
+#: moto looks whether an object is there, and then writes it: two writers at the same moment could both be the first.
+#: In Amazon's store a conditional write is one step.
+_MOTO = """
+from threading import Lock
+from moto.s3.responses import S3Response
+from moto.server import main
+put_object, lock = S3Response.put_object, Lock()
+def put_in_one_step(response):
+    with lock:
+        return put_object(response)
+S3Response.put_object = put_in_one_step
+main()
+"""
+
+
 class Moto(S3Server):
     def __init__(self, folder: Path) -> None:
         port = free_port()
-        command = [sys.executable, "-c", "from moto.server import main; main()", "-H", "127.0.0.1", "-p", str(port)]
+        command = [sys.executable, "-c", _MOTO, "-H", "127.0.0.1", "-p", str(port)]
         super().__init__(folder, command, port)
 
     def make(self, name: str) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from ...files.listing import Listing
+from ...files.listing import FileSizes
 from ...files.output_tree import file_at
 from ...files.thumbnails import thumbnail_path
 from ...object_url import Folder, place_of
@@ -43,23 +43,23 @@ class _Content:
     """What goes into a zip: files by their names in it, and the document as it is there."""
 
     document: dict[str, Any]
-    listing: Listing
+    sizes: FileSizes
     files: dict[str, Folder] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
 
     def is_there(self, place: Folder) -> bool:
         """Return whether a file exists."""
-        return self.listing.size(place) is not None
+        return self.sizes.size(place) is not None
 
 
 def write_archive(
-    target: Path, places: Places, document: Mapping[str, Any], *, report: Path, copies: Sequence[str], listing: Listing
+    target: Path, places: Places, document: Mapping[str, Any], *, report: Path, copies: Sequence[str], sizes: FileSizes
 ) -> Archive:
     """Write the zip *target*; *report*: the folder on this machine, *copies*: stored paths of derived copies.
 
-    *listing* lists the output folder. Raises OSError, StoreError.
+    *sizes* has the files of the output folder. Raises OSError, StoreError.
     """
-    content = _Content(document={**document, "folder_url": "../", "root": "../"}, listing=listing)
+    content = _Content(document={**document, "folder_url": "../", "root": "../"}, sizes=sizes)
     _collect(content, places, report, copies)
     part = target.with_name(f".{target.name}.part")
     top = PurePosixPath(places.output.name or "batch")

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...files.listing import Listing
+from ...files.listing import FileSizes
 from ...files.output_tree import file_at
 from ...files.sidecar import parse
 from ...files.source_names import copy_name
@@ -36,12 +36,12 @@ class Disk:
     project: Project
     batch: Batch
     places: Places
-    listing: Listing | None = None  #: None: an object store is not listed as a whole
+    sizes: FileSizes | None = None  #: None: an object store is not listed as a whole
     _superseded: SupersededFiles = field(init=False)
     _sources: dict[Source, tuple[str, str | None, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._superseded = SupersededFiles(self.places.output, self.listing)
+        self._superseded = SupersededFiles(self.places.output, self.sizes)
 
     def looks(self) -> Looks:
         """Return the looks that tiles need."""
@@ -50,7 +50,7 @@ class Disk:
     def is_present(self, path: str) -> bool:
         """Return whether a file is where its stored path says."""
         if is_object_url(path):
-            return self.listing is None or self.listing.size_of(path) is not None
+            return self.sizes is None or self.sizes.size_of(path) is not None
         return os.path.exists(os.path.join(self.places.root, path))  # noqa: PTH110, PTH118 - fifty thousand times
 
     def earlier(self, file: FileRow) -> tuple[str, str | None] | None:

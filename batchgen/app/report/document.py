@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from ...files.listing import Listing
+from ...files.listing import FileSizes
 from ...files.report_folder import NAME
 from ...object_url import parse_folder
 from ...planning.selection import Selection
@@ -85,13 +85,13 @@ def build(
     *,
     scope: Scope = EVERYTHING,
     folder: ReportFolder | None = None,
-    listing: Listing | None = None,
+    sizes: FileSizes | None = None,
     about: str = "",
     on_details: OnDetails | None = None,
 ) -> dict[str, Any]:
     """Return the document of a report in *folder*, which is the usual one by default.
 
-    *listing* lists an output folder in an object store; without it, every delivered file there counts as present.
+    *sizes* has the files of an output folder in an object store; without it, every delivered file counts as present.
 
     *about* states in a few words which part of the batch is selected.
 
@@ -99,7 +99,7 @@ def build(
     in the document.
     """
     places = places_of(project, batch, folder)
-    disk, sums = Disk(project=project, batch=batch, places=places, listing=listing), Sums()
+    disk, sums = Disk(project=project, batch=batch, places=places, sizes=sizes), Sums()
     looks = disk.looks()
     tiles = Tiles(looks=looks)
     pages = JobPages(project=project, reader=reader, batch=batch, selection=selection, scope=scope)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import StoreError
-from ...files.listing import Listing
+from ...files.listing import FileSizes
 from ...files.report_folder import DATA, read_marker, write_file, write_marker, writing_report
 from ...files.thumbnails import FOLDER as THUMBNAILS
 from ...object_url import Folder, ObjectUrl, is_object_url, parse_folder
@@ -144,13 +144,13 @@ class _Writer:
     selection: Selection
     scope: Scope
     folder: ReportFolder
-    listing: Listing = field(init=False)
+    sizes: FileSizes = field(init=False)
     written: list[Folder] = field(default_factory=list)  #: files that changed
     chunks: list[str] = field(default_factory=list)  #: names of the files of details
     copies: list[str] = field(default_factory=list)  #: stored paths of derived copies
 
     def __post_init__(self) -> None:
-        self.listing = Listing(parse_folder(self.batch.folder))
+        self.sizes = FileSizes(parse_folder(self.batch.folder))
 
     @property
     def local(self) -> Path:
@@ -207,7 +207,7 @@ class _Writer:
         # A zip of what is in an object store is written on this machine.
         beside = places.output.parent if isinstance(places.output, Path) else self.project.root
         target = options.archive or beside / f"{places.output.name or 'batch'}.zip"
-        return write_archive(target, places, document, report=self.local, copies=self.copies, listing=self.listing)
+        return write_archive(target, places, document, report=self.local, copies=self.copies, sizes=self.sizes)
 
     def _make_thumbnails(self, on_files: OnFiles) -> ThumbnailReport:
         pictures = None
@@ -223,7 +223,7 @@ class _Writer:
             self.selection,
             scope=self.scope,
             folder=self.folder,
-            listing=self.listing,
+            sizes=self.sizes,
             about=about,
             on_details=None if options.single_file else self._put_details,
         )

@@ -117,7 +117,7 @@ class ClusterBackend:
             return await self._resume(call)
         link = await self._free_worker(ready)
         if link is None:
-            return _withdrawn(ready)
+            return _withdraw(ready)
         self._at[attempt.id] = link
         try:
             return self._outcome(attempt, await link.run(call))
@@ -193,7 +193,7 @@ class ClusterBackend:
     async def _after_loss(self, call: Dispatch, link: Link) -> Outcome:
         attempt = call.attempt
         if call.granted_at is None:
-            return _withdrawn(call.clearance)
+            return _withdraw(call.clearance)
         result = await self._recover(call, link, call.granted_at)
         if result is not None and not result.is_unknown:
             return self._outcome(attempt, result)
@@ -332,7 +332,7 @@ class ClusterBackend:
         self._changed = asyncio.Event()
 
 
-def _withdrawn(clearance: Clearance) -> Missed:
+def _withdraw(clearance: Clearance) -> Missed:
     why = clearance.why_withheld() or "its worker was lost before"
     clearance.withdraw()
     return Missed(fault=Fault(cause=Cause.UNREACHED, message=f"nothing was sent: {why}"))

@@ -194,7 +194,7 @@ class Worker:
     async def _carry_out(self, attempt: Attempt) -> Result:
         result = Result(attempt_id=attempt.id, worker=self.setup.name)
         try:
-            outcome = await self._published(attempt, lambda: self._ready(attempt.id))
+            outcome = await self._publish(attempt, lambda: self._ready(attempt.id))
             if isinstance(outcome, Delivered):
                 with suppress(StoreError, OSError):  # It is the second proof, and the answer in the spool the first.
                     await to_thread.run_sync(marker.write, attempt.folder, attempt.id, outcome)
@@ -204,7 +204,7 @@ class Worker:
             return replace(result, store_error=f"worker {self.setup.name}: {error}")
         return replace(result, outcome=outcome)
 
-    async def _published(self, attempt: Attempt, ready: Callable[[], Awaitable[None]]) -> Outcome:
+    async def _publish(self, attempt: Attempt, ready: Callable[[], Awaitable[None]]) -> Outcome:
         """Carry *attempt* out; an answer that cannot be published is published again, without another call."""
         started, pause = self.clock(), FIRST_PAUSE
         while True:

@@ -23,7 +23,7 @@ MAX_MATCHES = 100
 _MAX_GUESSES = 5
 
 
-class SourceObjects:
+class ObjectSources:
     """The source images in object stores that a manifest names."""
 
     def __init__(self, catalog: ObjectCatalog) -> None:
