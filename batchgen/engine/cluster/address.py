@@ -26,7 +26,7 @@ def address_problem(address: str) -> str:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return (
-            f"{address} does not answer ({reason}): is the head running (ray start --head --port={port}), and is the "
-            "port open to this machine?"
+            f"{address} does not answer ({reason}). Check that the head is running there (ray start --head "
+            f"--port={port}) and that the port is open to this machine"
         )
     return ""
