@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -13,6 +15,7 @@ from typing import get_args
 import anyio
 from pydantic import ValidationError
 
+from ..database_url import without_passwords
 from ..errors import SettingsError, UsageError, suggest
 from ..files.lock import Holder
 from ..files.output import make_private
@@ -168,8 +171,23 @@ def _require(project: Project, name: str, existing: Mapping[str, Control]) -> No
         with Reader(project.db) as reader:
             for batch in reader.batches():
                 names |= dict.fromkeys(reader.lanes(batch.id))
+            if hint := _batch_hint(project, reader, name):
+                raise UsageError(hint)
     if name not in names:
         providers.require_provider(name, names | dict.fromkeys(providers.provider_settings(project)))
+
+
+def _batch_hint(project: Project, reader: Reader, name: str) -> str:
+    """Return what to type where a batch is named in place of a provider; "" if *name* is that of no batch."""
+    batch_id = reader.batch_id(name)
+    used = [] if batch_id is None else sorted(reader.lanes(batch_id))
+    if not used:
+        return ""
+    text = f"{name!r} is a batch, and this command takes a provider; those of the batch: {', '.join(used)}"
+    if project.in_python:
+        return text
+    words = [used[0] if word == name else word for word in sys.argv[1:]]
+    return f"{text}. To type: {without_passwords(shlex.join(['batchgen', *words]))}"
 
 
 def _settings(project: Project, name: str) -> Limits | None:

@@ -63,3 +63,11 @@ def test_status_after_shards_states_how_each_of_them_ended(shared):
     assert "last run  shard 1/2 ended" in shown
     assert "          shard 2/2 ended" in shown
     assert "the budgets when shard 1/2 ended: " in shown
+
+
+def test_run_whose_backend_does_not_start_leaves_no_runner(shared, postgres_database):
+    manifest = shared.manifest(jobs(2))
+    assert shared.run("run", manifest, "--yes", "--backend", "ray", "--address", "127.0.0.1:9").code == 2
+    assert postgres_database.rows("select * from runners") == []
+    assert "cut off" not in shared.run("status").out
+    assert shared.run("run", manifest, "--yes").code == 0
