@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import NoneType
-from typing import get_args
+from typing import Any, get_args
 
 import anyio
 from pydantic import ValidationError
@@ -33,7 +33,7 @@ from .clock import utc_now
 from .config import providers
 from .preflight import require_local
 from .project import Project, open_reader
-from .runners import runners_elsewhere
+from .runners import preparing, runners_elsewhere
 
 #: The limits that can be changed during a run.
 STEERED = [name for name in Limits.model_fields if name != "adaptive"]
@@ -53,6 +53,7 @@ class ControlState:
     settings: Limits | None  #: of preset and ``batchgen.yaml``; None if the provider is in neither
     holder: Holder | None  #: the process that holds the lock
     runners: Sequence[RunnerRecord] = ()  #: all that are at work, if they share the job database
+    preparing: Sequence[Holder] = ()  #: processes that are about to become runners
 
     @property
     def limits(self) -> Mapping[str, float | None]:
@@ -143,15 +144,16 @@ def _change(project: Project, provider: str, change: Callable[[Control], Control
         changed=after != before,
         settings=_settings(project, provider),
         holder=run_lock.holder(project.db),
-        runners=_runners(project),
+        **_others(project),
     )
 
 
-def _runners(project: Project) -> Sequence[RunnerRecord]:
+def _others(project: Project) -> dict[str, Any]:
+    """Return the runners of the job database, and the processes that are about to become some."""
     if migrate.revision(project.db) != migrate.HEAD:
-        return ()
+        return {}
     with Reader(project.db) as reader:
-        return runners_elsewhere(project, reader)
+        return {"runners": runners_elsewhere(project, reader), "preparing": preparing(project, reader)}
 
 
 def _ensure_schema(project: Project) -> bool:
