@@ -6,7 +6,9 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from ..engine.lane import Lane
 from ..engine.runner import Runner
+from ..store.ledger import Counts
 from .clock import utc_now
 from .lane_result import LaneResult
 from .presence import look
@@ -38,15 +40,7 @@ def collect_result(
             runners=others,
             shard=ShardStatus.of(inputs.reader, batch_id, chosen.shard),
         ),
-        lanes=[
-            LaneResult.of(
-                lane,
-                left=counts[lane.provider].pending if lane.provider in counts else 0,
-                denied_left=inputs.reader.pending_of(batch_id, lane.provider, lane.denied),
-                variable=_key_variable(inputs, lane.provider),
-            )
-            for lane in lanes_
-        ],
+        lanes=[_lane_result(inputs, batch_id, lane, counts.get(lane.provider)) for lane in lanes_],
         images=sum(lane.images for lane in lanes_),
         seconds=(utc_now() - started).total_seconds(),
         signal=stop_signal,
@@ -64,6 +58,15 @@ def collect_result(
         plan=inputs.plan,
         recovery=inputs.recovery,
         previous_exit_code=next((run.exit_code for run in inputs.reader.runs(batch_id) if run.id != run_id), None),
+    )
+
+
+def _lane_result(inputs: RunInputs, batch_id: int, lane: Lane, counts: Counts | None) -> LaneResult:
+    return LaneResult.of(
+        lane,
+        left=counts.pending if counts else 0,
+        denied_left=inputs.reader.pending_of(batch_id, lane.provider, lane.denied),
+        variable=_key_variable(inputs, lane.provider),
     )
 
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import math
 import re
+import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from types import NoneType
-from typing import get_args
+from typing import Any, get_args
 
 import anyio
 from pydantic import ValidationError
 
+from ..database_url import without_passwords
 from ..errors import SettingsError, UsageError, suggest
 from ..files.lock import Holder
 from ..files.output import make_private
@@ -30,7 +33,7 @@ from .clock import utc_now
 from .config import providers
 from .preflight import require_local
 from .project import Project, open_reader
-from .runners import runners_elsewhere
+from .runners import preparing, runners_elsewhere
 
 #: The limits that can be changed during a run.
 STEERED = [name for name in Limits.model_fields if name != "adaptive"]
@@ -50,6 +53,7 @@ class ControlState:
     settings: Limits | None  #: of preset and ``batchgen.yaml``; None if the provider is in neither
     holder: Holder | None  #: the process that holds the lock
     runners: Sequence[RunnerRecord] = ()  #: all that are at work, if they share the job database
+    preparing: Sequence[Holder] = ()  #: processes that are about to become runners
 
     @property
     def limits(self) -> Mapping[str, float | None]:
@@ -140,15 +144,16 @@ def _change(project: Project, provider: str, change: Callable[[Control], Control
         changed=after != before,
         settings=_settings(project, provider),
         holder=run_lock.holder(project.db),
-        runners=_runners(project),
+        **_others(project),
     )
 
 
-def _runners(project: Project) -> Sequence[RunnerRecord]:
+def _others(project: Project) -> dict[str, Any]:
+    """Return the runners of the job database, and the processes that are about to become some."""
     if migrate.revision(project.db) != migrate.HEAD:
-        return ()
+        return {}
     with Reader(project.db) as reader:
-        return runners_elsewhere(project, reader)
+        return {"runners": runners_elsewhere(project, reader), "preparing": preparing(project, reader)}
 
 
 def _ensure_schema(project: Project) -> bool:
@@ -168,8 +173,23 @@ def _require(project: Project, name: str, existing: Mapping[str, Control]) -> No
         with Reader(project.db) as reader:
             for batch in reader.batches():
                 names |= dict.fromkeys(reader.lanes(batch.id))
+            if hint := _batch_hint(project, reader, name):
+                raise UsageError(hint)
     if name not in names:
         providers.require_provider(name, names | dict.fromkeys(providers.provider_settings(project)))
+
+
+def _batch_hint(project: Project, reader: Reader, name: str) -> str:
+    """Return what to type where a batch is named in place of a provider; "" if *name* is that of no batch."""
+    batch_id = reader.batch_id(name)
+    used = [] if batch_id is None else sorted(reader.lanes(batch_id))
+    if not used:
+        return ""
+    text = f"{name!r} is a batch, and this command takes a provider; those of the batch: {', '.join(used)}"
+    if project.in_python:
+        return text
+    words = [used[0] if word == name else word for word in sys.argv[1:]]
+    return f"{text}. To type: {without_passwords(shlex.join(['batchgen', *words]))}"
 
 
 def _settings(project: Project, name: str) -> Limits | None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-import re
 import resource
 import shutil
 import sqlite3
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 from ..errors import BatchgenError
 from ..files.output import supports_links
@@ -24,7 +22,7 @@ from ..store import maintenance, migrate, run_lock
 from ..store.reader import Reader
 from ..transport.client import tls_context
 from .clock import utc_now
-from .config import dotenv, keys, providers, settings
+from .config import keys, providers, settings
 from .config.proxies import CERTIFICATES, bypassing_providers, proxies, tls_providers
 from .finding import FEW_SECONDS, LITTLE_ROOM, MANY_SECONDS, NO_ROOM, Finding
 from .preflight import BASE_FILES, FILES_PER_CALL, RECOMMENDED_FILES, START_FILES, require_local
@@ -49,22 +47,9 @@ EXTRAS = ("obstore", "psycopg", "ray")
 #: Calls in flight that the limit of open files should allow.
 USUAL_CALLS = 32
 
-#: Settings whose values may be secret: variables, and notification addresses in the options of a file.
-_SECRET = re.compile(r"BATCHGEN_.*(URL|NOTIFY|SECRET|TOKEN|KEY)|options\..*\.notify")
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Setting:
-    """One explicit setting and its source."""
-
-    name: str
-    value: Any
-    source: str
-    overridden_by: str | None = None  #: a variable or a file of higher precedence
-
-
-def examine(project: Project) -> Iterator[Finding]:
-    """Run all checks; leaves nothing behind and asks no provider."""
+def examine(project: Project, *, with_manifest: bool = False) -> Iterator[Finding]:
+    """Run all checks; leaves nothing behind and asks no provider. *with_manifest*: one is examined afterwards."""
     checks: Mapping[str, Callable[[Project], Iterator[Finding]]] = {
         "python": _python,
         "settings": _settings,
@@ -73,20 +58,28 @@ def examine(project: Project) -> Iterator[Finding]:
         "proxies": _proxies,
         "clock": _clock,
         "disk": _disk,
-        "output": _output,
+        "output": partial(_output, with_manifest=with_manifest),
         "lock": _lock,
         "job table": _database,
         "terminal": _terminal,
         "open files": _open_files,
     }
     reported = set[str]()
+    # Others read the job database too: what is wrong with it is reported by its own name.
+    database = list(_check("job table", _database, project, reported))
     for about, check in checks.items():
-        try:
-            yield from check(project)
-        except BatchgenError as error:
-            yield from error_findings(about, error, reported)
-        except OSError as error:
-            yield Finding(about, f"{error.filename or about}: {error.strerror}", "bad", 1)
+        yield from database if check is _database else _check(about, check, project, reported)
+
+
+def _check(
+    about: str, check: Callable[[Project], Iterator[Finding]], project: Project, reported: set[str]
+) -> Iterator[Finding]:
+    try:
+        yield from check(project)
+    except BatchgenError as error:
+        yield from error_findings(about, error, reported)
+    except OSError as error:
+        yield Finding(about, f"{error.filename or about}: {error.strerror}", "bad", 1)
 
 
 def error_findings(about: str, error: BatchgenError, reported: set[str]) -> Iterator[Finding]:
@@ -124,42 +117,10 @@ def exit_code_of(findings: Sequence[Finding]) -> int:
     return next((code for code in (12, 1, 4, 7, 5, 8) if code in codes), max(codes, default=0))
 
 
-def list_settings(project: Project, overriding: Callable[[str], Sequence[str]] = lambda name: [name]) -> list[Setting]:
-    """Return every explicit setting, highest precedence first; raise SettingsError.
-
-    *overriding* returns the names of settings that override the setting of a file.
-    """
-    result = [
-        Setting(name=name, value=_shown(name, value), source=str(dotenv.origins.get(name, "the environment")))
-        for name, value in sorted(os.environ.items())
-        if name.startswith("BATCHGEN_")
-    ]
-    sources = {setting.name: setting.name for setting in result if setting.value}
-    for layer in settings.layers(project.root):
-        leaves = [(name, name.replace("-", "_"), value) for name, value in _leaves("", layer.values)]
-        for name, key, value in leaves:
-            by = next((sources[other] for other in overriding(key) if other in sources), None)
-            result.append(Setting(name=name, value=_shown(key, value), source=str(layer.file), overridden_by=by))
-        sources = {key: str(layer.file) for _, key, _ in leaves} | sources
-    return result
-
-
 def _duration(seconds: float) -> str:
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.0f} h"
-
-
-def _shown(name: str, value: object) -> object:
-    return "(set)" if value and _SECRET.match(name) else value
-
-
-def _leaves(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(f"{prefix}{name}.", value)
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _python(_project: Project) -> Iterator[Finding]:
@@ -263,13 +224,13 @@ def _disk(project: Project) -> Iterator[Finding]:
     require_local(nearest.resolve())
 
 
-def _output(project: Project) -> Iterator[Finding]:
+def _output(project: Project, *, with_manifest: bool) -> Iterator[Finding]:
     """Report how files are published in the output folders, by trying it with an empty file."""
     outputs: set[Folder] = set()
     if migrate.revision(project.db) == migrate.HEAD:
         with Reader(project.db) as reader:
             outputs = {parse_folder(batch.folder) for batch in reader.batches()}
-    if not outputs:
+    if not outputs and not with_manifest:
         command = project.command_flags().plain("doctor", "MANIFEST")
         yield Finding("output", f"none yet: no batch has run here; {command} examines the folder of a manifest")
     for place in sorted((place for place in outputs if isinstance(place, ObjectUrl)), key=str):

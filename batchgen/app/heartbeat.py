@@ -64,6 +64,12 @@ async def register(database: Database, run_id: str, batch_id: int, selection: Se
     return await to_thread.run_sync(write_as_guest, database, add)
 
 
+async def leave(database: Database, run_id: str) -> None:
+    """Remove a run that ends before its first heartbeat from the runners of its job database."""
+    if isinstance(database, DatabaseUrl):
+        await to_thread.run_sync(write_as_guest, database, partial(runners.leave, run_id=run_id))
+
+
 def shard_text(selection: Selection) -> str | None:
     """Return the shard of a selection as the job database has it: "1/3"; None: all jobs."""
     return None if selection.shard is None else "{}/{}".format(*selection.shard)

@@ -36,8 +36,10 @@ class OutputLock(Protocol):
 
 
 @contextmanager
-def hold_output(project: Project, folder: Folder, *, wait: float = 0.0) -> Iterator[OutputLock]:
-    """Hold the output of a batch; wait up to *wait* seconds for it; raise AlreadyRunning.
+def hold_output(
+    project: Project, folder: Folder, *, manifest: Path | None = None, wait: float = 0.0
+) -> Iterator[OutputLock]:
+    """Hold the output of a batch; wait up to *wait* seconds for it; raise AlreadyRunning, which names *manifest*.
 
     The job database exists and is in its newest form.
     """
@@ -46,7 +48,7 @@ def hold_output(project: Project, folder: Folder, *, wait: float = 0.0) -> Itera
         with lock.hold_folder(folder, wait=wait, shared=isinstance(project.db, DatabaseUrl)) as locked:
             yield locked
     else:
-        place = StoreOwner(project, folder)
+        place = StoreOwner(project, folder, manifest)
         with _unsent():
             place.require()
         yield place
@@ -94,6 +96,7 @@ class StoreOwner:
 
     project: Project
     url: ObjectUrl
+    manifest: Path | None = None  #: of the batch, if it is known
 
     def require(self) -> None:
         """Raise AlreadyRunning if the place belongs to another job database."""
@@ -151,6 +154,10 @@ class StoreOwner:
         return json.dumps(note, indent=1).encode() + b"\n", {"Content-Type": "application/json"}
 
     def _message(self, owner: dict[str, Any]) -> str:
+        flags = self.project.command_flags()
+        recover = (
+            flags.on_manifest("db recover", self.manifest) if self.manifest else flags.plain("db recover MANIFEST")
+        )
         where = owner.get("path", "unknown")
         host = f" on {owner['host']}" if owner.get("host") else ""
         since = f" since {owner['since']}" if owner.get("since") else ""
@@ -158,5 +165,5 @@ class StoreOwner:
             f"{self.url} belongs to another job database{since}: {where}{host}. Neither database knows the jobs of the "
             "other, so everything would be bought twice. Start this run where the other was started, choose another "
             f"place with output: in the manifest, or, if the other is gone, take it over: "
-            f"{self.project.command_flags().plain('db recover', 'MANIFEST')}"
+            f"{recover}"
         )

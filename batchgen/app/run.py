@@ -101,7 +101,9 @@ def prepare_run(
     take_over(project, reader, batch.name, options.selection, deadline=deadline, show_message=report)
     in_manifest, batch = batch, as_stored(project, reader, batch)
     # The folder is locked before its files are read: a run that waited for another one sees what that one made.
-    folder = resources.enter_context(hold_output(project, batch.folder, wait=deadline - time.monotonic()))
+    folder = resources.enter_context(
+        hold_output(project, batch.folder, manifest=batch.manifest, wait=deadline - time.monotonic())
+    )
     if (recovery := recover_before_run(project, reader, batch)) is not None:
         batch = as_stored(project, reader, in_manifest)
     _restore_sidecars(project, reader, batch, report)

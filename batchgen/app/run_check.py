@@ -61,7 +61,9 @@ def _findings(project: Project, manifest: Path) -> Iterator[Finding]:
         return
     if not _is_known(project, batch):
         folder = batch.folder
-        yield from examine_store(project, folder) if isinstance(folder, ObjectUrl) else [examine_folder(folder)]
+        yield from (
+            examine_store(project, folder, manifest) if isinstance(folder, ObjectUrl) else [examine_folder(folder)]
+        )
     waiting = f"{_count(plan.requests, 'request')} to send" if plan.lanes else "nothing to send"
     yield Finding("manifest", f"{batch.name}: {_count(plan.total, 'job')}, {waiting}")
     if plan.lanes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from secrets import token_hex
 
 from ..errors import AlreadyRunning, StoreError
@@ -15,7 +16,7 @@ from .output_lock import StoreOwner
 from .project import Project
 
 
-def examine_store(project: Project, url: ObjectUrl) -> Iterator[Finding]:
+def examine_store(project: Project, url: ObjectUrl, manifest: Path | None = None) -> Iterator[Finding]:
     """Try out what a run does at *url*, with objects that are removed at once."""
     from ..files.object_store import ObjectStore
 
@@ -28,7 +29,7 @@ def examine_store(project: Project, url: ObjectUrl) -> Iterator[Finding]:
         facts = store.head(name)
         store.delete(name)
         if migrate.revision(project.db) == migrate.HEAD:
-            StoreOwner(project, url).require()
+            StoreOwner(project, url, manifest).require()
     except (StoreError, AlreadyRunning) as error:
         yield Finding("output", str(error), "bad", error.exit_code)
         return

@@ -7,7 +7,7 @@ import random
 import socket
 import uuid
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -21,6 +21,7 @@ from ..engine.lane import Lane
 from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
+from ..errors import BatchgenError
 from ..files import log
 from ..files.source_cache import SourceCache
 from ..files.spool import Spool, spool_id
@@ -41,7 +42,7 @@ from .clock import steady_clock, utc_now
 from .collect_result import collect_result
 from .copy_task import CopyTask
 from .deliver import Copies
-from .heartbeat import Heartbeat, register
+from .heartbeat import Heartbeat, leave, register
 from .idle_thumbnails import IdleThumbnails
 from .lanes import LaneHistory, lanes, policy_of
 from .output_lock import prepare_output
@@ -79,7 +80,8 @@ class RunSession(RunInputs):
         loaded = await self._load(batch_id, started)
         await self.writer.clamp_waits(batch_id, started, timedelta(seconds=MAX_WAIT))
         run_id = await self._begin_run(batch_id, started)
-        place = await register(self.project.db, run_id, batch_id, self.options.selection)
+        async with self._unsent(run_id):
+            place = await register(self.project.db, run_id, batch_id, self.options.selection)
         interrupted = bool(self.reader.open_attempts(batch_id))
         needed = self.needed(batch_id)
         profiles = {name: profile for name, profile in self.batch.profiles.items() if name in needed}
@@ -92,7 +94,8 @@ class RunSession(RunInputs):
         thumbnails = IdleThumbnails(self.project, stored, is_wanted=bool(self.batch.report))
         for listener in (resumed.record, sent.record, copies.record, thumbnails.record):
             runner.subscribe(listener)
-        self._prepare_folder(batch_id, profiles, is_alone=not (place and place.others))
+        async with self._unsent(run_id):
+            self._prepare_folder(batch_id, profiles, is_alone=not (place and place.others))
         stop = Stop(runner, self.options.stop_conditions, utc_now, self.stop, self.project.db)
         async with self._backend(profiles, spool, runner, thumbnails.keep) if needed else nullcontext():
             with sent.corrected(), thumbnails:
@@ -250,8 +253,23 @@ class RunSession(RunInputs):
             return
         from .cluster import cluster_backend
 
-        async with cluster_backend(self, self.options.cluster, runner, executor, spool) as backend:
+        workers = cluster_backend(self, self.options.cluster, runner, executor, spool)
+        async with AsyncExitStack() as resources:
+            async with self._unsent(runner.attempts.run_id):
+                backend = await resources.enter_async_context(workers)
             yield backend
+
+    @asynccontextmanager
+    async def _unsent(self, run_id: str) -> AsyncIterator[None]:
+        """Record the end of a run that fails before it sends anything: it was not cut off."""
+        try:
+            yield
+        except BatchgenError as error:
+            with suppress(BatchgenError):  # Without its end, the run only seems to be cut off.
+                await self.writer.end_run(run_id, error.exit_code, utc_now())
+                last_run.record_end(self.project, self.batch.name, run_id)
+                await leave(self.project.db, run_id)
+            raise
 
     def _executor(
         self,

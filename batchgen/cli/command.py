@@ -99,10 +99,28 @@ def _with_hint(error: click.UsageError, ctx: click.Context) -> click.UsageError:
     if "manifest" in names:
         hint = "one manifest at a time: `include` in a manifest joins several into one batch"
     elif "ids" in names:
-        hint = f"to select jobs: --id {match[1].split()[0]}"
+        hint = _selection_hint(match[1].split()[0], ctx)
     else:
         hint = f"{ctx.command_path} --help shows what it takes"
     return click.UsageError(f"{error.message}; {hint}", ctx)
+
+
+def _selection_hint(word: str, ctx: click.Context) -> str:
+    """Return how to select what *word* names: the jobs of a batch, or else the job."""
+    from ..app.project import Project, open_reader
+    from ..errors import BatchgenError
+
+    given = {**(ctx.obj or {}), **{name: value for name, value in ctx.params.items() if value}}
+    project = Project.of(given.get("folder", Path()), given.get("db"), sandbox=bool(given.get("sandbox")))
+    try:
+        with open_reader(project) as reader:
+            is_batch = reader.batch_id(word) is not None
+    except BatchgenError:
+        is_batch = False
+    if not is_batch:
+        return f"to select jobs: --id {word}"
+    everything = " --all" if "everything" in {parameter.name for parameter in ctx.command.params} else ""
+    return f"to select the jobs of that batch: --batch {word}{everything}"
 
 
 def _meant(name: str, ctx: click.Context) -> str:

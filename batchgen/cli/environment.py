@@ -126,6 +126,17 @@ def names_database(db: Database | None) -> bool:
     return text is not None and parse_database(text) == db
 
 
+def typed_database(ctx: click.Context, nearest: Database | None) -> Database | None:
+    """Return the job database that is typed, before the command's name or after it, or else the *nearest* one."""
+    around: click.Context | None = ctx
+    while around is not None:
+        if around.get_parameter_source("db") is click.core.ParameterSource.COMMANDLINE:
+            typed: Database = around.params["db"]
+            return typed
+        around = around.parent
+    return nearest
+
+
 def options_of_run() -> str | None:
     """Return the options of the run that was typed, for the commands that it suggests; None for another command."""
     from ..app.project import command_line

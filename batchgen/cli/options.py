@@ -156,23 +156,12 @@ def merge_shared(values: dict[str, Any], before: Mapping[str, Any]) -> dict[str,
     """Take the shared options out of *values*, completed by those *before* the command's name."""
     return {
         "folder": values.pop("folder") or before.get("folder") or Path(),
-        "db": _database(click.get_current_context(), values.pop("db")) or before.get("db"),
+        "db": environment.typed_database(click.get_current_context(), values.pop("db")) or before.get("db"),
         "as_json": values.pop("as_json") or before.get("as_json", False),
         "quiet": values.pop("quiet") or before.get("quiet", False),
         "verbose": values.pop("verbose") or before.get("verbose", 0),
         "sandbox": values.pop("sandbox", False) or before.get("sandbox", False),
     }
-
-
-def _database(ctx: click.Context, nearest: Database | None) -> Database | None:
-    """Return the job database that is typed, before the command's name or after it, or else the *nearest* one."""
-    around: click.Context | None = ctx
-    while around is not None:
-        if around.get_parameter_source("db") is click.core.ParameterSource.COMMANDLINE:
-            typed: Database = around.params["db"]
-            return typed
-        around = around.parent
-    return nearest
 
 
 #: Commands that always use the sandbox.
@@ -288,13 +277,7 @@ selecting = options(
     _selecting("--provider", "providers", multiple=True, metavar="NAME", help="Jobs of this provider."),
     _selecting("--model", "models", multiple=True, metavar="NAME", help="Jobs of this model."),
     _selecting("--kind", "kinds", multiple=True, type=click.Choice(["generate", "edit"]), help="Jobs of this kind."),
-    _selecting(
-        "--status",
-        "states",
-        multiple=True,
-        type=click.Choice(STATES),
-        help="Jobs in this state.",
-    ),
+    _selecting("--status", "states", multiple=True, type=click.Choice(STATES), help="Jobs in this state."),
     _selecting(
         "--cause", "causes", multiple=True, type=CAUSE, help="Jobs that failed for this cause (batchgen help causes)."
     ),

@@ -104,7 +104,9 @@ run_options = options(
         show_default=True,
         help="What sends the requests: this process, or workers on a Ray cluster.",
     ),
-    option("--address", metavar="ADDRESS", help="Address of the Ray cluster. Default: Ray on this machine."),
+    option(
+        "--address", metavar="ADDRESS", help="Address of the Ray cluster. Default: RAY_ADDRESS, or Ray on this machine."
+    ),
     option("--workers", type=WORKERS, help="Workers on the Ray cluster. Default: 2."),
     option("--latency", type=LATENCY, default="realistic", hidden=True, help="Latency of the sandbox."),
     following,

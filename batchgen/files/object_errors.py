@@ -10,6 +10,7 @@ from ..errors import StoreError
 from ..object_url import ObjectUrl
 
 _STATUS = re.compile(r"status code: (\d{3})")
+_BARE = {"301", "400", "401", "403"}
 _CODE = re.compile(r"<Code>(\w+)</Code>")
 #: Answers that ask for patience: too slow, too many requests, a failure inside the store.
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
@@ -74,6 +75,12 @@ _NO_CREDENTIALS = _Advice(
     'eval "$(aws configure export-credentials --format env)"',
 )
 _CREDENTIAL_HOSTS = ("169.254.169.254", "169.254.170.2", "metadata.google.internal", "metadata/identity")
+
+
+def is_bare(error: Exception) -> bool:
+    """Return whether the store refused a request without a reason, as it does for HEAD: its answers have no text."""
+    found = _STATUS.search(str(error))
+    return found is not None and found[1] in _BARE and not _CODE.search(str(error))
 
 
 def explain(error: Exception, verb: str, url: ObjectUrl) -> StoreError:

@@ -24,7 +24,7 @@ from anyio import to_thread
 from .. import redaction
 from ..object_url import ObjectUrl
 from .last_call import last_call
-from .object_errors import StoreRefusal, explain
+from .object_errors import StoreRefusal, explain, is_bare
 from .store_variables import ENDPOINTS, secrets_of
 
 #: How to install what this module needs.
@@ -140,6 +140,10 @@ class ObjectStore:
             except FileNotFoundError:
                 self._confirm_bucket(name)
                 return None
+            except _obstore().exceptions.BaseError as error:
+                if is_bare(error):  # The store states its reason only to a request whose answer has a body.
+                    _obstore().get_range(self._client, self._path(name), start=0, length=1)
+                raise
             facts = {_fact(key): str(value) for key, value in answer.attributes.items()}
             return _stored(name, answer.meta, facts)
 

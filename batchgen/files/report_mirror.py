@@ -31,12 +31,15 @@ def pull_thumbnails(place: ObjectUrl, folder: Path) -> None:
             pass
 
 
-def push_report(folder: Path, place: ObjectUrl, page: str) -> Sequence[str]:
-    """Upload what the report at *place* lacks of *folder*; return the names of these files. Raises StoreError."""
+def push_report(folder: Path, place: ObjectUrl, page: str, *, is_whole: bool = True) -> Sequence[str]:
+    """Upload what the report at *place* lacks of *folder*; return the names of these files. Raises StoreError.
+
+    A *page* that does not show the whole batch has its details inside, and leaves those of the whole one as they are.
+    """
     store = ObjectStore(place)
     present = {each.name: each.size_bytes for each in store.list()}
     thumbnails = [f"{THUMBNAILS}/{path.name}" for path in (folder / THUMBNAILS).glob("[!.]*.webp")]
-    data = [f"{DATA}/{path.name}" for path in (folder / DATA).glob("*.js")]
+    data = [f"{DATA}/{path.name}" for path in (folder / DATA).glob("*.js")] if is_whole else []
 
     def push(name: str) -> str | None:
         content = (folder / name).read_bytes()
@@ -51,6 +54,8 @@ def push_report(folder: Path, place: ObjectUrl, page: str) -> Sequence[str]:
 
     with ThreadPoolExecutor(_WIDTH) as threads:
         written = [name for name in threads.map(push, [*thumbnails, *data]) if name is not None]
-    written += [name for name in map(push, (page, MARKER)) if name is not None]
-    store.delete([name for name in present if name.startswith(f"{DATA}/") and name not in data])
+    last = (page, MARKER) if is_whole or MARKER not in present else (page,)
+    written += [name for name in map(push, last) if name is not None]
+    if is_whole:
+        store.delete([name for name in present if name.startswith(f"{DATA}/") and name not in data])
     return written

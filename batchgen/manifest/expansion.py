@@ -18,7 +18,7 @@ from .expand import Entry
 from .filenames import FILE_FIELDS
 from .include import ManifestPart
 from .job_cache import JobCache
-from .lint import ListCheck
+from .lint import ListCheck, warn_of_ambiguous
 from .lists import BadList, Listing
 from .model import PARAMETERS
 from .photo_check import PhotoCheck
@@ -135,6 +135,7 @@ class Expansion:
         for entry in self.entries:
             template = JobTemplate(entry, defaults[id(entry.part)], problems)
             _warn_of_prompt(entry, warnings)
+            warn_of_ambiguous(template, warnings)
             self._used |= template.variables
             yield from self._jobs_of(template, builder, problems, warnings)
 

@@ -1,4 +1,4 @@
-"""Warnings about the lists of a job: empty cells that leave gaps, unused images, and what the lists noticed."""
+"""Warnings about the rows of a job: empty cells, unused images, variables that set a parameter, remarks of lists."""
 
 from __future__ import annotations
 
@@ -10,6 +10,30 @@ from .image_columns import hold_images, is_image_name, texts
 from .lists.rows import flow_text
 from .problems import Problems
 from .render import JobTemplate
+
+#: Parameters that a column usually sets on purpose, also where a prompt names it.
+_PLAIN = frozenset({"id", "prompt", "images", "mask", "tags", "extra"})
+#: Parameters that multiply images: a variable of this name in an id alone is mostly a number of the user's own.
+_MULTIPLIERS = frozenset({"n", "per_request"})
+
+
+def ambiguous(template: JobTemplate) -> frozenset[str]:
+    """Return the variables of a job's prompt or id that would also set the parameter of the same name."""
+    named = template.variables_of("prompt") - _PLAIN | template.variables_of("id") & _MULTIPLIERS
+    return named & template.settable
+
+
+def warn_of_ambiguous(template: JobTemplate, warnings: Problems) -> None:
+    """Warn of variables of a matrix or zip that also set the parameter of the same name."""
+    for name in sorted(ambiguous(template) & template.entry.axes.keys()):
+        warnings.add(template.entry.origin(name).problem("ambiguous", *_two_meanings(name)))
+
+
+def _two_meanings(name: str) -> tuple[str, str]:
+    message = f"{name!r} has two meanings: a template names {{{{ {name} }}}}, and it sets the parameter {name} as well"
+    what = {"n": ": so many images are made of each job", "per_request": ": so many images are bought by one call"}
+    hint = f'give the variable another name, or, if both are meant, write  {name}: "{{{{ {name} }}}}"  in the job'
+    return f"{message}{what.get(name, '')}", hint
 
 
 class ListCheck:
@@ -24,6 +48,8 @@ class ListCheck:
         self._checked = {*template.variables, *entry.axes, *entry.vars, *entry.part.vars}
         self._named_images: list[str] = []
         self.has_image_columns = False  #: columns that nothing sends are named like images
+        self._ambiguous = {*ambiguous(template)} - entry.axes.keys()
+        self._setting: dict[str, Row] = {}  #: the first row whose column is named in a template and sets a parameter
         self._unused: dict[str, Row] = {}  #: the first row with an image, by column
         self._has_images = any("images" in given for given in (entry.own, entry.axes, entry.part.defaults))
 
@@ -35,8 +61,16 @@ class ListCheck:
             if type(value) is str and (not value or value.isspace()) and name not in row.combination:
                 count, first = self._gaps.get(name, (0, row))
                 self._gaps[name] = count + 1, first
+        if self._ambiguous and row.listing is not None:
+            self._look_for_ambiguous(row, row.listing.mapping.stated)
         if not self._has_images and "images" not in values and row.listing is not None and row.listing.is_table:
             self._look_for_images(row)
+
+    def _look_for_ambiguous(self, row: Row, stated: frozenset[str]) -> None:
+        for name in [name for name in self._ambiguous if row.values.get(name) not in (None, "")]:
+            self._ambiguous.remove(name)
+            if name not in stated:
+                self._setting[name] = row
 
     def _look_for_images(self, row: Row) -> None:
         """Find images that nothing sends: below the rows that ``columns`` looks at, columns may fill or appear."""
@@ -59,6 +93,8 @@ class ListCheck:
             where = f'where: {{{name}: "?*"}} takes only rows that have it'
             hint = f"{{{{ {name} | default('...') }}}} fills it; {where}"
             warnings.add(self._problem(row, row.line, name, "empty_cell", message, hint))
+        for name, row in self._setting.items():
+            warnings.add(self._problem(row, row.line, name, "ambiguous", *_two_meanings(name)))
         for name, row in self._unused.items():
             message = f"the column {name!r} names an image, but nothing sends it"
             hint = f"write columns: {{images: {flow_text(name)}}} under from to edit its images"

@@ -29,8 +29,13 @@ _FATAL: dict[str, tuple[str, str, str]] = {
     "42501": ("access is denied", "this user has no right to it", "GRANT the right, or use another user"),
     "28P01": (
         "the password was refused",
-        "PGPASSWORD, ~/.pgpass or --db has another one, or none",
+        "PGPASSWORD, ~/.pgpass or --db has another one",
         "export PGPASSWORD=..., and check the user",
+    ),
+    "no password": (
+        "the server asks for a password, and none was given",
+        "PGPASSWORD is not set, and ~/.pgpass has no line for this server and user",
+        "export PGPASSWORD=..., or write it to ~/.pgpass",
     ),
     "22000": ("the address cannot be used", "an option of it is misspelt", "check --db; psql takes the same options"),
     "28000": ("the login was refused", "pg_hba.conf does not allow it", "check user, host and pg_hba.conf"),
@@ -40,10 +45,10 @@ _FATAL: dict[str, tuple[str, str, str]] = {
     "XX001": ("it is damaged", "its disk lost or overwrote pages", "restore the server's backup"),
     "XX002": ("it is damaged", "an index lost or overwrote pages", "REINDEX the database, and check its disk"),
 }
-#: Texts of errors of a login, which come without a code.
+#: Texts of errors of a login, which come without a code; "no password" has none.
 _LOGIN = {
     "password authentication failed": "28P01",
-    "no password supplied": "28P01",
+    "no password supplied": "no password",
     "pg_hba.conf": "28000",
     "too many clients": "53300",
     "too many connections": "53300",

@@ -257,6 +257,18 @@ def test_report_of_another_machine_reuses_the_thumbnails(shop, bucket):
     assert again["thumbnails"] == {"made": 0, "reused": NUMBER}
 
 
+def test_part_of_a_batch_leaves_the_whole_page_in_the_store_as_it_is(shop, bucket):
+    project, _ = shop
+    assert project.run("report").code == 0
+    bucket.write("shop/report/data/0000.js", b"details that another machine wrote")
+    before = bucket.versions("shop/report/")
+    done = project.run("report", "--id", "cat-*", "--json").json
+    assert done["page"] == f"{bucket.url}/shop/report/selection.html"
+    assert len(page_of(bucket, "shop/report/selection.html")["tiles"]["key"]) == NUMBER
+    after = bucket.versions("shop/report/")
+    assert {name: after[name] for name in before} == before
+
+
 def test_reports_of_two_batches_below_one_prefix(shop, bucket):
     project, _ = shop
     assert project.run("report").code == 0

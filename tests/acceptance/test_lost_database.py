@@ -93,6 +93,8 @@ def test_lost_database_is_not_taken_for_a_first_start(project, witness):
     assert "is missing, although batches have run with it" in text
     assert "batchgen db recover m.yaml (batchgen run m.yaml does so too" in text
     assert "is missing, although batches have run with it" in " ".join(project.run("doctor").out.split())
-    assert project.run("db", "recover", "m.yaml").code == 0
+    assert "next      batchgen run m.yaml" in project.run("db", "recover", "m.yaml").err
+    complete = project.run("db", "recover", "m.yaml").err
+    assert ("recovered nothing" in complete, "next " in complete) == (True, False)
     assert project.run("status", "--json").json["jobs"]["done"] == 1
     assert len(witness.charges()) == 1

@@ -212,6 +212,7 @@ def test_place_belongs_to_one_job_database(in_store, bucket, witness):
     refused = in_store.run("run", manifest, "--yes", "--db", "other/jobs.db")
     assert refused.code == 11, refused
     assert f"{bucket.url}/out belongs to another job database" in refused.err
+    assert "take it over: batchgen db recover m.yaml --db other/jobs.db" in " ".join(refused.err.split())
     assert "batchgen db recover" in refused.err
     assert len(witness.charges()) == 2
     recovered = in_store.run("db", "recover", manifest, "--db", "other/jobs.db")

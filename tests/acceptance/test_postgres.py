@@ -123,6 +123,23 @@ def test_address_that_cannot_be_used_is_explained(shop, database, witness, addre
     assert "wrong-password" not in done.err + done.out
 
 
+def test_missing_password_is_not_called_a_wrong_one(shop, database):
+    url = f"postgresql+psycopg://batchgen@127.0.0.1:{database.port}/{database.name}"
+    done = shop.run("status", "--db", url, PGPASSWORD="", PGPASSFILE="/dev/null")
+    assert (done.code, "the password was refused" in done.err) == (1, False)
+    assert "the server asks for a password, and none was given" in done.err
+
+
+def test_doctor_reports_a_job_database_that_cannot_be_used_once(shop, database):
+    manifest = shop.manifest(JOBS[:1], providers=WIDE)
+    url = f"postgresql+psycopg://batchgen:wrong-password@127.0.0.1:{database.port}/{database.name}"
+    for words in ((), (manifest,)):
+        done = shop.run("doctor", *words, "--db", url)
+        bad = [line for line in done.out.splitlines() if line.startswith("BAD")]
+        assert (done.code, [line.split()[1:3] for line in bad]) == (1, [["job", "database"]]), done.out
+        assert "wrong-password" not in done.out + done.err
+
+
 def test_tables_of_another_program_are_left_alone(shop, database, witness):
     database.rows("create table jobs (id integer)")
     done = shop.run("run", shop.manifest(JOBS[:1], providers=WIDE), "--yes")

@@ -358,5 +358,9 @@ def test_details_of_many_pictures_are_in_files_of_their_own(shop, monkeypatch):
     details = [entry for match in matches for entry in json.loads(match[2])]
     assert [entry["parameters"]["n"] for entry in details] == [1, 2, 1, 1, 1]
     assert "'self' file:" in page.read_text(encoding="utf-8")
-    write(project, None, Selection(ids=("cat", "dog", "hat")))
+    part = page_of(write(project, None, Selection(ids=("cat", "dog", "hat"))).page)
+    assert [entry["parameters"]["n"] for entry in part["details"]] == [1, 2, 1]
+    assert sorted((page.parent / "data").glob("*.js")) == chunks
+    monkeypatch.setattr(document, "PAGE", 4)
+    write(project, None)
     assert [path.name for path in (page.parent / "data").glob("*.js")] == ["0000.js", "0001.js"]

@@ -45,6 +45,10 @@ def test_status_names_every_run_in_progress(shared, witness):
         shown = shared.run("status", batch).out
         assert f"a run is in progress (process {run.pid}" in shown
         assert f"others    {other}: process" in shown
+    with run_lock.hold(parse_database(shared.env["BATCHGEN_DB"]), command="batchgen run c.yaml", batch="c"):
+        limited = shared.run("limit", "aigate", "concurrency=3").err
+        assert "3 runs are in progress (a: process" in limited
+        assert f"process {os.getpid()} on {socket.gethostname()}, preparing a run" in limited
     assert [finish(run, 120).code for run in runs] == [0, 0]
     with run_lock.hold(parse_database(shared.env["BATCHGEN_DB"]), command="batchgen run c.yaml", batch="c"):
         shown = shared.run("status").out
@@ -63,3 +67,11 @@ def test_status_after_shards_states_how_each_of_them_ended(shared):
     assert "last run  shard 1/2 ended" in shown
     assert "          shard 2/2 ended" in shown
     assert "the budgets when shard 1/2 ended: " in shown
+
+
+def test_run_whose_backend_does_not_start_leaves_no_runner(shared, postgres_database):
+    manifest = shared.manifest(jobs(2))
+    assert shared.run("run", manifest, "--yes", "--backend", "ray", "--address", "127.0.0.1:9").code == 2
+    assert postgres_database.rows("select * from runners") == []
+    assert "cut off" not in shared.run("status").out
+    assert shared.run("run", manifest, "--yes").code == 0

@@ -29,6 +29,11 @@ def refusing(status, code):
             self.end_headers()
             self.wfile.write(body)
 
+        def do_HEAD(self):
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
         do_GET = do_PUT = do_DELETE = do_POST = answer  # noqa: N815
 
         def log_message(self, *_):
@@ -75,6 +80,19 @@ def test_store_that_refuses_is_named_before_anything_is_sent(project, witness, s
     assert witness.charges() == []
 
 
+@pytest.mark.parametrize("code", ["SignatureDoesNotMatch", "InvalidAccessKeyId"])
+def test_verify_states_the_reason_of_a_refusal_as_a_run_does(project, bucket, code):
+    project.env |= bucket.env
+    manifest = project.manifest(JOB, output={"dir": f"{bucket.url}/out"})
+    assert project.run("run", manifest, "--yes").code == 0
+    with refusing(403, code) as endpoint:
+        project.env["AWS_ENDPOINT_URL"] = endpoint
+        checked, started = project.run("verify"), project.run("run", manifest, "--yes")
+    for done in (checked, started):
+        assert done.code == 1, done
+        assert f"the store answered 403 {code}" in " ".join(done.err.split())
+
+
 def test_store_that_cannot_be_reached_is_named_before_anything_is_sent(project, witness):
     project.env |= ENVIRONMENT | {"AWS_ENDPOINT_URL": "http://127.0.0.1:1"}
     done = project.run("run", project.manifest(JOB, output={"dir": "s3://shop/out"}), "--yes")
@@ -105,6 +123,7 @@ def test_doctor_tries_the_store_out_and_leaves_nothing(project, bucket):
     project.env |= bucket.env
     done = project.run("doctor", project.manifest(JOB, output={"dir": f"{bucket.url}/out"}))
     assert f"{bucket.url}/out: objects are created by conditional writes" in " ".join(done.out.split())
+    assert sum(line.split()[1:2] == ["output"] for line in done.out.splitlines()) == 1
     assert bucket.names() == []
 
 

@@ -198,3 +198,43 @@ def test_what_newcomers_write_is_explained(tmp_path, text, complaint):
 def test_an_include_that_is_not_there_has_a_place(write):
     path = write("prompt: x", top="include: [nope.yaml]\n")
     assert wrong(path) == [f"m.yaml:2:11: include[0]: nope.yaml does not exist in {path.parent}"]
+
+
+# --- a variable that is a parameter as well ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("jobs", "place"),
+    [
+        ("id: 'hat-{{ n }}', prompt: A hat, matrix: {n: [1, 2, 3]}", "m.yaml:3:52: jobs[0].matrix.n"),
+        ("id: 'hat-{{ n }}', prompt: A hat, zip: {n: [1, 2, 3]}", "m.yaml:3:49: jobs[0].zip.n"),
+        ("prompt: 'Hat number {{ n }}', matrix: {n: [1, 2, 3]}", "m.yaml:3:48: jobs[0].matrix.n"),
+        ("prompt: 'A {{ quality }} hat', matrix: {quality: [low, high]}", "m.yaml:3:55: jobs[0].matrix.quality"),
+        ("prompt: 'Hat {{ n }}', from: l.csv", "l.csv:2:3: jobs[0]"),
+    ],
+    ids=["matrix", "zip", "prompt", "quality", "column"],
+)
+def test_a_variable_that_sets_a_parameter_as_well_is_reported(write, jobs, place):
+    [warning] = [line for line in told(write(jobs, l_csv="id,n\na,2\nb,3\n")) if "two meanings" in line]
+    name = "quality" if "quality" in jobs else "n"
+    assert warning.startswith(f"{place}: '{name}' has two meanings: a template names {{{{ {name} }}}}")
+    assert f"it sets the parameter {name} as well" in warning
+    assert f'{name}: "{{{{ {name} }}}}"' in warning
+
+
+@pytest.mark.parametrize(
+    ("jobs", "images"),
+    [
+        ("id: 'hat-{{ n }}', prompt: A hat, matrix: {n: [1, 2]}, n: '{{ n }}'", 3),
+        ("id: 'hat-{{ n }}', prompt: A hat, matrix: {n: [1, 2]}, n: 1", 2),
+        ("id: 'hat-{{ size }}', prompt: A hat, matrix: {size: [1024x1024, 1536x1024]}", 2),
+        ("id: hat, prompt: A hat, matrix: {n: [1, 2]}", 3),
+        ("id: '{{ id }}', prompt: 'Hat {{ n }}', from: {path: l.csv, columns: {n: null}}", 2),
+        ("id: '{{ id }}', prompt: 'Hat {{ n }}', from: {path: l.csv, columns: {n: n}}", 5),
+    ],
+    ids=["both stated", "variable stated", "size in an id", "parameter only", "unset", "mapped"],
+)
+def test_a_variable_that_is_clearly_meant_is_not_reported(write, jobs, images):
+    path = write(jobs, l_csv="id,n\na,2\nb,3\n")
+    assert not [line for line in told(path) if "two meanings" in line]
+    assert sum(job.task.n for job in load(path).jobs) == images

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ...store.records import Batch
     from ..project import Project
 
-#: The page in the folder of a report.
-PAGE_FILE = "index.html"
+#: The page in the folder of a report, and that of a part of the batch, which leaves the whole one as it is.
+PAGE_FILE, PART_FILE = "index.html", "selection.html"
 #: Characters that the name of a folder may have.
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")
 

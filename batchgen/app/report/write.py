@@ -20,7 +20,7 @@ from ..project import open_reader
 from . import html
 from .archive import Archive, write_archive
 from .document import build, places_of
-from .folder import PAGE_FILE, ReportFolder, folder_to_write, is_of, plain
+from .folder import PAGE_FILE, PART_FILE, ReportFolder, folder_to_write, is_of, plain
 from .inline import inline_thumbnails
 from .jobs import Scope
 from .subject import find_run, find_subject
@@ -96,7 +96,15 @@ def write(
         scope, about = _scope(reader, batch, run, options)
         own = None if options.folder is None else ReportFolder(options.folder, options.folder)
         folder = own or folder_to_write(project, batch)
-        writer = _Writer(project=project, reader=reader, batch=batch, selection=selection, scope=scope, folder=folder)
+        writer = _Writer(
+            project=project,
+            reader=reader,
+            batch=batch,
+            selection=selection,
+            scope=scope,
+            folder=folder,
+            is_part=own is None and not (selection.everything and scope.everything),
+        )
         try:
             folder.local.mkdir(parents=True, exist_ok=True)
             with writing_report(folder.local):
@@ -144,6 +152,7 @@ class _Writer:
     selection: Selection
     scope: Scope
     folder: ReportFolder
+    is_part: bool  #: it must leave the page of the whole batch, which may be in the same folder, as it is
     sizes: FileSizes = field(init=False)
     written: list[Folder] = field(default_factory=list)  #: files that changed
     chunks: list[str] = field(default_factory=list)  #: names of the files of details
@@ -165,7 +174,7 @@ class _Writer:
         self._pull()
         made = self._make_thumbnails(on_files)
         document = self._document(options, about)
-        local_page = self._put_single(document) if options.single_file else self._put_page(document)
+        local_page = self._put(document, single=options.single_file)
         archive = self._archive(options, document) if options.zipped else None
         sheet = None
         if options.sheet is not None:
@@ -198,7 +207,7 @@ class _Writer:
             return page
         from ...files.report_mirror import push_report
 
-        names = push_report(self.local, self.folder.place, page.name)
+        names = push_report(self.local, self.folder.place, page.name, is_whole=not self.is_part)
         self.written = [self.folder.place / name for name in names]
         return self.folder.place / page.name
 
@@ -225,7 +234,7 @@ class _Writer:
             folder=self.folder,
             sizes=self.sizes,
             about=about,
-            on_details=None if options.single_file else self._put_details,
+            on_details=None if options.single_file or self.is_part else self._put_details,
         )
         self.copies += [copy["path"] for entry in document.get("details", ()) for copy in entry["copies"]]
         return document
@@ -234,7 +243,15 @@ class _Writer:
         (self.local / DATA).mkdir(exist_ok=True)
         self.chunks.append(f"{number:04}.js")
         self.copies += [copy["path"] for entry in details for copy in entry["copies"]]
-        self._put(self.local / DATA / self.chunks[-1], html.chunk(number, details))
+        self._write(self.local / DATA / self.chunks[-1], html.chunk(number, details))
+
+    def _put(self, document: dict[str, Any], *, single: bool) -> Path:
+        if single:
+            return self._put_single(document)
+        if not self.is_part:
+            return self._put_page(document)
+        self._write(self.local / PART_FILE, html.render(document))
+        return self.local / PART_FILE
 
     def _put_page(self, document: dict[str, Any]) -> Path:
         """Write the page, unless it shows the same already but for the time at which it was written."""
@@ -244,7 +261,7 @@ class _Writer:
             marker["place"] = str(self.folder.place)
         page = self.local / PAGE_FILE
         if not (page.is_file() and read_marker(self.local) == {"batchgen_report": 1, **marker}):
-            self._put(page, html.render(document))
+            self._write(page, html.render(document))
             write_marker(self.local, marker)
         for path in (self.local / DATA).glob("*.js"):
             if path.name not in self.chunks:
@@ -257,10 +274,10 @@ class _Writer:
         That of an output folder in an object store is in the working folder.
         """
         folder = self.project.root if isinstance(self.folder.place, ObjectUrl) else self.local
-        page = folder / f"{plain(self.batch.name)}.html"
-        self._put(page, html.render(document | {"inline": inline_thumbnails(document, self.local)}))
+        page = folder / f"{plain(self.batch.name)}{'-selection' if self.is_part else ''}.html"
+        self._write(page, html.render(document | {"inline": inline_thumbnails(document, self.local)}))
         return page
 
-    def _put(self, path: Path, text: str) -> None:
+    def _write(self, path: Path, text: str) -> None:
         if write_file(path, text.encode("utf-8", "replace")):
             self.written.append(path)

@@ -12,7 +12,7 @@ from ...errors import UsageError
 from .. import output
 from ..options import Session, batch, command, option, sandbox, selecting, selection
 from ..render.format import count
-from ..render.runners import runner_documents
+from ..render.runners import holder_documents, runner_documents
 from ..render.table import table
 from ..render.width import short
 
@@ -113,9 +113,10 @@ def _report(session: Session, state: ControlState, lines: list[str], *after: str
     from ...app.project import command_line, sandbox_runs_alone
 
     if state.changed or not state.control.silent:
-        if len(state.runners) > 1:
-            runs = ", ".join(f"{each.batch}: process {each.pid} on {each.host}" for each in state.runners)
-            lines.append(f"{len(state.runners)} runs are in progress ({runs}): takes effect within about a second")
+        runs = [f"{each.batch}: process {each.pid} on {each.host}" for each in state.runners]
+        runs += [f"process {each.pid} on {each.host}, preparing a run" for each in state.preparing]
+        if len(runs) > 1:
+            lines.append(f"{len(runs)} runs are in progress ({', '.join(runs)}): takes effect within about a second")
         elif state.holder:
             lines.append(_run(state.holder, "takes effect within about a second"))
         else:
@@ -140,6 +141,7 @@ def _document(state: ControlState) -> dict[str, Any]:
         "changed": state.changed,
         "run": asdict(state.holder) if state.holder else None,
         "runners": runner_documents(state.runners),
+        "preparing": holder_documents(state.preparing),
     }
 
 

@@ -115,7 +115,8 @@ def recover(session: Session, manifest: str | None) -> int:
     aside = str(report.damaged_copy) if report.damaged_copy else None
     lines = [f"aside     the damaged job database is now {display_path(aside)}"] if aside else []
     lines += recovery_lines(report) if report.found_anything else ["recovered nothing: the job database was complete"]
-    lines.append(f"next      {project.command_flags().on_manifest('run', file)}")
+    if report.found_anything:
+        lines.append(f"next      {project.command_flags().on_manifest('run', file)}")
     intake = asdict(report.intake) | {"usd": show_usd(report.intake.usd)}
     session.print({"aside": aside, "taken_in": intake, "settled": report.settled}, lines, output.say)
     return 0

@@ -15,7 +15,7 @@ from ..render.controls import control_line
 from ..render.format import hanging
 
 if TYPE_CHECKING:
-    from ...app.doctor import Setting
+    from ...app.explicit_settings import Setting
     from ...app.finding import Finding
     from ...app.project import Project
     from ...app.provider_check import ProviderCheck
@@ -52,19 +52,21 @@ def doctor(session: Session, manifest: str | None, offline: bool, backend: str, 
     without a price under a budget, 7 for a budget that is used up, 8 for a pause, 11 while a run is in progress.
     """
     from ...app import doctor
+    from ...app.explicit_settings import list_settings
 
     project = session.project()
-    findings = list(doctor.examine(project))
+    findings = list(doctor.examine(project, with_manifest=manifest is not None))
     if manifest is not None:
         # A run needs the keys of its own providers only.
         findings = [replace(finding, code=0) if finding.about == "keys" else finding for finding in findings]
     _insert(findings, "lock", _controls(project))
-    findings += _run_findings(session, project, manifest)
+    reported = {finding.says for finding in findings}
+    findings += [each for each in _run_findings(session, project, manifest) if each.says not in reported]
     if backend == "ray" or address is not None:
         findings += _cluster_findings(session, project, address, manifest, findings)
     _insert(findings, "settings", (*_options(project), *_variables()))
     broken = any(finding.about == "settings" and finding.code for finding in findings)
-    settings = [] if broken else doctor.list_settings(project, settings_file.rivals)
+    settings = [] if broken else list_settings(project, settings_file.rivals)
     checks: tuple[ProviderCheck, ...] = () if offline else _online(project, findings)
     code = doctor.exit_code_of(findings)
     document = _document(code, findings, settings, None if offline else checks)

@@ -73,7 +73,8 @@ def report(
     """Write a page that shows every picture, what failed and why, and what it cost.
 
     The page is report/index.html in the output folder of the batch; it opens from disk. BATCH may also be the id of a
-    run. A second report makes only the thumbnails that are new.
+    run. A page that shows only a part of the batch is report/selection.html. A second report makes only the thumbnails
+    that are new.
     """
     from ...app.report.write import write
 

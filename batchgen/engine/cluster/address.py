@@ -6,6 +6,11 @@ import socket
 
 #: Seconds in which the head of a cluster must accept a connection.
 REACH = 5.0
+#: What a cluster requires of a driver; Ray's own messages rarely name it.
+_AS_THE_HEAD = (
+    "RAY_AUTH_MODE, RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) and RAY_USE_TLS must be here as they were at `ray start` "
+    "of the head. "
+)
 
 
 def address_problem(address: str) -> str:
@@ -26,7 +31,26 @@ def address_problem(address: str) -> str:
     except (OSError, OverflowError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         return (
-            f"{address} does not answer ({reason}): is the head running (ray start --head --port={port}), and is the "
-            "port open to this machine?"
+            f"{address} does not answer ({reason}). Check that the head is running there (ray start --head "
+            f"--port={port}) and that the port is open to this machine"
         )
     return ""
+
+
+def start_problem(address: str | None, reason: str) -> str:
+    """Return the message for Ray that cannot be used, here or at *address*: what happened, why, what to type."""
+    reason = reason.rstrip(".")
+    if address is None:
+        return (
+            f"Ray did not start on this machine: {reason}. Probably the machine is busy, or short of memory. Nothing "
+            "was sent: run again, or without --backend ray, which needs no Ray"
+        )
+    if "timed out" in reason:
+        return (
+            f"cannot use Ray at {address}: {reason}. Probably this machine or the head is busy. Nothing was sent: run "
+            "again; `batchgen doctor --backend ray` checks the cluster"
+        )
+    return (
+        f"cannot use Ray at {address}: {reason}. {_AS_THE_HEAD}Nothing was sent: `batchgen doctor --backend ray` "
+        "checks the address, the versions and the token"
+    )

@@ -15,7 +15,7 @@ from typing import Any
 from anyio import to_thread
 
 from ...errors import UsageError
-from .address import address_problem
+from .address import address_problem, start_problem
 from .call import Setup, WorkerLost
 from .worker import Worker
 
@@ -23,12 +23,6 @@ from .worker import Worker
 NAMESPACE = "batchgen"
 #: Calls that a worker has room for in addition to the attempts in flight.
 SPARE_CALLS = 200
-#: What a cluster requires of a driver; Ray's own messages rarely name it.
-_AS_THE_HEAD = (
-    "RAY_AUTH_MODE, RAY_AUTH_TOKEN (or RAY_AUTH_TOKEN_PATH) and RAY_USE_TLS must be here as they were at `ray start` "
-    "of the head. "
-)
-
 #: Builds a worker in its own process, with its own keys.
 Opener = Callable[[Setup], Awaitable[Worker]]
 
@@ -59,11 +53,7 @@ def connect(address: str | None, namespace: str = NAMESPACE, *, cpus: int | None
         else:
             ray.init(address=address, **options)
     except Exception as error:
-        where, hint = ("on this machine", "") if address is None else (f"at {address}", _AS_THE_HEAD)
-        raise UsageError(
-            f"cannot use Ray {where}: {_first_line(error).rstrip('.')}. {hint}Nothing was sent: "
-            "`batchgen doctor --backend ray` checks the address, the versions and the token"
-        ) from error
+        raise UsageError(start_problem(address, _first_line(error))) from error
     return ray
 
 
