@@ -130,9 +130,9 @@ class ObjectCatalog:
     def _require_answers(self, url: ObjectUrl) -> None:
         """Raise the error of a bucket that does not answer, without another request."""
         refusals = self._refusals.get(url.root, [])
-        is_final = any(isinstance(error, (OutageError, NoBucketError)) for error in refusals)
-        if is_final or len(refusals) >= _REFUSALS:
-            raise refusals[0]
+        final = next((error for error in refusals if isinstance(error, (OutageError, NoBucketError))), None)
+        if final is not None or len(refusals) >= _REFUSALS:
+            raise final or refusals[0]
 
     def _note(self, url: ObjectUrl, error: StoreError) -> None:
         self._refusals.setdefault(url.root, []).append(error)

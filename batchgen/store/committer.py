@@ -26,7 +26,7 @@ from ..errors import BatchgenError, StoreError
 from . import totals
 from .connection import checkpoint, explain, is_busy, is_fatal, patiently, writing
 from .dialects import LEDGER, lock_rows_of
-from .last_transaction import LastTransaction
+from .last_transaction import LastTransaction, remove_tokens
 
 T = TypeVar("T")
 
@@ -106,6 +106,8 @@ class Committer:
                     while self._take():
                         self._execute(connection)
                         _close_blocks(connection)
+                    with suppress(DBAPIError, StoreError):  # A later program removes them.
+                        remove_tokens(connection)
                     if not self._guest:
                         checkpoint(connection)
             finally:

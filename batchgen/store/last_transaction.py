@@ -8,7 +8,6 @@ is still open: after a crash, PostgreSQL gives numbers out again. SQLite's commi
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass
 from threading import get_ident
 from uuid import uuid4
@@ -16,9 +15,26 @@ from uuid import uuid4
 from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
-from .dialects import is_postgres, upsert
+from .dialects import is_postgres
 from .postgres_errors import UnreachableServer, is_busy, is_lost
 from .tables import properties
+
+_PREFIX = "last transaction of "
+#: Of this process: hosts in containers share names and numbers of processes.
+_PROCESS = uuid4().hex
+#: The token and its time by the clock of the server, in seconds.
+_RECORD = """
+INSERT INTO properties (name, value)
+VALUES (%(name)s, concat(CAST(%(token)s AS text), ' ', CAST(extract(epoch FROM clock_timestamp()) AS bigint)))
+ON CONFLICT (name) DO UPDATE SET value = excluded.value
+"""
+#: No transaction is asked about for as long as this.
+_DAY = 86_400
+_REMOVE = """
+DELETE FROM properties WHERE name = %(name)s OR (name LIKE %(prefix)s || '%%' AND CASE
+WHEN value ~ '^[0-9a-f]+ [0-9]+$' THEN CAST(split_part(value, ' ', 2) AS bigint) ELSE 0 END
+< extract(epoch FROM clock_timestamp()) - %(day)s)
+"""
 
 
 @dataclass(slots=True)
@@ -33,9 +49,7 @@ class LastTransaction:
         if is_postgres(connection):
             self._number, self._token = None, uuid4().hex
             number: int = connection.exec_driver_sql("SELECT txid_current()").scalar_one()
-            token = {"value": self._token}
-            statement = upsert(connection, properties).values(name=_name(), **token)
-            connection.execute(statement.on_conflict_do_update(index_elements=["name"], set_=token))
+            connection.exec_driver_sql(_RECORD, {"name": _name(), "token": self._token})
             self._number = number
 
     def is_committed(self, connection: Connection) -> bool:
@@ -48,13 +62,20 @@ class LastTransaction:
         if _is_open(connection, self._number):
             raise UnreachableServer("Job database: a transaction whose connection broke is still open on the server.")
         with connection.begin():
-            token = connection.scalar(select(properties.c.value).where(properties.c.name == _name()))
-        return bool(token == self._token)
+            value = connection.scalar(select(properties.c.value).where(properties.c.name == _name()))
+        return bool(value and value.split()[0] == self._token)
+
+
+def remove_tokens(connection: Connection) -> None:
+    """Remove the token of this thread, which writes nothing more, and those of programs that ended long ago."""
+    if is_postgres(connection):
+        with connection.begin():
+            connection.exec_driver_sql(_REMOVE, {"name": _name(), "prefix": _PREFIX, "day": _DAY})
 
 
 def _name() -> str:
     """Return the name of the token: a thread has one transaction at a time."""
-    return f"last transaction of {socket.gethostname()} {os.getpid()} {get_ident()}"
+    return f"{_PREFIX}{_PROCESS} {os.getpid()} {get_ident()}"
 
 
 def _is_open(connection: Connection, number: int) -> bool:

@@ -6,6 +6,8 @@ import pytest
 
 from batchgen.errors import StoreError
 from batchgen.files.object_catalog import ObjectCatalog, version_of
+from batchgen.files.object_errors import OutageError, StoreRefusal
+from batchgen.files.object_store import ObjectStore
 from batchgen.object_url import ObjectUrl
 
 
@@ -74,6 +76,19 @@ def test_a_bucket_that_is_missing_is_asked_for_once(photos, s3_server):
         with pytest.raises(StoreError, match="bucket does not exist"):
             catalog.find(missing / f"{number}.png")
     assert s3_server.requests("HEAD", "no-such-bucket-here") - before == 1
+
+
+def test_the_error_that_ends_the_questions_is_repeated(photos, monkeypatch):
+    errors = [StoreRefusal("one object is forbidden"), OutageError("the store does not answer")]
+
+    def refuse(store, name):
+        raise errors.pop(0)
+
+    monkeypatch.setattr(ObjectStore, "head", refuse)
+    catalog = ObjectCatalog()
+    for reason in ("forbidden", "does not answer", "does not answer", "does not answer"):
+        with pytest.raises(StoreError, match=reason):
+            catalog.find(photos / "a.png")
 
 
 def test_a_list_is_fetched_again_only_when_it_has_changed(photos, bucket, s3_server, tmp_path):

@@ -155,3 +155,20 @@ def test_missing_extra_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
     with pytest.raises(StoreError, match=r"pip install 'batchgen\[postgres\]'"):
         migrate.revision(DatabaseUrl.parse("postgresql://db.example.com/shop"))
+
+
+TOKENS = "SELECT name, value FROM properties WHERE name LIKE 'last transaction of %%'"
+
+
+@on_postgres
+async def test_tokens_of_programs_that_ended_are_removed(path: DatabaseUrl) -> None:
+    migrate.ensure(path)
+    with postgres.connect(path) as dbapi:
+        dbapi.execute("INSERT INTO properties VALUES ('last transaction of web1 7 140', 'without a time')")
+        dbapi.execute("INSERT INTO properties VALUES ('last transaction of web1 8 140', 'c0ffee 1500000000')")
+        now = "'beef ' || extract(epoch FROM now())::bigint"
+        dbapi.execute(f"INSERT INTO properties SELECT 'last transaction of web2 7 140', {now}")
+        with closing(Writer(path)) as writer:
+            await loaded(writer, [plan("cat")])
+            assert len(postgres.rows(dbapi, TOKENS)) == 4
+        assert [name for name, _ in postgres.rows(dbapi, TOKENS)] == ["last transaction of web2 7 140"]
