@@ -300,8 +300,6 @@ class Reader:
         with self._open() as connection:
             return spent(connection, batch_id=batch_id, provider=provider, run_id=run_id, since=since, until=until)
 
-    # --- inside ---------------------------------------------------------------
-
     def ask(self, query: Callable[[Connection], T]) -> T:
         """Return the result of a query of another module of the store, in a transaction of its own."""
         with self._open() as connection:
