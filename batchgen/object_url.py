@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -10,6 +11,7 @@ from typing import Self
 SCHEMES = {"s3": "Amazon S3 or a compatible store", "gs": "Google Cloud Storage", "az": "Azure Blob Storage"}
 
 _MARK = "://"
+_QUERY = re.compile(r"\?[\w.-]+=")
 #: The path of a whole bucket.
 _WHOLE = PurePosixPath()
 
@@ -96,6 +98,29 @@ Folder = Path | ObjectUrl
 def is_object_url(text: str) -> bool:
     """Return whether *text* is the address of a place in an object store, right or wrong."""
     return text.partition(_MARK)[0] in SCHEMES and _MARK in text
+
+
+def typed_folder(text: str) -> ObjectUrl:
+    """Return the output folder in an object store that a user states; raise ValueError with a reason.
+
+    Stores allow ``?`` and ``#`` in names, but in an address that was typed a secret may follow them: the reason shows
+    nothing of that.
+    """
+    if "?" in text or "#" in text:
+        raise ValueError(
+            "in a link, a ? begins its signature; credentials come from the environment. "
+            "Expected the address of an output folder without ? and #"
+        )
+    return ObjectUrl.parse(text)
+
+
+def require_unsigned(text: str) -> None:
+    """Raise ValueError if the address of an object has a query, as signed links do; a lone ``?`` may be a pattern."""
+    if _QUERY.search(text):
+        raise ValueError(
+            "it has a query, as signed links do. Leave out everything from the ? on, because credentials come from the "
+            "environment"
+        )
 
 
 def parse_folder(text: str) -> Folder:

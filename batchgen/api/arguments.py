@@ -19,7 +19,7 @@ from ..errors import UsageError, suggest
 from ..manifest import Batch
 from ..manifest.batch import Overlay
 from ..money import nano_usd
-from ..object_url import Folder, ObjectUrl, is_object_url
+from ..object_url import Folder, ObjectUrl, is_object_url, typed_folder
 from ..planning.selection import Selection
 from .values import Progress
 
@@ -122,7 +122,7 @@ def overlay_of(arguments: Run) -> Overlay:
 
 def _store_url(text: str) -> ObjectUrl:
     try:
-        return ObjectUrl.parse(text)
+        return typed_folder(text)
     except ValueError as error:
         raise UsageError(f"output: {error}") from error
 

@@ -15,7 +15,7 @@ import click
 
 from ..database_url import Database
 from ..errors import UsageError
-from ..object_url import Folder, parse_folder
+from ..object_url import Folder, is_object_url, typed_folder
 from ..picture import SUSPECT_KINDS
 from ..planning.selection import MARKED, ORPHANED
 from . import environment, output
@@ -33,7 +33,7 @@ Function = Callable[..., Any]
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 #: A folder, or a place in an object store.
-OUTPUT = Parsed("DIR", parse_folder)
+OUTPUT = Parsed("DIR", lambda text: typed_folder(text) if is_object_url(text) else Path(text))
 EXISTING_FILE = click.Path(dir_okay=False, exists=True, path_type=Path)
 
 

@@ -132,7 +132,9 @@ class Parsed(click.ParamType[Any]):
         try:
             return self.parse(value.strip())
         except ValueError as error:
-            self.fail(f"{error}, not {value!r}", param, ctx)
+            # What follows a ? or # may be the signature of a link.
+            shown = re.split("[?#]", value)[0] if is_object_url(value) else value
+            self.fail(f"{error}, not {shown!r}", param, ctx)
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Return the choices that begin with *incomplete*."""

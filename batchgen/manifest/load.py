@@ -14,7 +14,7 @@ from ..errors import ManifestError, Problem
 from ..files.object_catalog import ObjectCatalog
 from ..files.object_store import EXTRA, is_installed
 from ..money import nano_usd
-from ..object_url import Folder, ObjectUrl, is_object_url
+from ..object_url import Folder, is_object_url, typed_folder
 from ..providers.profile import Profile
 from . import budgets, filenames, include
 from .batch import Batch
@@ -196,7 +196,7 @@ def _folder(root: ManifestPart, name: str, problems: Problems, warnings: Problem
         if not is_installed():
             warnings.add(where.problem(NEEDS_EXTRA, "an output folder in an object store needs the extra cloud", EXTRA))
         try:
-            return ObjectUrl.parse(text)
+            return typed_folder(text)
         except ValueError as error:
             problems.add(where.problem("bad_url", f"is not a place in an object store: {error}"))
     elif text.lower().startswith("file://"):

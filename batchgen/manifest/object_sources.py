@@ -10,7 +10,7 @@ from os.path import splitext
 from ..errors import StoreError
 from ..files.object_catalog import ObjectCatalog, version_of
 from ..files.object_store import StoredObject
-from ..object_url import ObjectUrl
+from ..object_url import ObjectUrl, require_unsigned
 from ..task import Source
 from .bad_source import BadSource, MissingSource, StoreTrouble
 from .lists.globs import Parts, matches, split
@@ -34,6 +34,7 @@ class ObjectSources:
     def sources(self, name: str, *, orient: bool, convert: str | None) -> Iterator[Source]:
         """Yield the sources that the URL *name* refers to, several if it is a pattern; raise BadSource."""
         try:
+            require_unsigned(name)
             url = ObjectUrl.parse(name)
         except ValueError as error:
             raise BadSource(f"the address of the image cannot be used: {error}") from None

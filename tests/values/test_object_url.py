@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.object_url import ObjectUrl, is_object_url, parse_folder, stored_path
+from batchgen.object_url import ObjectUrl, is_object_url, parse_folder, require_unsigned, stored_path, typed_folder
 
 PARTS = st.text(st.characters(exclude_characters="/", categories=("L", "N", "P", "S")), min_size=1, max_size=8).filter(
     lambda part: part not in (".", "..")
@@ -36,6 +36,22 @@ def test_other_texts_are_refused_with_a_reason(text, words):
     with pytest.raises(ValueError, match=words) as caught:
         ObjectUrl.parse(text)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["s3://shop/x?X-Amz-Signature=secret", "gs://shop/x#secret", "s3://shop?secret"])
+def test_typed_output_folder_has_no_query_and_its_refusal_shows_nothing_of_it(text):
+    with pytest.raises(ValueError, match="without \\? and #") as caught:
+        typed_folder(text)
+    assert "secret" not in str(caught.value)
+    assert typed_folder("s3://shop/x") == ObjectUrl.parse("s3://shop/x")
+
+
+def test_signed_link_to_an_object_is_refused_and_a_pattern_is_not():
+    with pytest.raises(ValueError, match="has a query") as caught:
+        require_unsigned("s3://shop/x.png?X-Amz-Signature=secret")
+    assert "secret" not in str(caught.value)
+    require_unsigned("s3://shop/photo-?.png")
+    require_unsigned("s3://shop/a b%#1.png")
 
 
 @given(st.lists(PARTS, max_size=4), st.lists(PARTS, min_size=1, max_size=3))

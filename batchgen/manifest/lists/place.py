@@ -12,7 +12,7 @@ from typing import NamedTuple, Self
 from ...errors import StoreError
 from ...files.naming import joined, without_scheme
 from ...files.object_catalog import ObjectCatalog
-from ...object_url import ObjectUrl, is_object_url
+from ...object_url import ObjectUrl, is_object_url, require_unsigned
 from .kinds import CONVERTIBLE, SUFFIXES
 from .locating import locate
 from .rows import BadList
@@ -63,6 +63,7 @@ class Place(NamedTuple):
     def _in_store(cls, name: str, format_: str | None, objects: ObjectCatalog) -> Self:
         """Return the place of a list in an object store, which is fetched; raise BadList."""
         try:
+            require_unsigned(name)
             url = ObjectUrl.parse(name)
         except ValueError as error:
             raise BadList(f"the address of the list cannot be used: {error}") from None
