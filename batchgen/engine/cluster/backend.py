@@ -176,13 +176,16 @@ class ClusterBackend:
     # --- one attempt ------------------------------------------------------------
 
     async def _free_worker(self, clearance: Clearance) -> Link | None:
-        """Return the worker with the fewest calls; None if the lane lets the call go no more."""
-        since = self.clock()
+        """Return the worker with the fewest calls of the lane, as each may write its share of the lane's rate only.
+
+        Returns None if the lane lets the call go no more.
+        """
+        since, lane = self.clock(), clearance.lane.name
         while True:
             answering = [link for link in self.links.values() if link.ready and not link.retired]
             if answering:
                 self._reported = False
-                return min(answering, key=lambda link: len(link.in_flight))
+                return min(answering, key=lambda link: (link.lanes[lane], len(link.in_flight)))
             if clearance.why_withheld() is not None:
                 return None
             if not self._reported and self.clock() - since > NO_WORKER:

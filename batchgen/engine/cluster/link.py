@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -70,6 +70,7 @@ class Link:
     ready: bool = False  #: it answers
     retired: bool = False  #: it gets no new attempts
     in_flight: dict[str, Dispatch] = field(default_factory=dict)
+    lanes: Counter[str] = field(default_factory=Counter)  #: calls in flight by lane: each worker may write its share
     answered_at: float = float("-inf")
     why_lost: str = ""
     _serial: int = 0
@@ -81,6 +82,7 @@ class Link:
         order = Order(attempt=call.attempt, epoch=self.epoch)
         call.sent_at = self.clock()
         self.in_flight[call.attempt.id] = call
+        self.lanes[call.clearance.lane.name] += 1
         running = asyncio.ensure_future(self.handle.call("run", order))
         try:
             await asyncio.wait({running, call.lost}, return_when=asyncio.FIRST_COMPLETED)
@@ -93,6 +95,7 @@ class Link:
         finally:
             running.cancel()
             self.in_flight.pop(call.attempt.id, None)
+            self.lanes[call.clearance.lane.name] -= 1
         return result
 
     async def traces(self, ids: Sequence[str]) -> dict[str, Trace] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from dataclasses import replace
 from unittest.mock import AsyncMock
 
@@ -10,6 +11,8 @@ import pytest
 
 from batchgen.engine.cluster import backend, link, marker, search
 from batchgen.engine.cluster.call import Fenced
+from batchgen.engine.lane import Lane
+from batchgen.engine.limits.gate import Gate
 from batchgen.errors import StoreError
 from batchgen.fault import Cause
 from batchgen.job import Delivered, Missed
@@ -50,6 +53,22 @@ async def test_backend_divides_attempts_among_its_workers(world):
         outcomes = await asyncio.gather(*tasks)
     assert all(isinstance(outcome, Delivered) for outcome in outcomes)
     assert world.charges == 10
+
+
+async def test_each_worker_gets_its_share_of_every_lane(world):
+    """A worker may write its share of a lane's rate only: calls of a lane that are all at one worker are slow."""
+    handles = await workers(world, "w-0", "w-1")
+    async with driver(world, *handles) as ours:
+        second = Lane(provider="openai", account="SECOND", policy=ours.lane.policy, account_gate=Gate(width=500))
+        tasks = []
+        for number in range(10):
+            tasks += [ours.run(world.attempt(f"cat {number}"), lane) for lane in (ours.lane, second)]
+        await until(lambda: sum(len(each.in_flight) for each in ours.backend.links.values()) == 20)
+        for link_ in ours.backend.links.values():
+            lanes = Counter(call.clearance.lane.name for call in link_.in_flight.values())
+            assert lanes == {"openai": 5, "openai@SECOND": 5}
+        await asyncio.gather(*tasks)
+        assert all(each.lanes.total() == 0 for each in ours.backend.links.values())
 
 
 async def test_backend_releases_what_is_settled(world):

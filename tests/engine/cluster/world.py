@@ -146,9 +146,10 @@ class Driver:
     messages: list[str]
     lane: Lane
 
-    def run(self, attempt: Attempt) -> asyncio.Task[Outcome]:
-        let_go_at = None if attempt.resumed else self.lane.sent(1)
-        clearance = Clearance(lane=self.lane, model="gpt-image-2", images=1, let_go_at=let_go_at)
+    def run(self, attempt: Attempt, lane: Lane | None = None) -> asyncio.Task[Outcome]:
+        lane = lane or self.lane
+        let_go_at = None if attempt.resumed else lane.sent(1)
+        clearance = Clearance(lane=lane, model="gpt-image-2", images=1, let_go_at=let_go_at)
         return asyncio.ensure_future(self.backend.run(attempt, clearance))
 
 
