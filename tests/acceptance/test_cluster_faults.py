@@ -121,6 +121,7 @@ def test_cluster_collects_the_calls_of_an_earlier_run_for_a_shard(ray_project, r
 
 def test_cluster_waits_for_calls_in_flight_when_it_is_interrupted(ray_project, ray_cluster, witness):
     fill(ray_project, 80, concurrency=40)
+    others = workers(ray_cluster)  # those of killed runs leave when their lease ends
     process = ray_project.start(*command(ray_cluster))
     wait_for(lambda: witness.arrived >= 20, process, seconds=90)
     process.send_signal(signal.SIGINT)
@@ -129,17 +130,18 @@ def test_cluster_waits_for_calls_in_flight_when_it_is_interrupted(ray_project, r
     found = states(ray_project)
     assert set(found) == {"done", "pending"}
     assert found["done"] == len(witness.charges())
-    assert not workers(ray_cluster), "workers leave once nothing is open"
+    assert {*workers(ray_cluster)} <= {*others}, "workers leave once nothing is open"
 
 
 def test_cluster_keeps_its_limits_when_a_worker_stands_still(ray_project, ray_cluster, tmp_path):
     limit = 40
     with launch.start(tmp_path / "sandbox", latency="0.2", idle_exit=90, extra=["--draw", "small"]) as sandbox:
         ray_project.url, witness = sandbox.url, Witness(sandbox.log)
+        others = workers(ray_cluster)
         fill(ray_project, limit * 25, requests_per_second=limit, requests_per_minute=60 * limit)
         process = ray_project.start(*command(ray_cluster))
         wait_for(lambda: witness.arrived >= 5 * limit, process, seconds=90)
-        stopped = workers(ray_cluster)[0]
+        stopped = next(pid for pid in workers(ray_cluster) if pid not in others)
         os.kill(stopped, signal.SIGSTOP)
         try:
             time.sleep(8)

@@ -8,6 +8,8 @@ import shlex
 import shutil
 from datetime import datetime, timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import click
 import httpx
@@ -246,7 +248,9 @@ def test_options_of_serve(project):
     page = httpx.get(url, headers={"Host": "page.example"}, trust_env=False)
     assert (page.status_code, '"actions":null' in page.text) == (200, True)
     assert httpx.get(url, headers={"Host": "other.example"}, trust_env=False).status_code == 403
-    wait_for(lambda: seen.exists() and seen.read_text().strip() == url)
+    wait_for(lambda: seen.exists() and seen.read_text().endswith("\n"))
+    assert url not in seen.read_text(), "other users of the machine can read command lines"
+    assert f"url={url}" in Path(url2pathname(urlsplit(seen.read_text().strip()).path)).read_text()
     server.terminate()
     assert finish(server, 20).code == 0
 

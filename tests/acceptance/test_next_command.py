@@ -218,7 +218,6 @@ def two_batches(project):
          ["unknown", "drop", "--db", "mine.db", "--batch", "shop", "--id", "a2"]),
         (["cancel", "--id", "a3", "--batch", "shop"], "retry",
          ["retry", "m.yaml", "--db", "mine.db", *LATEST, "--status", "cancelled"]),
-        (["db", "recover", "m.yaml"], "run", ["run", "m.yaml", "--db", "mine.db", *LATEST]),
         (["plan", "m.yaml"], "retry", ["retry", "m.yaml", "--db", "mine.db", *LATEST]),
         (["plan", "m.yaml"], "unknown list", ["unknown", "list", "--db", "mine.db", "--batch", "shop"]),
         (["doctor", "m.yaml"], "retry", ["retry", "m.yaml", "--db", "mine.db", *LATEST]),

@@ -47,7 +47,9 @@ def test_status_names_every_run_in_progress(shared, witness):
         assert f"others    {other}: process" in shown
     with run_lock.hold(parse_database(shared.env["BATCHGEN_DB"]), command="batchgen run c.yaml", batch="c"):
         limited = shared.run("limit", "aigate", "concurrency=3").err
-        assert "3 runs are in progress (a: process" in limited
+        assert "3 runs are in progress (" in limited
+        for run, batch in zip(runs, ("a", "b"), strict=True):
+            assert f"{batch}: process {run.pid}" in limited
         assert f"process {os.getpid()} on {socket.gethostname()}, preparing a run" in limited
     assert [finish(run, 120).code for run in runs] == [0, 0]
     with run_lock.hold(parse_database(shared.env["BATCHGEN_DB"]), command="batchgen run c.yaml", batch="c"):

@@ -151,7 +151,7 @@ def test_credentials_that_are_refused_show_what_to_type(shop, plain_bucket):
     done = shop.run("validate", shop.manifest([{**EDIT, "images": [f"{plain_bucket.url}/photos/a.png"]}]))
     assert done.code == 4
     assert "another-canary" not in done.out + done.err
-    assert "Check them" in done.err
+    assert "Check AWS_SECRET_ACCESS_KEY" in done.err
 
 
 def test_photos_are_prepared_when_they_are_fetched(shop, bucket, witness):

@@ -126,7 +126,7 @@ def test_details_of_a_failed_job_name_its_attempts(visitor, night_page):
     assert panel.get_by_text("Internal server error").count() >= 3
     instead = tab.find(".full-main").text_content()
     assert "The job failed: error" in instead
-    assert "batchgen retry night.yaml --id boat-error" in instead
+    assert "batchgen retry night.yaml --budget 5 --id boat-error" in instead
 
 
 @pytest.mark.parametrize(

@@ -58,7 +58,7 @@ def test_command_is_copied(tab):
     box.get_by_role("button").click()
     tab.toast("Copied the command")
     assert tab.pasted() == command
-    assert command == "batchgen retry night.yaml --cause empty"
+    assert command == "batchgen retry night.yaml --budget 5 --cause empty"
 
 
 def test_refused_prompts_are_a_csv_to_edit(tab, tmp_path):
