@@ -196,8 +196,10 @@ class Stop:
         self._scope.cancel()
         if not isinstance(self._database, DatabaseUrl):
             return
+        from ..store import postgres  # here because runs on SQLite need none of it
+
         thread = CapacityLimiter(1)  # All others may wait for that server.
-        look = partial(silent_server.answers, self._database, SERVER_PATIENCE)
+        look = partial(postgres.answers, self._database, SERVER_PATIENCE)
         while await to_thread.run_sync(look, abandon_on_cancel=True, limiter=thread):  # noqa: ASYNC110 - by others
             await sleep(SERVER_PATIENCE)
         log.event("server_given_up", logging.WARNING)

@@ -14,7 +14,8 @@ from sqlalchemy import Connection, select
 from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database, DatabaseUrl
-from .connection import explain, reading
+from .connection import reading
+from .database_errors import explain
 from .rows import listed_texts
 from .tables import EPOCH, jobs, micros
 

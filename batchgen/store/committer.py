@@ -24,7 +24,8 @@ from sqlalchemy.exc import DBAPIError
 from ..database_url import Database
 from ..errors import BatchgenError, StoreError
 from . import totals
-from .connection import checkpoint, explain, is_busy, is_fatal, patiently, writing
+from .connection import checkpoint, patiently, writing
+from .database_errors import explain, is_busy, is_fatal
 from .dialects import LEDGER, lock_rows_of
 from .last_transaction import LastTransaction, remove_tokens
 

@@ -18,7 +18,8 @@ from sqlalchemy import Connection, Row, select
 from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database
-from .connection import brief_engine, explain
+from .connection import brief_engine
+from .database_errors import explain
 from .dialects import upsert
 from .guest import PATIENCE, write_as_guest
 from .tables import controls

@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database
-from .connection import brief_engine, explain, patiently
+from .connection import brief_engine, patiently
+from .database_errors import explain
 from .last_transaction import LastTransaction
 
 #: Seconds to keep trying while another process writes.

@@ -18,7 +18,8 @@ from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database
 from ..task import Basis, Charge, Task, Usage
-from .connection import brief_engine, explain
+from .connection import brief_engine
+from .database_errors import explain
 from .dialects import is_postgres, newest_first, upsert
 from .rows import decode_task
 from .tables import artifacts, attempts, jobs, learned, ledger

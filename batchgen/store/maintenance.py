@@ -17,7 +17,8 @@ from ..database_url import Database, DatabaseUrl
 from ..errors import StoreError, UsageError
 from ..files.atomic import place
 from . import totals
-from .connection import copy_to, explain, reading, writing
+from .connection import copy_to, reading, writing
+from .database_errors import explain
 from .tables import metadata
 
 _PATIENCE = 30.0

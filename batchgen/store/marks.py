@@ -21,7 +21,8 @@ from ..errors import NotFound
 from ..job import State
 from ..mark import NO_PICTURE, Mark
 from ..planning.marks import Merge, PicturePlace, Result, StoredState, merge
-from .connection import brief_engine, explain
+from .connection import brief_engine
+from .database_errors import explain
 from .dialects import upsert
 from .guest import write_as_guest
 from .judging import still_counts

@@ -14,7 +14,8 @@ from sqlalchemy.exc import DBAPIError
 from ..database_url import Database, DatabaseUrl
 from ..errors import SchemaMismatch, StoreError
 from ..files.lock import is_alive
-from .connection import brief_engine, copy_to, driver, explain, is_fatal, patiently, prepare, result_code, writing
+from .connection import brief_engine, copy_to, driver, patiently, prepare, writing
+from .database_errors import explain, is_fatal, result_code
 from .dialects import MIGRATION, POSTGRES_FUNCTIONS, POSTGRES_INDEXES, is_postgres, lock_rows_of
 from .tables import metadata
 

@@ -11,9 +11,9 @@ import os
 import re
 import socket
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -25,8 +25,8 @@ from .. import redaction
 from ..database_url import DatabaseUrl
 from ..errors import StoreError
 from . import silent_server
-from .connection import explain
-from .postgres_errors import explain_wait
+from .database_errors import explain
+from .postgres_errors import UnreachableServer, explain_wait
 
 if TYPE_CHECKING:
     import psycopg
@@ -107,7 +107,7 @@ def connect(url: DatabaseUrl, seconds: int | None = None) -> Dbapi:
         dbapi: Dbapi = driver.connect(**options, client_encoding="utf8", autocommit=True)
     except driver.Error as error:
         raise explain(error, url) from None  # the driver's own error may show how it connected
-    silent_server.register(dbapi, url)
+    silent_server.register(dbapi, url, partial(_shut_down, url))
     adapters = dbapi.adapters
     adapters.register_loader("json", TextLoader)  # as SQLite returns it
     adapters.register_loader("numeric", _whole_numbers())
@@ -134,6 +134,28 @@ def plain_errors(url: DatabaseUrl) -> Iterator[None]:
         yield
     except _psycopg().Error as error:
         raise explain(error, url) from None
+
+
+def answers(url: DatabaseUrl, seconds: int) -> bool:
+    """Return whether the server accepts a new connection within *seconds*."""
+    try:
+        connect(url, seconds).close()
+    except UnreachableServer:
+        return False
+    except StoreError:  # such as too many connections: it does answer
+        return True
+    return True
+
+
+def _shut_down(url: DatabaseUrl, dbapi: Dbapi) -> None:
+    """End a connection under the thread that waits for its answer."""
+    with suppress(OSError, StoreError), plain_errors(url):
+        # A copy of the descriptor: closing it leaves that of the connection open.
+        copy = socket.socket(fileno=os.dup(dbapi.fileno()))
+        try:
+            copy.shutdown(socket.SHUT_RDWR)
+        finally:
+            copy.close()
 
 
 def is_alive(dbapi: Dbapi) -> bool:

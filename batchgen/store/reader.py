@@ -24,7 +24,8 @@ from ..job import Job
 from ..planning.selection import Selection
 from ..route import ModelFilter
 from .claims import open_attempts
-from .connection import explain, reading
+from .connection import reading
+from .database_errors import explain
 from .history import LearnedRate, PastCall, learned_rates, past_calls
 from .ledger import Calls, Counts, Failure, Spent, UsageLine
 from .patience import patient

@@ -6,46 +6,38 @@ not end the connection.
 
 from __future__ import annotations
 
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import Any, Protocol, TypeAlias
 from weakref import WeakKeyDictionary
 
 from ..database_url import Database, DatabaseUrl
 from ..errors import StoreError
 
-if TYPE_CHECKING:
-    from .postgres import Dbapi
+#: Ends a connection under the thread that waits for its answer.
+End: TypeAlias = Callable[[Any], None]
+
+
+class Dbapi(Protocol):
+    """A connection of the driver."""
+
+    def close(self) -> None:
+        """Close it; a thread that waits for its answer waits on."""
+
 
 _lock = Lock()  #: guards the two below
-_connections: WeakKeyDictionary[Dbapi, DatabaseUrl] = WeakKeyDictionary()
+_connections: WeakKeyDictionary[Dbapi, tuple[DatabaseUrl, End]] = WeakKeyDictionary()
 _given_up: set[DatabaseUrl] = set()
-
-
-def answers(url: DatabaseUrl, seconds: int) -> bool:
-    """Return whether the server accepts a new connection within *seconds*."""
-    from . import postgres
-    from .postgres_errors import UnreachableServer
-
-    try:
-        postgres.connect(url, seconds).close()
-    except UnreachableServer:
-        return False
-    except StoreError:  # such as too many connections: it does answer
-        return True
-    return True
 
 
 def give_up(url: DatabaseUrl) -> None:
     """End every connection of this process to the server; whoever waits for an answer gets an error."""
     with _lock:
         _given_up.add(url)
-        connections = [dbapi for dbapi, each in _connections.items() if each == url]
-    for dbapi in connections:
-        _end(dbapi)
+        connections = [(dbapi, end) for dbapi, (each, end) in _connections.items() if each == url]
+    for dbapi, end in connections:
+        end(dbapi)
 
 
 @contextmanager
@@ -67,23 +59,10 @@ def require_wanted(url: DatabaseUrl) -> None:
         )
 
 
-def register(dbapi: Dbapi, url: DatabaseUrl) -> None:
-    """Note an open connection; raise StoreError if the server was given up meanwhile."""
+def register(dbapi: Dbapi, url: DatabaseUrl, end: End) -> None:
+    """Note an open connection, and what ends it; raise StoreError if the server was given up meanwhile."""
     with _lock:
-        _connections[dbapi] = url
+        _connections[dbapi] = url, end
     if url in _given_up:
         dbapi.close()
     require_wanted(url)
-
-
-def _end(dbapi: Dbapi) -> None:
-    """End a connection under the thread that waits for its answer."""
-    from .postgres import plain_errors
-
-    with suppress(OSError, StoreError), plain_errors(_connections[dbapi]):
-        # A copy of the descriptor: closing it leaves that of the connection open.
-        copy = socket.socket(fileno=os.dup(dbapi.fileno()))
-        try:
-            copy.shutdown(socket.SHUT_RDWR)
-        finally:
-            copy.close()

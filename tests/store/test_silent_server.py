@@ -11,7 +11,7 @@ from batchgen.store import postgres, silent_server
 
 def test_whoever_waits_for_a_silent_server_gets_an_error(postgres_server, postgres_database):
     url = DatabaseUrl.parse(postgres_database.url)
-    assert silent_server.answers(url, 5)
+    assert postgres.answers(url, 5)
     dbapi, ends = postgres.connect(url), []
 
     def ask():
@@ -25,7 +25,7 @@ def test_whoever_waits_for_a_silent_server_gets_an_error(postgres_server, postgr
     with silent_server.until_end(url):
         with postgres_server.paused():
             thread.start()
-            assert not silent_server.answers(url, 2)
+            assert not postgres.answers(url, 2)
             silent_server.give_up(url)
             thread.join(30)
             assert len(ends) == 1
