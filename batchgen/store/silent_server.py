@@ -32,7 +32,7 @@ _given_up: set[DatabaseUrl] = set()
 
 
 def give_up(url: DatabaseUrl) -> None:
-    """End every connection of this process to the server; whoever waits for an answer gets an error."""
+    """End every connection of this process to the server; a thread that waits for an answer gets an error."""
     with _lock:
         _given_up.add(url)
         connections = [(dbapi, end) for dbapi, (each, end) in _connections.items() if each == url]

@@ -9,7 +9,7 @@ from batchgen.errors import StoreError
 from batchgen.store import postgres, silent_server
 
 
-def test_whoever_waits_for_a_silent_server_gets_an_error(postgres_server, postgres_database):
+def test_thread_that_waits_for_a_silent_server_gets_an_error(postgres_server, postgres_database):
     url = DatabaseUrl.parse(postgres_database.url)
     assert postgres.answers(url, 5)
     dbapi, ends = postgres.connect(url), []
