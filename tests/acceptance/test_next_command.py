@@ -229,8 +229,8 @@ def two_batches(project):
 )  # fmt: skip
 def test_suggestions_about_a_batch_repeat_the_options_of_its_latest_run(two_batches, words, verb, expected):
     done = two_batches.run(*words, "--db", "mine.db")
-    said = suggestion(done.out + done.err, verb)
-    assert said[: len(expected)] == expected
+    suggested = suggestion(done.out + done.err, verb)
+    assert suggested[: len(expected)] == expected
 
 
 @pytest.mark.not_on(postgres="gives --db")

@@ -82,7 +82,7 @@ async def test_a_locked_table_is_waited_for_then_refused(path: Database, monkeyp
         with pytest.raises(StoreError, match="stayed locked"):
             await writer.open_batch("c", "", "", NOW)
         other.execute("COMMIT")
-        with pytest.raises(StoreError):  # it said it gave up: nothing may happen behind the caller's back
+        with pytest.raises(StoreError):  # it gave up: nothing may happen behind the caller's back
             await writer.open_batch("c", "", "", NOW)
 
 

@@ -9,6 +9,11 @@ from batchgen.sandbox.launch import start
 from .world import World
 
 
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
 @pytest.fixture(scope="package")
 def sandbox(tmp_path_factory):
     extra = ("--draw", "small", "--honour-idempotency")

@@ -17,11 +17,6 @@ from .world import grant, order, until
 pytestmark = pytest.mark.anyio
 
 
-@pytest.fixture
-def anyio_backend():
-    return "asyncio"
-
-
 async def test_worker_sends_an_attempt_once_however_often_it_is_ordered(world):
     worker, attempt = await world.worker(), world.attempt()
     both = asyncio.gather(worker.run(order(attempt)), worker.run(order(attempt)))
