@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from ..providers.model import Model, Tariff
 from ..providers.pricing import estimate
-from ..providers.profile import Model, Tariff
 from ..task import Charge, Kind, Task
 from .config.providers import load_profiles
 from .project import Project

@@ -144,6 +144,7 @@ def as_curl(reproduction: Reproduction) -> str:
     task, before = _replace_urls(task, all_urls=rules is not None and not rules.image_urls)
     request = Request(task=task, profile=profile, model=model, attempt_id=uuid.uuid4().hex)
     call = next(dialect(model.dialect or profile.dialect).converse(request))
+    assert isinstance(call, Call)  # noqa: S101 - a conversation begins with a call
     variable = profile.api_key_env[0] if profile.api_key_env else None
     return "\n".join([*before, command(call, variable, HEADERS)])
 

@@ -9,8 +9,9 @@ from functools import cache, partial
 from ..errors import SettingsError
 from ..picture import PictureFacts
 from ..planning.suspects import ExaminedPicture, find_suspects
+from ..providers.model import SizeRule
 from ..providers.presets import preset_names, profile
-from ..providers.profile import SizeRule, UnknownModel
+from ..providers.profile import UnknownModel
 from ..providers.sizes import fit_size
 from ..store import picture_facts
 from ..store.picture_facts import PictureRow

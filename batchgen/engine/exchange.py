@@ -11,9 +11,10 @@ from ..files.object_tree import Upload
 from ..files.slot import StoredAnswer
 from ..job import Attempt
 from ..providers import dialect
-from ..providers.base import Call, Conversation, Reply, Request
+from ..providers.base import Conversation, Reply, Request, Step
 from ..providers.error_mapping import request_id
-from ..providers.profile import Model, Profile
+from ..providers.model import Model
+from ..providers.profile import Profile
 from ..ready import Ready
 from ..task import Usage
 from ..transport import ResponseHead, decompressed
@@ -59,7 +60,7 @@ class Exchange:
         return request_id(self.head.headers) if self.head else None
 
 
-def begin(exchange: Exchange, request: Request, *, after: Fault | None = None) -> Call:
+def begin(exchange: Exchange, request: Request, *, after: Fault | None = None) -> Step:
     """Begin the conversation, for the first time or *after* a fault; the key makes it the same purchase."""
     exchange.again, exchange.unknown_before = after is not None, after
     exchange.conversation = dialect(request.model.dialect or request.profile.dialect).converse(request)

@@ -26,9 +26,10 @@ from ..job import Attempt, Delivered, Missed, Outcome
 from ..object_url import is_object_url
 from ..planning.forecast import call_bytes
 from ..providers import slot_profile
-from ..providers.base import Call, Generation, Reply, Request
+from ..providers.base import Call, Generation, Reply, Request, Step
+from ..providers.model import Model
 from ..providers.pricing import charge, reported_charge
-from ..providers.profile import Model, Profile
+from ..providers.profile import Profile
 from ..providers.ratelimit_headers import read_rate_limit
 from ..providers.validation import deadline
 from ..ready import Ready
@@ -134,7 +135,7 @@ class Executor:
         stored = await to_thread.run_sync(self.spool.find, attempt.id) if attempt.resumed else None
         exchange.profile, exchange.model = self._profile_of(attempt, stored)
         request = await self._request(exchange)
-        step: Call | Delivered = begin(exchange, request)
+        step: Step | Delivered = begin(exchange, request)
         if attempt.resumed:
             try:
                 step = await self._read_in_place(exchange, partial(self._read_stored, exchange, stored))
@@ -142,7 +143,9 @@ class Executor:
                 if error.fault.cause is not Cause.UNKNOWN or not (is_keyed(request) and attempt.key_valid):
                     raise
                 step = begin(exchange, request, after=error.fault)
-        while isinstance(step, Call):
+        while not isinstance(step, Delivered):
+            if not isinstance(step, Call):
+                raise NotImplementedError("remote tasks")
             try:
                 step = await self._turn(exchange, request, step)
             except ProviderError as error:
@@ -152,7 +155,7 @@ class Executor:
                 step = begin(exchange, request, after=error.fault)
         return step
 
-    async def _turn(self, exchange: Exchange, request: Request, call: Call) -> Call | Delivered:
+    async def _turn(self, exchange: Exchange, request: Request, call: Call) -> Step | Delivered:
         client = self.transport.client(exchange.attempt.task.provider, exchange.attempt.account, exchange.profile)
         if not call.billed:
             with self.spool.scratch() as scratch:
@@ -180,10 +183,10 @@ class Executor:
                     exchange.unstored = True
                     self.alarm(slot.error)
 
-    async def _synced_and_read(self, exchange: Exchange, head: ResponseHead, slot: Slot) -> Call | Delivered:
+    async def _synced_and_read(self, exchange: Exchange, head: ResponseHead, slot: Slot) -> Step | Delivered:
         """Make an answer durable at once, then read it: in one hop to a thread if a reader is idle."""
 
-        def work() -> Call | Delivered:
+        def work() -> Step | Delivered:
             with slot:  # its end waits for the disk as well
                 slot.sync()
                 return self._read(exchange, head, slot)
@@ -191,8 +194,8 @@ class Executor:
         return await self._read_in_place(exchange, work, first=slot.sync)
 
     async def _read_in_place(
-        self, exchange: Exchange, work: Callable[[], Call | Delivered], first: Callable[[], None] | None = None
-    ) -> Call | Delivered:
+        self, exchange: Exchange, work: Callable[[], Step | Delivered], first: Callable[[], None] | None = None
+    ) -> Step | Delivered:
         """Read an answer in a thread; one for an object store waits for a place, and keeps it while it uploads."""
         place = exchange.place
         if place is None:
@@ -267,10 +270,10 @@ class Executor:
             task = await self.inputs.with_local_files(task) if by_bytes else task
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
 
-    def _read(self, exchange: Exchange, head: ResponseHead, sink: Slot | Scratch) -> Call | Delivered:
+    def _read(self, exchange: Exchange, head: ResponseHead, sink: Slot | Scratch) -> Step | Delivered:
         return self._feed(exchange, _reply(head, sink))
 
-    def _read_stored(self, exchange: Exchange, stored: StoredAnswer | None) -> Call | Delivered:
+    def _read_stored(self, exchange: Exchange, stored: StoredAnswer | None) -> Step | Delivered:
         """Feed the dialect the answer that an earlier run stored, or return what a marker states."""
         if (delivered := delivered_before(exchange.attempt, stored)) is not None:
             self._marked.add(exchange.attempt.id)
@@ -279,7 +282,7 @@ class Executor:
         exchange.head, exchange.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status
         return self._feed(exchange, reply)
 
-    def _feed(self, exchange: Exchange, news: Reply | ProviderError) -> Call | Delivered:
+    def _feed(self, exchange: Exchange, news: Reply | ProviderError) -> Step | Delivered:
         """Feed the dialect a reply or an error; publish its images once it has all of them."""
         try:
             return exchange.conversation.send(news) if isinstance(news, Reply) else exchange.conversation.throw(news)

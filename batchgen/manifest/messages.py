@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ..errors import Problem, suggest
-from ..providers import profile
+from ..providers.model import Tariff, Tokens
 from . import deliver, guesses, list_spec, model, secrets
 from .locations import Path, Places
 
@@ -25,8 +25,8 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "per_month": model.Amounts,
     "limits": model.LimitsSpec,
     "timeout": model.TimeoutsSpec,
-    "tariff": profile.Tariff,
-    "usd_per_million_tokens": profile.Tokens,
+    "tariff": Tariff,
+    "usd_per_million_tokens": Tokens,
 }
 
 _JOB_MODELS: Mapping[str, type[BaseModel]] = {"from": list_spec.From, "route": model.RoutingSpec}

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from ..providers import profile
+from ..providers.model import Tariff
 from ..route import FAILOVER_AFTER
 from .deliver import DeliverSpec
 from .deliver import listed as listed_copies
@@ -96,7 +97,7 @@ class ProviderSpec(Strict):
     url_hosts: list[str] | None = Field(
         None, description="Hosts that result URLs may point to; *.x.com covers subdomains"
     )
-    tariff: profile.Tariff | None = Field(None, description="Price of an image")
+    tariff: Tariff | None = Field(None, description="Price of an image")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
     default_model: Text | None = Field(None, description="Model of jobs that do not name one")
     request_id_header: Text | None = Field(

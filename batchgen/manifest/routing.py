@@ -13,8 +13,9 @@ from typing import Any
 
 from ..errors import SettingsError, nearest, suggest
 from ..providers import presets, validation
+from ..providers.model import Model
 from ..providers.pricing import estimate
-from ..providers.profile import Model, Profile
+from ..providers.profile import Profile
 from ..providers.validation import UnsupportedRequest, translate
 from ..route import Route
 from ..task import Kind, Source, Task

@@ -1,7 +1,8 @@
 """The dialect protocol: a wire format as a generator that does no I/O.
 
-A dialect yields the calls to make and is sent the replies; it returns a Generation or raises a ProviderError. It never
-opens a socket, reads a file, sleeps or reads the clock, so a test can drive it with plain values.
+A dialect yields steps: a Call is answered with a Reply; Remember and Wait are answered with None. It returns a
+Generation or raises a ProviderError. It never opens a socket, reads a file, sleeps or reads the clock, so a test can
+drive it with plain values.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..fault import Fault
+from ..mode import Mode
 from ..task import Picture, Source, Task, Usage
-from .profile import Model, Profile
+from .model import Model
+from .profile import Profile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,8 +45,8 @@ class Call:
     form: tuple[tuple[str, str], ...] = ()
     files: tuple[FilePart, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    billed: bool = True  #: False: repeating it is free (a download of a result)
-    signed: bool = True  #: False: sent without the key, to public addresses only
+    billed: bool = True  #: False: repeating it is free (a poll, or a download of a result)
+    signed: bool = True  #: False: sent without the key, to public addresses only; signed and not billed is a poll
     patience: float | None = None  #: seconds for which a download is tried; None: those of the profile
 
 
@@ -68,7 +71,27 @@ class Generation:
     shortfall: Fault | None = None  #: why there are fewer images than were requested, if the answer explains it
 
 
-Conversation = Generator[Call, Reply, Generation]
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Remember:
+    """The handle of a remote task; it is committed to the attempt before the next step.
+
+    After it no outcome leads to another purchase by itself: whatever happens to this program, the task is polled.
+    """
+
+    handle: Mapping[str, Any]  #: JSON values that later calls need; no key
+    patience: float  #: seconds after the submission for which a run polls for the result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wait:
+    """A pause before the next poll. It holds neither a connection nor a place under a rate limit."""
+
+    seconds: float
+
+
+Step = Call | Remember | Wait
+#: A Call is answered with a Reply, or with an error that is thrown in; Remember and Wait are answered with None.
+Conversation = Generator[Step, Any, Generation]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +102,8 @@ class Request:
     profile: Profile
     model: Model
     attempt_id: str  #: sent as the client's request id if the profile has a header for it
+    mode: Mode = Mode.STANDARD
+    handle: Mapping[str, Any] | None = None  #: of a task that an earlier run submitted: it is polled, not submitted
 
 
 class Dialect(Protocol):

@@ -9,8 +9,8 @@ from typing import Any
 
 from ..task import Task
 from .base import Call, Request
+from .model import Rules
 from .openai_images import attempt_headers, json_image
-from .profile import Rules
 from .responses import SingleCallDialect
 from .validation import wire_fields
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from ..task import Kind
 from .base import Call, Request
+from .model import Rules
 from .openai_images import attempt_headers
-from .profile import Rules
 from .responses import SingleCallDialect
 from .validation import wire_fields
 

@@ -11,7 +11,7 @@ import json
 from ..task import Kind, Source
 from .base import Call, DataUrl, FilePart, Request
 from .jsonbody import Json
-from .profile import Rules
+from .model import Rules
 from .responses import SingleCallDialect
 from .validation import wire_fields
 

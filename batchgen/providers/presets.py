@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -52,7 +53,15 @@ def _presets() -> dict[str, dict[str, Any]]:
     # libyaml's loader, if PyYAML was built with it, takes a tenth of the time, and this runs at every start.
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     presets: dict[str, dict[str, Any]] = yaml.load(text, Loader=loader)["presets"]  # noqa: S506 - a safe loader either way
+    for file in _preset_files():
+        presets[file.name.removesuffix(".yaml")] = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
     return presets
+
+
+def _preset_files() -> list[Traversable]:
+    """Return the files that hold one preset each, which is named like its file."""
+    folder = files(__package__).joinpath("preset_files")
+    return sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
 
 
 def preset_names() -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from ..money import MILLI, NANO
 from ..task import Basis, Charge, Task, Usage
-from .profile import Model, Tariff, Tokens
+from .model import Model, Tariff, Tokens
 from .sizes import pixels
 
 Value = TypeVar("Value")

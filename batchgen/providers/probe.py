@@ -13,11 +13,12 @@ from typing import TypeVar
 
 from ..fault import Cause, Fault, ProviderError
 from .account import Balance, Catalogue, Limit, read_balance, read_catalogue, read_limits
+from .addresses import join
 from .base import Call, Reply
 from .error_bodies import clean, has_error, read_error
 from .error_mapping import fault_of
 from .jsonbody import Json, read_or_none
-from .profile import BalanceCheck, Profile, join
+from .profile import BalanceCheck, Profile
 
 Value = TypeVar("Value")
 

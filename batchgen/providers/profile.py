@@ -6,26 +6,18 @@ A *profile* is a preset from ``presets.yaml`` with the user's overrides merged i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from decimal import Decimal
 from fnmatch import fnmatchcase
-from typing import Annotated, Any, Literal, Self
-from urllib.parse import SplitResult, urlsplit
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import nearest, suggest
-from ..task import Kind
-
-#: YAML floats reach Decimal through their text, so 0.053 is exactly 0.053.
-Amount = Annotated[
-    Decimal, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value), Field(ge=0, le=1_000_000)
-]
+from .addresses import is_listed, join, origin_of
+from .model import Frozen, Model, Retired
 
 #: Bounds that no account needs more than, and seconds and counts that still fit into calendars and databases.
 MOST_REQUESTS, LONGEST = 1_000_000_000, 10_000_000
-
-#: Ports that a URL need not contain.
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class UnknownModel(LookupError):
@@ -37,12 +29,6 @@ class UnknownModel(LookupError):
         self.suggestion = nearest(name, names, cutoff=0.5) or ""
         near = f"; did you mean {self.suggestion!r}?" if self.suggestion else "."
         super().__init__(f"{profile.name} has no model {name!r}{near} It offers {', '.join(sorted(profile.models))}.")
-
-
-class Frozen(BaseModel):
-    """Base class of all profile values: immutable, and an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Limits(Frozen):
@@ -95,88 +81,6 @@ class Retry(Frozen):
     )
 
 
-class Tokens(Frozen):
-    """USD per million tokens."""
-
-    text_in: Amount = Decimal(0)
-    image_in: Amount = Decimal(0)
-    text_out: Amount = Decimal(0)
-    image_out: Amount = Decimal(0)
-
-
-class Tariff(Frozen):
-    """The prices of a model. Any part may be missing; a cost without a price is unknown, never 0."""
-
-    date: str | None = Field(None, description="When these prices were read (YYYY-MM-DD)")
-    usd_per_million_tokens: Tokens | None = None
-    usd_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One price, or one per quality")
-    credits_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One number, or one per quality")
-    usd_per_credit: Amount | None = Field(None, description="What one credit costs you")
-    output_tokens: Mapping[str, int] = Field(
-        {},
-        description="Expected output tokens of one image, for estimates: by quality or resolution at 1024x1024"
-        ' ("medium", "2K"), or by both quality and size ("medium 1536x1024")',
-    )
-
-
-class SizeRule(Frozen):
-    """The sizes that a model accepts.
-
-    fixed: one of ``allowed``.  free: any WxH by OpenAI's rule, or one of ``allowed``.  ratio: a ratio of
-    ``allowed``; a WxH that reduces to one is converted.  none: the provider takes no size.
-    """
-
-    mode: Literal["fixed", "free", "ratio", "none"] = "none"
-    allowed: tuple[str, ...] = ()
-
-
-class Rules(Frozen):
-    """What one operation (generate or edit) of one model accepts."""
-
-    path: str  #: a key of Profile.paths
-    body: Literal["json", "multipart"] = "json"
-    fields: tuple[str, ...] = ()  #: optional Task fields that may be sent: quality, background, ...
-    refused: tuple[str, ...] = ()  #: ``extra`` keys that the provider is known to answer with an error
-    defaults: Mapping[str, Any] = {}  #: required fields, with the value to send if the user set none
-    values: Mapping[str, tuple[Any, ...]] = {}  #: allowed values by field, if the provider documents them
-    size: SizeRule = SizeRule()
-    n_max: int = 1  #: images one request may ask for
-    prompt_max: int = 32_000  #: characters
-    image_field: Literal["image", "image[]"] = "image[]"  #: multipart field name where there are several
-    images_max: int = 16
-    image_bytes_max: int = 50_000_000
-    image_types: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp")
-    mask: bool = False
-    mask_bytes_max: int = 4_000_000
-    image_urls: bool = True  #: False: bytes only, so a URL is fetched first
-
-
-class Model(Frozen):
-    """One model as one provider offers it."""
-
-    wire: str  #: the provider's own name for it
-    dialect: str | None = None  #: None: the profile's
-    generate: Rules | None = None
-    edit: Rules | None = None
-    tariff: Tariff = Tariff()
-    #: The provider's documented defaults. They serve estimates and are never sent.
-    assumes: Mapping[Literal["size", "quality", "resolution"], str] = {}
-    aliases: tuple[str, ...] = ()  #: older names that are still accepted
-    ends: str | None = None  #: the day (YYYY-MM-DD) on which the provider withdraws it, if it announced one
-    successor: str | None = None  #: the replacement that the provider recommends
-
-    def rules(self, kind: Kind) -> Rules | None:
-        """Return what this model accepts for *kind*; None if it does not support that."""
-        return self.generate if kind is Kind.GENERATE else self.edit
-
-
-class Retired(Frozen):
-    """A model that a provider has withdrawn."""
-
-    ends: str  #: the day on which it was withdrawn
-    successor: str
-
-
 class BalanceCheck(Frozen):
     """A free endpoint that returns the balance: its path, and the dotted path (``token.remaining``) of each amount."""
 
@@ -203,6 +107,13 @@ class Checks(Frozen):
     models: ModelsCheck | None = None
 
 
+class Auth(Frozen):
+    """How a provider wants its key: the name of a header, and its value with the key in place of ``{key}``."""
+
+    header: str = "Authorization"
+    value: str = "Bearer {key}"
+
+
 class Profile(Frozen):
     """One provider, with everything that a request to it needs."""
 
@@ -212,6 +123,7 @@ class Profile(Frozen):
     base_url: str = ""
     paths: Mapping[str, str]
     api_key_env: tuple[str, ...]  #: variables of its keys, one an account; empty if no key is needed
+    auth: Auth = Auth()
     default_model: str
     models: Mapping[str, Model]  #: by canonical name
     retired: Mapping[str, Retired] = {}  #: models that it once offered
@@ -300,39 +212,4 @@ class Profile(Frozen):
             usual_port = parts.port in (None, 443)
         except ValueError:
             return False
-        return parts.scheme == "https" and usual_port and _listed(parts.hostname.rstrip("."), self.url_hosts)
-
-
-def origin_of(parts: SplitResult) -> str:
-    """Return scheme://host[:port] in lower case, without a default port; raise ValueError for an invalid port."""
-    host = (parts.hostname or "").lower()
-    host = f"[{host}]" if ":" in host else host
-    port = "" if parts.port in (None, _DEFAULT_PORTS.get(parts.scheme)) else f":{parts.port}"
-    return f"{parts.scheme}://{host}{port}"
-
-
-def join(base_url: str, path: str) -> str:
-    """Join *base_url* and *path*, dropping a tail of the base that the path repeats.
-
-    Both ``https://x`` and ``https://x/v1`` give ``https://x/v1/images``; ``https://x/v1`` and
-    ``/api/v1/images`` give ``https://x/api/v1/images``.
-    """
-    base = base_url.rstrip("/")
-    scheme, _, rest = base.partition("://")
-    host, *tail = rest.split("/")
-    steps = path.strip("/").split("/")
-    shared = next((size for size in range(min(len(tail), len(steps)), 0, -1) if tail[-size:] == steps[:size]), 0)
-    if not shared and tail and tail[-1] == "v1" and "v1" in steps:
-        shared = 1
-    return f"{scheme}://{'/'.join([host, *tail[: len(tail) - shared], *steps])}"
-
-
-def _listed(host: str, patterns: tuple[str, ...]) -> bool:
-    """Match *host* (lower case); "*" matches any name that contains a dot, but no IP address."""
-    named = "." in host and ":" not in host and not host.rpartition(".")[2].isdigit()
-    for pattern in map(str.lower, patterns):
-        if pattern == host or (pattern == "*" and named):
-            return True
-        if pattern.startswith("*.") and host.endswith(pattern[1:]):
-            return True
-    return False
+        return parts.scheme == "https" and usual_port and is_listed(parts.hostname.rstrip("."), self.url_hosts)

@@ -20,7 +20,7 @@ from .base64_images import decode, holds_image, is_image
 from .error_bodies import clean, has_error, warnings_in
 from .error_mapping import empty_fault, fault_of, spoiled_fault
 from .jsonbody import Json, Unreadable, read, read_or_none
-from .profile import Rules
+from .model import Rules
 from .result_images import FoundImage, SentSources, has_empty_container, pictures_in, safe_text, texts_in
 from .text_links import pictures_in_text
 from .usage import read_usage

@@ -6,7 +6,7 @@ import re
 from math import gcd, log, sqrt
 from typing import assert_never
 
-from .profile import SizeRule
+from .model import SizeRule
 
 _WXH = re.compile(r"(\d{1,6})\s*[xX×]\s*(\d{1,6})")  # noqa: RUF001 - people paste the real multiplication sign
 _RATIO = re.compile(r"(\d{1,4})\s*:\s*(\d{1,4})")

@@ -8,8 +8,9 @@ from typing import Any
 
 from ..errors import SettingsError
 from ..task import Task
+from .model import Model, Rules
 from .presets import profile as preset_profile
-from .profile import Model, Profile, Rules
+from .profile import Profile
 
 #: The field of a slot's order that holds the profile.
 KEY = "profile"

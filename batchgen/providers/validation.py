@@ -14,7 +14,8 @@ from typing import Any
 from ..errors import suggest
 from ..task import Kind, Source, Task
 from . import dialect_names
-from .profile import Model, Profile, Rules, UnknownModel
+from .model import Model, Rules
+from .profile import Profile, UnknownModel
 from .sizes import fit_size, pixels
 
 #: Task fields that a model may allow; size and n have rules of their own.

@@ -20,8 +20,9 @@ from anyio import CancelScope, current_time, get_cancelled_exc_class, sleep
 from .. import redaction
 from ..errors import SettingsError
 from ..fault import Cause, Fault, ProviderError
+from ..providers.addresses import origin_of
 from ..providers.base import Call, Reply
-from ..providers.profile import Profile, origin_of
+from ..providers.profile import Profile
 from ..ready import Ready
 from .addresses import private_literal
 from .deadline import Deadline, until

@@ -9,8 +9,9 @@ import pytest
 
 from batchgen.errors import SettingsError
 from batchgen.providers import dialect
+from batchgen.providers.addresses import join
 from batchgen.providers.presets import PRESET_NAMES, preset_names, profile
-from batchgen.providers.profile import UnknownModel, join
+from batchgen.providers.profile import UnknownModel
 from batchgen.task import Kind
 
 GATEWAY = {"preset": "gateway", "base_url": "https://gw.example.com"}

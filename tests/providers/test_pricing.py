@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.providers.model import Model
 from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.pricing import Estimate, charge, estimate, reported_charge
-from batchgen.providers.profile import Model
 from batchgen.task import Basis, Charge, Kind, Source, Task, Usage
 
 GEMINI = "gemini-3.1-flash-image"

@@ -1,0 +1,104 @@
+"""Models: what a provider's model accepts, and what it costs, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from ..task import Kind
+
+#: YAML floats reach Decimal through their text, so 0.053 is exactly 0.053.
+Amount = Annotated[
+    Decimal, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value), Field(ge=0, le=1_000_000)
+]
+
+
+class Frozen(BaseModel):
+    """Base class of all profile values: immutable, and an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+
+class Tokens(Frozen):
+    """USD per million tokens."""
+
+    text_in: Amount = Decimal(0)
+    image_in: Amount = Decimal(0)
+    text_out: Amount = Decimal(0)
+    image_out: Amount = Decimal(0)
+
+
+class Tariff(Frozen):
+    """The prices of a model. Any part may be missing; a cost without a price is unknown, never 0."""
+
+    date: str | None = Field(None, description="When these prices were read (YYYY-MM-DD)")
+    usd_per_million_tokens: Tokens | None = None
+    usd_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One price, or one per quality")
+    credits_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One number, or one per quality")
+    usd_per_credit: Amount | None = Field(None, description="What one credit costs you")
+    output_tokens: Mapping[str, int] = Field(
+        {},
+        description="Expected output tokens of one image, for estimates: by quality or resolution at 1024x1024"
+        ' ("medium", "2K"), or by both quality and size ("medium 1536x1024")',
+    )
+
+
+class SizeRule(Frozen):
+    """The sizes that a model accepts.
+
+    fixed: one of ``allowed``.  free: any WxH by OpenAI's rule, or one of ``allowed``.  ratio: a ratio of
+    ``allowed``; a WxH that reduces to one is converted.  none: the provider takes no size.
+    """
+
+    mode: Literal["fixed", "free", "ratio", "none"] = "none"
+    allowed: tuple[str, ...] = ()
+
+
+class Rules(Frozen):
+    """What one operation (generate or edit) of one model accepts."""
+
+    path: str  #: a key of Profile.paths
+    body: Literal["json", "multipart"] = "json"
+    fields: tuple[str, ...] = ()  #: optional Task fields that may be sent: quality, background, ...
+    refused: tuple[str, ...] = ()  #: ``extra`` keys that the provider is known to answer with an error
+    defaults: Mapping[str, Any] = {}  #: required fields, with the value to send if the user set none
+    values: Mapping[str, tuple[Any, ...]] = {}  #: allowed values by field, if the provider documents them
+    size: SizeRule = SizeRule()
+    n_max: int = 1  #: images one request may ask for
+    prompt_max: int = 32_000  #: characters
+    image_field: Literal["image", "image[]"] = "image[]"  #: multipart field name where there are several
+    images_max: int = 16
+    image_bytes_max: int = 50_000_000
+    image_types: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp")
+    mask: bool = False
+    mask_bytes_max: int = 4_000_000
+    image_urls: bool = True  #: False: bytes only, so a URL is fetched first
+
+
+class Model(Frozen):
+    """One model as one provider offers it."""
+
+    wire: str  #: the provider's own name for it
+    dialect: str | None = None  #: None: the profile's
+    generate: Rules | None = None
+    edit: Rules | None = None
+    tariff: Tariff = Tariff()
+    #: The provider's documented defaults. They serve estimates and are never sent.
+    assumes: Mapping[Literal["size", "quality", "resolution"], str] = {}
+    aliases: tuple[str, ...] = ()  #: older names that are still accepted
+    ends: str | None = None  #: the day (YYYY-MM-DD) on which the provider withdraws it, if it announced one
+    successor: str | None = None  #: the replacement that the provider recommends
+
+    def rules(self, kind: Kind) -> Rules | None:
+        """Return what this model accepts for *kind*; None if it does not support that."""
+        return self.generate if kind is Kind.GENERATE else self.edit
+
+
+class Retired(Frozen):
+    """A model that a provider has withdrawn."""
+
+    ends: str  #: the day on which it was withdrawn
+    successor: str
