@@ -21,6 +21,7 @@ from typing import Any
 
 from .errors import IllegalEvent
 from .fault import Cause, Fault, RateLimitInfo
+from .mode import Mode
 from .route import Route
 from .task import UNPRICED, Artifact, Charge, Task, Usage
 
@@ -81,6 +82,7 @@ class Attempt:
     sidecar: bool = True
     resumed: bool = False  #: left open by an earlier run: finish it, never send it
     elsewhere: bool = False  #: its answer, if one has arrived, is on another machine
+    mode: Mode = Mode.STANDARD  #: how the call is bought
     key_valid: bool = False  #: the idempotency key is still valid at the provider, if that honours such keys
 
     def file_name(self, ordinal: int, extension: str) -> str:

@@ -17,6 +17,7 @@ from ..manifest import Batch
 from ..manifest.batch import Overlay
 from ..manifest.inputs import Recall
 from ..manifest.load import NEEDS_EXTRA
+from ..mode import Mode
 from ..money import nano_usd
 from ..object_url import Folder
 from ..planning.compare import OnJob, compare
@@ -241,6 +242,8 @@ def learned_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemo
             _, model = profile.find(call.task.model)
         except UnknownModel:
             continue
-        cost = call.charge if call.charge.basis is Basis.REPORTED else charge(call.usage, call.task, model)
-        memory.observe(translate(call.task, profile), cost, call.usage.images)
+        # The ledger does not store the tier of an answer: what a flex call was charged is what it cost.
+        is_exact = call.charge.basis is Basis.REPORTED or call.mode is Mode.FLEX
+        cost = call.charge if is_exact else charge(call.usage, call.task, model, call.mode)
+        memory.observe(translate(call.task, profile), cost, call.usage.images, call.mode)
     return memory

@@ -5,7 +5,7 @@ This module knows jobs, lanes, a backend and the job database; it knows neither 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -20,18 +20,20 @@ from ..files.output_tree import output_tree
 from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
 from ..learned_prices import PriceMemory
 from ..manifest.filenames import stems
+from ..mode import Mode
 from ..object_url import parse_folder
 from ..store import late
 from ..store.reader import Reader
-from ..store.records import AttemptRecord, StoredArtifact
+from ..store.records import AttemptRecord
 from ..store.shared_budgets import OverBudget
 from ..store.writer import Writer
-from ..task import Artifact, Basis, Charge, Task, Usage
+from ..task import Basis, Charge, Task, Usage
 from .clearance import Clearance
 from .lane import Lane
 from .lease import Lease
 from .limits.gate import Gate
 from .retry import Policy, judge
+from .superseded import superseded_files
 
 #: How long providers that honour idempotency keys remember them, at least (24 hours are usual).
 KEY_LIFE = timedelta(hours=23)
@@ -77,7 +79,8 @@ class AttemptRunner:
     lease: Lease | None = None  #: how long no other runner takes its jobs, where runners share a job database
     neighbours: Sequence[str] = ()  #: other runners of the job database, for display
     shared: Sequence[Budget] = ()  #: those of *wallet* that other runners spend from, too
-    estimate: Callable[[Task], Charge]  #: what a call may cost at most
+    estimate: Callable[[Task, Mode], Charge]  #: what a call may cost at most
+    mode_of: Callable[[Task], Mode] = lambda _task: Mode.STANDARD  #: how a call is bought now
     translate: Callable[[Task, str], Task]  #: a task in the terms of another provider
     policy: Policy = field(default_factory=Policy)  #: for a provider that is no longer in the manifest
     now: Callable[[], datetime]
@@ -90,7 +93,7 @@ class AttemptRunner:
     unreadable: UnreadableAnswer | None = None  #: the first answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
-    _last: tuple[Job, str, Task, Charge] | None = None  #: the last result of ``_priced`` and what it was asked for
+    _last: tuple[Job, str, Task, Charge, Mode] | None = None  #: the last result of ``_priced``, of which job and where
 
     def __post_init__(self) -> None:
         self.reservations = Reservations(self.wallet, self.prices)
@@ -104,11 +107,15 @@ class AttemptRunner:
         """Return the limit of money that refuses one more attempt by *lane*; None where all budgets allow it."""
         return self.reservations.refusing(*self._priced(job, lane.provider))
 
+    def is_flex(self, lane: Lane, job: Job) -> bool:
+        """Return whether *lane* would buy *job* in flex mode now."""
+        return self._priced(job, lane.provider)[2] is Mode.FLEX
+
     def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
         """Reserve the money for one attempt at *job* by *lane*."""
-        task, listed = self._priced(job, lane.provider)
-        attempt = self._order(job, task, self.new_id(), job.claim + 1, lane.account)
-        estimate = self.reservations.reserve(attempt.id, task, listed)
+        task, listed, mode = self._priced(job, lane.provider)
+        attempt = self._order(job, task, self.new_id(), job.claim + 1, lane.account, mode)
+        estimate = self.reservations.reserve(attempt.id, task, listed, mode)
         return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
 
     async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
@@ -146,7 +153,8 @@ class AttemptRunner:
             if clearance.unsent:
                 lane.withdrawn(clearance.sent_at)
             else:
-                lane.record_outcome(opened.job, outcome, clearance.sent_at, self.spread())
+                at, mode = clearance.sent_at, opened.attempt.mode
+                lane.record_outcome(opened.job, outcome, at, self.spread(), mode)
             recorded = True
             self.on_outcome()
             with CancelScope(shield=True):
@@ -192,7 +200,7 @@ class AttemptRunner:
         fresh = self.now() - record.started_at < KEY_LIFE
         # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
         same = own_lane.account == record.account and own_lane.models.matches(record.model)
-        order = self._order(job, task, record.id, record.claim, own_lane.account)
+        order = self._order(job, task, record.id, record.claim, own_lane.account, record.mode)
         elsewhere = record.spool not in (None, self.spool)
         attempt = replace(order, resumed=True, elsewhere=elsewhere, key_valid=fresh and same)
         opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
@@ -208,12 +216,14 @@ class AttemptRunner:
         except (StoreError, OSError) as error:
             self.on_failure(error)
 
-    def _priced(self, job: Job, provider: str) -> tuple[Task, Charge]:
-        """Return the task of one more attempt at *job* and what it may cost; a lane asks for both up to three times."""
-        if self._last is None or self._last[0] is not job or self._last[1] != provider:
+    def _priced(self, job: Job, provider: str) -> tuple[Task, Charge, Mode]:
+        """Return the task of one more attempt at *job*, what it may cost, and its mode; a lane asks repeatedly."""
+        last = self._last
+        if last is None or last[0] is not job or last[1] != provider or last[4] is not self.mode_of(last[2]):
             task = self._task(job, provider)
-            self._last = job, provider, task, self.estimate(task)
-        return self._last[2:]
+            mode = self.mode_of(task)
+            last = self._last = job, provider, task, self.estimate(task, mode), mode
+        return last[2:]
 
     def _task(self, job: Job, provider: str) -> Task:
         task, missing = self.translate(job.task, provider), job.wanted - job.delivered
@@ -223,7 +233,9 @@ class AttemptRunner:
         """Return the task of a call to a provider that is no longer in the manifest."""
         return replace(job.task, provider=record.provider, model=record.model, n=job.wanted - job.delivered)
 
-    def _order(self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None) -> Attempt:
+    def _order(  # noqa: PLR0917 - what identifies an attempt
+        self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None, mode: Mode
+    ) -> Attempt:
         """Return an attempt at *task*: the images that *job* still lacks."""
         return Attempt(
             id=attempt_id,
@@ -239,6 +251,7 @@ class AttemptRunner:
             ordinal=job.delivered,
             wanted=job.wanted,
             sidecar=job.sidecar,
+            mode=mode,
         )
 
     async def _settle(self, lane: Lane, opened: OpenAttempt, outcome: Outcome) -> Job | None:
@@ -246,7 +259,7 @@ class AttemptRunner:
         job, attempt = opened.job, opened.attempt
         usage = outcome.usage or Usage()
         # Before the first await: no other call may go out once the true price shows that the budget is used up.
-        self.reservations.learn(attempt.task, outcome.charge, usage.images)
+        self.reservations.learn(attempt.task, outcome.charge, usage.images, attempt.mode)
         event = self._judge(lane, job, outcome)
         lane.record_rebuy(job, event)
         if isinstance(outcome, Delivered) and attempt.claim > 1:
@@ -309,28 +322,12 @@ class AttemptRunner:
     def _withdraw_earlier(self, attempt: Attempt, outcome: Delivered) -> None:
         """Move aside the files of earlier versions of a job that its new files do not replace."""
         own, tree = stems(attempt.output, attempt.wanted), output_tree(parse_folder(self.folder))
-        for name, file in _superseded(attempt, outcome.artifacts, self.reader.files_of(attempt.job_id)):
+        for name, file in superseded_files(attempt, outcome.artifacts, self.reader.files_of(attempt.job_id)):
 
             def bare(name: str = name, path: str = file.path) -> bool:
                 return name.rpartition(".")[0] in own or not self.reader.counts_on(path)
 
             tree.withdraw(name, file.sha256, file.attempt_id, bare=bare)
-
-
-def _superseded(
-    attempt: Attempt, artifacts: Sequence[Artifact], known: Sequence[StoredArtifact]
-) -> Iterator[tuple[str, StoredArtifact]]:
-    """Yield the files of earlier versions of a job in the output folder, each with its name there.
-
-    *artifacts* are the files just published, *known* all files of the job in the job database.
-    """
-    first = artifacts[0]
-    # Paths are relative to the working folder, names to the output folder: one file's path and name give the prefix.
-    prefix = first.path.removesuffix(attempt.file_name(first.ordinal, first.path.rpartition(".")[2]))
-    current = {file.path for file in artifacts} | {file.path for file in known if file.superseded_at is None}
-    for file in known:
-        if file.path not in current and file.path.startswith(prefix):
-            yield file.path.removeprefix(prefix), file
 
 
 def _without_provider(provider: str, outcome: Outcome) -> Outcome:

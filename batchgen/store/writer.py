@@ -23,6 +23,7 @@ from ..database_url import Database
 from ..errors import BatchgenError, StaleClaim
 from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
+from ..mode import Mode
 from ..task import Artifact, Charge
 from . import at_risk, late, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
@@ -176,6 +177,7 @@ class Writer:
             "model": attempt.task.model,
             "account": attempt.account,
             "state": "open",
+            "mode": None if attempt.mode is Mode.STANDARD else attempt.mode.value,
             "estimate_usd": estimate_usd,
             "estimate_credits": estimate_credits,
             "started_at": now,
