@@ -18,8 +18,8 @@ CALL = Call(method="POST", url="https://gw.example/api/v1/images/generations", j
 def shown_by_the_shell(quoted: str) -> str:
     shell = shutil.which("sh")
     assert shell
-    environment = {"STUDIO_KEY": KEY}
-    return subprocess.run([shell, "-c", f"printf %s {quoted}"], env=environment, capture_output=True, text=True).stdout
+    argv = [shell, "-c", f"printf %s {quoted}"]
+    return subprocess.run(argv, env={"STUDIO_KEY": KEY}, capture_output=True, text=True, check=True).stdout
 
 
 @pytest.mark.parametrize(
