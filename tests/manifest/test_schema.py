@@ -10,6 +10,7 @@ from pydantic import ValidationError
 import batchgen
 from batchgen.manifest import model
 from batchgen.manifest.schema import schema
+from batchgen.providers import model as provider_model
 from batchgen.providers import profile
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +20,10 @@ MANIFESTS = sorted([*ROOT.glob("jobs/**/*.yaml"), *EXAMPLES.glob("*/**/*.yaml")]
 SCHEMA = schema()
 VALIDATOR = Draft7Validator(SCHEMA)
 MODELS = {
-    name: getattr(model, f"{name}Spec", None) or getattr(model, name, None) or getattr(profile, name)
+    name: getattr(model, f"{name}Spec", None)
+    or getattr(model, name, None)
+    or getattr(profile, name, None)
+    or getattr(provider_model, name)
     for name in SCHEMA["definitions"]
 }
 
