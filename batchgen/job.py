@@ -84,6 +84,7 @@ class Attempt:
     elsewhere: bool = False  #: its answer, if one has arrived, is on another machine
     mode: Mode = Mode.STANDARD  #: how the call is bought
     key_valid: bool = False  #: the idempotency key is still valid at the provider, if that honours such keys
+    submission: str | None = None  #: that it is a row of; None: it is a call of its own
 
     def file_name(self, ordinal: int, extension: str) -> str:
         """Return the name of an image in the output folder; images beyond those wanted get names no job has."""

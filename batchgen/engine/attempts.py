@@ -16,12 +16,9 @@ from anyio import CancelScope, create_task_group, to_thread
 from ..budget import Budget, BudgetLimit, Budgets, Reservations
 from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
 from ..fault import Cause
-from ..files.output_tree import output_tree
 from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
 from ..learned_prices import PriceMemory
-from ..manifest.filenames import stems
 from ..mode import Mode
-from ..object_url import parse_folder
 from ..store import late
 from ..store.reader import Reader
 from ..store.records import AttemptRecord
@@ -33,7 +30,7 @@ from .lane import Lane
 from .lease import Lease
 from .limits.gate import Gate
 from .retry import Policy, judge
-from .superseded import superseded_files
+from .withdrawal import withdraw_earlier
 
 #: How long providers that honour idempotency keys remember them, at least (24 hours are usual).
 KEY_LIFE = timedelta(hours=23)
@@ -174,39 +171,28 @@ class AttemptRunner:
         return None
 
     async def recover(self, batch_id: int, lanes: Sequence[Lane]) -> None:
-        """Settle the attempts that an earlier run left open: from the spool, or else as unknown."""
+        """Settle the attempts that an earlier run left open, but for those of submissions."""
         async with create_task_group() as tasks:
             left = partial(self.reader.open_attempts, batch_id, run_id=self.run_id, shard=self.shard)
             for job, record in await to_thread.run_sync(left):
                 tasks.start_soon(self._recover, lanes, job, record)
 
     async def _recover(self, lanes: Sequence[Lane], job: Job, record: AttemptRecord) -> None:
-        def fit(lane: Lane) -> tuple[bool, bool]:
-            return lane.account == record.account, lane.models.matches(record.model)
-
-        own = [lane for lane in lanes if lane.provider == record.provider]
         try:
-            await self.resume(max(own, key=fit, default=None), job, record)
+            await self.resume(lane_of(lanes, record.provider, record.account, record.model), job, record)
         except Exception as error:  # noqa: BLE001 - raised here it would cut off the others
             self.on_failure(error)
 
-    async def resume(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
-        """Settle an attempt that an earlier run left open: from the spool, or else as unknown."""
-        reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
-        own_lane = lane or Lane(
-            provider=record.provider, policy=self.policy, account_gate=Gate(), account=record.account
-        )
-        task = self._task(job, record.provider) if lane else self._task_of(job, record)
-        fresh = self.now() - record.started_at < KEY_LIFE
-        # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
-        same = own_lane.account == record.account and own_lane.models.matches(record.model)
-        order = self._order(job, task, record.id, record.claim, own_lane.account, record.mode)
-        elsewhere = record.spool not in (None, self.spool)
-        attempt = replace(order, resumed=True, elsewhere=elsewhere, key_valid=fresh and same)
-        opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
+    async def resume(self, lane: Lane | None, job: Job, record: AttemptRecord, known: Outcome | None = None) -> None:
+        """Settle an attempt that an earlier run left open: from the spool, or else as unknown.
+
+        *known*: its outcome, where that is known without its answer.
+        """
+        opened, own_lane = self.reopen(lane, job, record)
+        task = opened.attempt.task
         clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
         try:
-            outcome = await self.backend.run(attempt, clearance)
+            outcome = known or await self.backend.run(opened.attempt, clearance)
             await self._settle(
                 own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
             )
@@ -215,6 +201,29 @@ class AttemptRunner:
             own_lane.record_unreadable(job, None, str(error))
         except (StoreError, OSError) as error:
             self.on_failure(error)
+
+    def reopen(self, lane: Lane | None, job: Job, record: AttemptRecord) -> tuple[OpenAttempt, Lane]:
+        """Return an attempt that was left open, and its lane: *lane*, or else one that sends nothing."""
+        reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
+        own_lane = lane or Lane(
+            provider=record.provider, policy=self.policy, account_gate=Gate(), account=record.account
+        )
+        task = self._task(job, record.provider) if lane else self._task_of(job, record)
+        fresh = self.now() - record.started_at < KEY_LIFE
+        # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
+        same = own_lane.account == record.account and own_lane.models.matches(record.model)
+        order = self._order(job, task, record.id, record.claim, own_lane.account)
+        # The answers of a submission are read from its files, which every machine can download.
+        elsewhere = record.submission_id is None and record.spool not in (None, self.spool)
+        attempt = replace(
+            order,
+            resumed=True,
+            elsewhere=elsewhere,
+            key_valid=fresh and same,
+            mode=record.mode,
+            submission=record.submission_id,
+        )
+        return OpenAttempt(job=job, attempt=attempt, estimate=reserved), own_lane
 
     def _priced(self, job: Job, provider: str) -> tuple[Task, Charge, Mode]:
         """Return the task of one more attempt at *job*, what it may cost, and its mode; a lane asks repeatedly."""
@@ -234,7 +243,7 @@ class AttemptRunner:
         return replace(job.task, provider=record.provider, model=record.model, n=job.wanted - job.delivered)
 
     def _order(  # noqa: PLR0917 - what identifies an attempt
-        self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None, mode: Mode
+        self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None, mode: Mode = Mode.STANDARD
     ) -> Attempt:
         """Return an attempt at *task*: the images that *job* still lacks."""
         return Attempt(
@@ -264,7 +273,7 @@ class AttemptRunner:
         lane.record_rebuy(job, event)
         if isinstance(outcome, Delivered) and attempt.claim > 1:
             # Before it is settled: if this is cut off, the attempt is still open and the next run repeats it.
-            await to_thread.run_sync(self._withdraw_earlier, attempt, outcome)
+            await to_thread.run_sync(withdraw_earlier, self.reader, attempt, outcome)
         settlement = Settlement(
             attempt=attempt,
             event=event,
@@ -285,8 +294,8 @@ class AttemptRunner:
         except StoreError as error:
             self.on_failure(error)
             return None
-        reserved = opened.estimate, outcome.charge
-        self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
+        reserved, earlier = (opened.estimate, outcome.charge), attempt.resumed and attempt.id not in self.reservations
+        self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=earlier)
         await self.backend.release(attempt, delivered=isinstance(outcome, Delivered) and not deleted)
         if not deleted:
             lane.record_settlement(job, settlement)
@@ -319,15 +328,14 @@ class AttemptRunner:
         for listener in self.listeners:
             listener(lane, opened, settlement)
 
-    def _withdraw_earlier(self, attempt: Attempt, outcome: Delivered) -> None:
-        """Move aside the files of earlier versions of a job that its new files do not replace."""
-        own, tree = stems(attempt.output, attempt.wanted), output_tree(parse_folder(self.folder))
-        for name, file in superseded_files(attempt, outcome.artifacts, self.reader.files_of(attempt.job_id)):
 
-            def bare(name: str = name, path: str = file.path) -> bool:
-                return name.rpartition(".")[0] in own or not self.reader.counts_on(path)
+def lane_of(lanes: Sequence[Lane], provider: str, account: str | None, model: str) -> Lane | None:
+    """Return the lane of a provider that fits account and model best; None if the provider has no lane."""
 
-            tree.withdraw(name, file.sha256, file.attempt_id, bare=bare)
+    def fit(lane: Lane) -> tuple[bool, bool]:
+        return lane.account == account, lane.models.matches(model)
+
+    return max((lane for lane in lanes if lane.provider == provider), key=fit, default=None)
 
 
 def _without_provider(provider: str, outcome: Outcome) -> Outcome:

@@ -1,15 +1,30 @@
-"""Files of earlier versions of a job that its new files do not replace. Pure."""
+"""Withdrawal of superseded files: what earlier versions of a job left in the output folder is moved aside. Blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ..job import Attempt
+from ..files.output_tree import output_tree
+from ..job import Attempt, Delivered
+from ..manifest.filenames import stems
+from ..object_url import parse_folder
+from ..store.reader import Reader
 from ..store.records import StoredArtifact
 from ..task import Artifact
 
 
-def superseded_files(
+def withdraw_earlier(reader: Reader, attempt: Attempt, outcome: Delivered) -> None:
+    """Move aside the files of earlier versions of a job that its new files do not replace."""
+    own, tree = stems(attempt.output, attempt.wanted), output_tree(parse_folder(attempt.folder))
+    for name, file in _superseded(attempt, outcome.artifacts, reader.files_of(attempt.job_id)):
+
+        def bare(name: str = name, path: str = file.path) -> bool:
+            return name.rpartition(".")[0] in own or not reader.counts_on(path)
+
+        tree.withdraw(name, file.sha256, file.attempt_id, bare=bare)
+
+
+def _superseded(
     attempt: Attempt, artifacts: Sequence[Artifact], known: Sequence[StoredArtifact]
 ) -> Iterator[tuple[str, StoredArtifact]]:
     """Yield the files of earlier versions of a job in the output folder, each with its name there.
