@@ -12,7 +12,12 @@ from .base import Dialect
 #: The entry point group through which a package adds a dialect: a class without arguments, or an instance.
 ENTRY_POINTS = "batchgen.dialects"
 
-_BUILT_IN = {"openai_images": "OpenAIImages", "gptimageapi": "GptImageApi", "gemini_chat": "GeminiChat"}
+_BUILT_IN = {
+    "openai_images": "OpenAIImages",
+    "gptimageapi": "GptImageApi",
+    "gemini_chat": "GeminiChat",
+    "task": "RemoteTask",
+}
 
 
 @cache
