@@ -18,7 +18,7 @@ from .addresses import join
 from .base import Call, Conversation, Generation, Remember, Reply, Request, Step, Wait
 from .error_bodies import clean, has_error
 from .error_mapping import empty_fault, fault_of, spoiled_fault
-from .jsonbody import Json, Unreadable, read, read_or_none
+from .jsonbody import Json, Unreadable, read
 from .model import Rules
 from .openai_images import attempt_headers
 from .responses import Collector
@@ -97,7 +97,7 @@ def _url_of_model(request: Request, operation: Rules) -> str:
 
 def _handle(answer: _Answer, url: str, request: Request, rules: TaskRules) -> Mapping[str, Any]:
     """Return the handle in the answer to the submission; raise ProviderError if there is none."""
-    reply, document = answer.reply, answer.document
+    document = answer.document
     task_id = text_at(document, rules.handle.id) if answer.good else ""
     status = _address(rules.handle.status, task_id, document, url, request)
     if not task_id or not status:
@@ -128,7 +128,9 @@ def _not_accepted(answer: _Answer, task_id: str, request: Request) -> ProviderEr
     """Return the error of a submission without a usable task: refused, or accepted in a way that cannot be followed."""
     reply, document = answer.reply, answer.document
     if not answer.good or (not task_id and has_error(document)):
-        return ProviderError(fault_of(reply, request.profile, document, request.task), read_usage(document, reply.headers))
+        return ProviderError(
+            fault_of(reply, request.profile, document, request.task), read_usage(document, reply.headers)
+        )
     what = f"no address of its state (task {clean(task_id, 100)})" if task_id else "no id of a task"
     cut_off = f": {reply.broken}" if reply.broken else ""
     fault = Fault(
@@ -242,7 +244,9 @@ class _Task:
         cost = self._rules.cost
         if cost is None:
             return usage
-        amount = self._handle.get("cost") or text_at((status if cost.answer == "status" else answer).document, cost.path)
+        amount = self._handle.get("cost") or text_at(
+            (status if cost.answer == "status" else answer).document, cost.path
+        )
         if cost.unit == "usd":
             return replace(usage, usd=nano_usd(amount) if amount else usage.usd)
         return replace(usage, credits=milli_credits(amount) if amount else usage.credits)

@@ -71,7 +71,7 @@ def _is_split(field: str, named: set[str]) -> bool:
 
 
 def _fill(template: Any, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - JSON
-    """Return *template* with values for its placeholders, or _MISSING if it has nothing but placeholders without one."""
+    """Return *template* with values for its placeholders; _MISSING if it holds only placeholders without a value."""
     if isinstance(template, str):
         names = PLACEHOLDER.findall(template)
         if any(name not in values for name in names):

@@ -21,8 +21,25 @@ from .model import Frozen
 NUMBERED_IMAGES = 16
 #: What may stand in braces in a body.
 PLACEHOLDERS = frozenset(
-    "attempt_id background height image images mask model moderation n output_compression output_format prompt quality"
-    " resolution seed size width".split()
+    [
+        "attempt_id",
+        "background",
+        "height",
+        "image",
+        "images",
+        "mask",
+        "model",
+        "moderation",
+        "n",
+        "output_compression",
+        "output_format",
+        "prompt",
+        "quality",
+        "resolution",
+        "seed",
+        "size",
+        "width",
+    ]
 ) | {f"image_{number}" for number in range(1, NUMBERED_IMAGES + 1)}
 PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
 
@@ -114,7 +131,9 @@ class PollRules(Frozen):
     """How the state of a task is asked for."""
 
     state: PathText = Field(description="The state in the answer")
-    first_wait: float = Field(2, ge=0, le=3600, description="Seconds before the first poll; each wait is half as long again")
+    first_wait: float = Field(
+        2, ge=0, le=3600, description="Seconds before the first poll; each wait is half as long again"
+    )
     max_wait: float = Field(15, gt=0, le=3600, description="Longest wait between two polls, in seconds")
     patience: float = Field(
         1200, gt=0, le=604_800, description="Seconds after the submission for which a run waits for the result"
@@ -188,4 +207,6 @@ class TaskRules(Frozen):
     result: ResultRules = Field(description="Where the images are")
     cost: CostRules | None = Field(None, description="Where the cost is stated")
     errors: ErrorRules = Field(default_factory=ErrorRules, description="Where the reason of a failure is stated")
-    charged_when: ChargedWhen = Field(default_factory=ChargedWhen, description="Whether a task without a result is charged")
+    charged_when: ChargedWhen = Field(
+        default_factory=ChargedWhen, description="Whether a task without a result is charged"
+    )

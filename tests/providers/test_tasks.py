@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -120,8 +121,6 @@ def test_task_size_is_split() -> None:
 
 
 def test_remembered_task_is_polled_and_not_submitted() -> None:
-    from dataclasses import replace
-
     handle = Play(fal(), answer(FAL_SUBMITTED)).handles[0]
     play = Play(replace(fal(), handle=handle), state("COMPLETED", 200), answer(FAL_RESULT), PICTURE)
     assert [call.billed for call in play.calls] == [False, False, False]
@@ -141,7 +140,7 @@ def test_accepted_submission_without_a_task_is_unknown_and_held(body: bytes) -> 
     assert not play.handles
 
 
-def test_handle_is_read_from_a_submission_that_was_cut_off() -> None:
+def test_submission_that_was_cut_off_is_unknown_and_held() -> None:
     body = json.dumps(FAL_SUBMITTED).encode()[:-25]
     play = Play(fal(), Reply(status=200, body=body, broken="the connection closed"))
     assert play.fault is not None
