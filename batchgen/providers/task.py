@@ -14,7 +14,6 @@ from urllib.parse import quote, urljoin
 from ..fault import Cause, Charged, Fault, ProviderError
 from ..money import milli_credits, nano_usd
 from ..task import Usage
-from .addresses import join
 from .base import Call, Conversation, Generation, Remember, Reply, Request, Step, Wait
 from .error_bodies import clean, has_error
 from .error_mapping import empty_fault, fault_of, spoiled_fault
@@ -119,7 +118,7 @@ def _address(address: Address | None, task_id: str, document: Json, url: str, re
         return ""
     if is_template(address):
         filled = address.replace("{id}", quote(task_id, safe="-._~"))
-        return filled if filled.startswith("https://") else join(request.profile.base_url, filled)
+        return filled if filled.startswith("https://") else request.profile.url_of(filled)
     stated = text_at(document, address)
     return urljoin(url, stated) if stated else ""
 
