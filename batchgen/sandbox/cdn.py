@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -13,6 +15,8 @@ from .values import Link
 MOST_BYTES = 256_000_000
 #: As many failures as this are permanent.
 FOR_GOOD = 1_000_000
+#: Headers in which some provider expects a key; signed addresses refuse them.
+KEY_HEADERS = ("Authorization", "x-key", "api-key", "x-goog-api-key")
 _CODES = {403: "AccessDenied", 404: "NoSuchKey", 410: "Gone", 503: "SlowDown"}
 
 
@@ -24,6 +28,7 @@ class StoredFile:
     mime: str
     link: Link = field(default_factory=Link)
     asked: int = 0  #: number of requests for it
+    until: float = math.inf  #: the time at which the address expires
 
     @property
     def gone(self) -> bool:
@@ -48,14 +53,15 @@ class ResultStore:
 
     def get(self, path: str) -> StoredFile | None:
         """Return a file that has not expired."""
-        return self._files.get(path)
+        stored = self._files.get(path)
+        return None if stored is None or time.time() >= stored.until else stored
 
 
 def serve(results: ResultStore, request: web.Request, elsewhere: str) -> web.Response:
     """Answer a download; like signed URLs, refuse a request with a key unless the address needs one."""
     stored = results.get(request.path)
     link = Link() if stored is None else stored.link
-    has_key = "Authorization" in request.headers
+    has_key = any(name in request.headers for name in KEY_HEADERS)
     if has_key and not link.needs_key:
         return _failed(400, "InvalidArgument", "Only one auth mechanism allowed")
     if stored is None:

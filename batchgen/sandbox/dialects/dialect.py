@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Protocol
 
-from ..values import Bill, Fetch, Form, Order, Picture, Refusal, Reply, Trace
+from ..values import BEARER, Bill, Fetch, Form, KeyHeader, Order, Picture, Refusal, Reply, Trace
 
 Read = Callable[[Form, str, Fetch], Order]  #: body, kind of endpoint, source fetcher
 Price = Callable[[Order, int], Bill]  #: order, images delivered
@@ -47,6 +49,22 @@ class FreeEndpoint:
     needs_scope: bool = False  #: a restricted key is refused
 
 
+class Supplier(Protocol):
+    """The part of a dialect that the pictures of its answers depend on."""
+
+    @property
+    def name(self) -> str:
+        """The name of the provider."""
+
+    @property
+    def url_only(self) -> bool:
+        """Whether answers never carry base64."""
+
+    @property
+    def lifetime(self) -> float:
+        """The seconds for which the address of a picture works."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
     """A provider's endpoints, and how it reads, prices, answers and refuses requests."""
@@ -60,4 +78,6 @@ class Dialect:
     free_endpoints: Mapping[str, FreeEndpoint] = field(default_factory=dict)  #: by path
     uncharged: frozenset[str] = frozenset()  #: faults after the work that this provider does not charge
     url_only: bool = False  #: answers never carry base64
+    lifetime: float = math.inf  #: seconds for which the address of a picture works
     states_wait: bool = True  #: a refusal by a limit has Retry-After
+    key: KeyHeader = BEARER  #: how the key is sent
