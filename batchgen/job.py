@@ -21,6 +21,7 @@ from typing import Any
 
 from .errors import IllegalEvent
 from .fault import Cause, Fault, RateLimitInfo
+from .mode import Mode
 from .route import Route
 from .task import UNPRICED, Artifact, Charge, Task, Usage
 
@@ -82,6 +83,8 @@ class Attempt:
     resumed: bool = False  #: left open by an earlier run: finish it, never send it
     elsewhere: bool = False  #: its answer, if one has arrived, is on another machine
     key_valid: bool = False  #: the idempotency key is still valid at the provider, if that honours such keys
+    mode: Mode = Mode.STANDARD  #: how the call is bought
+    submission: str | None = None  #: that it is a row of; None: it is a call of its own
 
     def file_name(self, ordinal: int, extension: str) -> str:
         """Return the name of an image in the output folder; images beyond those wanted get names no job has."""

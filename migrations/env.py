@@ -2,6 +2,7 @@
 
 from alembic import context
 
+import batchgen.store.submission_table  # noqa: F401 - adds its table to the metadata
 from batchgen.store.shared_tables import metadata  # with those of ``tables``
 
 context.configure(

@@ -194,7 +194,7 @@ class Runner:
             if lane.pause_left:
                 lane.has_turn = False  # Spacing starts over after a pause.
             if lane.full:
-                lane.waits = SHARE if lane.withheld else ""
+                lane.waits = SHARE if lane.withheld else lane.batching
                 await lane.wait_for_change(None, since)
                 continue
             next_job = await self._next(lane)

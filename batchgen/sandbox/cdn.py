@@ -9,14 +9,13 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from .keys import HEADERS
 from .values import Link
 
 #: Older results expire once this many bytes are kept, as real result URLs do after an hour.
 MOST_BYTES = 256_000_000
 #: As many failures as this are permanent.
 FOR_GOOD = 1_000_000
-#: Headers in which some provider expects a key; signed addresses refuse them.
-KEY_HEADERS = ("Authorization", "x-key", "api-key", "x-goog-api-key")
 _CODES = {403: "AccessDenied", 404: "NoSuchKey", 410: "Gone", 503: "SlowDown"}
 
 
@@ -61,7 +60,7 @@ def serve(results: ResultStore, request: web.Request, elsewhere: str) -> web.Res
     """Answer a download; like signed URLs, refuse a request with a key unless the address needs one."""
     stored = results.get(request.path)
     link = Link() if stored is None else stored.link
-    has_key = any(name in request.headers for name in KEY_HEADERS)
+    has_key = any(name in request.headers for name in HEADERS)
     if has_key and not link.needs_key:
         return _failed(400, "InvalidArgument", "Only one auth mechanism allowed")
     if stored is None:

@@ -28,9 +28,10 @@ from .deliver import deliver, reset
 from .dialects.dialect import Account, Dialect, FreeEndpoint
 from .dialects.task import TaskDialect
 from .faults import EARLY, REFUSALS, Fault
+from .keys import authorise, sent_key
 from .shapes import Draft, Shape
 from .state import Entry, State
-from .values import BEARER, Form, KeyHeader, Order, Package, Refusal, Reply, Trace, waived
+from .values import Form, Order, Package, Refusal, Reply, Trace, waived
 
 #: USD that every simulated account starts with, and that a key whose name begins with "capped" may spend.
 ACCOUNT, CAP = Decimal(100), Decimal(5)
@@ -47,7 +48,7 @@ def handler_for(state: State, dialect: Dialect, kind: str) -> Handler:
     return handler
 
 
-def trace_of(request: web.Request, serial: int, now: float, key: KeyHeader = BEARER) -> Trace:
+def trace_of(request: web.Request, serial: int, now: float) -> Trace:
     """Return the facts about a request that answers and log lines repeat."""
     return Trace(
         serial=serial,
@@ -55,25 +56,16 @@ def trace_of(request: web.Request, serial: int, now: float, key: KeyHeader = BEA
         path=request.path,
         request_id=uuid.uuid5(uuid.NAMESPACE_URL, f"{serial}:{now}").hex,
         client_id=request.headers.get("X-Client-Request-Id"),
-        key_tail=key.key_in(request.headers)[-4:],
+        key_tail=sent_key(request.headers)[-4:],
         source=request.remote or "",
     )
-
-
-def authorise(request: web.Request, header: KeyHeader) -> None:
-    """Refuse a missing key, and keys that begin with ``bad``, ``revoked`` or ``poor``."""
-    key = header.key_in(request.headers)
-    if not key or key.startswith(("bad", "revoked")):
-        raise Refusal("denied")
-    if key.startswith("poor"):
-        raise Refusal("money")
 
 
 def free_endpoint_handler(state: State, dialect: Dialect | TaskDialect, endpoint: FreeEndpoint) -> Handler:
     """Return the handler of one free endpoint; the log gets a line for each request, and no charge."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
-        trace = trace_of(request, state.next_serial(), time.time(), dialect.key)
+        trace = trace_of(request, state.next_serial(), time.time())
         reply = _answer(state, dialect, endpoint, request, trace)
         await state.log.write(Entry(provider=dialect.name, kind="free", trace=trace).line("free", status=reply.status))
         return web.json_response(reply.payload, status=reply.status, headers=dict(reply.headers))
@@ -85,10 +77,10 @@ def _answer(
     state: State, dialect: Dialect | TaskDialect, endpoint: FreeEndpoint, request: web.Request, trace: Trace
 ) -> Reply:
     used = state.spent.get(dialect.name, Decimal(0))
-    key = dialect.key.key_in(request.headers)
+    key = dialect.key_header.key(request.headers)
     try:
         if endpoint.needs_key:
-            authorise(request, dialect.key)
+            authorise(request.headers, dialect.key_header)
         if endpoint.needs_scope and key.startswith("restricted"):
             raise Refusal("scope")
     except Refusal as refusal:
@@ -103,7 +95,7 @@ class PaidRequest:
 
     def __init__(self, state: State, dialect: Dialect, kind: str, request: web.Request) -> None:
         self.state, self.dialect, self.kind, self.request = state, dialect, kind, request
-        trace = trace_of(request, state.next_serial(), time.time(), dialect.key)
+        trace = trace_of(request, state.next_serial(), time.time())
         self.key = request.headers.get("Idempotency-Key")
         self.owns_key = False
         self.sources: tuple[str, ...] = ()
@@ -134,7 +126,7 @@ class PaidRequest:
             self._note_form(form)
         finally:
             self.arrived = self.state.log.write(self.entry.line("arrival"))
-        authorise(self.request, self.dialect.key)
+        authorise(self.request.headers, self.dialect.key_header)
         self._throttle()
         form, directives = take_directives(form)
         self.sources = sources_of(form)

@@ -132,7 +132,7 @@ def _no_such_path(name: str) -> Handler:
         path = request.path.removeprefix(f"/{name}")
         dialect: Dialect | TaskDialect = DIALECTS.get(name) or TASK_DIALECTS[name]
         exists = path in {*(dialect.routes if isinstance(dialect, Dialect) else ()), *dialect.free_endpoints}
-        trace = trace_of(request, 0, time.time(), dialect.key)
+        trace = trace_of(request, 0, time.time())
         reply = dialect.refuse(Refusal("method" if exists else "path"), trace, "")
         return web.json_response(reply.payload, status=reply.status, headers=dict(reply.headers))
 

@@ -15,7 +15,8 @@ from .compose import package_of
 from .deliver import deliver, reset
 from .dialects.task import Cancel, Progress, Task, TaskDialect, View
 from .faults import EARLY, POLLS, REFUSALS, Fault
-from .request import Handler, authorise, free_endpoint_handler, trace_of
+from .keys import authorise
+from .request import Handler, free_endpoint_handler, trace_of
 from .state import Entry, State
 from .tasks import TaskRecord, TaskStore, shape_for_task
 from .values import Form, Order, Package, Refusal, Reply, Trace, invalid
@@ -50,7 +51,7 @@ class Submission:
 
     def __init__(self, state: State, tasks: TaskStore, dialect: TaskDialect, request: web.Request) -> None:
         self.state, self.tasks, self.dialect, self.request = state, tasks, dialect, request
-        trace = trace_of(request, state.next_serial(), time.time(), dialect.key)
+        trace = trace_of(request, state.next_serial(), time.time())
         self.key = request.headers.get("Idempotency-Key")
         self.entry = Entry(provider=dialect.name, kind="task", trace=trace, idempotency_key=self.key)
         self.arrived: asyncio.Future[None] | None = None
@@ -82,7 +83,7 @@ class Submission:
             self.entry.prompt = raw_prompt(form.fields)
         finally:
             self.arrived = self.state.log.write(self.entry.line("arrival"))
-        authorise(self.request, self.dialect.key)
+        authorise(self.request.headers, self.dialect.key_header)
         self._throttle()
         if form.multipart:
             raise invalid("Unsupported content type: expected application/json.", "unsupported_content_type")
@@ -214,7 +215,7 @@ def _view_handler(state: State, tasks: TaskStore, dialect: TaskDialect, path: st
 
     async def handler(request: web.Request) -> web.StreamResponse:
         task_id = request.query.get(parameter, "") if parameter else request.match_info["id"]
-        trace = trace_of(request, state.next_serial(), time.time(), dialect.key)
+        trace = trace_of(request, state.next_serial(), time.time())
         entry = Entry(provider=dialect.name, kind="poll", trace=trace, task=task_id)
         reply = _refusal_of_key(dialect, request, trace)
         if reply is None:
@@ -228,7 +229,7 @@ def _view_handler(state: State, tasks: TaskStore, dialect: TaskDialect, path: st
 def _refusal_of_key(dialect: TaskDialect, request: web.Request, trace: Trace) -> Reply | None:
     """Return the refusal of a request whose key is missing or wrong; an account without money may still poll."""
     try:
-        authorise(request, dialect.key)
+        authorise(request.headers, dialect.key_header)
     except Refusal as refusal:
         if refusal.cause != "money":
             return dialect.refuse(refusal, trace, "poll")
@@ -266,7 +267,7 @@ def _poll_fault(task: Task) -> Fault | None:
 def _cancel_handler(state: State, tasks: TaskStore, dialect: TaskDialect, cancel: Cancel) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         task_id = request.match_info["id"]
-        trace = trace_of(request, state.next_serial(), time.time(), dialect.key)
+        trace = trace_of(request, state.next_serial(), time.time())
         reply = _refusal_of_key(dialect, request, trace)
         if reply is None:
             record = tasks.find(dialect.name, task_id)

@@ -152,26 +152,6 @@ class Link:
     untyped: bool = False  #: the file has the type application/octet-stream
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class KeyHeader:
-    """The header in which a provider expects the key."""
-
-    name: str = "Authorization"
-    scheme: str = "Bearer"  #: the word before the key; empty: the value is the key alone
-
-    def key_in(self, headers: Mapping[str, str]) -> str:
-        """Return the key, or an empty text if the header is missing or has another scheme."""
-        value = headers.get(self.name, "").strip()
-        if not self.scheme:
-            return value
-        scheme, _, key = value.partition(" ")
-        return key.strip() if scheme.lower() == self.scheme.lower() else ""
-
-
-#: The header of most providers.
-BEARER = KeyHeader()
-
-
 class Refusal(Exception):
     """A request that its provider refuses; ``cause`` picks the status and text of each provider."""
 

@@ -61,9 +61,13 @@ _OPEN = FixedChange(insert(attempts))
 def open_attempts(
     connection: Connection, *, batch_id: int, run_id: str | None, shard: tuple[int, int] | None
 ) -> list[tuple[Job, AttemptRecord]]:
-    """Return the open attempts of a batch, or of one of its shards, but those of runners other than *run_id*."""
+    """Return the open attempts of a batch, or of one of its shards, but those of runners other than *run_id*.
+
+    Those of submissions are not among them: what became of them is known once a submission is collected.
+    """
     left = select(attempts, runs.c.spool).join(jobs).outerjoin(runs, runs.c.id == attempts.c.run_id)
     left = left.where(text("attempts.state = 'open'"), batch_of_job == batch_id)
+    left = left.where(attempts.c.submission_id.is_(None))
     left = left.where(attempts.c.run_id.not_in(select(runners.c.id).where(runners.c.id != (run_id or ""))))
     records = [to_attempt(row) for row in connection.execute(left.order_by(attempts.c.started_at)).mappings()]
     wanted = select(jobs, batches.c.name.label("batch_name")).join(batches)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from ..fault import Cause
 from ..mark import Mark
+from ..mode import Mode
 from ..route import ALL, ModelFilter
 from ..task import UNPRICED, Artifact, Charge, Task, Usage
 
@@ -87,6 +89,9 @@ class AttemptRecord:
     ended_at: datetime | None
     seconds: float | None
     account: str | None = None  #: which of several API keys was used
+    handle: Mapping[str, Any] | None = None  #: of the remote task that it started
+    mode: Mode = Mode.STANDARD
+    submission_id: str | None = None  #: of the submission that it is in
     spool: str | None = None  #: that has its answer, if one has arrived; None: that of this project
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from sqlalchemy import Row, RowMapping, Select, func, literal, select, text
 
 from ..job import Job, State
+from ..mode import Mode
 from ..route import Route
 from ..task import Artifact, Kind, Source, Task
 from .records import AttemptRecord, Batch, Run, StoredArtifact
@@ -236,7 +237,11 @@ def to_run(row: RowMapping) -> Run:
 
 def to_attempt(row: RowMapping) -> AttemptRecord:
     """Return the value in a row of attempts."""
-    return AttemptRecord(**row)
+    facts = dict(row)
+    facts["mode"] = Mode(facts["mode"] or Mode.STANDARD)
+    if facts["handle"] is not None:
+        facts["handle"] = json.loads(facts["handle"])
+    return AttemptRecord(**facts)
 
 
 def artifact_row(

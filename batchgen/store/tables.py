@@ -155,8 +155,14 @@ attempts = Table(
     Column("ended_at", Instant),
     Column("seconds", Float),
     Column("account", Words),
+    Column("handle", Words),  #: JSON: of the remote task that the call started; NULL: it started none
+    Column("mode", Words),  #: NULL: standard
+    #: Not a foreign key: to add one, SQLite would have to copy the table.
+    Column("submission_id", Words),
 )
 Index("attempts_open", attempts.c.job_id, sqlite_where=text("state = 'open'"))
+#: The calls of one submission. Most calls are in none.
+Index("attempts_submission", attempts.c.submission_id, sqlite_where=text("submission_id IS NOT NULL"))
 
 artifacts = Table(
     "artifacts",

@@ -2,9 +2,9 @@
 
 Every INSERT and UPDATE of the record of jobs and money is in this module, ``at_risk``, ``booking``, ``claims``,
 ``compare_and_set``, ``history``, ``late``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``shared_budgets``
-and ``totals``. Guests write the rest: ``batch_owner``, ``controls``, ``marks``, ``picture_facts``, ``runners``. Every
-update of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load reads and writes in one
-transaction.)  Methods return when what they wrote is durable.
+and ``totals``. Guests write the rest: ``batch_owner``, ``controls``, ``marks``, ``picture_facts``, ``runners``,
+``submissions``. Every update of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load
+reads and writes in one transaction.)  Methods return when what they wrote is durable.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ..database_url import Database
 from ..errors import BatchgenError, StaleClaim
 from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
+from ..mode import Mode
 from ..task import Artifact, Charge
 from . import at_risk, late, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
@@ -180,6 +181,8 @@ class Writer:
             "estimate_credits": estimate_credits,
             "started_at": now,
         }
+        if attempt.mode is not Mode.STANDARD:
+            row |= {"mode": attempt.mode.value, "submission_id": attempt.submission}
         claim = partial(open_attempt, before=job, after=after, row=row, shared=self.shared, now=now)
         while True:
             try:
@@ -187,7 +190,8 @@ class Writer:
                 break
             except MissingSum:  # Again, too: other runners may correct the ledger meanwhile.
                 await self._sum_up(now)
-        self._in_flight.add(attempt.id)
+        if attempt.submission is None:  # those of a submission end hours later, one after the other
+            self._in_flight.add(attempt.id)
         return claimed
 
     async def spending(self, now: datetime) -> Sequence[Spending]:

@@ -132,7 +132,7 @@ class ProviderClient:
         own = origin_of(urlsplit(url)) == self.profile.origin
         if not own and private_literal(url):
             raise LostError(f"{where} has an address that is not public", final=True)
-        login = {"Authorization": f"Bearer {self.key}"} if own and self.key else {}
+        login = self.profile.auth.headers(self.key) if own else {}
         return Hop(client=self.http if own else self.public_http, login=login)
 
     async def _connected(self, call: Call, payload: Payload | None, ready: Ready | None = None) -> httpx.Response:
@@ -164,8 +164,8 @@ class ProviderClient:
         headers = {**HEADERS, **call.headers}
         if payload is not None:
             headers |= {"Content-Type": payload.content_type, "Content-Length": str(payload.length)}
-        if call.signed and self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
+        if call.signed:
+            headers |= self.profile.auth.headers(self.key)
         extensions = {"timeout": {"connect": self.profile.timeout.connect}, "ready": ready}
         body = payload or httpx.ByteStream(b"")
         return httpx.Request(call.method, call.url, headers=headers, stream=body, extensions=extensions)

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 import batchgen
 from batchgen.manifest import model
 from batchgen.manifest.schema import schema
+from batchgen.providers import model as provider_model
 from batchgen.providers import profile
 
 ROOT = Path(__file__).parents[2]
@@ -19,7 +20,10 @@ MANIFESTS = sorted([*ROOT.glob("jobs/**/*.yaml"), *EXAMPLES.glob("*/**/*.yaml")]
 SCHEMA = schema()
 VALIDATOR = Draft7Validator(SCHEMA)
 MODELS = {
-    name: getattr(model, f"{name}Spec", None) or getattr(model, name, None) or getattr(profile, name)
+    name: getattr(model, f"{name}Spec", None)
+    or getattr(model, name, None)
+    or getattr(profile, name, None)
+    or getattr(provider_model, name)
     for name in SCHEMA["definitions"]
 }
 
@@ -113,7 +117,7 @@ def test_completion_offers_what_the_presets_know():
 VALUES = [
     None, "", "x", "{{ a }}", "retry", "csv", "A_B", "x" * 201, 0, 1, 3, -1, -0.1, 2.5, 1e9, True, [], [""], ["a"], [3],
     [None], [{}], [{"path": "x"}], [{"a": 1}], {}, {"a": 1}, {"a": "b"}, {"a": [1]}, {"a": []}, {"a": ["x"]},
-    {"path": "x"}, {"usd": 3}, {"low": 0.5}, {"a b": [1]}, {"1a": [1]}, "fastest", "inside", "skip",
+    {"path": "x"}, {"usd": 3}, {"low": 0.5}, {"a b": [1]}, {"1a": [1]}, "fastest", "inside", "skip", "Key {key}",
 ]  # fmt: skip
 
 

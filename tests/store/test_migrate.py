@@ -25,7 +25,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import func, select
 
 from batchgen.errors import SchemaMismatch, StoreError
-from batchgen.store import marks, migrate, totals
+from batchgen.store import marks, migrate, submission_table, totals
 from batchgen.store.connection import writing
 from batchgen.store.reader import Reader
 from batchgen.store.tables import ledger_totals, metadata
@@ -42,7 +42,7 @@ import time
 import sqlalchemy as sa
 from alembic import op
 revision = "9999"
-down_revision = "0005"
+down_revision = "0006"
 def upgrade():
     with op.batch_alter_table("runs") as table:
         table.add_column(sa.Column("mood", sa.Text))
@@ -154,8 +154,8 @@ async def test_an_older_table_is_backed_up_and_upgraded(
     monkeypatch.setattr(migrate, "scripts", lambda: scripts)
     migrate.ensure(path)
     assert migrate.revision(path) == "9999"
-    backup = path.with_name("batchgen.db.before-0005")
-    assert migrate.revision(backup) == "0005"
+    backup = path.with_name("batchgen.db.before-0006")
+    assert migrate.revision(backup) == "0006"
     assert backup.stat().st_mode & 0o777 == 0o600
     for file in (path, backup):
         with Reader(file) as reader:
@@ -172,13 +172,13 @@ async def test_a_copy_of_a_killed_upgrade_is_removed_and_one_in_progress_is_not(
     ended = subprocess.Popen(["true"])
     ended.wait()
     dead, living, other = (
-        path.with_name(f"batchgen.db.before-0005.{tag}.part") for tag in (ended.pid, os.getppid(), "mine")
+        path.with_name(f"batchgen.db.before-0006.{tag}.part") for tag in (ended.pid, os.getppid(), "mine")
     )
     for part in (dead, living, other):
         part.touch()
     migrate.ensure(path)
     assert [part.exists() for part in (dead, living, other)] == [False, True, True]
-    assert migrate.revision(path.with_name("batchgen.db.before-0005")) == "0005"
+    assert migrate.revision(path.with_name("batchgen.db.before-0006")) == "0006"
 
 
 async def test_a_failed_upgrade_is_undone_and_names_the_backup(
@@ -189,10 +189,10 @@ async def test_a_failed_upgrade_is_undone_and_names_the_backup(
     scripts = newer_scripts(tmp_path, last="raise RuntimeError('half way')")
     monkeypatch.setattr(migrate, "HEAD", "9999")
     monkeypatch.setattr(migrate, "scripts", lambda: scripts)
-    with pytest.raises(SchemaMismatch, match=r"half way.*before-0005"):
+    with pytest.raises(SchemaMismatch, match=r"half way.*before-0006"):
         migrate.ensure(path)
     assert shape(path) == before
-    assert migrate.revision(path) == "0005"
+    assert migrate.revision(path) == "0006"
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.15])
@@ -208,8 +208,8 @@ async def test_kill_9_in_mid_migration_leaves_the_old_or_the_new(path: Path, tmp
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
     assert integrity(path) == "ok"
-    assert migrate.revision(path) in {"0005", "9999"}
-    assert (shape(path) == old) == (migrate.revision(path) == "0005")
+    assert migrate.revision(path) in {"0006", "9999"}
+    assert (shape(path) == old) == (migrate.revision(path) == "0006")
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     assert migrate.revision(path) == "9999"
     with Reader(path) as reader:
@@ -252,7 +252,7 @@ INSERT INTO ledger (attempt_id, batch_id, run_id, provider, model, kind, at, usd
 """
 
 
-def test_an_upgrade_adds_up_the_ledger_of_an_older_program(path: Path) -> None:
+def upgraded_to(path: Path, version: str) -> None:
     path.touch()
     config = Config()
     config.set_main_option("script_location", str(ROOT / "migrations"))
@@ -260,8 +260,30 @@ def test_an_upgrade_adds_up_the_ledger_of_an_older_program(path: Path) -> None:
     engine = writing(path)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "0002")
+        command.upgrade(config, version)
     engine.dispose()
+
+
+def test_upgrade_keeps_open_attempts_of_the_version_before(path: Path) -> None:
+    upgraded_to(path, "0005")
+    with closing(sqlite3.connect(path)) as dbapi:
+        dbapi.executescript(OLDER)
+        dbapi.execute("UPDATE attempts SET state = 'open', cause = NULL WHERE id IN ('7', '14')")
+        task = '{"kind":"generate","prompt":"p","provider":"openai","model":"m"}'
+        dbapi.execute("UPDATE jobs SET state = 'running', task = ? WHERE id IN (7, 14)", (task,))
+        dbapi.commit()
+    migrate.ensure(path)
+    with Reader(path) as reader:
+        left = [record for _, record in reader.open_attempts(1)]
+        assert [(record.id, record.handle, record.mode, record.submission_id) for record in left] == [
+            ("7", None, "standard", None),
+            ("14", None, "standard", None),
+        ]
+        assert reader.ask(lambda connection: connection.execute(select(submission_table.submissions)).all()) == []
+
+
+def test_an_upgrade_adds_up_the_ledger_of_an_older_program(path: Path) -> None:
+    upgraded_to(path, "0002")
     with closing(sqlite3.connect(path)) as dbapi:
         dbapi.executescript(OLDER)
     migrate.ensure(path)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Protocol
 
-from ..values import BEARER, Bill, Fetch, Form, KeyHeader, Order, Picture, Refusal, Reply, Trace
+from ..keys import KeyHeader
+from ..values import Bill, Fetch, Form, Order, Picture, Refusal, Reply, Trace
 
 Read = Callable[[Form, str, Fetch], Order]  #: body, kind of endpoint, source fetcher
 Price = Callable[[Order, int], Bill]  #: order, images delivered
@@ -80,4 +81,4 @@ class Dialect:
     url_only: bool = False  #: answers never carry base64
     lifetime: float = math.inf  #: seconds for which the address of a picture works
     states_wait: bool = True  #: a refusal by a limit has Retry-After
-    key: KeyHeader = BEARER  #: how the key is sent
+    key_header: KeyHeader = field(default_factory=KeyHeader)

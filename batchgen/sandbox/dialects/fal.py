@@ -12,7 +12,8 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
-from ..values import Fetch, Form, Json, KeyHeader, Order, Refusal, Reply, Trace, invalid
+from ..keys import KeyHeader
+from ..values import Fetch, Form, Json, Order, Refusal, Reply, Trace, invalid
 from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
 from .task import Cancel, Progress, Task, TaskDialect, View
 from .task_order import TaskModel, by_ratio, find_model, price_of, read_body
@@ -226,5 +227,5 @@ DIALECT = TaskDialect(
     },
     new_id=_uuid,
     checks_late=True,
-    key=KeyHeader(scheme="Key"),
+    key_header=KeyHeader(scheme="Key"),
 )

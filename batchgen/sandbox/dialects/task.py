@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from ..faults import Fault
-from ..values import BEARER, Bill, Fetch, Form, Json, KeyHeader, Order, Picture, Refusal, Reply, Trace
+from ..keys import KeyHeader
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
 from .dialect import FreeEndpoint, Price, Refuse
 
 
@@ -109,7 +110,7 @@ class TaskDialect:
     hold: Callable[[Mapping[str, str]], float] = lambda _: 0.0  #: seconds that a submission waits for the task
     deadline: Callable[[Mapping[str, str]], float] = lambda _: math.inf  #: seconds after which the task is cancelled
     free_endpoints: Mapping[str, FreeEndpoint] = field(default_factory=dict)
-    key: KeyHeader = BEARER
+    key_header: KeyHeader = field(default_factory=KeyHeader)
     lifetime: float = math.inf  #: seconds for which the address of a picture works
     states_wait: bool = True  #: a refusal by a limit has Retry-After
     url_only: bool = True
