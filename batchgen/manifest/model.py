@@ -121,6 +121,9 @@ class ProviderSpec(Strict):
     modes: Modes | None = Field(
         None, description="How its calls are bought: standard, flex or batch, one after another; {flex: until 06:00}"
     )
+    task: dict[str, Any] | None = Field(
+        None, description="How remote tasks work at this provider, for the dialect task: batchgen help tasks"
+    )
     models: dict[str, dict[str, Any]] | None = Field(None, description="Settings that differ from the preset, by model")
 
 
