@@ -17,6 +17,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from . import cdn
+from .batches.control import add_control as add_batch_control
+from .batches.openai import OpenAIBatches
 from .body import fetch_source
 from .dialects import DIALECTS
 from .faults import parse_rule
@@ -44,6 +46,8 @@ def make_app(state: State) -> web.Application:
         for path, endpoint in dialect.free_endpoints.items():
             router.add_get(f"/{name}{path}", free_endpoint_handler(state, dialect, endpoint))
         router.add_get(f"/{name}/cdn/{{file}}", _cdn(state, name))
+    OpenAIBatches(state, DIALECTS["openai"]).add_to(router, "/openai/v1")
+    add_batch_control(router, state)
     for name in DIALECTS:
         router.add_route("*", f"/{name}/{{rest:.*}}", _no_such_path(name))
     _add_control(router, state)
@@ -172,6 +176,7 @@ async def serve(settings: Settings) -> None:
         await runner.cleanup()
         state.pool.shutdown(cancel_futures=True)
         state.log.close()
+        state.batches.close()
 
 
 async def _until_over(state: State, stop: asyncio.Event) -> None:
