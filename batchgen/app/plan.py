@@ -32,6 +32,7 @@ from ..store import migrate
 from ..store.history import History, measured
 from ..store.reader import Reader
 from ..task import Basis
+from . import model_lists
 from .budgets import budgets_of
 from .clock import utc_now
 from .config import keys, settings
@@ -65,7 +66,7 @@ def read_manifest(
     recall: Recall = (lambda _name: None) if thorough else recall_from(project)
     batch = manifest.load(
         path, providers=providers_, today=today, content=content, on_jobs=on_jobs, recall=recall,
-        lists=project.state / "lists",
+        lists=project.state / "lists", seen=model_lists.recall(project.state),
     )  # fmt: skip
     if batch.confirm_above is None:
         batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))

@@ -114,6 +114,8 @@ def _sandbox_faults() -> str:
         "Failed before any work": faults.EARLY,
         "One request of a batch": faults.ROW,
         "A whole batch, if one of its prompts asks for it": faults.BATCH,
+        "What becomes of a task, at providers that are polled for results": faults.TASKS,
+        "Faults of the polls of a task; `x2` means its first two polls": faults.POLLS,
     }
     groups |= {
         title.rstrip(":"): {kind: shape.about for kind, shape in kinds.items()} for title, kinds in SHAPES.items()
