@@ -294,13 +294,13 @@ def _check_urls(sources: Iterable[Source]) -> Iterator[UnsupportedRequest]:
         if source.path is not None or not (source.url or "").startswith(("https://", "http://")):
             yield UnsupportedRequest(
                 "images",
-                f"this provider fetches source images from the web, and {source.path or source.url} is not there",
+                f"this provider fetches source images from the web, and {source.name} is not there",
                 "publish it and write its https URL, or use a provider that takes files (fal, bfl, dashscope, openai)",
             )
 
 
 def _check_source(field: str, source: Source, limit: int, types: tuple[str, ...]) -> Iterator[UnsupportedRequest]:
-    name = source.path or source.url or field
+    name = source.name or field
     if source.size_bytes is not None and source.size_bytes > limit:
         yield UnsupportedRequest(
             field,
