@@ -23,6 +23,7 @@ class DataUrl:
     """Placeholder for the data URL of a local image in a JSON body; transport fills it in while sending."""
 
     source: Source
+    bare: bool = False  #: only the base64, without "data:image/png;base64,"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -85,6 +85,12 @@ async def test_json_with_an_image_is_what_json_dumps_makes_of_it(tmp_path, size)
     assert payload.content_type == "application/json"
 
 
+async def test_json_takes_bare_base64(tmp_path: Path) -> None:
+    source = file(tmp_path, 5)
+    body = await sent(packed(json_call({"image": DataUrl(source=source, bare=True)})))
+    assert json.loads(body) == {"image": base64.b64encode(content(source)).decode()}
+
+
 async def test_many_images_are_in_their_own_places(tmp_path):
     sources = [file(tmp_path, size, f"{size}.png") for size in (10, 11, 12, PIECE + 5)]
     urls = [DataUrl(source=source) for source in sources]
