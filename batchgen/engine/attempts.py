@@ -5,7 +5,7 @@ This module knows jobs, lanes, a backend and the job database; it knows neither 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -29,6 +29,7 @@ from .clearance import Clearance
 from .lane import Lane
 from .lease import Lease
 from .limits.gate import Gate
+from .parents import without_parents
 from .retry import Policy, judge
 from .withdrawal import withdraw_earlier
 
@@ -88,6 +89,7 @@ class AttemptRunner:
     on_outcome: Callable[[], None] = lambda: None  #: called as soon as a lane has room again, before the settlement
     show_message: Callable[[str], None] = lambda _text: None
     unreadable: UnreadableAnswer | None = None  #: the first answer that only a later version can read
+    with_images: Callable[[Attempt], Awaitable[Attempt]] = without_parents  #: places images of other jobs
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
     _last: tuple[Job, str, Task, Charge, Mode] | None = None  #: the last result of ``_priced``, of which job and where
@@ -119,6 +121,7 @@ class AttemptRunner:
         """Open the attempt in the job database before a byte is sent; None if the job can no longer be claimed."""
         attempt, estimate = prepared.attempt, prepared.estimate
         try:
+            attempt = await self.with_images(attempt)
             # A claim that is cut off here would leave an open attempt that is never carried out.
             with CancelScope(shield=True):
                 amounts = estimate.usd, estimate.credits
@@ -189,6 +192,7 @@ class AttemptRunner:
         *known*: its outcome, where that is known without its answer.
         """
         opened, own_lane = self.reopen(lane, job, record)
+        opened = replace(opened, attempt=await self.with_images(opened.attempt))
         task = opened.attempt.task
         clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
         try:

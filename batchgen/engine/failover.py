@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 
 from ..fault import Cause
 from ..job import Job
@@ -13,6 +13,25 @@ def may_fail_over(lanes: Sequence[Lane], lane: Lane, job: Job) -> bool:
     """Return whether all providers before *lane*'s in the route of *job* are out of order."""
     ahead = job.route.before(job.task.provider, lane.provider) if job.route else None
     return ahead is not None and all(_out_of_order(lanes, name, job) for name in ahead)
+
+
+def sending_filter(
+    lanes: Sequence[Lane], lane: Lane, excluded: Container[int], is_flex: Callable[[Job], bool]
+) -> Callable[[Job], bool]:
+    """Return a predicate: may *lane* send this job now? Routes are cached, as a page of jobs has few."""
+    cache: dict[tuple[int, str, str], bool] = {}
+
+    def may_send(job: Job) -> bool:
+        if job.id in excluded or (lane.sheds_flex and is_flex(job)):
+            return False
+        if job.task.provider == lane.provider:
+            return True
+        key = (id(job.route), job.task.provider, job.task.model)
+        if key not in cache:
+            cache[key] = may_fail_over(lanes, lane, job)
+        return cache[key]
+
+    return may_send
 
 
 def _out_of_order(lanes: Sequence[Lane], provider: str, job: Job) -> bool:

@@ -6,9 +6,10 @@ It knows jobs, lanes and the job database; it knows neither HTTP nor SQL nor any
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
 from anyio.abc import TaskGroup
@@ -16,7 +17,7 @@ from anyio.lowlevel import checkpoint
 
 from ..errors import BatchgenError
 from ..fault import Cause, Fault
-from ..job import Job, State
+from ..job import Delivery, Job, Settlement, State
 from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import DueFilter
@@ -24,7 +25,7 @@ from .attempts import AttemptRunner, Listener, OpenAttempt
 from .backlog import Backlog
 from .bug_report import as_batchgen_error
 from .clearance import Clearance
-from .failover import close_siblings, may_fail_over
+from .failover import close_siblings, sending_filter
 from .lane import STANDBY, Closure, Lane
 from .limits.windows import Window
 from .worker_state import WorkerState
@@ -54,6 +55,7 @@ class Runner:
     scope: Scope | None = None  #: the jobs this run may send; None: all of the batch
     workers: Callable[[], Sequence[WorkerState]] = tuple  #: of a cluster; none where this process sends the calls
     on_recovered: Callable[[], Awaitable[None]] | None = None  #: called once the attempts of earlier runs are settled
+    chained: bool = False  #: jobs of the batch wait for others
     draining: bool = False
     drained: str | None = None  #: what ended the run early
     failure: BatchgenError | None = field(default=None)
@@ -84,6 +86,8 @@ class Runner:
             await self.on_recovered()
         for lane in self.lanes:
             self._assign_backlogs(lane)
+        if self.chained:
+            self.subscribe(self._release)
         try:
             async with create_task_group() as self._lane_tasks:
                 for lane in self.lanes:
@@ -147,7 +151,7 @@ class Runner:
     def _assign_backlogs(self, lane: Lane) -> None:
         """Give a lane the backlogs that it may take from: its own provider's first, then those of all others."""
         homes = dict.fromkeys(lane.provider for lane in self.lanes)
-        own = DueFilter(provider=lane.provider, models=lane.models)
+        own = DueFilter(provider=lane.provider, models=lane.models, chained=self.chained)
         others = [replace(own, provider=other, by=lane.provider) for other in homes if other != lane.provider]
         # Accounts of one provider share a backlog.
         existing = {backlog.wanted: backlog for backlogs in self._backlogs.values() for backlog in backlogs}
@@ -257,29 +261,13 @@ class Runner:
         for tried in (lane.breaker.fruitless, frozenset[int]()):
             for backlog in backlogs:
                 # A new filter for each: other lanes may go out of order while a page is looked up.
-                may_send = self._filter(lane, tried)
+                may_send = sending_filter(self.lanes, lane, tried, partial(self.attempts.is_flex, lane))
                 job = await backlog.first(self.attempts.now(), may_send, far=lane.breaker.troubled)
                 if job is not None:
                     firsts.append((backlog, job))
             if firsts or not tried:
                 break
         return firsts
-
-    def _filter(self, lane: Lane, excluded: Container[int]) -> Callable[[Job], bool]:
-        """Return a predicate: may the lane send this job now? Routes are cached, as a page of jobs has few."""
-        cache: dict[tuple[int, str, str], bool] = {}
-
-        def may_send(job: Job) -> bool:
-            if job.id in excluded or (lane.sheds_flex and self.attempts.is_flex(lane, job)):
-                return False
-            if job.task.provider == lane.provider:
-                return True
-            key = (id(job.route), job.task.provider, job.task.model)
-            if key not in cache:
-                cache[key] = may_fail_over(self.lanes, lane, job)
-            return cache[key]
-
-        return may_send
 
     def _seconds_until(self, lane: Lane, job: Job) -> float | None:
         """Return the seconds until the lane may send *job*; None: until something changes."""
@@ -305,7 +293,20 @@ class Runner:
 
     def _over(self, lane: Lane) -> bool:
         """Return whether no job is left that could ever come to this lane."""
+        if self.chained and self._may_release():
+            return False
         return all(each.empty and not self._in_flight_of[each.wanted.provider] for each in self._backlogs[lane.name])
+
+    def _may_release(self) -> bool:
+        """Return whether jobs that others wait for may still be done in this run, by any lane."""
+        backlogs = (each for name, of_lane in self._backlogs.items() if name in self._driven for each in of_lane)
+        return bool(self._in_flight) or any(not backlog.empty for backlog in backlogs)
+
+    def _release(self, _lane: Lane, _opened: OpenAttempt, settlement: Settlement | None) -> None:
+        """Look up due jobs again when a job is done: others may have waited for it."""
+        if settlement is not None and isinstance(settlement.event, Delivery):
+            for backlog in (each for of_provider in self._backlogs_of.values() for each in of_provider):
+                backlog.returned(None)
 
     def _until_due(self, lane: Lane) -> float | None:
         """Return the seconds until a job may be due for the lane; None: until something changes."""

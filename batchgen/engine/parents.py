@@ -1,0 +1,72 @@
+"""Images of jobs that other jobs use: found when a call is prepared, once the jobs that made them are done."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from anyio import to_thread
+
+from ..errors import StoreError
+from ..files.output import make_private, publish
+from ..files.output_tree import open_file
+from ..job import Attempt
+from ..object_url import is_object_url
+from ..store import needs
+from ..store.reader import Reader
+from ..store.records import StoredArtifact
+from ..task import Source, Task
+
+
+async def without_parents(attempt: Attempt) -> Attempt:
+    """Return *attempt*: in a batch without chains, no job uses images of others."""
+    return attempt
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParentImages:
+    """The delivered images of one batch."""
+
+    reader: Reader
+    batch: str
+    root: Path  #: file names in the job database are relative to it
+    inputs: Path  #: the folder for copies of images in an object store
+
+    async def place(self, attempt: Attempt) -> Attempt:
+        """Return *attempt* with the files of the jobs whose images it uses; a missing one has no hash."""
+        keys = [source.job for source in _sources(attempt.task) if source.job is not None]
+        if not keys:
+            return attempt
+        files = await to_thread.run_sync(self.reader.ask, partial(needs.images, batch=self.batch, parents=keys))
+        return replace(attempt, task=await to_thread.run_sync(self._place, attempt.task, files))
+
+    def _place(self, task: Task, files: Mapping[tuple[str, int], StoredArtifact]) -> Task:
+        images = tuple(self._source(source, files) for source in task.images)
+        return replace(task, images=images, mask=None if task.mask is None else self._source(task.mask, files))
+
+    def _source(self, source: Source, files: Mapping[tuple[str, int], StoredArtifact]) -> Source:
+        if source.job is None:
+            return source
+        file = files.get((source.job, source.number or 1))
+        if file is None:
+            return replace(source, path=source.name)
+        path = self._local(file) if is_object_url(file.path) else str((self.root / file.path).absolute())
+        return replace(source, path=path, sha256=file.sha256, mime=file.mime, size_bytes=file.size_bytes)
+
+    def _local(self, file: StoredArtifact) -> str:
+        """Return a copy of an object on this machine; raise StoreError if the store fails."""
+        name = f"{file.sha256}.{file.mime.rpartition('/')[2]}"
+        copy = self.inputs / name
+        if not copy.exists():
+            try:
+                data = open_file(self.root, file.path).read()
+            except OSError as error:
+                raise StoreError(f"cannot read {file.path}, which another job uses: {error}") from error
+            publish(make_private(self.inputs), name, data)
+        return str(copy.absolute())
+
+
+def _sources(task: Task) -> tuple[Source, ...]:
+    return task.images if task.mask is None else (*task.images, task.mask)
