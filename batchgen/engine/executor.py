@@ -37,6 +37,7 @@ from ..task import NOTHING, UNPRICED, Charge, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 from .exchange import Exchange, begin, is_keyed, own_fault, stored_reply
 from .handover import delivered_before, remove_marker, write_marker
+from .parents import require_fitting
 from .publication import publish
 from .readers import Readers
 from .uploads import Uploads
@@ -270,6 +271,7 @@ class Executor:
                 raise
             by_bytes = rules is not None and not rules.image_urls
             task = await self.inputs.with_local_files(task) if by_bytes else task
+            require_fitting(task, rules, profile.name)
         return Request(task=task, profile=profile, model=model, attempt_id=attempt.id, mode=attempt.mode)
 
     def _read(self, exchange: Exchange, head: ResponseHead, sink: Slot | Scratch) -> Step | Delivered:

@@ -10,10 +10,12 @@ from pathlib import Path
 from anyio import to_thread
 
 from ..errors import StoreError
+from ..fault import Cause, Fault, ProviderError
 from ..files.output import make_private, publish
 from ..files.output_tree import open_file
 from ..job import Attempt
 from ..object_url import is_object_url
+from ..providers.model import Rules
 from ..store import needs
 from ..store.reader import Reader
 from ..store.records import StoredArtifact
@@ -66,6 +68,29 @@ class ParentImages:
                 raise StoreError(f"cannot read {file.path}, which another job uses: {error}") from error
             publish(make_private(self.inputs), name, data)
         return str(copy.absolute())
+
+
+def require_fitting(task: Task, rules: Rules | None, provider: str) -> None:
+    """Raise ProviderError (invalid) if the model does not accept the images of other jobs that *task* uses.
+
+    How large they are, and of which kind, is known only once they are made.
+    """
+    sources = [source for source in _sources(task) if source.job is not None and source.sha256 is not None]
+    if not sources or rules is None:
+        return
+    for source in sources:
+        is_mask = source is task.mask
+        most = rules.mask_bytes_max if is_mask else rules.image_bytes_max
+        types = ("image/png",) if is_mask else rules.image_types
+        if source.size_bytes is not None and source.size_bytes > most:
+            size = f"{source.size_bytes / 1e6:.1f} MB, and {provider} accepts {most / 1e6:.1f} MB"
+            raise _invalid(f"{source.name} has {size}", f"ask for a smaller image of {source.job}, or for a jpeg")
+        if source.mime is not None and source.mime not in types:
+            raise _invalid(f"{source.name} is {source.mime}", f"set output_format of {source.job}: {types[0][6:]}")
+
+
+def _invalid(message: str, hint: str) -> ProviderError:
+    return ProviderError(Fault(cause=Cause.INVALID, message=message, hint=hint))
 
 
 def _sources(task: Task) -> tuple[Source, ...]:

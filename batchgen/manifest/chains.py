@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from ..errors import suggest
+from ..fingerprint import OVERRIDDEN, older_rule
 from ..job import State
 from ..task import Source
 from .batch import PlannedJob, Recipe
@@ -99,6 +100,7 @@ class Chains:
     parents: Mapping[str, tuple[str, ...]]  #: ids of the jobs that each job waits for, in the order parents first
     makers: Mapping[str, tuple[str, ...]]  #: of these, the ones whose images it uses
     images: Mapping[str, Mapping[str, Image]] = field(default_factory=dict)  #: what each text of a job refers to
+    versions: Mapping[str, str] = field(default_factory=dict)  #: fingerprints of all parents
 
     def resolve(self, job: PlannedJob) -> PlannedJob:
         """Return *job* with its references resolved."""
@@ -110,6 +112,10 @@ class Chains:
         task = replace(task, images=tuple(_resolved(source, images) for source in task.images), mask=mask)
         recipe = replace(job.recipe, task=task, needs=tuple(images[text].job for text in job.recipe.needs))
         return job._replace(recipe=recipe, fingerprint=recipe.fingerprint(job.prompt))
+
+    def has_changed(self, parent: str, stored: str) -> bool:
+        """Return whether a job with the fingerprint *stored* is made again, as the manifest requests something else."""
+        return older_rule(stored) is None and stored.partition(OVERRIDDEN)[0] != self.versions.get(parent)
 
     def blocked(self, states: Mapping[str, State]) -> dict[str, str]:
         """Return the jobs that no run sends, each with the ended job that it waits for; *states* are of all parents."""
@@ -255,8 +261,8 @@ def _versioned(
     makers = {
         key: tuple(dict.fromkeys(images[key][text].job for text in images[key] if text in texts[key])) for key in order
     }
-    chains = Chains(parents=parents, makers=makers, images=images)
     versions = {key: job.fingerprint for key, job in facts.items() if key not in parents}
+    chains = Chains(parents=parents, makers=makers, images=images, versions=versions)
     for key in order:
         of_job = images[key]
         for text, image in of_job.items():

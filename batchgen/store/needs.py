@@ -5,27 +5,33 @@ A batch without chains has no rows here, and its queries do not mention the tabl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, delete, exists, insert, or_, select
 
-from ..job import State
+from ..job import Job, State
 from .records import StoredArtifact
-from .rows import listed_texts, to_artifact
+from .rows import listed_texts, to_artifact, to_job
 from .tables import artifacts, batches, jobs, needs
 
 _parent = jobs.alias("parent")
 _DONE = State.DONE.value
 
 
+#: States of jobs that no run sends until the user acts.
+_ENDED = frozenset({State.FAILED.value, State.UNKNOWN.value, State.CANCELLED.value})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WaitingJob:
-    """A pending job, and the first job that it waits for."""
+    """A pending job that waits for others."""
 
     key: str
-    parent: str
-    state: str | None  #: of the parent; None: it is missing from the job database
+    parent: str  #: the first job that it waits for
+    ended: str | None = None  #: the job without which no run sends it; None: a run may
+    state: str | None = None  #: of the ended job
 
 
 def _unmet() -> Select[tuple[str]]:
@@ -63,8 +69,8 @@ def store(connection: Connection, batch_id: int, parents: Mapping[str, Sequence[
         connection.execute(insert(needs), rows)
 
 
-def waiting(connection: Connection, batch_id: int) -> Iterator[WaitingJob]:
-    """Yield the pending jobs that wait for others, in the order of the manifest."""
+def waiting(connection: Connection, batch_id: int) -> list[WaitingJob]:
+    """Return the pending jobs that wait for others, in the order of the manifest."""
     of_parent = and_(_parent.c.batch_id == jobs.c.batch_id, _parent.c.key == needs.c.parent)
     rows = select(jobs.c.key, needs.c.parent, _parent.c.state).select_from(
         needs.join(jobs, jobs.c.id == needs.c.job_id).outerjoin(_parent, of_parent)
@@ -75,11 +81,39 @@ def waiting(connection: Connection, batch_id: int) -> Iterator[WaitingJob]:
         jobs.c.orphaned_at.is_(None),
         or_(_parent.c.state.is_(None), _parent.c.state != _DONE),
     )
-    last = None
-    for key, parent, state in connection.execute(rows.order_by(jobs.c.position, jobs.c.id, needs.c.parent)):
-        if key != last:
-            yield WaitingJob(key=key, parent=parent, state=state)
-        last = key
+    pairs = list(connection.execute(rows.order_by(jobs.c.position, jobs.c.id, needs.c.parent)))
+    ended = _ended((key, parent, state) for key, parent, state in pairs)
+    first = {key: parent for key, parent, _ in reversed(pairs)}
+    found = []
+    for key in dict.fromkeys(key for key, _, _ in pairs):
+        cause, state = ended.get(key, (None, None))
+        found.append(WaitingJob(key=key, parent=first[key], ended=cause, state=state))
+    return found
+
+
+def _ended(pairs: Iterable[tuple[str, str, str | None]]) -> dict[str, tuple[str, str]]:
+    """Return the ended job that each waiting job waits for, directly or through others, and its state."""
+    children: dict[str, list[str]] = {}
+    ended: dict[str, tuple[str, str]] = {}
+    for key, parent, state in pairs:
+        children.setdefault(parent, []).append(key)
+        if state in _ENDED:
+            ended.setdefault(key, (parent, str(state)))
+    queue = deque(ended)
+    while queue:
+        key = queue.popleft()
+        for child in children.get(key, ()):
+            if child not in ended:
+                ended[child] = ended[key]
+                queue.append(child)
+    return ended
+
+
+def jobs_of(connection: Connection, batch_id: int, wanted: Collection[str]) -> list[Job]:
+    """Return the jobs of a batch with these keys, in the order of the manifest."""
+    rows = select(jobs, batches.c.name.label("batch_name")).join(batches)
+    rows = rows.where(jobs.c.batch_id == batch_id, jobs.c.key.in_(listed_texts(wanted)), jobs.c.orphaned_at.is_(None))
+    return [to_job(row, row.batch_name) for row in connection.execute(rows.order_by(jobs.c.position))]
 
 
 def images(connection: Connection, batch: str, parents: Collection[str]) -> dict[tuple[str, int], StoredArtifact]:
