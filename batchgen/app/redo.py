@@ -67,10 +67,11 @@ def jobs_to_retry(project: Project, reader: Reader, batch: Batch, options: RunOp
             notices.append(f"{number:,} done: left as they are; redo makes them again")
     notes = _notes_of_marks(reader, jobs.values(), options)
     # They are pending, and only waited for these: the same run makes them.
-    after = {job.key: job for job in _users_of_images(reader, batch, batch_id, jobs) if job.state is State.PENDING}
+    followers = [] if batch.chains is None else batch.chains.followers(jobs)
+    after = {job.key: job for job in _jobs_of(reader, batch_id, followers) if job.state is State.PENDING}
     return Requeue(
         jobs={**jobs, **after},
-        notices=(*notices, *_note_notices(notes), *_cascade_notices(len(after), "made as well")),
+        notices=(*notices, *_note_notices(notes), *_waiting_notices(len(after))),
         notes=notes,
         cascade=frozenset(after),
     )
@@ -115,7 +116,7 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
     jobs = {job.key: job for job in (*first, *cascade)}
     return Requeue(
         jobs=jobs,
-        notices=(*notices, *_note_notices(notes), *_cascade_notices(len(cascade), "made again, too")),
+        notices=(*notices, *_note_notices(notes), *_cascade_notices(len(cascade))),
         notes=notes,
         cascade=frozenset(job.key for job in cascade),
     )
@@ -123,8 +124,11 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
 
 def _users_of_images(reader: Reader, batch: Batch, batch_id: int, keys: Iterable[str]) -> list[Job]:
     """Return the jobs that use images of *keys*, directly or not, and are not among these."""
-    descendants = [] if batch.chains is None else batch.chains.descendants(keys)
-    return reader.ask(partial(needs.jobs_of, batch_id=batch_id, wanted=descendants)) if descendants else []
+    return [] if batch.chains is None else _jobs_of(reader, batch_id, batch.chains.users(keys))
+
+
+def _jobs_of(reader: Reader, batch_id: int, keys: list[str]) -> list[Job]:
+    return reader.ask(partial(needs.jobs_of, batch_id=batch_id, wanted=keys)) if keys else []
 
 
 def _made_before(reader: Reader, users: Iterable[Job]) -> list[Job]:
@@ -134,9 +138,14 @@ def _made_before(reader: Reader, users: Iterable[Job]) -> list[Job]:
     return [job for job in unfinished if job.id in before]
 
 
-def _cascade_notices(number: int, what: str) -> Iterator[str]:
+def _cascade_notices(number: int) -> Iterator[str]:
     if number:
-        yield f"{number:,} {'uses' if number == 1 else 'use'} their images: {what}"
+        yield f"{number:,} {'uses' if number == 1 else 'use'} their images: made again, too"
+
+
+def _waiting_notices(number: int) -> Iterator[str]:
+    if number:
+        yield f"{number:,} {'waits' if number == 1 else 'wait'} for these: made as well"
 
 
 def _notes_of_marks(reader: Reader, jobs: Iterable[Job], options: RunOptions) -> dict[str, str]:

@@ -127,14 +127,22 @@ class Chains:
                 blocked[key] = cause
         return blocked
 
-    def descendants(self, keys: Iterable[str]) -> list[str]:
+    def users(self, keys: Iterable[str]) -> list[str]:
         """Return the jobs that use images of *keys*, directly or not, and are not among these; parents first."""
-        redone, found = set(keys), []
-        for key, makers in self.makers.items():
-            if key not in redone and not redone.isdisjoint(makers):
-                redone.add(key)
-                found.append(key)
-        return found
+        return _descendants(self.makers, keys)
+
+    def followers(self, keys: Iterable[str]) -> list[str]:
+        """Return the jobs that wait for *keys*, directly or not, and are not among these; parents first."""
+        return _descendants(self.parents, keys)
+
+
+def _descendants(parents: Mapping[str, tuple[str, ...]], keys: Iterable[str]) -> list[str]:
+    reached, found = set(keys), []
+    for key, of_job in parents.items():
+        if key not in reached and not reached.isdisjoint(of_job):
+            reached.add(key)
+            found.append(key)
+    return found
 
 
 def _resolved(source: Source, images: Mapping[str, Image]) -> Source:
