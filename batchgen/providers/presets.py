@@ -28,11 +28,14 @@ OVERRIDE_KEYS = (
 _BASE_PRESETS = {"openai_images": "gateway", "gptimageapi": "gptimageapi", "gemini_chat": "openrouter"}
 
 #: Facts that a model declared by the user does not inherit.
-_MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor")
+_MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor", "modes")
 
 #: A preset's facts that apply to that company only, not to another one with the same dialect.
 _COMPANY_FACTS = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
 
+
+#: The ways to state USD, of which a user's own replaces all others.
+_USD_PRICES = ("usd_per_million_tokens", "usd_per_megapixel", "usd_per_image")
 
 #: So many rounds of mistakes are looked for in the settings of one provider.
 _ROUNDS = 20
@@ -106,9 +109,11 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
         facts = _without_end_dates(facts)
     _check_paths(name, facts["paths"])
     try:
-        return Profile.model_validate({**facts, "name": name, "preset": preset})
+        complete = Profile.model_validate({**facts, "name": name, "preset": preset})
     except ValidationError as error:
         raise BadProvider(name, _sentences(error)) from None
+    _check_modes(complete)
+    return complete
 
 
 def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -130,7 +135,9 @@ def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     facts = {key: value for key, value in presets[preset].items() if key not in _COMPANY_FACTS}
     if settings["dialect"] == "task":  # nothing but its own settings is known about such a provider
         facts |= {"models": {}, "paths": {}, "default_model": next(iter(settings.get("models") or {"": None}))}
-    facts["models"] = {key: {**model, "tariff": {}, "assumes": {}} for key, model in facts["models"].items()}
+    facts["models"] = {
+        key: {**model, "tariff": {}, "assumes": {}, "modes": {}} for key, model in facts["models"].items()
+    }
     variable = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name).upper()
     return preset, {**facts, "api_key_env": [f"{variable}_API_KEY"], "url_hosts": ["*"]}
 
@@ -175,10 +182,8 @@ def _with_tariff(name: str, model: Mapping[str, Any], tariff: object) -> dict[st
     if not isinstance(tariff, Mapping):
         raise BadProvider(name, {("tariff",): "tariff must be a mapping"})
     old = dict(model.get("tariff") or {})
-    if "usd_per_million_tokens" in tariff:
-        old.pop("usd_per_image", None)
-    elif "usd_per_image" in tariff:
-        old.pop("usd_per_million_tokens", None)
+    if stated := [name for name in _USD_PRICES if name in tariff]:
+        old = {name: price for name, price in old.items() if name not in _USD_PRICES or name in stated}
     for flat in ("usd_per_image", "credits_per_image"):
         if flat in tariff:
             old.pop(flat, None)
@@ -246,6 +251,18 @@ def _check_paths(name: str, paths: Mapping[str, Any]) -> None:
         if not clean or any(mark in path for mark in "?# \t\r\n\\"):
             message = f"path {key} must start with a single / and contain no query or blank"
             raise BadProvider(name, {("paths", key): message})
+
+
+def _check_modes(profile: Profile) -> None:
+    """Raise BadProvider for a mode that is named twice, or that no model of the provider has."""
+    offered = dict.fromkeys(mode for model in profile.models.values() for mode in model.offered)
+    modes = [step.mode for step in profile.modes]
+    for number, mode in enumerate(modes):
+        if mode in modes[:number]:
+            raise BadProvider(profile.name, {("modes", number): f"modes: {mode} is named twice"})
+        if mode not in offered:
+            message = f"modes: {profile.name} has no mode {mode}: none of its models can be bought that way. "
+            raise BadProvider(profile.name, {("modes", number): f"{message}It has: {', '.join(offered)}"})
 
 
 def _suggestion(word: str, words: Iterable[str]) -> str:
