@@ -87,6 +87,8 @@ def pack(call: Call) -> Payload | None:
     """Return the body of *call*, or None if it has none; raise ProviderError if a source image is gone."""
     if call.json is not None:
         return _json_payload(call.json)
+    if call.file is not None:
+        return Payload(call.file.mime or "application/octet-stream", (_file(call.file, base64=False), b""))
     return _multipart(call) if call.files or call.form else None
 
 
