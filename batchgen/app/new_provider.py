@@ -15,9 +15,11 @@ _NAME = re.compile(r"[a-z][a-z0-9_-]{0,39}")
 def new_provider(name: str) -> str:
     """Return the settings of a provider of remote tasks called *name*; raise UsageError for a name that is taken."""
     if name in preset_names():
-        raise UsageError(f"{name} is a preset; set what differs from it, or choose another name: batchgen help providers")
+        raise UsageError(f"{name} is a preset; set what differs from it, or choose another name")
     if _NAME.fullmatch(name) is None:
-        raise UsageError(f"{name!r} cannot be the name of a provider; use small letters, digits, - and _, such as studio")
+        raise UsageError(
+            f"{name!r} cannot be the name of a provider; use small letters, digits, - and _, such as studio"
+        )
     text = files(__package__).joinpath("new_provider.yaml").read_text(encoding="utf-8")
     variable = f"{name.upper().replace('-', '_')}_API_KEY"
     return text.replace("@NAME@", name).replace("@VARIABLE@", variable)
