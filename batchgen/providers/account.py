@@ -43,7 +43,9 @@ class Catalogue:
     names: frozenset[str]  #: the ids, and every alias that is accepted
 
     def offers(self, profile: Profile) -> Mapping[str, bool]:
-        """Return, for each model of *profile*, whether it is listed."""
+        """Return, for each model of *profile*, whether it is listed; nothing if the list has other names."""
+        if profile.checks.models is not None and profile.checks.models.own_names:
+            return {}
         return {name: model.wire in self.names for name, model in profile.models.items()}
 
 

@@ -17,11 +17,14 @@ from pydantic import ValidationError
 from ..errors import SettingsError, suggest
 from .profile import Profile
 
+#: Facts about a provider that are no settings.
+_FACTS = ("name", "preset", "retired", "charges_errors", "charges_refusals", "checks", "cost")
+
 #: The keys of an override.
 OVERRIDE_KEYS = (
     "preset",
     "tariff",
-    *(key for key in Profile.model_fields if key not in ("name", "preset", "retired", "charges_errors", "checks")),
+    *(key for key in Profile.model_fields if key not in _FACTS),
 )
 
 #: The preset that a provider without one is based on, by its dialect.
@@ -31,7 +34,20 @@ _BASE_PRESETS = {"openai_images": "gateway", "gptimageapi": "gptimageapi", "gemi
 _MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor")
 
 #: A preset's facts that apply to that company only, not to another one with the same dialect.
-_COMPANY_FACTS = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
+_COMPANY_FACTS = frozenset(
+    [
+        "api_key_env",
+        "auth",
+        "base_url",
+        "charges_errors",
+        "charges_refusals",
+        "checks",
+        "cost",
+        "query",
+        "request_id_header",
+        "url_hosts",
+    ]
+)
 
 
 #: So many rounds of mistakes are looked for in the settings of one provider.
