@@ -207,6 +207,10 @@ class Reservations:
     _being_read: set[str] = field(default_factory=set)  #: attempts whose answers are being read
     _answered: set[CallKind] = field(default_factory=set)  #: kinds of calls of which a cost or an image has been read
 
+    def __contains__(self, attempt_id: object) -> bool:
+        """Return whether this run has reserved money for a call."""
+        return attempt_id in self._reservations
+
     def why_refused(self, task: Task, estimate: Charge) -> str | None:
         """Return why a call for *task* is refused; None if every budget allows it.
 

@@ -5,7 +5,7 @@ This module knows jobs, lanes, a backend and the job database; it knows neither 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -16,22 +16,20 @@ from anyio import CancelScope, create_task_group, to_thread
 from ..budget import Budget, BudgetLimit, Budgets, Reservations
 from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
 from ..fault import Cause
-from ..files.output_tree import output_tree
 from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
 from ..learned_prices import PriceMemory
-from ..manifest.filenames import stems
-from ..object_url import parse_folder
 from ..store import late
 from ..store.reader import Reader
-from ..store.records import AttemptRecord, StoredArtifact
+from ..store.records import AttemptRecord
 from ..store.shared_budgets import OverBudget
 from ..store.writer import Writer
-from ..task import Artifact, Basis, Charge, Task, Usage
+from ..task import Basis, Charge, Task, Usage
 from .clearance import Clearance
 from .lane import Lane
 from .lease import Lease
 from .limits.gate import Gate
 from .retry import Policy, judge
+from .withdrawal import withdraw_earlier
 
 #: How long providers that honour idempotency keys remember them, at least (24 hours are usual).
 KEY_LIFE = timedelta(hours=23)
@@ -166,24 +164,39 @@ class AttemptRunner:
         return None
 
     async def recover(self, batch_id: int, lanes: Sequence[Lane]) -> None:
-        """Settle the attempts that an earlier run left open: from the spool, or else as unknown."""
+        """Settle the attempts that an earlier run left open, but for those of submissions."""
         async with create_task_group() as tasks:
             left = partial(self.reader.open_attempts, batch_id, run_id=self.run_id, shard=self.shard)
             for job, record in await to_thread.run_sync(left):
                 tasks.start_soon(self._recover, lanes, job, record)
 
     async def _recover(self, lanes: Sequence[Lane], job: Job, record: AttemptRecord) -> None:
-        def fit(lane: Lane) -> tuple[bool, bool]:
-            return lane.account == record.account, lane.models.matches(record.model)
-
-        own = [lane for lane in lanes if lane.provider == record.provider]
         try:
-            await self.resume(max(own, key=fit, default=None), job, record)
+            await self.resume(lane_of(lanes, record.provider, record.account, record.model), job, record)
         except Exception as error:  # noqa: BLE001 - raised here it would cut off the others
             self.on_failure(error)
 
-    async def resume(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
-        """Settle an attempt that an earlier run left open: from the spool, or else as unknown."""
+    async def resume(self, lane: Lane | None, job: Job, record: AttemptRecord, known: Outcome | None = None) -> None:
+        """Settle an attempt that an earlier run left open: from the spool, or else as unknown.
+
+        *known*: its outcome, where that is known without its answer.
+        """
+        opened, own_lane = self.reopen(lane, job, record)
+        task = opened.attempt.task
+        clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
+        try:
+            outcome = known or await self.backend.run(opened.attempt, clearance)
+            await self._settle(
+                own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
+            )
+        except UnreadableAnswer as error:
+            self.unreadable = self.unreadable or error
+            own_lane.record_unreadable(job, None, str(error))
+        except (StoreError, OSError) as error:
+            self.on_failure(error)
+
+    def reopen(self, lane: Lane | None, job: Job, record: AttemptRecord) -> tuple[OpenAttempt, Lane]:
+        """Return an attempt that was left open, and its lane: *lane*, or else one that sends nothing."""
         reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
         own_lane = lane or Lane(
             provider=record.provider, policy=self.policy, account_gate=Gate(), account=record.account
@@ -193,20 +206,17 @@ class AttemptRunner:
         # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
         same = own_lane.account == record.account and own_lane.models.matches(record.model)
         order = self._order(job, task, record.id, record.claim, own_lane.account)
-        elsewhere = record.spool not in (None, self.spool)
-        attempt = replace(order, resumed=True, elsewhere=elsewhere, key_valid=fresh and same)
-        opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
-        clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
-        try:
-            outcome = await self.backend.run(attempt, clearance)
-            await self._settle(
-                own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
-            )
-        except UnreadableAnswer as error:
-            self.unreadable = self.unreadable or error
-            own_lane.record_unreadable(job, None, str(error))
-        except (StoreError, OSError) as error:
-            self.on_failure(error)
+        # The answers of a submission are read from its files, which every machine can download.
+        elsewhere = record.submission_id is None and record.spool not in (None, self.spool)
+        attempt = replace(
+            order,
+            resumed=True,
+            elsewhere=elsewhere,
+            key_valid=fresh and same,
+            mode=record.mode,
+            submission=record.submission_id,
+        )
+        return OpenAttempt(job=job, attempt=attempt, estimate=reserved), own_lane
 
     def _priced(self, job: Job, provider: str) -> tuple[Task, Charge]:
         """Return the task of one more attempt at *job* and what it may cost; a lane asks for both up to three times."""
@@ -251,7 +261,7 @@ class AttemptRunner:
         lane.record_rebuy(job, event)
         if isinstance(outcome, Delivered) and attempt.claim > 1:
             # Before it is settled: if this is cut off, the attempt is still open and the next run repeats it.
-            await to_thread.run_sync(self._withdraw_earlier, attempt, outcome)
+            await to_thread.run_sync(withdraw_earlier, self.reader, attempt, outcome)
         settlement = Settlement(
             attempt=attempt,
             event=event,
@@ -272,8 +282,8 @@ class AttemptRunner:
         except StoreError as error:
             self.on_failure(error)
             return None
-        reserved = opened.estimate, outcome.charge
-        self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
+        reserved, earlier = (opened.estimate, outcome.charge), attempt.resumed and attempt.id not in self.reservations
+        self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=earlier)
         await self.backend.release(attempt, delivered=isinstance(outcome, Delivered) and not deleted)
         if not deleted:
             lane.record_settlement(job, settlement)
@@ -306,31 +316,14 @@ class AttemptRunner:
         for listener in self.listeners:
             listener(lane, opened, settlement)
 
-    def _withdraw_earlier(self, attempt: Attempt, outcome: Delivered) -> None:
-        """Move aside the files of earlier versions of a job that its new files do not replace."""
-        own, tree = stems(attempt.output, attempt.wanted), output_tree(parse_folder(self.folder))
-        for name, file in _superseded(attempt, outcome.artifacts, self.reader.files_of(attempt.job_id)):
 
-            def bare(name: str = name, path: str = file.path) -> bool:
-                return name.rpartition(".")[0] in own or not self.reader.counts_on(path)
+def lane_of(lanes: Sequence[Lane], provider: str, account: str | None, model: str) -> Lane | None:
+    """Return the lane of a provider that fits account and model best; None if the provider has no lane."""
 
-            tree.withdraw(name, file.sha256, file.attempt_id, bare=bare)
+    def fit(lane: Lane) -> tuple[bool, bool]:
+        return lane.account == account, lane.models.matches(model)
 
-
-def _superseded(
-    attempt: Attempt, artifacts: Sequence[Artifact], known: Sequence[StoredArtifact]
-) -> Iterator[tuple[str, StoredArtifact]]:
-    """Yield the files of earlier versions of a job in the output folder, each with its name there.
-
-    *artifacts* are the files just published, *known* all files of the job in the job database.
-    """
-    first = artifacts[0]
-    # Paths are relative to the working folder, names to the output folder: one file's path and name give the prefix.
-    prefix = first.path.removesuffix(attempt.file_name(first.ordinal, first.path.rpartition(".")[2]))
-    current = {file.path for file in artifacts} | {file.path for file in known if file.superseded_at is None}
-    for file in known:
-        if file.path not in current and file.path.startswith(prefix):
-            yield file.path.removeprefix(prefix), file
+    return max((lane for lane in lanes if lane.provider == provider), key=fit, default=None)
 
 
 def _without_provider(provider: str, outcome: Outcome) -> Outcome:

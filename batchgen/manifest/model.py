@@ -118,6 +118,9 @@ class ProviderSpec(Strict):
     idempotency_header: Text | None = Field(
         None, description="Header of an idempotency key; set it only if the provider promises to charge a key once"
     )
+    task: dict[str, Any] | None = Field(
+        None, description="How remote tasks work at this provider, for the dialect task: batchgen help tasks"
+    )
     models: dict[str, dict[str, Any]] | None = Field(None, description="Settings that differ from the preset, by model")
 
 

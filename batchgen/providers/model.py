@@ -100,6 +100,9 @@ class Rules(Frozen):
     mask: bool = False
     mask_bytes_max: int = 4_000_000
     image_urls: bool = True  #: False: bytes only, so a URL is fetched first
+    image_files: bool = True  #: False: URLs only, so a local file cannot be sent
+    wire: str | None = None  #: the provider's name for this operation, where it has one besides the model's
+    template: Mapping[str, Any] = {}  #: body in the dialect ``task``; empty: that of the profile
 
 
 class Model(Frozen):

@@ -144,6 +144,8 @@ def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     # Another company with the same dialect has prices and a key of its own.
     preset = _BASE_PRESETS.get(settings["dialect"], "gateway")
     facts = {key: value for key, value in presets[preset].items() if key not in _COMPANY_FACTS}
+    if settings["dialect"] == "task":  # nothing but its own settings is known about such a provider
+        facts |= {"models": {}, "paths": {}, "default_model": next(iter(settings.get("models") or {"": None}))}
     facts["models"] = {key: {**model, "tariff": {}, "assumes": {}} for key, model in facts["models"].items()}
     variable = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name).upper()
     return preset, {**facts, "api_key_env": [f"{variable}_API_KEY"], "url_hosts": ["*"]}
@@ -177,7 +179,7 @@ def _models(name: str, facts: Mapping[str, Any], tariff: object, models: Mapping
 def _parent(facts: Mapping[str, Any], models: Mapping[str, Any], dialect: str) -> Mapping[str, Any]:
     """Return the model whose rules a new model inherits: the default one if it has *dialect*, or else the first."""
     candidates = {key: model for key, model in models.items() if (model.get("dialect") or facts["dialect"]) == dialect}
-    first: Mapping[str, Any] = next(iter((candidates or models).values()))
+    first: Mapping[str, Any] = next(iter((candidates or models).values()), {})
     parent: Mapping[str, Any] = candidates.get(facts["default_model"], first)
     return parent
 

@@ -17,6 +17,7 @@ from .addresses import is_listed, join, origin_of, with_query
 from .auth import Auth
 from .cost import Cost
 from .model import Frozen, Model, Retired
+from .task_rules import TaskRules, check_body
 
 #: Bounds that no account needs more than, and seconds and counts that still fit into calendars and databases.
 MOST_REQUESTS, LONGEST = 1_000_000_000, 10_000_000
@@ -136,6 +137,7 @@ class Profile(Frozen):
     charges_errors: bool | None = None  #: whether an error answer may be billed; None if that is undocumented
     charges_refusals: bool = False  #: whether a refusal with an error status may be billed
     checks: Checks = Checks()
+    task: TaskRules | None = None  #: how remote tasks work here, for the dialect ``task``
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -146,7 +148,19 @@ class Profile(Frozen):
                 if rules is not None and rules.path not in self.paths:
                     raise ValueError(f"model {name!r} uses the path {rules.path!r}, which is not among the paths")
         self._check_groups()
+        self._check_tasks()
         return self
+
+    def _check_tasks(self) -> None:
+        for name, model in self.models.items():
+            if (model.dialect or self.dialect) != "task":
+                continue
+            if self.task is None:
+                raise ValueError(f"model {name!r} has the dialect task, which needs the setting task: help tasks")
+            for rules in filter(None, (model.generate, model.edit)):
+                check_body(rules.template)
+                if not (rules.template or self.task.submit.body):
+                    raise ValueError(f"model {name!r} has no body: set task.submit.body, or template in its rules")
 
     def _check_groups(self) -> None:
         names = sorted({name for title, model in self.models.items() for name in (title, model.wire, *model.aliases)})

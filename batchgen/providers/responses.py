@@ -56,7 +56,7 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
             fault_of(reply, profile, document, task), read_usage(document, reply.headers, cost=profile.cost)
         )
     answer = _open(reply, task)
-    collector = _Collector(request, url)
+    collector = Collector(request, url)
     if answer.raw_image is not None:
         pictures = collector.without_echoes([Picture(data=answer.raw_image)])
     else:
@@ -144,7 +144,7 @@ def _answer_of_text(body: bytes, sent: SentSources, why: str, *, broken: bool) -
 # --- the bytes of the images ---------------------------------------------------
 
 
-class _Collector:
+class Collector:
     """Collects the bytes of the images found, and notes the problems of the others."""
 
     def __init__(self, request: Request, url: str) -> None:
@@ -225,7 +225,7 @@ def _image_of(body: bytes) -> bytes:
 # --- why there is no image -----------------------------------------------------
 
 
-def _rejection(answer: _Answer, reply: Reply, request: Request, collector: _Collector) -> Fault:
+def _rejection(answer: _Answer, reply: Reply, request: Request, collector: Collector) -> Fault:
     """Return the fault of a success without an image."""
     profile = request.profile
     if answer.raw_image is not None:

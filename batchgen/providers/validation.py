@@ -278,6 +278,8 @@ def _check_sources(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
         )
     for source in task.images:
         yield from _check_source("images", source, rules.image_bytes_max, rules.image_types)
+    if not rules.image_files:
+        yield from _check_urls(task.images)
     if task.mask is None:
         return
     if task.kind is not Kind.EDIT:
@@ -286,6 +288,17 @@ def _check_sources(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
         yield UnsupportedRequest("mask", "this provider takes no mask", "use aimlapi or openai, or remove the mask")
     else:
         yield from _check_source("mask", task.mask, rules.mask_bytes_max, ("image/png",))
+
+
+def _check_urls(sources: Iterable[Source]) -> Iterator[UnsupportedRequest]:
+    """Yield a problem for each source that is not on the web."""
+    for source in sources:
+        if source.path is not None or not (source.url or "").startswith(("https://", "http://")):
+            yield UnsupportedRequest(
+                "images",
+                f"this provider fetches source images from the web, and {source.path or source.url} is not there",
+                "publish it and write its https URL, or use a provider that takes files (fal, bfl, dashscope, openai)",
+            )
 
 
 def _check_source(field: str, source: Source, limit: int, types: tuple[str, ...]) -> Iterator[UnsupportedRequest]:

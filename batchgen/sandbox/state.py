@@ -103,6 +103,8 @@ class Entry:
     prompt: str | None = None
     n: int | None = None
     fault: str | None = None
+    task: str | None = None  #: the provider's id of a task
+    polls: int | None = None  #: the number of polls of the task until now
 
     def line(self, event: str, *, bill: Bill | None = None, status: int | None = None) -> Line:
         """Return a line of the log; all lines have the same keys."""
@@ -126,6 +128,8 @@ class Entry:
             "usage": bill.usage if bill else {},
             "status": status,
             "fault": self.fault,
+            "task": self.task,
+            "polls": self.polls,
         }
 
 

@@ -113,6 +113,7 @@ def test_which_questions_each_provider_documents():
         "openai": ["/v1/models"],
         "openrouter": ["/api/v1/key", "/api/v1/models?output_modalities=image"],
         "sandbox": [],
+        "fal": [],
     }
 
 
