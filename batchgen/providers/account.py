@@ -74,8 +74,8 @@ def read_balance(document: Json, check: BalanceCheck) -> Balance | None:
 
 
 def read_catalogue(document: Json) -> Catalogue | None:
-    """Return the models in an answer, a list or OpenAI's {data: [...]}; None if it lists none."""
-    models = document if isinstance(document, list) else _at(document, "data")
+    """Return the models in an answer, a list, OpenAI's {data: [...]} or xAI's {models: [...]}; None if it has none."""
+    models = document if isinstance(document, list) else _at(document, "data") or _at(document, "models")
     ids, names = set(), set()
     for model in models if isinstance(models, list) else ():
         name = _at(model, "id")

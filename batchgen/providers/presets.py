@@ -113,12 +113,13 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     if isinstance(facts["api_key_env"], str):
         facts["api_key_env"] = [facts["api_key_env"]]
     facts["models"] = _models(name, facts, tariff, models)
+    example = facts.pop("example", "https://gw.example.com")
     try:
-        facts["base_url"] = checked_url(name, facts["base_url"])
+        facts["base_url"] = checked_url(name, facts["base_url"], example)
     except SettingsError as error:
         raise BadProvider(name, {("base_url",): str(error).removeprefix(f"provider {name}: ")}) from None
     facts["default_model"] = _default_model(facts)
-    if name != preset and facts["base_url"] != _presets()[preset]["base_url"]:
+    if name != preset and facts["base_url"] != (_presets()[preset]["base_url"] or facts["base_url"]):
         facts = _without_end_dates(facts)
     _check_paths(name, facts["paths"])
     try:
@@ -222,11 +223,14 @@ def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def checked_url(name: str, base_url: object) -> str:
-    """Return *base_url* without trailing slashes; raise SettingsError if a key must not be sent there."""
+def checked_url(name: str, base_url: object, example: str) -> str:
+    """Return *base_url* without trailing slashes; raise SettingsError if a key must not be sent there.
+
+    *example* is the address that a message gives as an example.
+    """
     where = f"provider {name}: base_url"
     if not isinstance(base_url, str) or not base_url.strip():
-        raise SettingsError(f"{where} is missing; write the part before /v1 or /api/v1, such as https://gw.example.com")
+        raise SettingsError(f"{where} is missing; write the part before /v1 or /api/v1, such as {example}")
     text = base_url.strip()
     if any(letter.isspace() or not letter.isprintable() for letter in text):
         raise SettingsError(f"{where} contains blanks or control characters")

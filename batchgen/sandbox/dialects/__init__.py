@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from . import aigate, aimlapi, fal, gateway, gptimageapi, openai, openrouter
+from . import aigate, aimlapi, ark, azure, fal, gateway, gptimageapi, openai, openrouter, recraft, xai
 from .dialect import Dialect
 from .task import TaskDialect
 
 DIALECTS: dict[str, Dialect] = {
-    module.DIALECT.name: module.DIALECT for module in (aigate, gptimageapi, aimlapi, gateway, openai, openrouter)
+    module.DIALECT.name: module.DIALECT
+    for module in (aigate, gptimageapi, aimlapi, gateway, openai, openrouter, azure, xai, recraft, ark)
 }
 #: Providers whose images are tasks.
 TASK_DIALECTS: dict[str, TaskDialect] = {module.DIALECT.name: module.DIALECT for module in (fal,)}
