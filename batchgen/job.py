@@ -82,8 +82,8 @@ class Attempt:
     sidecar: bool = True
     resumed: bool = False  #: left open by an earlier run: finish it, never send it
     elsewhere: bool = False  #: its answer, if one has arrived, is on another machine
-    key_valid: bool = False  #: the idempotency key is still valid at the provider, if that honours such keys
     mode: Mode = Mode.STANDARD  #: how the call is bought
+    key_valid: bool = False  #: the idempotency key is still valid at the provider, if that honours such keys
     submission: str | None = None  #: that it is a row of; None: it is a call of its own
 
     def file_name(self, ordinal: int, extension: str) -> str:

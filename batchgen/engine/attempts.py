@@ -18,6 +18,7 @@ from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
 from ..fault import Cause
 from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
 from ..learned_prices import PriceMemory
+from ..mode import Mode
 from ..store import late
 from ..store.reader import Reader
 from ..store.records import AttemptRecord
@@ -75,7 +76,8 @@ class AttemptRunner:
     lease: Lease | None = None  #: how long no other runner takes its jobs, where runners share a job database
     neighbours: Sequence[str] = ()  #: other runners of the job database, for display
     shared: Sequence[Budget] = ()  #: those of *wallet* that other runners spend from, too
-    estimate: Callable[[Task], Charge]  #: what a call may cost at most
+    estimate: Callable[[Task, Mode], Charge]  #: what a call may cost at most
+    mode_of: Callable[[Task], Mode] = lambda _task: Mode.STANDARD  #: how a call is bought now
     translate: Callable[[Task, str], Task]  #: a task in the terms of another provider
     policy: Policy = field(default_factory=Policy)  #: for a provider that is no longer in the manifest
     now: Callable[[], datetime]
@@ -88,7 +90,7 @@ class AttemptRunner:
     unreadable: UnreadableAnswer | None = None  #: the first answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
-    _last: tuple[Job, str, Task, Charge] | None = None  #: the last result of ``_priced`` and what it was asked for
+    _last: tuple[Job, str, Task, Charge, Mode] | None = None  #: the last result of ``_priced``, of which job and where
 
     def __post_init__(self) -> None:
         self.reservations = Reservations(self.wallet, self.prices)
@@ -102,11 +104,15 @@ class AttemptRunner:
         """Return the limit of money that refuses one more attempt by *lane*; None where all budgets allow it."""
         return self.reservations.refusing(*self._priced(job, lane.provider))
 
+    def is_flex(self, lane: Lane, job: Job) -> bool:
+        """Return whether *lane* would buy *job* in flex mode now."""
+        return self._priced(job, lane.provider)[2] is Mode.FLEX
+
     def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
         """Reserve the money for one attempt at *job* by *lane*."""
-        task, listed = self._priced(job, lane.provider)
-        attempt = self._order(job, task, self.new_id(), job.claim + 1, lane.account)
-        estimate = self.reservations.reserve(attempt.id, task, listed)
+        task, listed, mode = self._priced(job, lane.provider)
+        attempt = self._order(job, task, self.new_id(), job.claim + 1, lane.account, mode)
+        estimate = self.reservations.reserve(attempt.id, task, listed, mode)
         return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
 
     async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
@@ -144,7 +150,8 @@ class AttemptRunner:
             if clearance.unsent:
                 lane.withdrawn(clearance.sent_at)
             else:
-                lane.record_outcome(opened.job, outcome, clearance.sent_at, self.spread())
+                at, mode = clearance.sent_at, opened.attempt.mode
+                lane.record_outcome(opened.job, outcome, at, self.spread(), mode)
             recorded = True
             self.on_outcome()
             with CancelScope(shield=True):
@@ -218,12 +225,14 @@ class AttemptRunner:
         )
         return OpenAttempt(job=job, attempt=attempt, estimate=reserved), own_lane
 
-    def _priced(self, job: Job, provider: str) -> tuple[Task, Charge]:
-        """Return the task of one more attempt at *job* and what it may cost; a lane asks for both up to three times."""
-        if self._last is None or self._last[0] is not job or self._last[1] != provider:
+    def _priced(self, job: Job, provider: str) -> tuple[Task, Charge, Mode]:
+        """Return the task of one more attempt at *job*, what it may cost, and its mode; a lane asks repeatedly."""
+        last = self._last
+        if last is None or last[0] is not job or last[1] != provider or last[4] is not self.mode_of(last[2]):
             task = self._task(job, provider)
-            self._last = job, provider, task, self.estimate(task)
-        return self._last[2:]
+            mode = self.mode_of(task)
+            last = self._last = job, provider, task, self.estimate(task, mode), mode
+        return last[2:]
 
     def _task(self, job: Job, provider: str) -> Task:
         task, missing = self.translate(job.task, provider), job.wanted - job.delivered
@@ -233,7 +242,9 @@ class AttemptRunner:
         """Return the task of a call to a provider that is no longer in the manifest."""
         return replace(job.task, provider=record.provider, model=record.model, n=job.wanted - job.delivered)
 
-    def _order(self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None) -> Attempt:
+    def _order(  # noqa: PLR0917 - what identifies an attempt
+        self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None, mode: Mode = Mode.STANDARD
+    ) -> Attempt:
         """Return an attempt at *task*: the images that *job* still lacks."""
         return Attempt(
             id=attempt_id,
@@ -249,6 +260,7 @@ class AttemptRunner:
             ordinal=job.delivered,
             wanted=job.wanted,
             sidecar=job.sidecar,
+            mode=mode,
         )
 
     async def _settle(self, lane: Lane, opened: OpenAttempt, outcome: Outcome) -> Job | None:
@@ -256,7 +268,7 @@ class AttemptRunner:
         job, attempt = opened.job, opened.attempt
         usage = outcome.usage or Usage()
         # Before the first await: no other call may go out once the true price shows that the budget is used up.
-        self.reservations.learn(attempt.task, outcome.charge, usage.images)
+        self.reservations.learn(attempt.task, outcome.charge, usage.images, attempt.mode)
         event = self._judge(lane, job, outcome)
         lane.record_rebuy(job, event)
         if isinstance(outcome, Delivered) and attempt.claim > 1:

@@ -238,7 +238,9 @@ class Executor:
         while True:
             tries -= 1
             try:
-                return await client.send(call, slot, deadline(request.task, request.profile), exchange.clear)
+                return await client.send(
+                    call, slot, deadline(request.task, request.profile, request.mode), exchange.clear
+                )
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not tries:
                     raise
@@ -268,7 +270,7 @@ class Executor:
                 raise
             by_bytes = rules is not None and not rules.image_urls
             task = await self.inputs.with_local_files(task) if by_bytes else task
-        return Request(task=task, profile=profile, model=model, attempt_id=attempt.id)
+        return Request(task=task, profile=profile, model=model, attempt_id=attempt.id, mode=attempt.mode)
 
     def _read(self, exchange: Exchange, head: ResponseHead, sink: Slot | Scratch) -> Step | Delivered:
         return self._feed(exchange, _reply(head, sink))
@@ -293,11 +295,12 @@ class Executor:
         return publish(exchange, generation, self.root, sandbox=self.sandbox)
 
     def _charge(self, exchange: Exchange, fault: Fault, usage: Usage | None) -> Charge:
+        attempt, model = exchange.attempt, exchange.model
         if fault.charged is Charged.NO:
-            return (reported_charge(usage, exchange.model) if usage is not None else None) or NOTHING
+            return (reported_charge(usage, model, attempt.mode) if usage is not None else None) or NOTHING
         if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
             return UNPRICED
-        return charge(usage or Usage(images=exchange.attempt.task.n), exchange.attempt.task, exchange.model)
+        return charge(usage or Usage(images=attempt.task.n), attempt.task, model, attempt.mode)
 
 
 @dataclass(frozen=True, slots=True)

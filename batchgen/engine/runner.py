@@ -25,7 +25,7 @@ from .backlog import Backlog
 from .bug_report import as_batchgen_error
 from .clearance import Clearance
 from .failover import close_siblings, may_fail_over
-from .lane import Closure, Lane
+from .lane import STANDBY, Closure, Lane
 from .limits.windows import Window
 from .worker_state import WorkerState
 
@@ -39,8 +39,6 @@ FAILOVER_LOOK = 1.0
 SETTLE_SECONDS = 10.0
 #: Seconds after which a lane that waits for a retry looks at the clock again: a timer stands still in suspend.
 CLOCK_LOOK = 30.0
-#: What a lane waits for that has no job of its own left but may take those of another provider.
-STANDBY = "idle"
 #: What a lane waits for while other runners have the limits, and the seconds between two looks at an ended lease.
 SHARE, LEASE_LOOK = "a share of the limits", 0.5
 
@@ -205,7 +203,7 @@ class Runner:
                     # Another lane may have seen the table being read for this one; it has to look again.
                     self._notify_lanes()
                     return
-                lane.waits = "" if lane.in_flight else "a retry" if self._backlogs[lane.name][0].retry_at else STANDBY
+                lane.waits = lane.why_idle(self._backlogs[lane.name][0].retry_at)
                 await lane.wait_for_change(self._until_due(lane), since)
                 continue
             backlog, job = next_job
@@ -272,7 +270,7 @@ class Runner:
         cache: dict[tuple[int, str, str], bool] = {}
 
         def may_send(job: Job) -> bool:
-            if job.id in excluded:
+            if job.id in excluded or (lane.sheds_flex and self.attempts.is_flex(lane, job)):
                 return False
             if job.task.provider == lane.provider:
                 return True

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ..mode import Mode
 from ..task import Kind
 
 #: YAML floats reach Decimal through their text, so 0.053 is exactly 0.053.
@@ -105,6 +106,13 @@ class Rules(Frozen):
     template: Mapping[str, Any] = {}  #: body in the dialect ``task``; empty: that of the profile
 
 
+class ModeTerms(Frozen):
+    """The terms of a mode other than the standard one."""
+
+    factor: Amount  #: the price, as a multiple of the standard one
+    total: float | None = Field(None, gt=0, le=86_400)  #: seconds for one whole call; None: as in the standard mode
+
+
 class Model(Frozen):
     """One model as one provider offers it."""
 
@@ -118,6 +126,12 @@ class Model(Frozen):
     aliases: tuple[str, ...] = ()  #: older names that are still accepted
     ends: str | None = None  #: the day (YYYY-MM-DD) on which the provider withdraws it, if it announced one
     successor: str | None = None  #: the replacement that the provider recommends
+    modes: Mapping[Mode, ModeTerms] = {}  #: in addition to the standard one
+
+    @property
+    def offered(self) -> tuple[Mode, ...]:
+        """Return the modes in which calls for this model can be bought."""
+        return (Mode.STANDARD, *self.modes)
 
     def rules(self, kind: Kind) -> Rules | None:
         """Return what this model accepts for *kind*; None if it does not support that."""

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import nearest, suggest
+from ..mode import ModeStep, read_step
 from .addresses import is_listed, join, origin_of, with_query
 from .auth import Auth
 from .cost import Cost
@@ -84,6 +85,13 @@ class Retry(Frozen):
     )
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, (str, Mapping)) else value
+
+
+Modes = Annotated[tuple[Annotated[ModeStep, BeforeValidator(read_step)], ...], BeforeValidator(_listed)]
+
+
 class BalanceCheck(Frozen):
     """A free endpoint that returns the balance: its path, and the dotted path (``token.remaining``) of each amount."""
 
@@ -137,6 +145,7 @@ class Profile(Frozen):
     charges_errors: bool | None = None  #: whether an error answer may be billed; None if that is undocumented
     charges_refusals: bool = False  #: whether a refusal with an error status may be billed
     checks: Checks = Checks()
+    modes: Modes = ()  #: the modes of its calls, one after another; empty: standard
     task: TaskRules | None = None  #: how remote tasks work here, for the dialect ``task``
 
     @model_validator(mode="after")

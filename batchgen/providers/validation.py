@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from ..errors import suggest
+from ..mode import Mode
 from ..task import Kind, Source, Task
 from . import dialect_names
 from .model import Model, Rules
@@ -88,10 +89,21 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
         hint = f"use model {able[0]}" if able else f"choose a provider that can {task.kind}"
         return (UnsupportedRequest("images", message, hint),)
     return (
+        *_check_modes(profile, name, model),
         *_check_prompt(task, rules),
         *_check_sources(task, rules),
         *fit(task, rules, f"{profile.name} ({name})").problems,
     )
+
+
+def _check_modes(profile: Profile, name: str, model: Model) -> Iterator[UnsupportedRequest]:
+    """Report a model that has none of the modes that the provider's settings name."""
+    modes = [step.mode for step in profile.modes]
+    if modes and not set(modes) & set(model.offered):
+        able = [title for title, other in profile.models.items() if set(modes) & set(other.offered)]
+        message = f"{profile.name} has {name} in the mode {' or '.join(model.offered)} only, and modes: has {modes[0]}"
+        hint = f"add standard to the modes of {profile.name}, or use {' or '.join(able)}"
+        yield UnsupportedRequest("model", message, hint)
 
 
 def as_sent(task: Task, model: Model) -> Task:
@@ -313,8 +325,15 @@ def _check_source(field: str, source: Source, limit: int, types: tuple[str, ...]
         yield UnsupportedRequest(field, f"{name} is {source.mime}", f"convert it to {' or '.join(types)}")
 
 
-def deadline(task: Task, profile: Profile) -> float:
-    """Return the seconds that one attempt may take: the provider's setting, or else 360, or 600 for slow renders."""
+def deadline(task: Task, profile: Profile, mode: Mode = Mode.STANDARD) -> float:
+    """Return the seconds that one attempt may take: the provider's setting, or else 360, or 600 for slow renders.
+
+    A mode with slower answers has a time of its own, which the provider's setting may only lengthen.
+    """
+    if mode is not Mode.STANDARD:
+        terms = profile.find(task.model)[1].modes.get(mode)
+        if terms is not None and terms.total is not None:
+            return max(terms.total, profile.timeout.total or 0.0)
     if profile.timeout.total is not None:
         return profile.timeout.total
     area = pixels(task.size)

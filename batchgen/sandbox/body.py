@@ -11,7 +11,7 @@ from aiohttp import BodyPartReader, web
 from .cdn import ResultStore
 from .drawing import draw_source
 from .faults import Fault, split_prompt
-from .sources import IMAGE_LIMIT
+from .sources import FILE_ID, IMAGE_LIMIT
 from .values import Form, Json, Upload, invalid
 
 _PICSUM = re.compile(r"/(\d{2,4})/(\d{2,4})/?$")  # providers' documents use such addresses: .../800/600
@@ -118,6 +118,8 @@ def _text_parts(fields: Json) -> list[Json]:
 
 def fetch_source(url: str, own_url: str, results: ResultStore) -> bytes:
     """Return the bytes behind a source URL: a result of this server, or a drawing for any https address."""
+    if url.startswith(FILE_ID):
+        raise invalid(f"No such File object: {url.removeprefix(FILE_ID)[:80]}", "invalid_value", "file_id")
     if url.startswith(f"{own_url}/"):
         stored = results.get(url.removeprefix(own_url))
         if stored is not None and not stored.gone:

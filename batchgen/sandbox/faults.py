@@ -56,6 +56,27 @@ EARLY = {
     "redirect": "a redirect to another address",
     "error200": "an error, with status 200",
 }
+#: What happens to one request of a batch; at single calls these do nothing.
+ROW = {
+    "row-lost": "the request of a batch is made and charged, and in no result file",
+    "row-twice": "the request of a batch has two rows",
+    "row-cut": "the row of a request is cut off",
+    "row-null": "the row of a request has neither an answer nor an error",
+}
+#: What happens to a whole batch if one of its prompts asks for it.
+BATCH = {
+    "batch-invalid": "the batch fails validation at this request",
+    "batch-full": "the batch fails because too much is waiting already",
+    "batch-drop": "the batch is created, and the connection is cut",
+    "batch-slow": "the batch begins SECONDS later",
+    "batch-pause": "the batch stops after COUNT requests until it is cancelled or released",
+    "batch-expire": "the batch expires after COUNT requests",
+    "batch-forget": "the batch is unknown once it has ended",
+    "batch-shuffle": "the rows of the batch come in another order",
+    "batch-503": "the first COUNT downloads of results fail",
+    "batch-cut": "the first COUNT downloads of results break off half-way",
+    "batch-huge": "the results have MEGABYTES of padding, made while they are sent",
+}
 #: What becomes of a task at a provider that is polled for results; the task was accepted.
 TASKS = {
     "task-slow": "the task takes SECONDS",
@@ -76,7 +97,7 @@ POLLS = {
     "poll-odd": "a state that the documents do not mention",
     "poll-elsewhere": "polls are answered at another host, as the answer to the submission states",
 }
-KINDS = frozenset((*REFUSALS, *CONTENT, *DELIVERY, *EARLY, *TASKS, *POLLS, *SHAPES))
+KINDS = frozenset((*REFUSALS, *CONTENT, *DELIVERY, *EARLY, *TASKS, *POLLS, *ROW, *BATCH, *SHAPES))
 
 #: The public names of causes, as aliases of the kinds that lead to them.
 ALIASES = {
@@ -89,7 +110,17 @@ ALIASES = {
     "timeout": "gateway-timeout",
 }
 #: Defaults of the kinds that take a value.
-DEFAULTS = {"stall": 3600.0, "slow": 2.0, "big": 8.0, "trickle": 5.0, "task-slow": 2.0}
+DEFAULTS = {
+    "stall": 3600.0,
+    "slow": 2.0,
+    "big": 8.0,
+    "trickle": 5.0,
+    "task-slow": 2.0,
+    "batch-slow": 2.0,
+    "batch-503": 1.0,
+    "batch-cut": 1.0,
+    "batch-huge": 100.0,
+}
 
 _DIRECTIVE = re.compile(r"\s*\[sandbox:([^\]]*)\]", re.IGNORECASE)
 _REPEAT = re.compile(r"x(\d+)")

@@ -17,6 +17,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from . import cdn
+from .batches.control import add_control as add_batch_control
+from .batches.openai import OpenAIBatches
 from .body import fetch_source
 from .dialects import DIALECTS, TASK_DIALECTS
 from .dialects.dialect import Dialect
@@ -50,6 +52,8 @@ def make_app(state: State) -> web.Application:
             router.add_get(f"/{name}{path}", free_endpoint_handler(state, dialect, endpoint))
     for name in _NAMES:
         router.add_get(f"/{name}/cdn/{{file}}", _cdn(state, name))
+    OpenAIBatches(state, DIALECTS["openai"]).add_to(router, "/openai/v1")
+    add_batch_control(router, state)
     tasks = TaskStore()
     for task_dialect in TASK_DIALECTS.values():
         add_task_routes(router, state, tasks, task_dialect)
@@ -179,6 +183,7 @@ async def serve(settings: Settings) -> None:
         await runner.cleanup()
         state.pool.shutdown(cancel_futures=True)
         state.log.close()
+        state.batches.close()
 
 
 async def _until_over(state: State, stop: asyncio.Event) -> None:

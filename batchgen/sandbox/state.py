@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from .batches.store import BatchStore
 from .cdn import ResultStore
 from .faults import Fault, FaultBook
 from .log import ChargeLog, Line, read_log, totals
@@ -48,6 +49,7 @@ class State:
         self.log = ChargeLog(settings.log)
         self.book = FaultBook(settings.seed, settings.faults)
         self.results = ResultStore()
+        self.batches = BatchStore()
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="draw")
         self.throttles = {name: Throttle.parse(text, time.monotonic) for name, text in settings.throttles.items()}
         self.busy = 0

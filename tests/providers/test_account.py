@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from batchgen.fault import Cause, Fault, ProviderError
-from batchgen.providers.account import Balance, Limit, read_balance, read_catalogue, read_limits
+from batchgen.providers.account import Balance, Limit, read_balance, read_limits
 from batchgen.providers.base import Call, Reply
+from batchgen.providers.catalogue import read_catalogue
 from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.probe import NO_ENDPOINT, AccountReport, KeyVerdict, check_key, list_models
 from batchgen.providers.profile import BalanceCheck, Checks, ModelsCheck, Profile
@@ -43,7 +44,7 @@ OPENROUTER = {
 
 
 def known(name: str) -> Profile:
-    return profile(name, {"base_url": "https://gw.example.com"} if name == "gateway" else None)
+    return profile(name, {"base_url": "https://gw.example.com"} if name in ("gateway", "azure") else None)
 
 
 def told(body: object, status: int = 200, **headers: str) -> Reply:
@@ -114,6 +115,10 @@ def test_which_questions_each_provider_documents():
         "openrouter": ["/api/v1/key", "/api/v1/models?output_modalities=image"],
         "sandbox": [],
         "fal": [],
+        "azure": ["/openai/v1/models"],
+        "xai": ["/v1/image-generation-models"],
+        "recraft": ["/v1/users/me"],
+        "ark": ["/api/v3/models"],
     }
 
 

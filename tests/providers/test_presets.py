@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from datetime import time
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from batchgen.errors import SettingsError
-from batchgen.providers import dialect
+from batchgen.mode import Mode, ModeStep
+from batchgen.providers import dialect, slot_profile
 from batchgen.providers.addresses import join
-from batchgen.providers.presets import PRESET_NAMES, preset_names, profile
-from batchgen.providers.profile import UnknownModel
+from batchgen.providers.presets import PRESET_NAMES, flaws, preset_names, profile
+from batchgen.providers.profile import Profile, UnknownModel
 from batchgen.task import Kind
 
 GATEWAY = {"preset": "gateway", "base_url": "https://gw.example.com"}
@@ -25,7 +28,7 @@ def test_names() -> None:
 
 @pytest.mark.parametrize("name", PRESET_NAMES)
 def test_every_preset_loads(name: str) -> None:
-    spoken = profile(name, {"base_url": "https://gw.example.com"} if name == "gateway" else None)
+    spoken = profile(name, {"base_url": "https://gw.example.com"} if name in ("gateway", "azure") else None)
     assert (spoken.name, spoken.preset) == (name, name)
     assert spoken.limits.concurrency >= 4
     assert spoken.timeout.connect == 10
@@ -44,6 +47,9 @@ def test_every_preset_loads(name: str) -> None:
         ("aimlapi", "AIMLAPI_API_KEY"),
         ("openai", "OPENAI_API_KEY"),
         ("openrouter", "OPENROUTER_API_KEY"),
+        ("xai", "XAI_API_KEY"),
+        ("recraft", "RECRAFT_API_TOKEN"),
+        ("ark", "ARK_API_KEY"),
     ],
 )
 def test_key_names(name: str, variable: str) -> None:
@@ -241,3 +247,38 @@ def test_facts_of_the_documents() -> None:
     assert profile("gptimageapi").find()[1].edit is None
     assert profile("gateway", {"base_url": "https://x.example"}).find()[1].edit is None
     assert "cdn.gptimageapi.dev" in profile("gptimageapi").url_hosts
+
+
+FLEX = {"models": {"gemini-3-pro-image": {"modes": {"flex": {"factor": 0.5, "total": 1200}}}}}
+
+
+def test_modes_of_a_provider_are_read_and_survive_a_slot() -> None:
+    settings = {**FLEX, "modes": [{"flex": "until 06:00"}, "standard"]}
+    made = profile("openrouter", settings)
+    assert [(step.mode, step.until) for step in made.modes] == [(Mode.FLEX, time(6)), (Mode.STANDARD, None)]
+    name, found = made.find("gemini-3-pro-image")
+    again = Profile.model_validate(json.loads(json.dumps(slot_profile.dump(made, found, name))))
+    assert again.modes == made.modes
+    assert again.models[name].modes == found.modes
+    assert profile("openrouter", {**FLEX, "modes": "flex"}).modes == (ModeStep(mode=Mode.FLEX),)
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "message"),
+    [
+        ({"modes": ["batch"]}, ("modes", 0), "openrouter has no mode batch"),
+        ({**FLEX, "modes": ["flex", "standard", "flex"]}, ("modes", 2), "flex is named twice"),
+        ({"modes": ["felx"]}, ("modes", 0), "there is no mode 'felx'"),
+        ({"modes": [{"flex": 360}]}, ("modes", 0), "a time is missing"),
+    ],
+)
+def test_modes_that_cannot_work_are_refused_with_their_place(
+    settings: dict[str, Any], path: tuple[str | int, ...], message: str
+) -> None:
+    found = flaws("openrouter", settings)
+    assert message in found[path]
+
+
+def test_models_of_another_company_inherit_no_modes() -> None:
+    other = profile("own", {"dialect": "gemini_chat", "base_url": "https://gw.example.com", **FLEX})
+    assert [name for name, each in other.models.items() if each.modes] == ["gemini-3-pro-image"]  # the user's own
