@@ -119,6 +119,12 @@ def test_which_questions_each_provider_documents():
         "xai": ["/v1/image-generation-models"],
         "recraft": ["/v1/users/me"],
         "ark": ["/api/v3/models"],
+        "bfl": ["/v1/credits"],
+        "dashscope": [],
+        "higgsfield": [],
+        "kie": ["/api/v1/chat/credit"],
+        "replicate": [],
+        "wavespeed": ["/api/v3/balance"],
     }
 
 

@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
-from . import aigate, aimlapi, ark, azure, fal, gateway, gptimageapi, openai, openrouter, recraft, xai
+from . import (
+    aigate,
+    aimlapi,
+    ark,
+    azure,
+    bfl,
+    dashscope,
+    fal,
+    gateway,
+    gptimageapi,
+    higgsfield,
+    kie,
+    openai,
+    openrouter,
+    recraft,
+    replicate,
+    wavespeed,
+    xai,
+)
 from .dialect import Dialect
 from .task import TaskDialect
 
@@ -11,4 +29,6 @@ DIALECTS: dict[str, Dialect] = {
     for module in (aigate, gptimageapi, aimlapi, gateway, openai, openrouter, azure, xai, recraft, ark)
 }
 #: Providers whose images are tasks.
-TASK_DIALECTS: dict[str, TaskDialect] = {module.DIALECT.name: module.DIALECT for module in (fal,)}
+TASK_DIALECTS: dict[str, TaskDialect] = {
+    module.DIALECT.name: module.DIALECT for module in (fal, replicate, bfl, kie, higgsfield, wavespeed, dashscope)
+}
