@@ -38,9 +38,9 @@ class Tokens(Frozen):
 class Megapixels(Frozen):
     """USD by the megapixel of 1024x1024 pixels, each begun one in full."""
 
-    first: Amount  #: the first megapixel of an image
-    more: Amount = Decimal(0)  #: each further one
-    source: Amount = Decimal(0)  #: each megapixel of a source image
+    first: Amount = Field(description="Price of the first megapixel of an image")
+    more: Amount = Field(Decimal(0), description="Price of each further megapixel of an image")
+    source: Amount = Field(Decimal(0), description="Price of each megapixel of a source image")
 
 
 class Tariff(Frozen):
