@@ -17,11 +17,14 @@ from pydantic import ValidationError
 from ..errors import SettingsError, suggest
 from .profile import Profile
 
+#: Facts about a provider that are no settings.
+_FACTS = ("name", "preset", "retired", "charges_errors", "charges_refusals", "checks", "cost")
+
 #: The keys of an override.
 OVERRIDE_KEYS = (
     "preset",
     "tariff",
-    *(key for key in Profile.model_fields if key not in ("name", "preset", "retired", "charges_errors", "checks")),
+    *(key for key in Profile.model_fields if key not in _FACTS),
 )
 
 #: The preset that a provider without one is based on, by its dialect.
@@ -31,7 +34,20 @@ _BASE_PRESETS = {"openai_images": "gateway", "gptimageapi": "gptimageapi", "gemi
 _MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor", "modes")
 
 #: A preset's facts that apply to that company only, not to another one with the same dialect.
-_COMPANY_FACTS = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
+_COMPANY_FACTS = frozenset(
+    [
+        "api_key_env",
+        "auth",
+        "base_url",
+        "charges_errors",
+        "charges_refusals",
+        "checks",
+        "cost",
+        "query",
+        "request_id_header",
+        "url_hosts",
+    ]
+)
 
 
 #: The ways to state USD, of which a user's own replaces all others.
@@ -100,12 +116,13 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     if isinstance(facts["api_key_env"], str):
         facts["api_key_env"] = [facts["api_key_env"]]
     facts["models"] = _models(name, facts, tariff, models)
+    example = facts.pop("example", "https://gw.example.com")
     try:
-        facts["base_url"] = checked_url(name, facts["base_url"])
+        facts["base_url"] = checked_url(name, facts["base_url"], example)
     except SettingsError as error:
         raise BadProvider(name, {("base_url",): str(error).removeprefix(f"provider {name}: ")}) from None
     facts["default_model"] = _default_model(facts)
-    if name != preset and facts["base_url"] != _presets()[preset]["base_url"]:
+    if name != preset and facts["base_url"] != (_presets()[preset]["base_url"] or facts["base_url"]):
         facts = _without_end_dates(facts)
     _check_paths(name, facts["paths"])
     try:
@@ -215,11 +232,14 @@ def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def checked_url(name: str, base_url: object) -> str:
-    """Return *base_url* without trailing slashes; raise SettingsError if a key must not be sent there."""
+def checked_url(name: str, base_url: object, example: str) -> str:
+    """Return *base_url* without trailing slashes; raise SettingsError if a key must not be sent there.
+
+    *example* is the address that a message gives as an example.
+    """
     where = f"provider {name}: base_url"
     if not isinstance(base_url, str) or not base_url.strip():
-        raise SettingsError(f"{where} is missing; write the part before /v1 or /api/v1, such as https://gw.example.com")
+        raise SettingsError(f"{where} is missing; write the part before /v1 or /api/v1, such as {example}")
     text = base_url.strip()
     if any(letter.isspace() or not letter.isprintable() for letter in text):
         raise SettingsError(f"{where} contains blanks or control characters")
