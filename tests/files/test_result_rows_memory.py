@@ -38,4 +38,3 @@ def test_rows_of_two_gigabytes_need_the_memory_of_one(tmp_path: Path) -> None:
     assert (count, unreadable) == (ROWS, 0)
     assert total > ROWS * IMAGE
     assert kilobytes < 200_000, kilobytes
-

@@ -31,6 +31,7 @@ _TIMES = {
     "cancelled_at": Phase.CANCELLED,
 }
 
+
 class OpenAIFormat:
     """Lines and rows of OpenAI's files."""
 
