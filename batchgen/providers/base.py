@@ -23,6 +23,7 @@ class DataUrl:
     """Placeholder for the data URL of a local image in a JSON body; transport fills it in while sending."""
 
     source: Source
+    bare: bool = False  #: only its base64, without the scheme and the type
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -105,8 +105,8 @@ def _json_payload(document: Any) -> Payload:  # noqa: ANN401 - a JSON document
     pieces: list[bytes | _File] = []
     for mark, image in placeholders.items():
         before, _, text = text.partition(mark)
-        head = f"{before}data:{image.source.mime};base64,".encode("utf-8", "replace")
-        pieces += [head, _file(image.source, base64=True)]
+        scheme = "" if image.bare else f"data:{image.source.mime};base64,"
+        pieces += [f"{before}{scheme}".encode("utf-8", "replace"), _file(image.source, base64=True)]
     return Payload("application/json", (*pieces, text.encode("utf-8", "replace")))
 
 

@@ -488,7 +488,7 @@ def test_demo_uses_every_provider_and_every_editor():
     assert {name for name, kind in done if kind == "generate"} == everyone
     assert {name for name, kind in done if kind == "edit"} == everyone - {"gptimageapi", "gateway"}
     assert 25 <= len(batch.jobs) <= 35
-    assert {path.stem for path in COOKBOOK.glob("*.yaml")} == everyone | {"demo", "routes"}
+    assert {path.stem for path in COOKBOOK.glob("*.yaml")} == everyone | {"demo", "gemini", "routes"}
 
 
 @pytest.mark.parametrize("path", sorted(COOKBOOK.glob("*.yaml")), ids=lambda path: path.stem)
