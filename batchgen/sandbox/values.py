@@ -31,6 +31,7 @@ class Form:
     files: tuple[Upload, ...] = ()
     multipart: bool = False
     path: Mapping[str, str] = field(default_factory=dict)  #: what the path names, such as the model
+    query: Mapping[str, str] = field(default_factory=dict)  #: parameters of the address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
