@@ -200,6 +200,15 @@ def test_submission_refused_with_http_200_is_no_task() -> None:
     assert (play.fault.cause, play.fault.charged) == (Cause.MONEY, Charged.NO)
 
 
+def test_kie_states_errors_with_http_200() -> None:
+    gone = answer({"code": 404, "msg": "Task not found", "data": None})
+    busy = answer({"code": 500, "msg": "Server Error", "data": None})
+    play = Play(order("kie"), answer(KIE), busy, kie("queuing"), *[gone] * 3)
+    assert [handle.get("state") for handle in play.handles] == [None, "HTTP 500", None]
+    assert play.fault is not None
+    assert (play.fault.cause, play.fault.final) == (Cause.UNKNOWN, True)
+
+
 def test_cost_of_the_submission_survives_in_the_handle() -> None:
     play = Play(order("bfl"), answer(BFL), answer(BFL_READY), PICTURE)
     assert play.handles[0]["cost"] == "3.0"
