@@ -151,7 +151,11 @@ def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     preset = _BASE_PRESETS.get(settings["dialect"], "gateway")
     facts = {key: value for key, value in presets[preset].items() if key not in _COMPANY_FACTS}
     if settings["dialect"] == "task":  # nothing but its own settings is known about such a provider
-        facts |= {"models": {}, "paths": {}, "default_model": next(iter(settings.get("models") or {"": None}))}
+        if not settings.get("models"):
+            raise BadProvider(
+                name, {("models",): "models is missing; name at least one, with its rules (help page tasks)"}
+            )
+        facts |= {"models": {}, "paths": {}, "default_model": next(iter(settings["models"]))}
     facts["models"] = {
         key: {**model, "tariff": {}, "assumes": {}, "modes": {}} for key, model in facts["models"].items()
     }
@@ -219,11 +223,11 @@ def _is_named(title: str, model: Mapping[str, Any], name: str) -> bool:
 
 
 def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *old* updated by *new*; mappings are merged, other values are replaced."""
+    """Return *old* updated by *new*; mappings are merged, bodies of requests and other values are replaced."""
     result = dict(old)
     for key, value in new.items():
         before = result.get(key)
-        deep = isinstance(before, Mapping) and isinstance(value, Mapping)
+        deep = isinstance(before, Mapping) and isinstance(value, Mapping) and key not in ("body", "template")
         result[key] = _merge(before, value) if deep else value  # type: ignore[arg-type]
     return result
 
@@ -310,7 +314,8 @@ def flaws(name: str, override: Mapping[str, Any]) -> dict[Path, str]:
         except BadProvider as error:
             # Without its preset or its dialect, nothing else of a provider can be checked.
             removed = [_remove(settings, path) for path in error.flaws]
-            found |= error.flaws
+            # What is missing only because a wrong setting was left out is not wrong.
+            found |= {path: flaw for path, flaw in error.flaws.items() if not _holds(path, found)}
             if not any(removed) or ("preset",) in error.flaws:
                 break
         except SettingsError as error:
@@ -320,6 +325,11 @@ def flaws(name: str, override: Mapping[str, Any]) -> dict[Path, str]:
         else:
             break
     return found
+
+
+def _holds(path: Path, paths: Iterable[Path]) -> bool:
+    """Return whether one of *paths* is *path* or below it."""
+    return any(other[: len(path)] == path for other in paths)
 
 
 def _remove(settings: dict[str, Any], path: Path) -> bool:

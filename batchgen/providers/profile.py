@@ -165,7 +165,7 @@ class Profile(Frozen):
             if (model.dialect or self.dialect) != "task":
                 continue
             if self.task is None:
-                raise ValueError(f"model {name!r} has the dialect task, which needs the setting task: help tasks")
+                raise ValueError(f"model {name!r} has the dialect task, which needs the setting task (help page tasks)")
             for rules in filter(None, (model.generate, model.edit)):
                 check_body(rules.template)
                 if not (rules.template or self.task.submit.body):

@@ -251,7 +251,8 @@ def _rejection(answer: _Answer, reply: Reply, request: Request, collector: Colle
         return replace(
             fault,
             message=f"the provider answered with a task ({status}) instead of an image",
-            hint="this provider makes images in tasks whose results are fetched later, which batchgen cannot do",
+            hint="this provider makes images in tasks whose results are fetched later: describe it with the dialect"
+            " task (`batchgen providers new NAME` writes the settings)",
             final=True,
         )
     # An unknown format without an image would come again; a known one may hold an image the next time.
