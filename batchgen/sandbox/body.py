@@ -20,10 +20,11 @@ _ONLY_DIRECTIVES = "(only a directive)"
 
 async def read_form(request: web.Request) -> Form:
     """Parse the body by its content type, or refuse it."""
+    query = {**request.query, **request.match_info}
     if request.content_type == "application/json":
-        return Form(fields=_json_object(await request.read()), query=request.query)
+        return Form(fields=_json_object(await request.read()), query=query)
     if request.content_type == "multipart/form-data":
-        return replace(await _read_multipart(request), query=request.query)
+        return replace(await _read_multipart(request), query=query)
     message = f"Unsupported content type '{request.content_type}': expected application/json or multipart/form-data."
     raise invalid(message, "unsupported_content_type")
 

@@ -30,7 +30,7 @@ class Form:
     fields: Json
     files: tuple[Upload, ...] = ()
     multipart: bool = False
-    query: Mapping[str, str] = field(default_factory=dict)  #: parameters of the address
+    query: Mapping[str, str] = field(default_factory=dict)  #: parameters of the address, in its query or its path
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -272,7 +272,9 @@ def test_ark_picture_that_failed_alone_is_an_error_of_the_answer():
 
 
 def test_azure_generation_names_the_deployment():
-    call = sent("azure", {**AZURE, "models": {"gpt-image-2": {"wire": "studio-images"}}}, size="1024x1024", quality="high")
+    call = sent(
+        "azure", {**AZURE, "models": {"gpt-image-2": {"wire": "studio-images"}}}, size="1024x1024", quality="high"
+    )
     assert call.url == "https://studio.openai.azure.com/openai/v1/images/generations?api-version=preview"
     assert call.json == {"model": "studio-images", "prompt": "p", "size": "1024x1024", "quality": "high"}
 
@@ -295,23 +297,23 @@ def test_azure_has_no_webp_and_no_moderation():
 
 
 @pytest.mark.parametrize(
-    ("status", "error", "cause"),
+    ("status", "code", "message", "cause"),
     [
-        (400, {"code": "contentFilter", "message": "Your task failed as a result of our safety system."}, "refused"),
-        (400, {"code": "contentFilter", "message": "Generated image was filtered."}, "refused"),
-        (404, {"code": "DeploymentNotFound", "message": "The API deployment for this resource does not exist."}, "denied"),
-        (401, {"code": "401", "message": "Access denied due to invalid subscription key"}, "denied"),
+        (400, "contentFilter", "Your task failed as a result of our safety system.", "refused"),
+        (400, "contentFilter", "Generated image was filtered.", "refused"),
+        (404, "DeploymentNotFound", "The API deployment for this resource does not exist.", "denied"),
+        (401, "401", "Access denied due to invalid subscription key", "denied"),
         (
             403,
-            {"code": "Forbidden", "message": "Your resource has been temporarily blocked because we detected behavior"
-             " that may violate our content policy."},
+            "Forbidden",
+            "Your resource has been temporarily blocked because of behavior that may violate our content policy.",
             "denied",
         ),
-        (429, {"code": "429", "message": "Requests have exceeded the rate limit. Please retry after 6 seconds."}, "throttled"),
+        (429, "429", "Requests have exceeded the rate limit. Please retry after 6 seconds.", "throttled"),
     ],
-)  # fmt: skip
-def test_azure_errors(status, error, cause):
-    found, _ = fault(request("azure", AZURE), reply({"error": error}, status))
+)
+def test_azure_errors(status, code, message, cause):
+    found, _ = fault(request("azure", AZURE), reply({"error": {"code": code, "message": message}}, status))
     assert found.cause.value == cause
 
 

@@ -103,7 +103,13 @@ def test_recraft_takes_a_file_too():
 @pytest.mark.parametrize(
     ("provider", "kind", "fields", "usd", "states"),
     [
-        ("xai", "generation", {**GROK, "quality": "medium", "resolution": "2k"}, "0.16", ("usage", "cost_in_usd_ticks")),
+        (
+            "xai",
+            "generation",
+            {**GROK, "quality": "medium", "resolution": "2k"},
+            "0.16",
+            ("usage", "cost_in_usd_ticks"),
+        ),
         ("xai", "edit", {**GROK, "images": [SOURCE, SOURCE]}, "0.1", ("usage", "cost_in_usd_ticks")),
         ("recraft", "generation", RECRAFT, "0.07", ("credits",)),
         ("ark", "image", ARK, "0.08", ("usage", "generated_images")),
