@@ -53,7 +53,7 @@ def read(form: Form, kind: str, fetch: Fetch) -> Order:
     """Read a generation (JSON) or an edit (files); the model, or a part of the path, is the name of a deployment."""
     if not VERSION.fullmatch(form.query.get("api-version", "")):
         raise Refusal("path")
-    deployment = form.query.get("deployment", form.fields.get("model"))
+    deployment = form.path.get("deployment", form.fields.get("model"))
     if not isinstance(deployment, str) or not _DEPLOYMENT.fullmatch(deployment) or deployment.startswith("missing"):
         raise Refusal("model")
     model = deployment if deployment in GPT_RATES else MODEL
