@@ -22,6 +22,7 @@ from typing import Any
 
 from .errors import IllegalEvent
 from .fault import Cause, Fault, RateLimitInfo
+from .mode import Mode
 from .route import Route
 from .task import UNPRICED, Artifact, Charge, Task, Usage
 
@@ -86,6 +87,8 @@ class Attempt:
     handle: Mapping[str, Any] | None = None  #: of the remote task that an earlier run started: it is polled
     age: float = 0.0  #: seconds since that run claimed the job
     given_up: bool = False  #: the user has cancelled the job: its remote task is cancelled, too
+    mode: Mode = Mode.STANDARD  #: how the call is bought
+    submission: str | None = None  #: that it is a row of; None: it is a call of its own
 
     def file_name(self, ordinal: int, extension: str) -> str:
         """Return the name of an image in the output folder; images beyond those wanted get names no job has."""

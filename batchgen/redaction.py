@@ -32,8 +32,13 @@ _KNOWN: set[str] = set()
 
 
 def register(secrets: Iterable[str]) -> None:
-    """Have *secrets* hidden wherever ``known`` is hidden: in logs, messages and stored answers."""
-    _KNOWN.update(secret for secret in secrets if len(secret) >= SHORTEST)
+    """Have *secrets* hidden wherever ``known`` is hidden: in logs, messages and stored answers.
+
+    Of a key of the form ``id:secret``, the secret is hidden also where it stands alone.
+    """
+    for secret in secrets:
+        parts = (secret, secret.partition(":")[2])
+        _KNOWN.update(part for part in parts if len(part) >= SHORTEST)
 
 
 def known() -> frozenset[str]:

@@ -19,6 +19,7 @@ from ..files.source_names import copy_name, fetched_file
 from ..job import Job
 from ..object_url import ObjectUrl, is_object_url
 from ..providers import dialect
+from ..providers.auth import PLACE
 from ..providers.base import Call, DataUrl, FilePart, Request
 from ..providers.profile import Profile, UnknownModel
 from ..providers.validation import OPTIONAL
@@ -145,8 +146,16 @@ def as_curl(reproduction: Reproduction) -> str:
     request = Request(task=task, profile=profile, model=model, attempt_id=uuid.uuid4().hex)
     call = next(dialect(model.dialect or profile.dialect).converse(request))
     assert isinstance(call, Call)  # noqa: S101 - a conversation begins with a call
-    variable = profile.api_key_env[0] if profile.api_key_env else None
-    return "\n".join([*before, command(call, variable, HEADERS)])
+    return "\n".join([*before, command(call, key_header(profile), HEADERS)])
+
+
+def key_header(profile: Profile) -> str | None:
+    """Return the header with the key in double quotes, in which the shell inserts the variable; None without a key."""
+    if not profile.api_key_env:
+        return None
+    before, after = re.sub(r'(["$`\\])', r"\\\1", f"{profile.auth.header}: {profile.auth.value}").split(PLACE)
+    variable = profile.api_key_env[0]
+    return f'"{before}{f"${{{variable}}}" if after else f"${variable}"}{after}"'
 
 
 def _with_copies(task: Task, inputs: Path) -> Task:
@@ -183,18 +192,18 @@ def _replace_urls(task: Task, *, all_urls: bool) -> tuple[Task, list[str]]:
 _MARK = "\0{}\0"
 
 
-def command(call: Call, variable: str | None, headers: Mapping[str, str]) -> str:
+def command(call: Call, key_header: str | None, headers: Mapping[str, str]) -> str:
     """Return the shell command that sends *call*.
 
-    *variable* contains the key, None if none is needed; *headers* are those of every call.
+    *key_header* is the header with the key, quoted; None if none is needed. *headers* are those of every call.
     """
     parts = [f"curl --silent --show-error --request {call.method} {shlex.quote(call.url)}"]
     all_headers = {**headers, **call.headers}
     if call.json is not None:
         all_headers["Content-Type"] = "application/json"
     parts += [f"--header {shlex.quote(f'{name}: {value}')}" for name, value in all_headers.items()]
-    if call.signed and variable:
-        parts.append(f'--header "Authorization: Bearer ${variable}"')
+    if call.signed and key_header:
+        parts.append(f"--header {key_header}")
     if call.json is None:
         parts += [f"--form-string {shlex.quote(f'{name}={value}')}" for name, value in call.form]
         parts += [f"--form {shlex.quote(_file(part))}" for part in call.files]

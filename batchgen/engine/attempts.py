@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from functools import partial
+from datetime import datetime
 from typing import Protocol
 
-from anyio import CancelScope, create_task_group, to_thread
+from anyio import CancelScope, to_thread
 
 from ..budget import Budget, BudgetLimit, Budgets, Reservations
-from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
-from ..fault import Cause
+from ..errors import NotFound, StaleClaim, StoreError, UnfinishedTask, UnreadableAnswer
 from ..files.output_tree import output_tree
 from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
 from ..learned_prices import PriceMemory
@@ -23,18 +21,14 @@ from ..manifest.filenames import stems
 from ..object_url import parse_folder
 from ..store import late
 from ..store.reader import Reader
-from ..store.records import AttemptRecord, StoredArtifact
+from ..store.records import StoredArtifact
 from ..store.shared_budgets import OverBudget
 from ..store.writer import Writer
-from ..task import Artifact, Basis, Charge, Task, Usage
+from ..task import Artifact, Charge, Task, Usage
 from .clearance import Clearance
 from .lane import Lane
 from .lease import Lease
-from .limits.gate import Gate
 from .retry import Policy, judge
-
-#: How long providers that honour idempotency keys remember them, at least (24 hours are usual).
-KEY_LIFE = timedelta(hours=23)
 
 #: Called for every attempt: with None when it is opened, with its settlement when it ends.
 Listener = Callable[[Lane, "OpenAttempt", Settlement | None], None]
@@ -87,9 +81,11 @@ class AttemptRunner:
     on_failure: Callable[[Exception], None] = lambda _error: None  #: called if this machine cannot continue
     on_outcome: Callable[[], None] = lambda: None  #: called as soon as a lane has room again, before the settlement
     show_message: Callable[[str], None] = lambda _text: None
+    end_waits: Callable[[], None] = lambda: None  #: leaves remote tasks to the next run
     unreadable: UnreadableAnswer | None = None  #: the first answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
+    _reported: set[str] = field(default_factory=set)
     _last: tuple[Job, str, Task, Charge] | None = None  #: the last result of ``_priced`` and what it was asked for
 
     def __post_init__(self) -> None:
@@ -107,13 +103,15 @@ class AttemptRunner:
     def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
         """Reserve the money for one attempt at *job* by *lane*."""
         task, listed = self._priced(job, lane.provider)
-        attempt = self._order(job, task, self.new_id(), job.claim + 1, lane.account)
+        attempt = self.order(job, task, self.new_id(), job.claim + 1, lane.account)
         estimate = self.reservations.reserve(attempt.id, task, listed)
         return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
 
     async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
         """Open the attempt in the job database before a byte is sent; None if the job can no longer be claimed."""
         attempt, estimate = prepared.attempt, prepared.estimate
+        if attempt.resumed:
+            return prepared
         try:
             # A claim that is cut off here would leave an open attempt that is never carried out.
             with CancelScope(shield=True):
@@ -150,7 +148,10 @@ class AttemptRunner:
             recorded = True
             self.on_outcome()
             with CancelScope(shield=True):
-                return await self._settle(lane, opened, outcome)
+                return await self.settle(lane, opened, outcome)
+        except UnfinishedTask as error:
+            if str(error):
+                self.report_once(f"waiting   {opened.job.key}: {error}")
         except UnreadableAnswer as error:
             # Other jobs continue; this attempt stays open until a later version can read its answer.
             self.unreadable = self.unreadable or error
@@ -165,65 +166,19 @@ class AttemptRunner:
                 lane.ended(clearance.sent_at)
         return None
 
-    async def recover(self, batch_id: int, lanes: Sequence[Lane]) -> None:
-        """Settle the attempts that an earlier run left open: from the spool, or else as unknown."""
-        async with create_task_group() as tasks:
-            left = partial(self.reader.open_attempts, batch_id, run_id=self.run_id, shard=self.shard)
-            for job, record in await to_thread.run_sync(left):
-                tasks.start_soon(self._recover, lanes, job, record)
-
-    async def _recover(self, lanes: Sequence[Lane], job: Job, record: AttemptRecord) -> None:
-        def fit(lane: Lane) -> tuple[bool, bool]:
-            return lane.account == record.account, lane.models.matches(record.model)
-
-        own = [lane for lane in lanes if lane.provider == record.provider]
-        try:
-            await self.resume(max(own, key=fit, default=None), job, record)
-        except Exception as error:  # noqa: BLE001 - raised here it would cut off the others
-            self.on_failure(error)
-
-    async def resume(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
-        """Settle an attempt that an earlier run left open: from the spool, or else as unknown."""
-        reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
-        own_lane = lane or Lane(
-            provider=record.provider, policy=self.policy, account_gate=Gate(), account=record.account
-        )
-        task = self._task(job, record.provider) if lane else self._task_of(job, record)
-        fresh = self.now() - record.started_at < KEY_LIFE
-        # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
-        same = own_lane.account == record.account and own_lane.models.matches(record.model)
-        order = self._order(job, task, record.id, record.claim, own_lane.account)
-        elsewhere = record.spool not in (None, self.spool)
-        attempt = replace(order, resumed=True, elsewhere=elsewhere, key_valid=fresh and same)
-        opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
-        clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
-        try:
-            outcome = await self.backend.run(attempt, clearance)
-            await self._settle(
-                own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
-            )
-        except UnreadableAnswer as error:
-            self.unreadable = self.unreadable or error
-            own_lane.record_unreadable(job, None, str(error))
-        except (StoreError, OSError) as error:
-            self.on_failure(error)
-
     def _priced(self, job: Job, provider: str) -> tuple[Task, Charge]:
         """Return the task of one more attempt at *job* and what it may cost; a lane asks for both up to three times."""
         if self._last is None or self._last[0] is not job or self._last[1] != provider:
-            task = self._task(job, provider)
+            task = self.task(job, provider)
             self._last = job, provider, task, self.estimate(task)
         return self._last[2:]
 
-    def _task(self, job: Job, provider: str) -> Task:
+    def task(self, job: Job, provider: str) -> Task:
+        """Return what *provider* is asked for: the images that *job* still lacks."""
         task, missing = self.translate(job.task, provider), job.wanted - job.delivered
         return task if task.n == missing else replace(task, n=missing)
 
-    def _task_of(self, job: Job, record: AttemptRecord) -> Task:
-        """Return the task of a call to a provider that is no longer in the manifest."""
-        return replace(job.task, provider=record.provider, model=record.model, n=job.wanted - job.delivered)
-
-    def _order(self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None) -> Attempt:
+    def order(self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None) -> Attempt:
         """Return an attempt at *task*: the images that *job* still lacks."""
         return Attempt(
             id=attempt_id,
@@ -241,7 +196,7 @@ class AttemptRunner:
             sidecar=job.sidecar,
         )
 
-    async def _settle(self, lane: Lane, opened: OpenAttempt, outcome: Outcome) -> Job | None:
+    async def settle(self, lane: Lane, opened: OpenAttempt, outcome: Outcome) -> Job | None:
         """Commit an outcome, and only then release the attempt."""
         job, attempt = opened.job, opened.attempt
         usage = outcome.usage or Usage()
@@ -279,6 +234,12 @@ class AttemptRunner:
             lane.record_settlement(job, settlement)
             self._notify(lane, opened, settlement)
         return after
+
+    def report_once(self, text: str) -> None:
+        """Show a message; the same one is shown once a run."""
+        if text not in self._reported:
+            self._reported.add(text)
+            self.show_message(text)
 
     def is_superseded(self, attempt: Attempt) -> bool:
         """Return whether the names of an attempt's files are another's by now; blocks, so it belongs into a thread."""
@@ -331,11 +292,3 @@ def _superseded(
     for file in known:
         if file.path not in current and file.path.startswith(prefix):
             yield file.path.removeprefix(prefix), file
-
-
-def _without_provider(provider: str, outcome: Outcome) -> Outcome:
-    """Return *outcome*; if it is unknown, its message says that the provider is no longer in the manifest."""
-    if isinstance(outcome, Delivered) or outcome.fault.cause is not Cause.UNKNOWN:
-        return outcome
-    message = f"{outcome.fault.message}, and {provider} is no longer in the manifest"
-    return replace(outcome, fault=replace(outcome.fault, message=message))

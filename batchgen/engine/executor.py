@@ -54,7 +54,7 @@ class Executor:
     root: Path  #: file names in the job database are relative to it
     readers: Readers
     alarm: Callable[[Exception], None]  #: called if this machine could not store an answer safely
-    tasks: RemoteTasks
+    tasks: RemoteTasks = field(default_factory=RemoteTasks)
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
     is_superseded: Callable[[Attempt], bool] = lambda _attempt: False  #: another runner has the job by now
     sandbox: bool = False  #: a sandbox run, as its sidecars state

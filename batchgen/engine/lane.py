@@ -74,6 +74,7 @@ class Lane:
     limit: BudgetLimit | None = None  #: the budget that closed it
     denied: dict[str, Fault] = field(default_factory=dict)  #: models that the account may not use, by name
     waits: str = ""  #: what it waits for, where nothing is wrong: "pace", "a retry", ...
+    batching: str = ""  #: what its submissions wait for; "" if its jobs are sent one by one
     has_turn: bool = False  #: even spacing lets the next request go
     changed: Event = field(default_factory=Event)
     _waits: set[CancelScope] = field(default_factory=set)
@@ -105,7 +106,9 @@ class Lane:
 
     @property
     def full(self) -> bool:
-        """Return whether a call has to come back before another may go out."""
+        """Return whether a call has to come back before another may go out, or calls go out in submissions only."""
+        if self.batching:
+            return True
         return self.in_flight >= 1 if self.breaker.probing else any(gate.full for gate in self.gates)
 
     @property
@@ -161,6 +164,13 @@ class Lane:
         for gate in self.gates:
             gate.sent(images, now)
         return now
+
+    def adopt(self) -> float:
+        """Count a call of an earlier run that is still in flight; return the moment, as ``sent`` does."""
+        self.in_flight += 1
+        for gate in self.gates:
+            gate.adopt()
+        return self.inner_gate.clock()
 
     def why_withheld(self, model: str) -> str | None:
         """Return why a request for *model* that was let go must not be written any more; None if it may."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from aiolimiter import AsyncLimiter
 from anyio import CancelScope, CapacityLimiter, current_time, sleep
 
-from ..errors import UnfinishedTask
+from ..errors import StoreError, UnfinishedTask
 from ..fault import Cause, Fault, ProviderError
 from ..providers.base import Call, Remember, Reply
 from ..providers.retry_after import retry_after
@@ -50,11 +50,16 @@ class _Limit:
     pace: AsyncLimiter
 
 
+async def _nowhere(attempt_id: str, handle: Mapping[str, Any]) -> None:
+    raise StoreError(f"attempt {attempt_id}: its remote task {dict(handle)} cannot be committed here")
+
+
 @dataclass(kw_only=True, slots=True)
 class RemoteTasks:
     """The remote tasks of a run."""
 
-    commit: Callable[[str, Mapping[str, Any]], Awaitable[None]]  #: a handle to an attempt in the job database
+    #: Commits a handle to an attempt in the job database.
+    commit: Callable[[str, Mapping[str, Any]], Awaitable[None]] = _nowhere
     remembered: Callable[[str], None] = lambda _id: None  #: called for an attempt once its handle is committed
     ended: bool = False  #: the run sends nothing more: tasks are left to the next one
     _limits: dict[tuple[str, str], _Limit] = field(default_factory=dict)

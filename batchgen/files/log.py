@@ -35,7 +35,7 @@ ERROR = logging.ERROR
 
 _LOGGER = logging.getLogger("batchgen")
 _LOGGER.addHandler(logging.NullHandler())
-_KEY_LIKE = re.compile(r"(?i)(\bbearer\s+)[!-~]{8,}|\bsk-[\w-]{16,}")
+_KEY_LIKE = re.compile(r"(?i)(\bbearer\s+|\b(?:x-goog-api-key|x-api-key|api-key|x-key):\s*)[!-~]{8,}|\bsk-[\w-]{16,}")
 #: The query of a signed address lets anyone fetch the result.
 _QUERY = re.compile(r"(https?://[^\s?\"'<>]+)\?[^\s\"'<>]+")
 #: Fields that a terminal line leaves out.

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from ..providers import profile
+from ..providers.auth import Auth
 from ..providers.model import Tariff
 from ..route import FAILOVER_AFTER
 from .deliver import DeliverSpec
@@ -56,6 +57,12 @@ class GroupSpec(profile.Group):
     models: Texts = Field(min_length=1, description="Names of models, or globs of them")  # type: ignore[assignment]
 
 
+class AuthSpec(Auth):
+    """Header with the key of a provider."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class TimeoutsSpec(profile.Timeouts):
     """Timeouts of a provider, in seconds."""
 
@@ -87,6 +94,11 @@ class ProviderSpec(Strict):
         description="Name of the environment variable with the key; with several names, each is an account with its "
         "own limits",
     )
+    auth: AuthSpec | None = Field(
+        None,
+        description="Header that carries the key, for a provider that wants another one than Authorization: Bearer",
+    )
+    query: dict[str, Text] | None = Field(None, description="Query parameters of every request, such as api-version")
     paths: dict[str, str] | None = Field(None, description="Paths by operation: generate, edit, chat")
     limits: LimitsSpec | None = Field(None, description="Limits of the requests to the provider")
     groups: dict[str, GroupSpec] | None = Field(

@@ -5,12 +5,21 @@ from __future__ import annotations
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
 
 from ..errors import SettingsError, suggest
 from .base import Dialect
 
+if TYPE_CHECKING:
+    from .batch_base import BatchDialect
+    from .model import Model
+    from .profile import Profile
+
 #: The entry point group through which a package adds a dialect: a class without arguments, or an instance.
 ENTRY_POINTS = "batchgen.dialects"
+
+#: Batches by the dialect of one call; both send the same bodies.
+_BATCHES = {"openai_images": ("openai_batch", "OpenAIBatch")}
 
 _BUILT_IN = {"openai_images": "OpenAIImages", "gptimageapi": "GptImageApi", "gemini_chat": "GeminiChat"}
 
@@ -40,3 +49,13 @@ def dialect(name: str) -> Dialect:
     if not callable(getattr(custom, "converse", None)):
         raise SettingsError(f"dialect {name!r} ({points[0].value}) has no converse()")
     return custom
+
+
+def batches_of(profile: Profile, model: Model) -> BatchDialect | None:
+    """Return how batches of a model are bought; None if the provider has none, or not in a known format."""
+    name = model.dialect or profile.dialect
+    if name not in _BATCHES or "batches" not in profile.paths:
+        return None
+    module, title = _BATCHES[name]
+    batches: BatchDialect = getattr(import_module(f".{module}", __package__), title)()
+    return batches

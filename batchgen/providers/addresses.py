@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from urllib.parse import SplitResult
+from collections.abc import Mapping
+from urllib.parse import SplitResult, urlencode
 
 #: Ports that a URL need not contain.
 _PORTS = {"http": 80, "https": 443}
@@ -30,6 +31,11 @@ def join(base_url: str, path: str) -> str:
     if not shared and tail and tail[-1] == "v1" and "v1" in steps:
         shared = 1
     return f"{scheme}://{'/'.join([host, *tail[: len(tail) - shared], *steps])}"
+
+
+def with_query(url: str, query: Mapping[str, str]) -> str:
+    """Return *url* with the parameters of *query* added."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}" if query else url
 
 
 def is_listed(host: str, patterns: tuple[str, ...]) -> bool:

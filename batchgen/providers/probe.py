@@ -13,7 +13,6 @@ from typing import TypeVar
 
 from ..fault import Cause, Fault, ProviderError
 from .account import Balance, Catalogue, Limit, read_balance, read_catalogue, read_limits
-from .addresses import join
 from .base import Call, Reply
 from .error_bodies import clean, has_error, read_error
 from .error_mapping import fault_of
@@ -102,7 +101,7 @@ def list_models(profile: Profile, secret: str = "") -> Probe[Answer]:
 
 def _ask(profile: Profile, path: str, secret: str, *, signed: bool = True) -> Probe[Answer]:
     try:
-        reply = yield Call(method="GET", url=join(profile.base_url, path), billed=False, signed=signed)
+        reply = yield Call(method="GET", url=profile.url_of(path), billed=False, signed=signed)
     except ProviderError as error:
         hint = error.fault.hint if error.fault.cause is Cause.UNREACHED else _LATER
         return Answer(verdict=KeyVerdict.UNREACHED, words=_redacted(error.fault.message, secret), hint=hint)

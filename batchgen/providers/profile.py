@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import nearest, suggest
-from .addresses import is_listed, join, origin_of
+from .addresses import is_listed, join, origin_of, with_query
+from .auth import Auth
 from .model import Frozen, Model, Retired
 
 #: Bounds that no account needs more than, and seconds and counts that still fit into calendars and databases.
@@ -107,13 +108,6 @@ class Checks(Frozen):
     models: ModelsCheck | None = None
 
 
-class Auth(Frozen):
-    """How a provider wants its key: the name of a header, and its value with the key in place of ``{key}``."""
-
-    header: str = "Authorization"
-    value: str = "Bearer {key}"
-
-
 class Polling(Frozen):
     """Limits of polls of remote tasks, for each account; they are none of paid calls."""
 
@@ -133,6 +127,7 @@ class Profile(Frozen):
     auth: Auth = Auth()
     key_hosts: tuple[str, ...] = ()  #: other hosts that get the key, over https, when a remote task is polled there
     polling: Polling = Polling()
+    query: Mapping[str, str] = {}  #: query parameters of every call to an address of this profile
     default_model: str
     models: Mapping[str, Model]  #: by canonical name
     retired: Mapping[str, Retired] = {}  #: models that it once offered
@@ -176,8 +171,12 @@ class Profile(Frozen):
         return origin_of(urlsplit(self.base_url))
 
     def url(self, path_key: str) -> str:
-        """Return the absolute URL of a path, without repeating what ``base_url`` already ends with."""
-        return join(self.base_url, self.paths[path_key])
+        """Return the absolute URL of an operation, without repeating what ``base_url`` already ends with."""
+        return self.url_of(self.paths[path_key])
+
+    def url_of(self, path: str) -> str:
+        """Return the absolute URL of *path*, with the query parameters that every call has."""
+        return with_query(join(self.base_url, path), self.query)
 
     @property
     def grouped(self) -> dict[str, frozenset[str]]:

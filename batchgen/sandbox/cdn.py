@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from .keys import HEADERS
 from .values import Link
 
 #: Older results expire once this many bytes are kept, as real result URLs do after an hour.
@@ -55,7 +56,7 @@ def serve(results: ResultStore, request: web.Request, elsewhere: str) -> web.Res
     """Answer a download; like signed URLs, refuse a request with a key unless the address needs one."""
     stored = results.get(request.path)
     link = Link() if stored is None else stored.link
-    has_key = "Authorization" in request.headers
+    has_key = any(name in request.headers for name in HEADERS)
     if has_key and not link.needs_key:
         return _failed(400, "InvalidArgument", "Only one auth mechanism allowed")
     if stored is None:

@@ -27,6 +27,7 @@ from .compose import (
 from .deliver import deliver, reset
 from .dialects.dialect import Account, Dialect, FreeEndpoint
 from .faults import EARLY, REFUSALS, Fault
+from .keys import authorise, sent_key
 from .shapes import Draft, Shape
 from .state import Entry, State
 from .values import Form, Order, Package, Refusal, Reply, Trace, waived
@@ -48,26 +49,15 @@ def handler_for(state: State, dialect: Dialect, kind: str) -> Handler:
 
 def trace_of(request: web.Request, serial: int, now: float) -> Trace:
     """Return the facts about a request that answers and log lines repeat."""
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
     return Trace(
         serial=serial,
         now=now,
         path=request.path,
         request_id=uuid.uuid5(uuid.NAMESPACE_URL, f"{serial}:{now}").hex,
         client_id=request.headers.get("X-Client-Request-Id"),
-        key_tail=key.strip()[-4:] if scheme.lower() == "bearer" else "",
+        key_tail=sent_key(request.headers)[-4:],
         source=request.remote or "",
     )
-
-
-def authorise(request: web.Request) -> None:
-    """Refuse a missing key, and keys that begin with ``bad``, ``revoked`` or ``poor``."""
-    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
-    key = key.strip()
-    if scheme.lower() != "bearer" or not key or key.startswith(("bad", "revoked")):
-        raise Refusal("denied")
-    if key.startswith("poor"):
-        raise Refusal("money")
 
 
 def free_endpoint_handler(state: State, dialect: Dialect, endpoint: FreeEndpoint) -> Handler:
@@ -84,10 +74,10 @@ def free_endpoint_handler(state: State, dialect: Dialect, endpoint: FreeEndpoint
 
 def _answer(state: State, dialect: Dialect, endpoint: FreeEndpoint, request: web.Request, trace: Trace) -> Reply:
     used = state.spent.get(dialect.name, Decimal(0))
-    key = request.headers.get("Authorization", "").partition(" ")[2].strip()
+    key = dialect.key_header.key(request.headers)
     try:
         if endpoint.needs_key:
-            authorise(request)
+            authorise(request.headers, dialect.key_header)
         if endpoint.needs_scope and key.startswith("restricted"):
             raise Refusal("scope")
     except Refusal as refusal:
@@ -133,7 +123,7 @@ class PaidRequest:
             self._note_form(form)
         finally:
             self.arrived = self.state.log.write(self.entry.line("arrival"))
-        authorise(self.request)
+        authorise(self.request.headers, self.dialect.key_header)
         self._throttle()
         form, directives = take_directives(form)
         self.sources = sources_of(form)

@@ -102,8 +102,8 @@ class SentRequest(NamedTuple):
 def sent_since(database: Database, provider: str, since: datetime) -> list[SentRequest]:
     """Return the requests to *provider* sent after *since*, of every batch and run; raise StoreError.
 
-    Limits are the provider's, not a run's. Attempts are never deleted and their rows are numbered in order, so the
-    newest are found without reading the others.
+    Limits are the provider's, not a run's, and calls in submissions count against none. Attempts are never deleted and
+    their rows are numbered in order, so the newest are found without reading the others.
     """
     requested = func.coalesce(cast(func.json_extract(jobs.c.task, "$.n"), Integer), 1)
     sources = func.coalesce(func.json_array_length(jobs.c.task, "$.images"), 0)
@@ -114,11 +114,12 @@ def sent_since(database: Database, provider: str, since: datetime) -> list[SentR
         attempts.c.model,
         attempts.c.account,
         attempts.c.run_id,
+        attempts.c.submission_id,
     )
     with _open(database) as connection:
         if is_postgres(connection):
-            sent = (attempts.c.provider == provider, attempts.c.started_at > since)
-            recent = select(*facts[1:]).join_from(attempts, jobs).where(*sent)
+            sent = (attempts.c.provider == provider, attempts.c.started_at > since, attempts.c.submission_id.is_(None))
+            recent = select(*facts[1:-1]).join_from(attempts, jobs).where(*sent)
             return [SentRequest(*row) for row in connection.execute(recent)]
         return list(_sent_since(connection, facts, provider, since))
 
@@ -132,7 +133,7 @@ def _sent_since(
     rows = connection.execute(page).all()
     while rows:
         recent = [row for row in rows if row[2] > since]
-        yield from (SentRequest(*row[2:]) for row in recent if row[1] == provider)
+        yield from (SentRequest(*row[2:-1]) for row in recent if row[1] == provider and row[-1] is None)
         if len(recent) < len(rows):
             break
         rows = connection.execute(page.where(text("attempts.rowid < :last")), {"last": rows[-1][0]}).all()

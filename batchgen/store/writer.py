@@ -2,9 +2,9 @@
 
 Every INSERT and UPDATE of the record of jobs and money is in this module, ``at_risk``, ``booking``, ``claims``,
 ``compare_and_set``, ``history``, ``late``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``shared_budgets``
-and ``totals``. Guests write the rest: ``batch_owner``, ``controls``, ``marks``, ``picture_facts``, ``runners``. Every
-update of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load reads and writes in one
-transaction.)  Methods return when what they wrote is durable.
+and ``totals``. Guests write the rest: ``batch_owner``, ``controls``, ``marks``, ``picture_facts``, ``runners``,
+``submissions``. Every update of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load
+reads and writes in one transaction.)  Methods return when what they wrote is durable.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from ..database_url import Database
 from ..errors import BatchgenError, StaleClaim
 from ..fault import Cause
 from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
+from ..mode import Mode
 from ..task import Artifact, Charge
 from . import at_risk, late, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
 from .booking import CLOSE, book, book_without_job
-from .claims import open_attempt
+from .claims import open_attempt, remember
 from .committer import Committer
 from .compare_and_set import require_current, supersede, swap
 from .dialects import upsert
@@ -180,6 +181,8 @@ class Writer:
             "estimate_credits": estimate_credits,
             "started_at": now,
         }
+        if attempt.mode is not Mode.STANDARD:
+            row |= {"mode": attempt.mode.value, "submission_id": attempt.submission}
         claim = partial(open_attempt, before=job, after=after, row=row, shared=self.shared, now=now)
         while True:
             try:
@@ -187,8 +190,13 @@ class Writer:
                 break
             except MissingSum:  # Again, too: other runners may correct the ledger meanwhile.
                 await self._sum_up(now)
-        self._in_flight.add(attempt.id)
+        if attempt.submission is None:  # those of a submission end hours later, one after the other
+            self._in_flight.add(attempt.id)
         return claimed
+
+    async def remember(self, attempt_id: str, handle: Mapping[str, Any]) -> None:
+        """Record which remote task an open attempt has started; it is durable when this returns."""
+        await self._committer.submit(partial(remember, attempt_id=attempt_id, handle=handle))
 
     async def spending(self, now: datetime) -> Sequence[Spending]:
         """Return what counts against the budgets that other runners share, in their order."""

@@ -91,7 +91,7 @@ class ProviderClient:
         """
         if call.method != "GET" or call.billed:
             raise ValueError(f"{call.method} {call.url} is not free")
-        return await self._answer(call, None, deadline)
+        return await self.answer(call, None, deadline)
 
     async def poll(self, call: Call, deadline: float) -> Reply:
         """Send a free call about a remote task; return the whole answer.
@@ -107,9 +107,10 @@ class ProviderClient:
             raise ProviderError(Fault(cause=Cause.DENIED, message=f"{text} (key_hosts)", hint=hint))
         is_own = origin_of(urlsplit(call.url)) == self.profile.origin
         client = self if is_own else replace(self, http=self.public_http)
-        return await client._answer(call, pack(call), deadline)
+        return await client.answer(call, pack(call), deadline)
 
-    async def _answer(self, call: Call, payload: Payload | None, deadline: float) -> Reply:
+    async def answer(self, call: Call, payload: Payload | None, deadline: float) -> Reply:
+        """Send a free call and return the whole answer; raise ProviderError if none came."""
         ends = current_time() + deadline
         try:
             with until(ends):
@@ -151,7 +152,7 @@ class ProviderClient:
         own = origin_of(urlsplit(url)) == self.profile.origin
         if not own and private_literal(url):
             raise LostError(f"{where} has an address that is not public", final=True)
-        login = {"Authorization": f"Bearer {self.key}"} if own and self.key else {}
+        login = self.profile.auth.headers(self.key) if own else {}
         return Hop(client=self.http if own else self.public_http, login=login)
 
     async def _connected(self, call: Call, payload: Payload | None, ready: Ready | None = None) -> httpx.Response:
@@ -183,8 +184,8 @@ class ProviderClient:
         headers = {**HEADERS, **call.headers}
         if payload is not None:
             headers |= {"Content-Type": payload.content_type, "Content-Length": str(payload.length)}
-        if call.signed and self.key:
-            headers["Authorization"] = f"Bearer {self.key}"
+        if call.signed:
+            headers |= self.profile.auth.headers(self.key)
         extensions = {"timeout": {"connect": self.profile.timeout.connect}, "ready": ready}
         body = payload or httpx.ByteStream(b"")
         return httpx.Request(call.method, call.url, headers=headers, stream=body, extensions=extensions)

@@ -404,3 +404,36 @@ def test_a_chain_of_includes_has_an_end(write, tmp_path):
         (tmp_path / f"c{number}.yaml").write_text(f"include: c{number + 1}.yaml\n")
     (tmp_path / "c80.yaml").write_text("jobs: []\n")
     assert "levels deep" in "\n".join(wrong(write(HEAD + "include: c0.yaml\njobs: [{prompt: x}]\n")))
+
+
+# --- keys in other headers -------------------------------------------------------
+
+
+def test_header_and_query_of_a_provider_reach_its_profile(write):
+    text = (
+        "providers:\n  studio:\n    preset: gateway\n    base_url: https://gw.example\n"
+        "    auth: {header: api-key, value: '{key}'}\n    query: {api-version: '2025-04-01-preview'}\n"
+        "defaults: {provider: studio}\njobs: [{id: a, prompt: A cat}]\n"
+    )
+    studio = load(write(text)).profiles["studio"]
+    assert studio.auth.headers("k-1") == {"api-key": "k-1"}
+    assert studio.url("generate").endswith("?api-version=2025-04-01-preview")
+
+
+@pytest.mark.parametrize(
+    ("setting", "where", "why"),
+    [
+        ("auth: {header: Host, value: '{key}'}", "m.yaml:5:11", "header 'Host' cannot hold a key"),
+        ("auth: {header: api-key, value: key}", "m.yaml:5:11", "must contain {key} once"),
+        ("auth: {heder: api-key}", "m.yaml:5:12", "header"),
+        ("query: {api-version: 1}", "m.yaml:5:26", "text"),
+    ],
+)
+def test_mistake_in_a_header_or_a_query_is_named_with_its_place(write, setting, where, why):
+    text = (
+        "providers:\n  studio:\n    preset: gateway\n    base_url: https://gw.example\n"
+        f"    {setting}\ndefaults: {{provider: studio}}\njobs: [{{id: a, prompt: A cat}}]\n"
+    )
+    (problem,) = wrong(write(text))
+    assert problem.startswith(where), problem
+    assert why in problem

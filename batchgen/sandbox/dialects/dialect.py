@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from ..keys import KeyHeader
 from ..values import Bill, Fetch, Form, Order, Picture, Refusal, Reply, Trace
 
 Read = Callable[[Form, str, Fetch], Order]  #: body, kind of endpoint, source fetcher
@@ -61,3 +62,4 @@ class Dialect:
     uncharged: frozenset[str] = frozenset()  #: faults after the work that this provider does not charge
     url_only: bool = False  #: answers never carry base64
     states_wait: bool = True  #: a refusal by a limit has Retry-After
+    key_header: KeyHeader = field(default_factory=KeyHeader)
