@@ -9,6 +9,7 @@ from typing import Any
 
 from .calendar_period import CalendarPeriod
 from .learned_prices import CallKind, PriceMemory, larger
+from .mode import Mode
 from .money import show_credits, show_usd
 from .task import Basis, Charge, Task
 
@@ -207,20 +208,29 @@ class Reservations:
     _being_read: set[str] = field(default_factory=set)  #: attempts whose answers are being read
     _answered: set[CallKind] = field(default_factory=set)  #: kinds of calls of which a cost or an image has been read
 
-    def why_refused(self, task: Task, estimate: Charge) -> str | None:
+    def __contains__(self, attempt_id: object) -> bool:
+        """Return whether this run has reserved money for a call."""
+        return attempt_id in self._reservations
+
+    def why_refused(self, task: Task, estimate: Charge, mode: Mode = Mode.STANDARD) -> str | None:
         """Return why a call for *task* is refused; None if every budget allows it.
 
         Under a budget, no call is sent while the first answer to a call of its kind is being read, because that answer
         may state another price.
         """
-        reason = self.budgets.why_refused(task.provider, self.prices.at_least(task, estimate))
-        if reason is None and self._being_read and self.budgets.budgets and self._first_is_read(CallKind.of(task)):
+        reason = self.budgets.why_refused(task.provider, self.prices.at_least(task, estimate, mode))
+        if (
+            reason is None
+            and self._being_read
+            and self.budgets.budgets
+            and self._first_is_read(CallKind.of(task, mode))
+        ):
             return f"the first answer of {task.provider} is being read, which may state another price"
         return reason
 
-    def refusing(self, task: Task, estimate: Charge) -> BudgetLimit | None:
+    def refusing(self, task: Task, estimate: Charge, mode: Mode = Mode.STANDARD) -> BudgetLimit | None:
         """Return the limit that refuses a call for *task*; None if every budget allows it."""
-        budget = self.budgets.refusing(task.provider, self.prices.at_least(task, estimate))
+        budget = self.budgets.refusing(task.provider, self.prices.at_least(task, estimate, mode))
         return None if budget is None else budget.limit
 
     def renew(self, now: datetime) -> None:
@@ -241,11 +251,11 @@ class Reservations:
         """Record that the answer to a call has been read, or never will be in this run."""
         self._being_read.discard(attempt_id)
 
-    def reserve(self, attempt_id: str, task: Task, estimate: Charge) -> Charge:
+    def reserve(self, attempt_id: str, task: Task, estimate: Charge, mode: Mode = Mode.STANDARD) -> Charge:
         """Reserve the most that a call for *task* may cost, and return it."""
-        reserved = self.prices.at_least(task, estimate)
+        reserved = self.prices.at_least(task, estimate, mode)
         self.budgets.reserve(task.provider, reserved)
-        kind = CallKind.of(task)
+        kind = CallKind.of(task, mode)
         reservation = _Reservation(task, kind, estimate, reserved)
         self._reservations[attempt_id] = self._of_kind.setdefault(kind, {})[attempt_id] = reservation
         return reserved
@@ -264,19 +274,19 @@ class Reservations:
         reservation = self._reservations.get(attempt_id)
         return reservation.reserved if reservation else default
 
-    def learn(self, task: Task, actual: Charge, images: int) -> None:
+    def learn(self, task: Task, actual: Charge, images: int, mode: Mode = Mode.STANDARD) -> None:
         """Record what a call for *task* cost, and raise the reservations of calls in flight to that price."""
-        kind = CallKind.of(task)
+        kind = CallKind.of(task, mode)
         # A free answer, such as a throttled one, shows no price.
         if images or actual.usd or actual.credits:
             self._answered.add(kind)
-        if not self.prices.observe(task, actual, images):
+        if not self.prices.observe(task, actual, images, mode):
             return
         # One answer in twenty sets a new highest price of late, and thousands of calls may be in flight.
         for call in self._of_kind.get(kind, {}).values():
             if self.prices.covers(kind, call.task.n, call.reserved):
                 continue
-            raised = self.prices.at_least(call.task, call.listed)
+            raised = self.prices.at_least(call.task, call.listed, mode)
             usd, credits_ = larger(raised.usd, call.reserved.usd), larger(raised.credits, call.reserved.credits)
             raised = replace(raised, usd=usd, credits=credits_)
             self.budgets.settle(call.task.provider, call.reserved, raised)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .mode import Mode
 from .money import show_credits, show_usd
 from .task import UNPRICED, Basis, Charge, Task
 
@@ -30,10 +31,11 @@ class CallKind:
     quality: str | None
     resolution: str | None
     sources: int  #: source images of an edit, its mask included; 0: not an edit
+    mode: Mode = Mode.STANDARD
 
     @classmethod
-    def of(cls, task: Task) -> CallKind:
-        """Return the kind of *task*."""
+    def of(cls, task: Task, mode: Mode = Mode.STANDARD) -> CallKind:
+        """Return the kind of *task* in *mode*."""
         return cls(
             provider=task.provider,
             model=task.model,
@@ -41,12 +43,14 @@ class CallKind:
             quality=_plain(task.quality),
             resolution=_plain(task.resolution),
             sources=len(task.images) + (task.mask is not None),
+            mode=mode,
         )
 
     @property
     def terms(self) -> str:
         """Return the parameters for display, such as "low 1024x1024"; "" if there are none."""
-        return " ".join(filter(None, (self.quality, self.resolution, self.size, "edit" if self.sources else "")))
+        mode = "" if self.mode is Mode.STANDARD else self.mode
+        return " ".join(filter(None, (self.quality, self.resolution, self.size, "edit" if self.sources else "", mode)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +97,7 @@ class PriceMemory:
         """Return the kinds of calls whose listed price is too low or missing."""
         return self._underpriced
 
-    def observe(self, task: Task, actual: Charge, images: int) -> bool:
+    def observe(self, task: Task, actual: Charge, images: int, mode: Mode = Mode.STANDARD) -> bool:
         """Record what a call for *task* that returned *images* cost; return whether that is a new highest price.
 
         Estimates are not recorded.
@@ -105,7 +109,7 @@ class PriceMemory:
         if not usd and not credits_:
             return False
         price = Charge(usd=usd or None, credits=credits_ or None, basis=Basis.ESTIMATED)
-        kind = CallKind.of(task)
+        kind = CallKind.of(task, mode)
         before = self._highest.get(kind, UNPRICED)
         known = _within(price.usd, before.usd) and _within(price.credits, before.credits)
         if known and not images:
@@ -125,18 +129,19 @@ class PriceMemory:
         usd, credits_ = (None if price is None else price * images for price in (highest.usd, highest.credits))
         return _within(usd, reserved.usd) and _within(credits_, reserved.credits)
 
-    def at_least(self, task: Task, estimate: Charge) -> Charge:
+    def at_least(self, task: Task, estimate: Charge, mode: Mode = Mode.STANDARD) -> Charge:
         """Return *estimate*, raised to what similar calls recently cost if that is more.
 
         If it is, the price list is too low, which is remembered.
         """
-        highest = self._highest.get(CallKind.of(task))
+        kind = CallKind.of(task, mode)
+        highest = self._highest.get(kind)
         if highest is None:
             return estimate
         usd, credits_ = (None if price is None else price * task.n for price in (highest.usd, highest.credits))
         if _within(usd, estimate.usd) and _within(credits_, estimate.credits):
             return estimate
-        self._note(task, estimate, highest)
+        self._note(kind, task.n, estimate, highest)
         return replace(
             estimate,
             usd=larger(estimate.usd, usd),
@@ -144,12 +149,11 @@ class PriceMemory:
             basis=Basis.ESTIMATED if estimate.basis is Basis.UNKNOWN and usd is not None else estimate.basis,
         )
 
-    def _note(self, task: Task, estimate: Charge, highest: Charge) -> None:
-        listed = replace(estimate, usd=_per_image(estimate.usd, task.n), credits=_per_image(estimate.credits, task.n))
+    def _note(self, kind: CallKind, n: int, estimate: Charge, highest: Charge) -> None:
+        listed = replace(estimate, usd=_per_image(estimate.usd, n), credits=_per_image(estimate.credits, n))
         found = replace(highest, usd=larger(listed.usd, highest.usd), credits=larger(listed.credits, highest.credits))
         unlisted = listed.usd is None and listed.credits is None
         if unlisted or _exceeds(found.usd, listed.usd) or _exceeds(found.credits, listed.credits):
-            kind = CallKind.of(task)
             self._underpriced[kind] = Underpriced(kind=kind, listed=listed, found=found)
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from enum import StrEnum
-
-_HALF_DAY = timedelta(hours=12)
 
 
 class Mode(StrEnum):
@@ -26,13 +25,21 @@ class ModeStep:
     until: time | None = None
 
 
-def mode_at(steps: Sequence[ModeStep], started: datetime, now: datetime) -> Mode:
+_HALF_DAY = timedelta(hours=12)
+#: How a time of day is written in a step.
+_UNTIL = re.compile(r"(?:until\s+)?([01]?\d|2[0-3]):([0-5]\d)", re.IGNORECASE)
+
+
+def mode_at(
+    steps: Sequence[ModeStep], started: datetime, now: datetime, offered: Collection[Mode] = tuple(Mode)
+) -> Mode:
     """Return the mode in force at *now* in a run that *started* then; both are aware, in the zone of the times.
 
-    After the last step it is standard.
+    After the last step it is standard. Modes that are not *offered* are skipped.
     """
     for step in steps:
-        if step.until is None or now < end_of(step.until, started):
+        is_over = step.until is not None and now >= end_of(step.until, started)
+        if not is_over and step.mode in offered:
             return step.mode
     return Mode.STANDARD
 
@@ -46,3 +53,28 @@ def end_of(until: time, started: datetime) -> datetime:
     if day > started + _HALF_DAY:
         return day - timedelta(days=1)
     return day if day > started - _HALF_DAY else day + timedelta(days=1)
+
+
+def read_step(value: object) -> object:
+    """Return a step as it is written in settings, ``flex`` or ``{flex: until 06:00}``, by field; raise ValueError.
+
+    A value that is a step already is returned as it is.
+    """
+    if isinstance(value, str):
+        return {"mode": _named(value)}
+    if isinstance(value, ModeStep) or (isinstance(value, Mapping) and "mode" in value):
+        return value
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise ValueError("should be a mode, such as flex, or a mode with its end, such as  {flex: until 06:00}")
+    ((name, until),) = value.items()
+    match = _UNTIL.fullmatch(until.strip()) if isinstance(until, str) else None
+    if match is None:
+        raise ValueError(f"a time is missing; write  {{{_named(str(name))}: until 06:00}}")
+    return {"mode": _named(str(name)), "until": time(int(match[1]), int(match[2]))}
+
+
+def _named(name: str) -> Mode:
+    try:
+        return Mode(name.strip().lower())
+    except ValueError:
+        raise ValueError(f"there is no mode {name!r}; use one of: {', '.join(Mode)}") from None

@@ -72,6 +72,7 @@ class Usage:
     output_image_tokens: int | None = None
     usd: int | None = None  #: nano-USD stated by the provider
     credits: int | None = None  #: milli-credits stated by the provider
+    tier: str | None = None  #: the price tier in which the call was carried out, in lower case: "flex", "standard"
 
     @property
     def stated(self) -> bool:

@@ -18,9 +18,11 @@ from ..errors import BatchgenError
 from ..files.output import supports_links
 from ..object_url import Folder, ObjectUrl, parse_folder
 from ..providers.clock_skew import smallest_skew
+from ..providers.model_changes import model_changes
 from ..store import maintenance, migrate, run_lock
 from ..store.reader import Reader
 from ..transport.client import tls_context
+from . import model_lists
 from .clock import utc_now
 from .config import keys, providers, settings
 from .config.proxies import CERTIFICATES, bypassing_providers, proxies, tls_providers
@@ -54,6 +56,7 @@ def examine(project: Project, *, with_manifest: bool = False) -> Iterator[Findin
         "python": _python,
         "settings": _settings,
         "keys": _keys,
+        "models": _models,
         "certificates": _certificates,
         "proxies": _proxies,
         "clock": _clock,
@@ -170,6 +173,20 @@ def _key(name: str, candidate: CheckCandidate, *, configured: bool) -> Iterator[
         yield Finding("keys", f"{name}: {candidate.problem}", "bad", 5)
     elif configured:
         yield Finding("keys", f"{name}: {candidate.problem}", "note")
+
+
+def _models(project: Project) -> Iterator[Finding]:
+    """Report what is wrong with the models of providers by the lists that were read last."""
+    profiles, today = providers.load_profiles(project), utc_now().astimezone().date()
+    for name, seen in model_lists.recall(project.state).items():
+        if name not in profiles or not seen.fits(profiles[name]) or not seen.is_fresh(today):
+            continue
+        over = [each for each in model_changes(profiles[name], seen.catalogue, today) if each.is_over]
+        for change in over:
+            hint = f"; {change.hint}" if change.hint else ""
+            yield Finding("models", f"{name}: {change.model}: {change.message} ({seen.at:%Y-%m-%d}){hint}", "note")
+        if not over:
+            yield Finding("models", f"{name}: all are listed (read on {seen.at:%Y-%m-%d})")
 
 
 def _certificates(project: Project) -> Iterator[Finding]:

@@ -15,6 +15,7 @@ from ..engine.limits.adaptive import LONGEST_WAIT, Controller
 from ..engine.limits.gate import Gate, ceiling, windows
 from ..engine.limits.windows import Window
 from ..engine.retry import Policy
+from ..mode import Mode
 from ..providers.profile import LONGEST, Group, Limits, Profile, Retry
 from ..route import ModelFilter
 from ..store.history import LearnedRate, SentRequest, sent_since
@@ -57,6 +58,7 @@ def lanes(profile: Profile, account: str | None, width: int, history: LaneHistor
             model_gate=group_gates.get(name) if name is not None else None,
             models=models,
         )
+        lane.flex.has_end = any(step.mode is Mode.FLEX and step.until is not None for step in profile.modes)
         _restore_rate(lane, history)
         yield lane
 

@@ -17,6 +17,7 @@ from ..manifest import Batch
 from ..manifest.batch import Overlay
 from ..manifest.inputs import Recall
 from ..manifest.load import NEEDS_EXTRA
+from ..mode import Mode
 from ..money import nano_usd
 from ..object_url import Folder
 from ..planning.compare import OnJob, compare
@@ -32,6 +33,7 @@ from ..store import migrate
 from ..store.history import History, measured
 from ..store.reader import Reader
 from ..task import Basis
+from . import model_lists
 from .budgets import budgets_of
 from .clock import utc_now
 from .config import keys, settings
@@ -65,7 +67,7 @@ def read_manifest(
     recall: Recall = (lambda _name: None) if thorough else recall_from(project)
     batch = manifest.load(
         path, providers=providers_, today=today, content=content, on_jobs=on_jobs, recall=recall,
-        lists=project.state / "lists",
+        lists=project.state / "lists", seen=model_lists.recall(project.state),
     )  # fmt: skip
     if batch.confirm_above is None:
         batch = replace(batch, confirm_above=nano_usd(stored.get("confirm_above")))
@@ -241,6 +243,8 @@ def learned_prices(reader: Reader, profiles: Mapping[str, Profile]) -> PriceMemo
             _, model = profile.find(call.task.model)
         except UnknownModel:
             continue
-        cost = call.charge if call.charge.basis is Basis.REPORTED else charge(call.usage, call.task, model)
-        memory.observe(translate(call.task, profile), cost, call.usage.images)
+        # The ledger does not store the tier of an answer: what a flex call was charged is what it cost.
+        is_exact = call.charge.basis is Basis.REPORTED or call.mode is Mode.FLEX
+        cost = call.charge if is_exact else charge(call.usage, call.task, model, call.mode)
+        memory.observe(translate(call.task, profile), cost, call.usage.images, call.mode)
     return memory

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,12 +14,14 @@ import anyio
 from ..errors import BatchgenError, KeyMissing
 from ..fault import ProviderError
 from ..files.output import make_private
-from ..providers.account import Catalogue, read_catalogue
+from ..providers.catalogue import Catalogue, read_catalogue
 from ..providers.clock_skew import ClockSkew, read_skew
 from ..providers.probe import AccountReport, Answer, KeyVerdict, Probe, check_key, list_models
 from ..providers.profile import Profile
 from ..sandbox import launch
 from ..transport import ProviderClient, Transport
+from . import model_lists
+from .clock import utc_now
 from .config import keys
 from .config.keys import Key
 from .config.providers import load_profiles, provider_settings
@@ -96,11 +98,14 @@ def check(project: Project, names: Sequence[str] = (), now: Clock = time.time) -
         candidates = _candidates(project, names, addressed)
         asked = [each for each in candidates if not each.problem]
         results = iter(_run_all([(each, check_key(each.profile, _secret(each))) for each in asked], now))
-        return tuple(
+        checks = tuple(
             ProviderCheck(candidate=each, account=account, skews=skews)
             for each in candidates
             for account, skews in [(None, []) if each.problem else next(results)]
         )
+    if project.state.is_dir():  # A check leaves nothing behind in a folder that is not a project.
+        _remember(project, ((each.candidate.profile, each.account.catalogue) for each in checks if each.account))
+    return checks
 
 
 def list_provider_models(project: Project, name: str) -> ProviderListing:
@@ -111,15 +116,57 @@ def list_provider_models(project: Project, name: str) -> ProviderListing:
         if first.problem and listing is not None and not listing.public:
             raise KeyMissing(first.problem)
         ((answer, _),) = _run_all([(first, list_models(first.profile, _secret(first)))], time.time)
+    provider_listing = _listing(first.profile, answer)
+    _remember(project, [(first.profile, provider_listing.catalogue)])
+    return provider_listing
+
+
+def check_models(project: Project, names: Sequence[str] = ()) -> tuple[ProviderListing, ...]:
+    """Read the model lists of the providers *names*, and remember them for plans.
+
+    Without names: of all that are configured or have a key, or else of those whose list is public. Raises UsageError
+    for an unknown name, and KeyMissing if a named provider requires a key for its list.
+    """
+    with _addresses(project) as addressed:
+        candidates = list(_listing_candidates(project, names, addressed))
+        answers = _run_all([(each, list_models(each.profile, _secret(each))) for each in candidates], time.time)
+    pairs = zip(candidates, answers, strict=True)
+    listings = tuple(_listing(candidate.profile, answer) for candidate, (answer, _) in pairs)
+    _remember(project, ((listing.profile, listing.catalogue) for listing in listings))
+    return listings
+
+
+def _listing_candidates(
+    project: Project, names: Sequence[str], addressed: Callable[[Profile], Profile]
+) -> Iterator[CheckCandidate]:
+    """Yield one key of each provider whose models are asked for, or none where its list is public."""
+    try:
+        candidates = _candidates(project, names, addressed)
+    except KeyMissing:
+        candidates = [_without_key(profile) for profile in load_profiles(project).values()]
+    first = {candidate.profile.name: candidate for candidate in reversed(candidates)}
+    for candidate in reversed(first.values()):
+        listing = candidate.profile.checks.models
+        if not candidate.problem or (listing is not None and listing.public):
+            yield candidate
+        elif names:
+            raise KeyMissing(candidate.problem)
+
+
+def _listing(profile: Profile, answer: Answer) -> ProviderListing:
     accepted = answer.verdict is KeyVerdict.ACCEPTED
-    return ProviderListing(
-        profile=first.profile, answer=answer, catalogue=read_catalogue(answer.document) if accepted else None
-    )
+    catalogue = read_catalogue(answer.document) if accepted else None
+    return ProviderListing(profile=profile, answer=answer, catalogue=catalogue)
+
+
+def _remember(project: Project, lists: Iterable[tuple[Profile, Catalogue | None]]) -> None:
+    read = [(profile, catalogue) for profile, catalogue in lists if catalogue is not None]
+    model_lists.remember(project.state, read, utc_now(), any_address=project.sandbox)
 
 
 def exit_code_of(codes: Sequence[int]) -> int:
     """Return the gravest exit code."""
-    return next((code for code in (7, 5, 8) if code in codes), 0)
+    return next((code for code in (7, 5, 8, 4) if code in codes), 0)
 
 
 def keys_of(profile: Profile) -> Sequence[CheckCandidate]:

@@ -25,6 +25,7 @@ from ..errors import BatchgenError
 from ..files import log
 from ..files.source_cache import SourceCache
 from ..files.spool import Spool, spool_id
+from ..mode import Mode
 from ..providers.key_destinations import destinations_of
 from ..providers.pricing import highest
 from ..providers.profile import Profile, Retry
@@ -45,6 +46,7 @@ from .deliver import Copies
 from .heartbeat import Heartbeat, leave, register
 from .idle_thumbnails import IdleThumbnails
 from .lanes import LaneHistory, lanes, policy_of
+from .modes import mode_clock
 from .output_lock import prepare_output
 from .plan import learned_prices
 from .preflight import limited_widths, require_files
@@ -135,7 +137,7 @@ class RunSession(RunInputs):
         spread: Callable[[], float] = random.random,
     ) -> Runner:
         """Build the runner; its backend is still to be set. *place*: its place among those of the job database."""
-        budgets = self._budgets(batch_id)
+        budgets, clock = self._budgets(batch_id), now or steady_clock(place.now if place else None)
         shared = [budget for budget in budgets if budget.earlier] if place else []
         if place is not None:
             self.writer.shared = SharedBudgets(batch_id, [budget.limit for budget in shared])
@@ -153,7 +155,8 @@ class RunSession(RunInputs):
             estimate=self._highest_estimate,
             translate=lambda task, provider: translate(task, self.batch.profiles[provider]),
             policy=self._default_policy(),
-            now=now or steady_clock(place.now if place else None),
+            now=clock,
+            mode_of=mode_clock(self.batch.profiles, clock(), clock),
             new_id=lambda: uuid.uuid4().hex,
             spread=spread,
             show_message=self.show_message,
@@ -312,8 +315,8 @@ class RunSession(RunInputs):
             interactive=self.options.interactive,
         )
 
-    def _highest_estimate(self, task: Task) -> Charge:
-        return highest(task, self.batch.profiles[task.provider].find(task.model)[1])
+    def _highest_estimate(self, task: Task, mode: Mode) -> Charge:
+        return highest(task, self.batch.profiles[task.provider].find(task.model)[1], mode)
 
     def _default_policy(self) -> Policy:
         """Return the policy for calls to a provider that is no longer in the manifest: as patient as for the others."""

@@ -5,30 +5,34 @@ This module knows jobs, lanes, a backend and the job database; it knows neither 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from anyio import CancelScope, to_thread
 
 from ..budget import Budget, BudgetLimit, Budgets, Reservations
 from ..errors import NotFound, StaleClaim, StoreError, UnfinishedTask, UnreadableAnswer
-from ..files.output_tree import output_tree
-from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
+from ..fault import Cause
+from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement, State
 from ..learned_prices import PriceMemory
-from ..manifest.filenames import stems
-from ..object_url import parse_folder
+from ..mode import Mode
 from ..store import late
 from ..store.reader import Reader
-from ..store.records import StoredArtifact
+from ..store.records import AttemptRecord
 from ..store.shared_budgets import OverBudget
 from ..store.writer import Writer
-from ..task import Artifact, Charge, Task, Usage
+from ..task import Basis, Charge, Task, Usage
 from .clearance import Clearance
 from .lane import Lane
 from .lease import Lease
+from .limits.gate import Gate
 from .retry import Policy, judge
+from .withdrawal import withdraw_earlier
+
+#: How long providers that honour idempotency keys remember them, at least (24 hours are usual).
+KEY_LIFE = timedelta(hours=23)
 
 #: Called for every attempt: with None when it is opened, with its settlement when it ends.
 Listener = Callable[[Lane, "OpenAttempt", Settlement | None], None]
@@ -71,7 +75,8 @@ class AttemptRunner:
     lease: Lease | None = None  #: how long no other runner takes its jobs, where runners share a job database
     neighbours: Sequence[str] = ()  #: other runners of the job database, for display
     shared: Sequence[Budget] = ()  #: those of *wallet* that other runners spend from, too
-    estimate: Callable[[Task], Charge]  #: what a call may cost at most
+    estimate: Callable[[Task, Mode], Charge]  #: what a call may cost at most
+    mode_of: Callable[[Task], Mode] = lambda _task: Mode.STANDARD  #: how a call is bought now
     translate: Callable[[Task, str], Task]  #: a task in the terms of another provider
     policy: Policy = field(default_factory=Policy)  #: for a provider that is no longer in the manifest
     now: Callable[[], datetime]
@@ -86,7 +91,7 @@ class AttemptRunner:
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
     _reported: set[str] = field(default_factory=set)
-    _last: tuple[Job, str, Task, Charge] | None = None  #: the last result of ``_priced`` and what it was asked for
+    _last: tuple[Job, str, Task, Charge, Mode] | None = None  #: the last result of ``_priced``, of which job and where
 
     def __post_init__(self) -> None:
         self.reservations = Reservations(self.wallet, self.prices)
@@ -100,17 +105,21 @@ class AttemptRunner:
         """Return the limit of money that refuses one more attempt by *lane*; None where all budgets allow it."""
         return self.reservations.refusing(*self._priced(job, lane.provider))
 
+    def is_flex(self, lane: Lane, job: Job) -> bool:
+        """Return whether *lane* would buy *job* in flex mode now."""
+        return self._priced(job, lane.provider)[2] is Mode.FLEX
+
     def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
         """Reserve the money for one attempt at *job* by *lane*."""
-        task, listed = self._priced(job, lane.provider)
-        attempt = self.order(job, task, self.new_id(), job.claim + 1, lane.account)
-        estimate = self.reservations.reserve(attempt.id, task, listed)
+        task, listed, mode = self._priced(job, lane.provider)
+        attempt = self._order(job, task, self.new_id(), job.claim + 1, lane.account, mode)
+        estimate = self.reservations.reserve(attempt.id, task, listed, mode)
         return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
 
     async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
         """Open the attempt in the job database before a byte is sent; None if the job can no longer be claimed."""
         attempt, estimate = prepared.attempt, prepared.estimate
-        if attempt.resumed:
+        if attempt.resumed:  # an earlier run opened it
             return prepared
         try:
             # A claim that is cut off here would leave an open attempt that is never carried out.
@@ -144,11 +153,12 @@ class AttemptRunner:
             if clearance.unsent:
                 lane.withdrawn(clearance.sent_at)
             else:
-                lane.record_outcome(opened.job, outcome, clearance.sent_at, self.spread())
+                at, mode = clearance.sent_at, opened.attempt.mode
+                lane.record_outcome(opened.job, outcome, at, self.spread(), mode)
             recorded = True
             self.on_outcome()
             with CancelScope(shield=True):
-                return await self.settle(lane, opened, outcome)
+                return await self._settle(lane, opened, outcome)
         except UnfinishedTask as error:
             if str(error):
                 self.report_once(f"waiting   {opened.job.key}: {error}")
@@ -166,19 +176,73 @@ class AttemptRunner:
                 lane.ended(clearance.sent_at)
         return None
 
-    def _priced(self, job: Job, provider: str) -> tuple[Task, Charge]:
-        """Return the task of one more attempt at *job* and what it may cost; a lane asks for both up to three times."""
-        if self._last is None or self._last[0] is not job or self._last[1] != provider:
-            task = self.task(job, provider)
-            self._last = job, provider, task, self.estimate(task)
-        return self._last[2:]
+    async def resume(self, lane: Lane | None, job: Job, record: AttemptRecord, known: Outcome | None = None) -> None:
+        """Settle an attempt that an earlier run left open: from the spool, or else as unknown.
 
-    def task(self, job: Job, provider: str) -> Task:
-        """Return what *provider* is asked for: the images that *job* still lacks."""
+        *known*: its outcome, where that is known without its answer.
+        """
+        opened, own_lane = self.reopen(lane, job, record)
+        task = opened.attempt.task
+        clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
+        try:
+            outcome = known or await self.backend.run(opened.attempt, clearance)
+            await self._settle(
+                own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
+            )
+        except UnfinishedTask:
+            pass  # It is polled in its lane.
+        except UnreadableAnswer as error:
+            self.unreadable = self.unreadable or error
+            own_lane.record_unreadable(job, None, str(error))
+        except (StoreError, OSError) as error:
+            self.on_failure(error)
+
+    def reopen(self, lane: Lane | None, job: Job, record: AttemptRecord) -> tuple[OpenAttempt, Lane]:
+        """Return an attempt that was left open, and its lane: *lane*, or else one that sends nothing."""
+        reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
+        own_lane = lane or Lane(
+            provider=record.provider, policy=self.policy, account_gate=Gate(), account=record.account
+        )
+        task = self._task(job, record.provider) if lane else self._task_of(job, record)
+        fresh = self.now() - record.started_at < KEY_LIFE
+        # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
+        same = own_lane.account == record.account and own_lane.models.matches(record.model)
+        order = self._order(job, task, record.id, record.claim, own_lane.account)
+        # The answers of a submission are read from its files, which every machine can download.
+        elsewhere = record.submission_id is None and record.spool not in (None, self.spool)
+        attempt = replace(
+            order,
+            resumed=True,
+            elsewhere=elsewhere,
+            key_valid=fresh and same,
+            mode=record.mode,
+            handle=record.handle,
+            age=max(0.0, (self.now() - record.started_at).total_seconds()),
+            given_up=job.state is State.CANCELLED,
+            submission=record.submission_id,
+        )
+        return OpenAttempt(job=job, attempt=attempt, estimate=reserved), own_lane
+
+    def _priced(self, job: Job, provider: str) -> tuple[Task, Charge, Mode]:
+        """Return the task of one more attempt at *job*, what it may cost, and its mode; a lane asks repeatedly."""
+        last = self._last
+        if last is None or last[0] is not job or last[1] != provider or last[4] is not self.mode_of(last[2]):
+            task = self._task(job, provider)
+            mode = self.mode_of(task)
+            last = self._last = job, provider, task, self.estimate(task, mode), mode
+        return last[2:]
+
+    def _task(self, job: Job, provider: str) -> Task:
         task, missing = self.translate(job.task, provider), job.wanted - job.delivered
         return task if task.n == missing else replace(task, n=missing)
 
-    def order(self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None) -> Attempt:
+    def _task_of(self, job: Job, record: AttemptRecord) -> Task:
+        """Return the task of a call to a provider that is no longer in the manifest."""
+        return replace(job.task, provider=record.provider, model=record.model, n=job.wanted - job.delivered)
+
+    def _order(  # noqa: PLR0917 - what identifies an attempt
+        self, job: Job, task: Task, attempt_id: str, claim: int, account: str | None, mode: Mode = Mode.STANDARD
+    ) -> Attempt:
         """Return an attempt at *task*: the images that *job* still lacks."""
         return Attempt(
             id=attempt_id,
@@ -194,19 +258,20 @@ class AttemptRunner:
             ordinal=job.delivered,
             wanted=job.wanted,
             sidecar=job.sidecar,
+            mode=mode,
         )
 
-    async def settle(self, lane: Lane, opened: OpenAttempt, outcome: Outcome) -> Job | None:
+    async def _settle(self, lane: Lane, opened: OpenAttempt, outcome: Outcome) -> Job | None:
         """Commit an outcome, and only then release the attempt."""
         job, attempt = opened.job, opened.attempt
         usage = outcome.usage or Usage()
         # Before the first await: no other call may go out once the true price shows that the budget is used up.
-        self.reservations.learn(attempt.task, outcome.charge, usage.images)
+        self.reservations.learn(attempt.task, outcome.charge, usage.images, attempt.mode)
         event = self._judge(lane, job, outcome)
         lane.record_rebuy(job, event)
         if isinstance(outcome, Delivered) and attempt.claim > 1:
             # Before it is settled: if this is cut off, the attempt is still open and the next run repeats it.
-            await to_thread.run_sync(self._withdraw_earlier, attempt, outcome)
+            await to_thread.run_sync(withdraw_earlier, self.reader, attempt, outcome)
         settlement = Settlement(
             attempt=attempt,
             event=event,
@@ -227,8 +292,8 @@ class AttemptRunner:
         except StoreError as error:
             self.on_failure(error)
             return None
-        reserved = opened.estimate, outcome.charge
-        self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=attempt.resumed)
+        reserved, earlier = (opened.estimate, outcome.charge), attempt.resumed and attempt.id not in self.reservations
+        self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=earlier)
         await self.backend.release(attempt, delivered=isinstance(outcome, Delivered) and not deleted)
         if not deleted:
             lane.record_settlement(job, settlement)
@@ -267,28 +332,19 @@ class AttemptRunner:
         for listener in self.listeners:
             listener(lane, opened, settlement)
 
-    def _withdraw_earlier(self, attempt: Attempt, outcome: Delivered) -> None:
-        """Move aside the files of earlier versions of a job that its new files do not replace."""
-        own, tree = stems(attempt.output, attempt.wanted), output_tree(parse_folder(self.folder))
-        for name, file in _superseded(attempt, outcome.artifacts, self.reader.files_of(attempt.job_id)):
 
-            def bare(name: str = name, path: str = file.path) -> bool:
-                return name.rpartition(".")[0] in own or not self.reader.counts_on(path)
+def lane_of(lanes: Sequence[Lane], provider: str, account: str | None, model: str) -> Lane | None:
+    """Return the lane of a provider that fits account and model best; None if the provider has no lane."""
 
-            tree.withdraw(name, file.sha256, file.attempt_id, bare=bare)
+    def fit(lane: Lane) -> tuple[bool, bool]:
+        return lane.account == account, lane.models.matches(model)
+
+    return max((lane for lane in lanes if lane.provider == provider), key=fit, default=None)
 
 
-def _superseded(
-    attempt: Attempt, artifacts: Sequence[Artifact], known: Sequence[StoredArtifact]
-) -> Iterator[tuple[str, StoredArtifact]]:
-    """Yield the files of earlier versions of a job in the output folder, each with its name there.
-
-    *artifacts* are the files just published, *known* all files of the job in the job database.
-    """
-    first = artifacts[0]
-    # Paths are relative to the working folder, names to the output folder: one file's path and name give the prefix.
-    prefix = first.path.removesuffix(attempt.file_name(first.ordinal, first.path.rpartition(".")[2]))
-    current = {file.path for file in artifacts} | {file.path for file in known if file.superseded_at is None}
-    for file in known:
-        if file.path not in current and file.path.startswith(prefix):
-            yield file.path.removeprefix(prefix), file
+def _without_provider(provider: str, outcome: Outcome) -> Outcome:
+    """Return *outcome*; if it is unknown, its message says that the provider is no longer in the manifest."""
+    if isinstance(outcome, Delivered) or outcome.fault.cause is not Cause.UNKNOWN:
+        return outcome
+    message = f"{outcome.fault.message}, and {provider} is no longer in the manifest"
+    return replace(outcome, fault=replace(outcome.fault, message=message))

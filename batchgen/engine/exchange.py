@@ -28,6 +28,7 @@ class TaskProgress:
     """How far the polling of a remote task is."""
 
     ends: float  #: when this run stops polling, on the clock of the loop
+    handle: Mapping[str, Any] | None = None  #: as it is committed
     polled: bool = False  #: each run polls once at least
 
 
@@ -101,11 +102,12 @@ def missed(exchange: Exchange, fault: Fault, usage: Usage | None) -> Missed:
 
 
 def _charge(exchange: Exchange, fault: Fault, usage: Usage | None) -> Charge:
+    attempt, model = exchange.attempt, exchange.model
     if fault.charged is Charged.NO:
-        return (reported_charge(usage, exchange.model) if usage is not None else None) or NOTHING
+        return (reported_charge(usage, model, attempt.mode) if usage is not None else None) or NOTHING
     if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
         return UNPRICED
-    return charge(usage or Usage(images=exchange.attempt.task.n), exchange.attempt.task, exchange.model)
+    return charge(usage or Usage(images=attempt.task.n), attempt.task, model, attempt.mode)
 
 
 def begin(exchange: Exchange, request: Request, *, after: Fault | None = None) -> Step:

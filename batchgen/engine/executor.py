@@ -166,12 +166,14 @@ class Executor:
 
     async def _continue_task(self, exchange: Exchange, request: Request) -> Step | Delivered:
         """Poll the remote task of an earlier run, unless its images are already published."""
-        exchange.task = TaskProgress(ends=current_time())
         delivered = await to_thread.run_sync(marked_delivery, exchange.attempt)
         if delivered is not None:
             self._marked.add(exchange.attempt.id)
             return delivered
-        return begin(exchange, request)
+        step = begin(exchange, request)
+        if not isinstance(step, Remember):
+            exchange.task = TaskProgress(ends=current_time(), handle=exchange.attempt.handle)
+        return step
 
     async def _turn(self, exchange: Exchange, request: Request, step: Step) -> Step | Delivered:
         if isinstance(step, Remember):
@@ -270,7 +272,9 @@ class Executor:
         while True:
             tries -= 1
             try:
-                return await client.send(call, slot, deadline(request.task, request.profile), exchange.clear)
+                return await client.send(
+                    call, slot, deadline(request.task, request.profile, request.mode), exchange.clear
+                )
             except ProviderError as error:
                 if error.fault.cause is not Cause.UNKNOWN or not tries:
                     raise
@@ -305,6 +309,7 @@ class Executor:
             profile=profile,
             model=model,
             attempt_id=attempt.id,
+            mode=attempt.mode,
             handle=attempt.handle,
             cancels=attempt.given_up,
         )

@@ -30,12 +30,14 @@ def close_siblings(lanes: Sequence[Lane], lane: Lane) -> None:
                 other.close(lane.closed, fault)
 
 
-def failover_filter(lanes: Sequence[Lane], lane: Lane, excluded: Container[int]) -> Callable[[Job], bool]:
+def job_filter(
+    lanes: Sequence[Lane], lane: Lane, excluded: Container[int], is_flex: Callable[[Lane, Job], bool]
+) -> Callable[[Job], bool]:
     """Return a predicate: may *lane* send this job now? Routes are cached, as a page of jobs has few."""
     cache: dict[tuple[int, str, str], bool] = {}
 
     def may_send(job: Job) -> bool:
-        if job.id in excluded:
+        if job.id in excluded or (lane.sheds_flex and is_flex(lane, job)):
             return False
         if job.task.provider == lane.provider:
             return True

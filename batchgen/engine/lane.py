@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from anyio import CancelScope, Event, move_on_after
 
@@ -30,9 +31,11 @@ from ..job import (
 from ..job import (
     Event as JobEvent,
 )
+from ..mode import Mode
 from ..route import ALL, ModelFilter
 from .breaker import Breaker
 from .closure import Closure
+from .flex import FlexPause
 from .lease import Lease
 from .limits.gate import Gate
 from .retry import Policy
@@ -41,6 +44,8 @@ __all__ = ["Closure", "Lane"]
 
 #: Seconds that a used-up quota must still last before other providers take its jobs: a limit per minute is shorter.
 QUOTA_WAIT = 60.0
+#: What a lane waits for that has no job of its own left but may take those of another provider.
+STANDBY = "idle"
 
 
 @dataclass(kw_only=True, slots=True)
@@ -56,6 +61,7 @@ class Lane:
     models: ModelFilter = ALL
     lease: Lease | None = None  #: for which its runner may send; None: it has no need of one
     breaker: Breaker = field(init=False)
+    flex: FlexPause = field(init=False)
     in_flight: int = 0
     calls: int = 0  #: that went out in this run
     images: int = 0  #: delivered by this run
@@ -81,7 +87,7 @@ class Lane:
     _permitted: ModelFilter | None = None  #: the models before the first was denied
 
     def __post_init__(self) -> None:
-        self.breaker = Breaker(policy=self.policy)
+        self.breaker, self.flex = Breaker(policy=self.policy), FlexPause(policy=self.policy)
 
     @property
     def name(self) -> str:
@@ -148,6 +154,12 @@ class Lane:
         """Return the seconds until a request that counts as *images* may be sent; 0.0 is now."""
         return max(gate.wait(images) for gate in self.gates)
 
+    def why_idle(self, retry_at: datetime | None) -> str:
+        """Return what it waits for if it may send no job now; "" if calls are in flight. *retry_at*: the next retry."""
+        if self.in_flight:
+            return ""
+        return "flex capacity" if self.sheds_flex else "a retry" if retry_at else STANDBY
+
     async def wait_turn(self) -> None:
         """Wait until even spacing lets the next request go; ``interrupt`` ends the wait without a turn."""
         with self.interruptible():
@@ -191,10 +203,17 @@ class Lane:
         for gate in self.gates:
             gate.withdrawn(let_go_at)
 
-    def record_outcome(self, job: Job, outcome: Outcome, sent_at: float, spread: float) -> None:
+    def record_outcome(
+        self, job: Job, outcome: Outcome, sent_at: float, spread: float, mode: Mode = Mode.STANDARD
+    ) -> None:
         """Record how a call ended; it may pause or close the lane."""
-        self._release(outcome, sent_at)
         fault = None if isinstance(outcome, Delivered) else outcome.fault
+        if mode is Mode.FLEX:
+            if fault is not None and fault.cause is Cause.THROTTLED:
+                self._record_shed(fault, sent_at, spread)
+                return
+            self.flex.answered()
+        self._release(outcome, sent_at)
         if fault is not None and fault.code == WORKER_LOST:
             return
         gate = self.inner_gate
@@ -209,6 +228,17 @@ class Lane:
             gate.pause(verdict.pause)
         if self.closed is None:
             self.fault = fault if self.breaker.since is not None else None
+
+    def _record_shed(self, fault: Fault, sent_at: float, spread: float) -> None:
+        """Record a flex call that was shed: flex pauses, and other calls are sent as before."""
+        self.ended(sent_at)
+        if self.flex.shed(fault, self.inner_gate.clock(), spread):
+            self.close(Closure.DOWN, fault)
+
+    @property
+    def sheds_flex(self) -> bool:
+        """Return whether flex calls have to wait."""
+        return self.flex.left(self.inner_gate.clock()) > 0
 
     def record_rebuy(self, job: Job, event: JobEvent) -> None:
         """Count an unknown job that is bought again, or that is not because the lane has bought enough again."""
@@ -270,7 +300,7 @@ class Lane:
         """Take jobs again: the user has fixed what closed the lane."""
         self.closed = self.fault = self.limit = None
         self.denied, self.models, self._permitted = {}, self._permitted or self.models, None
-        self.breaker = Breaker(policy=self.policy)
+        self.breaker, self.flex = Breaker(policy=self.policy), FlexPause(policy=self.policy, has_end=self.flex.has_end)
 
     def notify(self) -> None:
         """Wake the lane because something changed."""

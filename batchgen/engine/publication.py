@@ -37,7 +37,7 @@ def publish(exchange: Exchange, generation: Generation, root: Path, *, sandbox: 
     Raises ProviderError if no image is complete.
     """
     attempt, exchange.usage = exchange.attempt, generation.usage
-    cost = charge(generation.usage, attempt.task, exchange.model)
+    cost = charge(generation.usage, attempt.task, exchange.model, attempt.mode)
     images: list[_CompleteImage] = []
     damages: list[DamagedImageError] = []
     for number, picture in enumerate(generation.pictures):

@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 
 from anyio import create_task_group, to_thread
 
-from ..errors import StoreError, UnfinishedTask, UnreadableAnswer
-from ..fault import Cause
-from ..job import Delivered, Job, Outcome, State
+from ..job import Job
 from ..store.records import AttemptRecord
-from ..task import Basis, Charge, Task
-from .attempts import AttemptRunner, OpenAttempt
-from .clearance import Clearance
+from .attempts import AttemptRunner, OpenAttempt, lane_of
 from .lane import Lane
-from .limits.gate import Gate
-
-#: How long providers that honour idempotency keys remember them, at least (24 hours are usual).
-KEY_LIFE = timedelta(hours=23)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +32,7 @@ class Recovery:
     async def run(self) -> list[RemoteTask]:
         """Settle the attempts that earlier runs left open; return the remote tasks that are left."""
         left = await to_thread.run_sync(self._left)
-        calls = [(job, record) for job, record in left if record.handle is None and record.submission_id is None]
+        calls = [(job, record) for job, record in left if record.handle is None]
         async with create_task_group() as tasks:
             for job, record in calls:
                 tasks.start_soon(self._recover, job, record)
@@ -54,74 +45,22 @@ class Recovery:
         attempts = self.attempts
         return attempts.reader.open_attempts(self.batch_id, run_id=attempts.run_id, shard=attempts.shard)
 
-    def _lane(self, record: AttemptRecord) -> Lane | None:
-        """Return the lane that fits best; None if the provider is no longer in the manifest."""
-
-        def fit(lane: Lane) -> tuple[bool, bool]:
-            return lane.account == record.account, lane.models.matches(record.model)
-
-        return max((lane for lane in self.lanes if lane.provider == record.provider), key=fit, default=None)
-
     def _remote_task(self, job: Job, record: AttemptRecord) -> RemoteTask | None:
         """Return a task with the lane of its account: to any other account it may not be known."""
-        lane, provider = self._lane(record), record.provider
-        if lane is None or lane.account != record.account:
-            whose = f"{provider} is" if lane is None else f"the key {record.account} of {provider} is"
+        provider, account = record.provider, record.account
+        lane = lane_of(self.lanes, provider, account, record.model)
+        if lane is None or lane.account != account:
+            whose = f"{provider} is" if lane is None else f"the key {account} of {provider} is"
             self.attempts.report_once(
                 f"waiting   {job.key}: {whose} no longer in the manifest, so that its remote task cannot be polled"
             )
             return None
-        reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
-        order = self.attempts.order(job, self.attempts.task(job, provider), record.id, record.claim, record.account)
-        age = max(0.0, (self.attempts.now() - record.started_at).total_seconds())
-        is_given_up = job.state is State.CANCELLED
-        attempt = replace(order, resumed=True, handle=record.handle, age=age, given_up=is_given_up, mode=record.mode)
-        return RemoteTask(lane, OpenAttempt(job=job, attempt=attempt, estimate=reserved))
+        opened, _ = self.attempts.reopen(lane, job, record)
+        return RemoteTask(lane, opened)
 
     async def _recover(self, job: Job, record: AttemptRecord) -> None:
+        lane = lane_of(self.lanes, record.provider, record.account, record.model)
         try:
-            await self._settle(self._lane(record), job, record)
+            await self.attempts.resume(lane, job, record)
         except Exception as error:  # noqa: BLE001 - raised here it would cut off the others
             self.attempts.on_failure(error)
-
-    async def _settle(self, lane: Lane | None, job: Job, record: AttemptRecord) -> None:
-        """Settle an attempt from the spool, or else as unknown."""
-        attempts = self.attempts
-        reserved = Charge(usd=record.estimate_usd, credits=record.estimate_credits, basis=Basis.ESTIMATED)
-        own_lane = lane or Lane(
-            provider=record.provider, policy=attempts.policy, account_gate=Gate(), account=record.account
-        )
-        task = attempts.task(job, record.provider) if lane else _task_of(job, record)
-        fresh = attempts.now() - record.started_at < KEY_LIFE
-        # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
-        same = own_lane.account == record.account and own_lane.models.matches(record.model)
-        order = attempts.order(job, task, record.id, record.claim, own_lane.account)
-        elsewhere = record.spool not in (None, attempts.spool)
-        attempt = replace(order, resumed=True, elsewhere=elsewhere, key_valid=fresh and same, mode=record.mode)
-        opened = OpenAttempt(job=job, attempt=attempt, estimate=reserved)
-        clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
-        try:
-            outcome = await attempts.backend.run(attempt, clearance)
-            await attempts.settle(
-                own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
-            )
-        except UnfinishedTask:
-            pass  # It is polled in its lane.
-        except UnreadableAnswer as error:
-            attempts.unreadable = attempts.unreadable or error
-            own_lane.record_unreadable(job, None, str(error))
-        except (StoreError, OSError) as error:
-            attempts.on_failure(error)
-
-
-def _task_of(job: Job, record: AttemptRecord) -> Task:
-    """Return the task of a call to a provider that is no longer in the manifest."""
-    return replace(job.task, provider=record.provider, model=record.model, n=job.wanted - job.delivered)
-
-
-def _without_provider(provider: str, outcome: Outcome) -> Outcome:
-    """Return *outcome*; if it is unknown, its message says that the provider is no longer in the manifest."""
-    if isinstance(outcome, Delivered) or outcome.fault.cause is not Cause.UNKNOWN:
-        return outcome
-    message = f"{outcome.fault.message}, and {provider} is no longer in the manifest"
-    return replace(outcome, fault=replace(outcome.fault, message=message))

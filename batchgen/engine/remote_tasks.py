@@ -73,12 +73,15 @@ class RemoteTasks:
 
     async def remember(self, exchange: Exchange, step: Remember) -> None:
         """Commit the handle of a task before anything else happens."""
-        attempt = exchange.attempt
-        if attempt.handle is None or dict(attempt.handle) != dict(step.handle):
+        attempt, progress = exchange.attempt, exchange.task
+        stored = attempt.handle if progress is None else progress.handle
+        if stored is None or dict(stored) != dict(step.handle):
             with CancelScope(shield=True):
                 await self.commit(attempt.id, step.handle)
-        exchange.task = TaskProgress(ends=current_time() + step.patience - attempt.age)
-        self.remembered(attempt.id)
+        if progress is None:
+            progress = exchange.task = TaskProgress(ends=current_time() + step.patience - attempt.age)
+            self.remembered(attempt.id)
+        progress.handle = step.handle
 
     async def wait(self, exchange: Exchange, seconds: float) -> None:
         """Wait before the next poll; raise UnfinishedTask once this run has waited long enough, or is to end."""

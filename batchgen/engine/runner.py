@@ -24,8 +24,8 @@ from .attempts import AttemptRunner, Listener, OpenAttempt
 from .backlog import Backlog
 from .bug_report import as_batchgen_error
 from .clearance import Clearance
-from .failover import close_siblings, failover_filter
-from .lane import Closure, Lane
+from .failover import close_siblings, job_filter
+from .lane import STANDBY, Closure, Lane
 from .limits.windows import Window
 from .recovery import Recovery, RemoteTask
 from .worker_state import WorkerState
@@ -40,8 +40,6 @@ FAILOVER_LOOK = 1.0
 SETTLE_SECONDS = 10.0
 #: Seconds after which a lane that waits for a retry looks at the clock again: a timer stands still in suspend.
 CLOCK_LOOK = 30.0
-#: What a lane waits for that has no job of its own left but may take those of another provider.
-STANDBY = "idle"
 #: What a lane waits for while other runners have the limits, and the seconds between two looks at an ended lease.
 SHARE, LEASE_LOOK = "a share of the limits", 0.5
 
@@ -210,7 +208,7 @@ class Runner:
                     # Another lane may have seen the table being read for this one; it has to look again.
                     self._notify_lanes()
                     return
-                lane.waits = "" if lane.in_flight else "a retry" if self._backlogs[lane.name][0].retry_at else STANDBY
+                lane.waits = lane.why_idle(self._backlogs[lane.name][0].retry_at)
                 await lane.wait_for_change(self._until_due(lane), since)
                 continue
             backlog, job = next_job
@@ -270,7 +268,7 @@ class Runner:
         for tried in (lane.breaker.fruitless, frozenset[int]()):
             for backlog in backlogs:
                 # A new filter for each: other lanes may go out of order while a page is looked up.
-                may_send = failover_filter(self.lanes, lane, tried)
+                may_send = job_filter(self.lanes, lane, tried, self.attempts.is_flex)
                 job = await backlog.first(self.attempts.now(), may_send, far=lane.breaker.troubled)
                 if job is not None:
                     firsts.append((backlog, job))

@@ -20,7 +20,7 @@ _ASKED = tuple(field.name for field in fields(Task) if field.name not in ("image
 _TASK_FIELDS = tuple(field.name for field in fields(Task) if field.name not in ("kind", "images", "mask"))
 #: How every sidecar begins.
 _START = b'{\n  "schema_version": 1,'
-_USAGE_FIELDS = tuple(field.name for field in fields(Usage))
+_USAGE_FIELDS = tuple(field.name for field in fields(Usage) if field.name != "tier")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,6 +133,7 @@ def parse(data: bytes) -> Sidecar:
 
 def _parse(document: Mapping[str, Any]) -> Sidecar:
     asked, file, cost, usage = (document[name] for name in ("asked", "file", "cost", "usage"))
+    counts: dict[str, Any] = {name: _count(usage[name]) for name in _USAGE_FIELDS if name in usage}
     return Sidecar(
         batch=document["batch"],
         key=str(document["id"]),
@@ -149,7 +150,7 @@ def _parse(document: Mapping[str, Any]) -> Sidecar:
             height=_count(file["height"]),
             mime=str(file["mime"]),
         ),
-        usage=Usage(**{name: _count(usage[name]) for name in _USAGE_FIELDS if name in usage}),
+        usage=Usage(**counts),
         charge=Charge(usd=nano_usd(cost["usd"]), credits=milli_credits(cost["credits"]), basis=Basis(cost["basis"])),
         written_at=datetime.fromisoformat(document["written_at"]) if "written_at" in document else None,
     )

@@ -12,7 +12,6 @@ from pydantic_core import ErrorDetails
 
 from ..copies import CopySpec
 from ..fingerprint import Stamp, asked
-from ..providers.pricing import is_stale
 from ..task import Kind, Source, Task
 from ..wording import canonical, is_blank, tidy
 from . import filenames, messages
@@ -25,6 +24,7 @@ from .filenames import FILE_FIELDS, slug
 from .locations import Origin
 from .messages import short
 from .model import JobSpec
+from .model_warnings import ModelWarnings
 from .photo_check import PhotoCheck, what_to_write
 from .problems import Problems
 from .render import NUMBERS, RenderedJob
@@ -101,10 +101,9 @@ class JobBuilder:
         self._problems = problems
         self._warnings = warnings
         self._duplicates = duplicates
-        self._today = today
+        self._models = ModelWarnings(providers, warnings, today)
         self._variants: dict[tuple[object, ...], JobVariants] = {}
         self._usual: tuple[object, object, JobVariants | None] = (None, None, None)  #: template and list of the last
-        self._models: set[tuple[str, str]] = set()  #: provider and model of those that were warned of
 
     def jobs(self, job: RenderedJob) -> Iterator[PlannedJob]:
         """Yield the planned jobs of one row, one for each request; a row that is wrong is reported."""
@@ -182,7 +181,7 @@ class JobBuilder:
         if choice is None or job.unknown:
             return None
         for candidate in choice.candidates:
-            self._warn_of_model(job, candidate)
+            self._models.add(job, candidate)
         task = choice.candidates[0].task
         images = (*job.values.get("images", ()), job.values.get("mask", ""))
         return JobVariants(
@@ -273,21 +272,6 @@ class JobBuilder:
             job.leave_out(field)
         self._photos.add(job, local, preparation)
         return tuple(images), mask
-
-    def _warn_of_model(self, job: RenderedJob, candidate: Candidate) -> None:
-        """Warn once of each model that the provider will switch off, or whose prices are old."""
-        task, model = candidate.task, candidate.model
-        if (task.provider, task.model) in self._models:
-            return
-        self._models.add((task.provider, task.model))
-        if model.ends:
-            message = f"{task.provider} switches {task.model} off on {model.ends}"
-            hint = f"write model: {model.successor}" if model.successor else ""
-            self._warnings.add(job.problem("model", "deprecated_model", message, hint))
-        if self._today is not None and is_stale(model.tariff.date, self._today):
-            message = f"the prices of {task.provider} {task.model} were read on {model.tariff.date}"
-            hint = "look them up, and state yours with tariff:"
-            self._warnings.add(job.problem("model", "stale_prices", message, hint))
 
     # --- names --------------------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from pydantic import (
 )
 from pydantic_core.core_schema import CoreSchema, no_info_before_validator_function
 
+from ..mode import Mode, read_step
 from ..wording import is_blank
 from . import filenames
 from .templates import is_template
@@ -63,11 +64,26 @@ FILLED_IN = WrapValidator(_template)
 
 Text = Annotated[str, Field(max_length=200)]
 Prompt = Annotated[str, BeforeValidator(lambda value: _filled(value) if isinstance(value, str) else value)]
+_MODE = {"type": "string", "enum": [*Mode]}
+_MODE_UNTIL = {
+    "type": "object",
+    "propertyNames": {"enum": [*Mode]},
+    "additionalProperties": {"type": "string", "pattern": "^until [0-9]{1,2}:[0-9]{2}$"},
+    "minProperties": 1,
+    "maxProperties": 1,
+}
 #: One text, or a list of them.
 Texts = Annotated[
     list[Annotated[str, Field(min_length=1, max_length=4096)]],
     BeforeValidator(_listed),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+#: A mode, or a list of them, each with the time until which it is used.
+Modes = Annotated[
+    list[Annotated[Any, BeforeValidator(read_step)]],
+    BeforeValidator(lambda value: [value] if isinstance(value, (str, dict)) else value),
+    Field(min_length=1),
+    WithJsonSchema({"anyOf": [_MODE, {"type": "array", "items": {"anyOf": [_MODE, _MODE_UNTIL]}}]}),
 ]
 _VARIABLE = r"^[A-Za-z_][A-Za-z0-9_]*$"
 #: The name of an environment variable, or a list of them.

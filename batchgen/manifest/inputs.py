@@ -28,6 +28,7 @@ import yaml
 
 from ..errors import Problem
 from ..fingerprint import CURRENT
+from ..providers.catalogue import SeenCatalogue
 from ..providers.pricing import is_stale
 from ..providers.profile import Profile
 from .expand import Entry
@@ -96,6 +97,7 @@ class InputFiles:
     entries: Sequence[Entry]
     settings: Mapping[str, Mapping[str, Any]]  #: the providers in ``batchgen.yaml``
     today: date | None
+    seen: Mapping[str, SeenCatalogue]  #: the models that providers listed last
     warnings: tuple[Problem, ...]  #: of the manifest itself, without the rows
 
     def digest(self) -> str | None:
@@ -124,7 +126,7 @@ class InputFiles:
 
     def findings(self, jobs: int, warnings: tuple[Problem, ...], profiles: Mapping[str, Profile]) -> Findings:
         """Return what a check found."""
-        settings = _profiles_digest(profiles.values(), self.today)
+        settings = self._profiles_digest(profiles.values())
         return Findings(
             jobs=jobs, warnings=warnings, providers=(*profiles,), profiles=settings, files=self._typed_names()
         )
@@ -142,27 +144,29 @@ class InputFiles:
         findings = Findings.of_json(record[1]["findings"])
         profiles = build(findings.providers)
         is_same = (*profiles,) == findings.providers
-        is_same = is_same and _profiles_digest(profiles.values(), self.today) == findings.profiles
+        is_same = is_same and self._profiles_digest(profiles.values()) == findings.profiles
         # Warnings name the files as they were typed then.
         is_same = is_same and (not findings.warnings or findings.files == self._typed_names())
         return findings if is_same else None
 
+    def _profiles_digest(self, profiles: Iterable[Profile]) -> str:
+        """Return the digest of providers' settings, and of what the date and their lists make of their models."""
+        return _hash([(profile.model_dump(mode="json"), list(self._calendar(profile))) for profile in profiles])
+
+    def _calendar(self, profile: Profile) -> Iterator[tuple[object, ...]]:
+        """Yield each model, whether it has ended, has old prices, or is missing from the provider's list."""
+        if self.today is None:
+            return
+        seen = self.seen.get(profile.name)
+        unlisted = seen.unlisted(profile, self.today) if seen else frozenset[str]()
+        for name, model in profile.models.items():
+            ended = model.ends is not None and self.today >= date.fromisoformat(model.ends)
+            missing = (seen.at.isoformat(),) if seen and name in unlisted else ()
+            yield name, ended, is_stale(model.tariff.date, self.today), *missing
+
     def _typed_names(self) -> tuple[str, ...]:
         lists = dict.fromkeys(listing.file for entry in self.entries for listing in entry.lists)
         return (*(str(part.file) for part in self.parts), *lists)
-
-
-def _profiles_digest(profiles: Iterable[Profile], today: date | None) -> str:
-    """Return the digest of providers' settings, and of which of their models have ended or have old prices *today*."""
-    return _hash([(profile.model_dump(mode="json"), list(_calendar(profile, today))) for profile in profiles])
-
-
-def _calendar(profile: Profile, today: date | None) -> Iterator[tuple[str, bool, bool]]:
-    if today is None:
-        return
-    for name, model in profile.models.items():
-        ended = model.ends is not None and today >= date.fromisoformat(model.ends)
-        yield name, ended, is_stale(model.tariff.date, today)
 
 
 def _mapping(mapping: Any) -> list[Any]:  # noqa: ANN401 - a ColumnMap

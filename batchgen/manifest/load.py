@@ -15,6 +15,7 @@ from ..files.object_catalog import ObjectCatalog
 from ..files.object_store import EXTRA, is_installed
 from ..money import nano_usd
 from ..object_url import Folder, is_object_url, typed_folder
+from ..providers.catalogue import SeenCatalogue
 from ..providers.profile import Profile
 from . import budgets, filenames, include
 from .batch import Batch
@@ -43,24 +44,25 @@ def load(
     on_jobs: Callable[[int], None] = lambda _jobs: None,
     recall: Recall = lambda _name: None,
     lists: Path | None = None,
+    seen: Mapping[str, SeenCatalogue] | None = None,
 ) -> Batch:
     """Read, validate and expand the manifest at *path*; raise ManifestError with every problem in it.
 
     *providers* are the settings of ``batchgen.yaml``. Without *today*, there are no warnings of old prices. *content*
     is read in place of the file; *on_jobs* gets the number of jobs so far. Inputs that *recall* knows are not checked.
-    *lists* is the folder for copies of lists in an object store.
+    *lists* is the folder for copies of lists in an object store, and *seen* are the models that providers listed last.
     """
     problems, warnings = Problems(), Problems()
     parts = include.gather(path, problems, warnings, content)
     _check_parts(parts, problems)
     root, manifest = parts[0], parts[0].checked.manifest
-    table = ProviderTable(parts, providers or {}, problems, today)
+    table = ProviderTable(parts, providers or {}, problems, today, seen)
     name = _name(root, path, problems)
     folder = _folder(root, name, problems, warnings)
     naming = _naming(root, name, problems)
     skips, objects = manifest.on_bad_source == "skip", ObjectCatalog(lists)
     jobs = Expansion(parts, table, naming, folder, problems, warnings, today, skips=skips, objects=objects)
-    files = InputFiles(name, parts, jobs.entries, providers or {}, today, warnings.listed())
+    files = InputFiles(name, parts, jobs.entries, providers or {}, today, seen or {}, warnings.listed())
     inputs, reported = _check(jobs, files, table, problems, warnings, recall=recall, on_jobs=on_jobs)
     budget = budgets.batch_limits(manifest.budget, table.names, root.places, problems)
     if problems:
@@ -86,7 +88,9 @@ def _check(
     """Check all jobs, or recall what an earlier check of the same inputs found; return the inputs and the warnings."""
     digest = None if problems else files.digest()
     findings = files.recalled(
-        recall, digest, lambda names: _profiles(ProviderTable(files.parts, files.settings, Problems()), names)
+        recall,
+        digest,
+        lambda names: _profiles(ProviderTable(files.parts, files.settings, Problems(), None, files.seen), names),
     )
     if findings is None:
         jobs.check(problems, warnings, on_jobs)

@@ -25,7 +25,7 @@ from ..providers.model import Tariff
 from ..route import FAILOVER_AFTER
 from .deliver import DeliverSpec
 from .deliver import listed as listed_copies
-from .fields import FILLED_IN, Money, Name, Prompt, ShortForm, Strict, Text, Texts, Value, Variables
+from .fields import FILLED_IN, Modes, Money, Name, Prompt, ShortForm, Strict, Text, Texts, Value, Variables
 from .list_spec import From, list_sources
 
 
@@ -117,6 +117,12 @@ class ProviderSpec(Strict):
     )
     idempotency_header: Text | None = Field(
         None, description="Header of an idempotency key; set it only if the provider promises to charge a key once"
+    )
+    modes: Modes | None = Field(
+        None, description="How its calls are bought: standard, flex or batch, one after another; {flex: until 06:00}"
+    )
+    task: dict[str, Any] | None = Field(
+        None, description="How remote tasks work at this provider, for the dialect task: batchgen help tasks"
     )
     models: dict[str, dict[str, Any]] | None = Field(None, description="Settings that differ from the preset, by model")
 

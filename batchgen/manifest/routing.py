@@ -13,7 +13,9 @@ from typing import Any
 
 from ..errors import SettingsError, nearest, suggest
 from ..providers import presets, validation
+from ..providers.catalogue import SeenCatalogue
 from ..providers.model import Model
+from ..providers.model_changes import replacement
 from ..providers.pricing import estimate
 from ..providers.profile import Profile
 from ..providers.validation import UnsupportedRequest, translate
@@ -90,9 +92,11 @@ class ProviderTable:
         settings: Mapping[str, Mapping[str, Any]],
         problems: Problems,
         today: date | None = None,
+        seen: Mapping[str, SeenCatalogue] | None = None,
     ) -> None:
         self._problems = problems
         self._today = today
+        self._seen = seen or {}
         self._own, self._origins, self._broken = include.providers(parts)
         self._settings = settings
         self._incomplete = any(part.is_incomplete for part in parts)
@@ -123,9 +127,11 @@ class ProviderTable:
             return None
         settings = merged(merged(self._settings.get(name, {}), self._policy), self._own.get(name) or {})
         try:
-            return presets.profile(name, settings)
+            profile = presets.profile(name, settings)
         except SettingsError:
             flaws = presets.flaws(name, settings)
+        else:
+            return self._seen[name].dated(profile) if name in self._seen else profile
         if name in self._origins:
             for path, message in flaws.items():
                 self._problems.add(self._place(self._origins[name], path).problem("provider", message))
@@ -138,6 +144,19 @@ class ProviderTable:
         """Return the place of a setting, or that of the provider where the setting was not written."""
         place = origin.inside(*path)
         return place if origin.places.holds(place.path) else origin
+
+    def unlisted(self, candidate: Candidate) -> tuple[str, str] | None:
+        """Return a warning and a hint where the provider did not list the model lately; None where it may have."""
+        provider = candidate.task.provider
+        seen, profile = self._seen.get(provider), self._profiles.get(provider)
+        if seen is None or profile is None or self._today is None:
+            return None
+        if candidate.task.model not in seen.unlisted(profile, self._today):
+            return None
+        near = replacement(candidate.model, seen.catalogue)
+        hint = f"did you mean model: {near}?" if near else ""
+        message = f"{provider} did not list {candidate.model.wire} on {seen.at:%Y-%m-%d}"
+        return message, f"{hint} `batchgen providers check --models {provider}` reads the list again".strip()
 
     def choose(self, job: RenderedJob, task: Task) -> RouteChoice | None:
         """Return which of the job's providers can do *task*; None where none can, which is reported.

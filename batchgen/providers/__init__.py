@@ -21,7 +21,12 @@ ENTRY_POINTS = "batchgen.dialects"
 #: Batches by the dialect of one call; both send the same bodies.
 _BATCHES = {"openai_images": ("openai_batch", "OpenAIBatch")}
 
-_BUILT_IN = {"openai_images": "OpenAIImages", "gptimageapi": "GptImageApi", "gemini_chat": "GeminiChat"}
+_BUILT_IN = {
+    "openai_images": "OpenAIImages",
+    "gptimageapi": "GptImageApi",
+    "gemini_chat": "GeminiChat",
+    "task": "RemoteTask",
+}
 
 
 @cache

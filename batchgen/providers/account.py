@@ -1,15 +1,14 @@
-"""Account data from free endpoints: balance, models and rate limits of a key, with their readers."""
+"""Account data from free endpoints: balance and rate limits of a key, with their readers."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from .error_bodies import clean
-from .jsonbody import Json
-from .profile import BalanceCheck, Profile
+from .jsonbody import Json, value_at
+from .profile import BalanceCheck
 from .retry_after import go_duration
 
 _RATE_HEADER = re.compile(r"(?:x-)?ratelimit-(limit|remaining|reset)(?:-([a-z0-9_-]{1,40}))?")
@@ -36,18 +35,6 @@ class Balance:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Catalogue:
-    """The models a provider lists."""
-
-    ids: tuple[str, ...]
-    names: frozenset[str]  #: the ids, and every alias that is accepted
-
-    def offers(self, profile: Profile) -> Mapping[str, bool]:
-        """Return, for each model of *profile*, whether it is listed."""
-        return {name: model.wire in self.names for name, model in profile.models.items()}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Limit:
     """A rate limit as headers state it."""
 
@@ -60,27 +47,15 @@ class Limit:
 def read_balance(document: Json, check: BalanceCheck) -> Balance | None:
     """Return the amounts at the paths that *check* names; None if the answer holds none of them."""
     # A limit of null means no limit; a missing one, or one that is not a number, is unknown.
-    unlimited = _at(document, check.unlimited) is True if check.unlimited else _is_null(document, check.key_left)
+    unlimited = value_at(document, check.unlimited) is True if check.unlimited else _is_null(document, check.key_left)
     balance = Balance(
         unit=check.unit,
-        account=_amount(_at(document, check.account)),
-        key=None if unlimited else _amount(_at(document, check.key_left)),
+        account=_amount(value_at(document, check.account)),
+        key=None if unlimited else _amount(value_at(document, check.key_left)),
         unlimited=unlimited,
-        used=_amount(_at(document, check.used)),
+        used=_amount(value_at(document, check.used)),
     )
     return balance if balance.left is not None or balance.used is not None or unlimited else None
-
-
-def read_catalogue(document: Json) -> Catalogue | None:
-    """Return the models in an answer, a list or OpenAI's {data: [...]}; None if it lists none."""
-    models = document if isinstance(document, list) else _at(document, "data")
-    ids, names = set(), set()
-    for model in models if isinstance(models, list) else ():
-        name = _at(model, "id")
-        if isinstance(name, str) and name.strip():
-            ids.add(clean(name, 200))
-            names |= {name, *_texts(_at(model, "aliases"))}
-    return Catalogue(ids=tuple(sorted(ids)), names=frozenset(names)) if ids else None
 
 
 def read_limits(headers: Mapping[str, str]) -> tuple[Limit, ...]:
@@ -115,21 +90,9 @@ def _seconds(text: str | None) -> float | None:
     return go_duration(text or "")
 
 
-def _texts(value: Json) -> Iterator[str]:
-    if isinstance(value, list):
-        yield from (item for item in value if isinstance(item, str))
-
-
-def _at(document: Json, path: str | None) -> Json:
-    """Return the value at a dotted path; None if there is none."""
-    for step in path.split(".") if path else ():
-        document = document.get(step) if isinstance(document, Mapping) else None
-    return document if path else None
-
-
 def _is_null(document: Json, path: str | None) -> bool:
     parent, _, last = (path or "").rpartition(".")
-    holder = _at(document, parent) if parent else document
+    holder = value_at(document, parent) if parent else document
     return isinstance(holder, Mapping) and last in holder and holder[last] is None
 
 

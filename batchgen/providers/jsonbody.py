@@ -56,6 +56,13 @@ class Unreadable(ValueError):
         self.part = part
 
 
+def value_at(document: Json, path: str | None) -> Json:
+    """Return the value at a dotted path (``token.remaining``); None if there is none."""
+    for step in path.split(".") if path else ():
+        document = document.get(step) if isinstance(document, Mapping) else None
+    return document if path else None
+
+
 def read(body: bytes) -> Json:
     """Return the document in *body*; raise Unreadable."""
     document = _read(body)

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from ..mode import Mode
 from ..task import Kind
 
 #: YAML floats reach Decimal through their text, so 0.053 is exactly 0.053.
@@ -76,6 +77,16 @@ class Rules(Frozen):
     mask: bool = False
     mask_bytes_max: int = 4_000_000
     image_urls: bool = True  #: False: bytes only, so a URL is fetched first
+    image_files: bool = True  #: False: URLs only, so a local file cannot be sent
+    wire: str | None = None  #: the provider's name for this operation, where it has one besides the model's
+    template: Mapping[str, Any] = {}  #: body in the dialect ``task``; empty: that of the profile
+
+
+class ModeTerms(Frozen):
+    """The terms of a mode other than the standard one."""
+
+    factor: Amount  #: the price, as a multiple of the standard one
+    total: float | None = Field(None, gt=0, le=86_400)  #: seconds for one whole call; None: as in the standard mode
 
 
 class Model(Frozen):
@@ -91,6 +102,12 @@ class Model(Frozen):
     aliases: tuple[str, ...] = ()  #: older names that are still accepted
     ends: str | None = None  #: the day (YYYY-MM-DD) on which the provider withdraws it, if it announced one
     successor: str | None = None  #: the replacement that the provider recommends
+    modes: Mapping[Mode, ModeTerms] = {}  #: in addition to the standard one
+
+    @property
+    def offered(self) -> tuple[Mode, ...]:
+        """Return the modes in which calls for this model can be bought."""
+        return (Mode.STANDARD, *self.modes)
 
     def rules(self, kind: Kind) -> Rules | None:
         """Return what this model accepts for *kind*; None if it does not support that."""

@@ -28,7 +28,7 @@ OVERRIDE_KEYS = (
 _BASE_PRESETS = {"openai_images": "gateway", "gptimageapi": "gptimageapi", "gemini_chat": "openrouter"}
 
 #: Facts that a model declared by the user does not inherit.
-_MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor")
+_MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor", "modes")
 
 #: A preset's facts that apply to that company only, not to another one with the same dialect.
 _COMPANY_FACTS = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
@@ -106,9 +106,11 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
         facts = _without_end_dates(facts)
     _check_paths(name, facts["paths"])
     try:
-        return Profile.model_validate({**facts, "name": name, "preset": preset})
+        complete = Profile.model_validate({**facts, "name": name, "preset": preset})
     except ValidationError as error:
         raise BadProvider(name, _sentences(error)) from None
+    _check_modes(complete)
+    return complete
 
 
 def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -128,7 +130,11 @@ def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     # Another company with the same dialect has prices and a key of its own.
     preset = _BASE_PRESETS.get(settings["dialect"], "gateway")
     facts = {key: value for key, value in presets[preset].items() if key not in _COMPANY_FACTS}
-    facts["models"] = {key: {**model, "tariff": {}, "assumes": {}} for key, model in facts["models"].items()}
+    if settings["dialect"] == "task":  # nothing but its own settings is known about such a provider
+        facts |= {"models": {}, "paths": {}, "default_model": next(iter(settings.get("models") or {"": None}))}
+    facts["models"] = {
+        key: {**model, "tariff": {}, "assumes": {}, "modes": {}} for key, model in facts["models"].items()
+    }
     variable = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in name).upper()
     return preset, {**facts, "api_key_env": [f"{variable}_API_KEY"], "url_hosts": ["*"]}
 
@@ -161,7 +167,7 @@ def _models(name: str, facts: Mapping[str, Any], tariff: object, models: Mapping
 def _parent(facts: Mapping[str, Any], models: Mapping[str, Any], dialect: str) -> Mapping[str, Any]:
     """Return the model whose rules a new model inherits: the default one if it has *dialect*, or else the first."""
     candidates = {key: model for key, model in models.items() if (model.get("dialect") or facts["dialect"]) == dialect}
-    first: Mapping[str, Any] = next(iter((candidates or models).values()))
+    first: Mapping[str, Any] = next(iter((candidates or models).values()), {})
     parent: Mapping[str, Any] = candidates.get(facts["default_model"], first)
     return parent
 
@@ -244,6 +250,18 @@ def _check_paths(name: str, paths: Mapping[str, Any]) -> None:
         if not clean or any(mark in path for mark in "?# \t\r\n\\"):
             message = f"path {key} must start with a single / and contain no query or blank"
             raise BadProvider(name, {("paths", key): message})
+
+
+def _check_modes(profile: Profile) -> None:
+    """Raise BadProvider for a mode that is named twice, or that no model of the provider has."""
+    offered = dict.fromkeys(mode for model in profile.models.values() for mode in model.offered)
+    modes = [step.mode for step in profile.modes]
+    for number, mode in enumerate(modes):
+        if mode in modes[:number]:
+            raise BadProvider(profile.name, {("modes", number): f"modes: {mode} is named twice"})
+        if mode not in offered:
+            message = f"modes: {profile.name} has no mode {mode}: none of its models can be bought that way. "
+            raise BadProvider(profile.name, {("modes", number): f"{message}It has: {', '.join(offered)}"})
 
 
 def _suggestion(word: str, words: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from datetime import date
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, TypeVar
 
+from ..mode import Mode
 from ..money import MILLI, NANO
 from ..task import Basis, Charge, Task, Usage
 from .model import Model, Tariff, Tokens
@@ -50,11 +51,33 @@ class Estimate:
     high: Charge
 
 
-def charge(usage: Usage, task: Task, model: Model) -> Charge:
+def charge(usage: Usage, task: Task, model: Model, mode: Mode = Mode.STANDARD) -> Charge:
     """Return what an answered attempt cost, and on what basis.
 
-    If the answer contains no images, those that were requested may have been billed.
+    If the answer contains no images, those that were requested may have been billed. *mode* is how it was bought.
     """
+    full = _full_charge(usage, task, model)
+    return full if full.basis is Basis.REPORTED else _at_factor(full, _factor(usage, model, mode))
+
+
+def _factor(usage: Usage, model: Model, mode: Mode) -> Decimal | None:
+    """Return the factor of the price; None is the standard price.
+
+    The lower price of flex counts only if the answer states that tier: the call may have been carried out in another.
+    """
+    is_flex = usage.tier == Mode.FLEX
+    terms = model.modes.get(Mode.FLEX if is_flex else mode) if is_flex or mode is not Mode.FLEX else None
+    return terms.factor if terms else None
+
+
+def _at_factor(charge: Charge, factor: Decimal | None) -> Charge:
+    if factor is None:
+        return charge
+    usd, used = (None if part is None else _rounded(part * factor) for part in (charge.usd, charge.credits))
+    return replace(charge, usd=usd, credits=used)
+
+
+def _full_charge(usage: Usage, task: Task, model: Model) -> Charge:
     task, tariff = with_assumptions(task, model), model.tariff
     images = usage.images or task.n
     used = usage.credits
@@ -73,11 +96,16 @@ def charge(usage: Usage, task: Task, model: Model) -> Charge:
     return Charge(usd=guess.usd, credits=used, basis=guess.basis)
 
 
-def reported_charge(usage: Usage, model: Model) -> Charge | None:
+def reported_charge(usage: Usage, model: Model, mode: Mode = Mode.STANDARD) -> Charge | None:
     """Return the cost that an answer itself states, in USD, credits or tokens; None if it states none.
 
     For answers that are usually not charged: no price list covers a refusal.
     """
+    full = _stated_charge(usage, model)
+    return full and (full if full.basis is Basis.REPORTED else _at_factor(full, _factor(usage, model, mode)))
+
+
+def _stated_charge(usage: Usage, model: Model) -> Charge | None:
     if usage.usd is not None:
         return Charge(usd=usage.usd, credits=usage.credits, basis=Basis.REPORTED)
     priced = _credits_usd(usage.credits, model.tariff)
@@ -88,15 +116,21 @@ def reported_charge(usage: Usage, model: Model) -> Charge | None:
     return Charge(usd=priced, credits=usage.credits, basis=Basis.UNKNOWN if priced is None else Basis.PRICED)
 
 
-def estimate(task: Task, model: Model) -> Estimate:
-    """Return what *task* may cost at *model*, before it is sent."""
-    task = with_assumptions(task, model)
-    return Estimate(low=_guess(task, model, 0), expected=_guess(task, model, 1), high=_guess(task, model, 2))
+def estimate(task: Task, model: Model, mode: Mode = Mode.STANDARD) -> Estimate:
+    """Return what *task* may cost at *model*, before it is sent, if it is bought in *mode*."""
+    task, terms = with_assumptions(task, model), model.modes.get(mode)
+    factor = terms.factor if terms else None
+    low, expected, high = (_at_factor(_guess(task, model, level), factor) for level in range(3))
+    return Estimate(low=low, expected=expected, high=high)
 
 
-def highest(task: Task, model: Model) -> Charge:
-    """Return the high figure of ``estimate``: what is reserved before *task* is sent."""
-    return _guess(with_assumptions(task, model), model, 2)
+def highest(task: Task, model: Model, mode: Mode = Mode.STANDARD) -> Charge:
+    """Return the high figure of ``estimate``: what is reserved before *task* is sent.
+
+    For flex that is the standard price, which applies if the provider carries the call out in the standard tier.
+    """
+    terms = model.modes.get(mode) if mode is Mode.BATCH else None
+    return _at_factor(_guess(with_assumptions(task, model), model, 2), terms.factor if terms else None)
 
 
 def with_assumptions(task: Task, model: Model) -> Task:

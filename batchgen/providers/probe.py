@@ -12,8 +12,9 @@ from enum import StrEnum
 from typing import TypeVar
 
 from ..fault import Cause, Fault, ProviderError
-from .account import Balance, Catalogue, Limit, read_balance, read_catalogue, read_limits
+from .account import Balance, Limit, read_balance, read_limits
 from .base import Call, Reply
+from .catalogue import Catalogue, read_catalogue
 from .error_bodies import clean, has_error, read_error
 from .error_mapping import fault_of
 from .jsonbody import Json, read_or_none

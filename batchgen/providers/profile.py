@@ -13,9 +13,11 @@ from urllib.parse import urlsplit
 from pydantic import BeforeValidator, Field, model_validator
 
 from ..errors import nearest, suggest
+from ..mode import ModeStep, read_step
 from .addresses import is_listed, join, origin_of, with_query
 from .auth import Auth
 from .model import Frozen, Model, Retired
+from .task_rules import TaskRules, check_body
 
 #: Bounds that no account needs more than, and seconds and counts that still fit into calendars and databases.
 MOST_REQUESTS, LONGEST = 1_000_000_000, 10_000_000
@@ -82,6 +84,13 @@ class Retry(Frozen):
     )
 
 
+def _listed(value: object) -> object:
+    return [value] if isinstance(value, (str, Mapping)) else value
+
+
+Modes = Annotated[tuple[Annotated[ModeStep, BeforeValidator(read_step)], ...], BeforeValidator(_listed)]
+
+
 class BalanceCheck(Frozen):
     """A free endpoint that returns the balance: its path, and the dotted path (``token.remaining``) of each amount."""
 
@@ -141,6 +150,8 @@ class Profile(Frozen):
     idempotency_header: str | None = None  #: set only if the provider is known to honor it
     charges_errors: bool | None = None  #: whether an error answer may be billed; None if that is undocumented
     checks: Checks = Checks()
+    modes: Modes = ()  #: the modes of its calls, one after another; empty: standard
+    task: TaskRules | None = None  #: how remote tasks work here, for the dialect ``task``
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -151,7 +162,19 @@ class Profile(Frozen):
                 if rules is not None and rules.path not in self.paths:
                     raise ValueError(f"model {name!r} uses the path {rules.path!r}, which is not among the paths")
         self._check_groups()
+        self._check_tasks()
         return self
+
+    def _check_tasks(self) -> None:
+        for name, model in self.models.items():
+            if (model.dialect or self.dialect) != "task":
+                continue
+            if self.task is None:
+                raise ValueError(f"model {name!r} has the dialect task, which needs the setting task: help tasks")
+            for rules in filter(None, (model.generate, model.edit)):
+                check_body(rules.template)
+                if not (rules.template or self.task.submit.body):
+                    raise ValueError(f"model {name!r} has no body: set task.submit.body, or template in its rules")
 
     def _check_groups(self) -> None:
         names = sorted({name for title, model in self.models.items() for name in (title, model.wire, *model.aliases)})

@@ -54,7 +54,7 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
         document = read_or_none(reply.body)
         raise ProviderError(fault_of(reply, profile, document, task), read_usage(document, reply.headers))
     answer = _open(reply, task)
-    collector = _Collector(request, url)
+    collector = Collector(request, url)
     if answer.raw_image is not None:
         pictures = collector.without_echoes([Picture(data=answer.raw_image)])
     else:
@@ -142,7 +142,7 @@ def _answer_of_text(body: bytes, sent: SentSources, why: str, *, broken: bool) -
 # --- the bytes of the images ---------------------------------------------------
 
 
-class _Collector:
+class Collector:
     """Collects the bytes of the images found, and notes the problems of the others."""
 
     def __init__(self, request: Request, url: str) -> None:
@@ -223,7 +223,7 @@ def _image_of(body: bytes) -> bytes:
 # --- why there is no image -----------------------------------------------------
 
 
-def _rejection(answer: _Answer, reply: Reply, request: Request, collector: _Collector) -> Fault:
+def _rejection(answer: _Answer, reply: Reply, request: Request, collector: Collector) -> Fault:
     """Return the fault of a success without an image."""
     profile = request.profile
     if answer.raw_image is not None:

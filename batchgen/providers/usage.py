@@ -40,6 +40,11 @@ _OUTPUT_DETAILS = ("output_tokens_details", "completion_tokens_details", "candid
 #: Fields with USD in the usage part, in addition to OpenRouter's ``cost``.
 _USD = ("usd_spent", "total_cost", "cost_usd")
 
+#: Google's header of the tier that carried a call out (ai.google.dev, "Priority inference"), and fields with a tier:
+#: of Google's usageMetadata, and of OpenRouter's chats (``ChatResult`` of its SDK 1.3.84) and images.
+_TIER_HEADER = "x-gemini-service-tier"
+_TIERS = ("serviceTier", "service_tier")
+
 Read = Callable[[object], int | None]
 
 
@@ -52,9 +57,16 @@ def read_usage(document: Json, headers: Mapping[str, str], images: int = 0) -> U
     credits_used = _amount(
         [milli_credits(part.get("credits_used")) for part in parts], milli_credits, headers, _CREDIT_HEADERS, free=free
     )
-    if usd is None and credits_used is None and not tokens:
+    tier = _tier(parts, document, headers)
+    if usd is None and credits_used is None and not tokens and tier is None:
         return None
-    return Usage(images=images, usd=usd, credits=credits_used, **tokens)
+    return Usage(images=images, usd=usd, credits=credits_used, tier=tier, **tokens)
+
+
+def _tier(parts: Sequence[Mapping[str, Json]], document: Json, headers: Mapping[str, str]) -> str | None:
+    """Return the price tier that an answer states: Google's in a header or its usage, OpenRouter's in the body."""
+    stated = [headers.get(_TIER_HEADER), *(part.get(name) for part in (*parts, _map(document)) for name in _TIERS)]
+    return next((tier.strip().lower()[:40] for tier in stated if isinstance(tier, str) and tier.strip()), None)
 
 
 def _parts(document: Json) -> Iterator[Mapping[str, Json]]:

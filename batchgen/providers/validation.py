@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from ..errors import suggest
+from ..mode import Mode
 from ..task import Kind, Source, Task
 from . import dialect_names
 from .model import Model, Rules
@@ -88,10 +89,21 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
         hint = f"use model {able[0]}" if able else f"choose a provider that can {task.kind}"
         return (UnsupportedRequest("images", message, hint),)
     return (
+        *_check_modes(profile, name, model),
         *_check_prompt(task, rules),
         *_check_sources(task, rules),
         *fit(task, rules, f"{profile.name} ({name})").problems,
     )
+
+
+def _check_modes(profile: Profile, name: str, model: Model) -> Iterator[UnsupportedRequest]:
+    """Report a model that has none of the modes that the provider's settings name."""
+    modes = [step.mode for step in profile.modes]
+    if modes and not set(modes) & set(model.offered):
+        able = [title for title, other in profile.models.items() if set(modes) & set(other.offered)]
+        message = f"{profile.name} has {name} in the mode {' or '.join(model.offered)} only, and modes: has {modes[0]}"
+        hint = f"add standard to the modes of {profile.name}, or use {' or '.join(able)}"
+        yield UnsupportedRequest("model", message, hint)
 
 
 def as_sent(task: Task, model: Model) -> Task:
@@ -264,6 +276,8 @@ def _check_sources(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
         )
     for source in task.images:
         yield from _check_source("images", source, rules.image_bytes_max, rules.image_types)
+    if not rules.image_files:
+        yield from _check_urls(task.images)
     if task.mask is None:
         return
     if task.kind is not Kind.EDIT:
@@ -272,6 +286,17 @@ def _check_sources(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
         yield UnsupportedRequest("mask", "this provider takes no mask", "use aimlapi or openai, or remove the mask")
     else:
         yield from _check_source("mask", task.mask, rules.mask_bytes_max, ("image/png",))
+
+
+def _check_urls(sources: Iterable[Source]) -> Iterator[UnsupportedRequest]:
+    """Yield a problem for each source that is not on the web."""
+    for source in sources:
+        if source.path is not None or not (source.url or "").startswith(("https://", "http://")):
+            yield UnsupportedRequest(
+                "images",
+                f"this provider fetches source images from the web, and {source.path or source.url} is not there",
+                "publish it and write its https URL, or use a provider that takes files (fal, bfl, dashscope, openai)",
+            )
 
 
 def _check_source(field: str, source: Source, limit: int, types: tuple[str, ...]) -> Iterator[UnsupportedRequest]:
@@ -286,8 +311,15 @@ def _check_source(field: str, source: Source, limit: int, types: tuple[str, ...]
         yield UnsupportedRequest(field, f"{name} is {source.mime}", f"convert it to {' or '.join(types)}")
 
 
-def deadline(task: Task, profile: Profile) -> float:
-    """Return the seconds that one attempt may take: the provider's setting, or else 360, or 600 for slow renders."""
+def deadline(task: Task, profile: Profile, mode: Mode = Mode.STANDARD) -> float:
+    """Return the seconds that one attempt may take: the provider's setting, or else 360, or 600 for slow renders.
+
+    A mode with slower answers has a time of its own, which the provider's setting may only lengthen.
+    """
+    if mode is not Mode.STANDARD:
+        terms = profile.find(task.model)[1].modes.get(mode)
+        if terms is not None and terms.total is not None:
+            return max(terms.total, profile.timeout.total or 0.0)
     if profile.timeout.total is not None:
         return profile.timeout.total
     area = pixels(task.size)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from .dialects import DIALECTS
+from .dialects import DIALECTS, TASK_DIALECTS
 from .faults import parse_rate
 from .server import require_loopback, serve
 from .state import Settings
@@ -78,8 +78,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _throttle(text: str) -> tuple[str, str]:
     provider, _, limit = text.partition("=")
-    if provider not in DIALECTS:
-        raise ValueError(f"unknown provider {provider!r}; known: {', '.join(DIALECTS)}")
+    names = (*DIALECTS, *TASK_DIALECTS)
+    if provider not in names:
+        raise ValueError(f"unknown provider {provider!r}; known: {', '.join(names)}")
     Throttle.parse(limit, time.monotonic)
     return provider, limit
 

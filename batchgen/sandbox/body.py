@@ -10,7 +10,7 @@ from aiohttp import BodyPartReader, web
 from .cdn import ResultStore
 from .drawing import draw_source
 from .faults import Fault, split_prompt
-from .sources import IMAGE_LIMIT
+from .sources import FILE_ID, IMAGE_LIMIT
 from .values import Form, Json, Upload, invalid
 
 _PICSUM = re.compile(r"/(\d{2,4})/(\d{2,4})/?$")  # providers' documents use such addresses: .../800/600
@@ -64,6 +64,7 @@ async def _read_multipart(request: web.Request) -> Form:
 
 def raw_prompt(fields: Json) -> str:
     """Return the prompt of a request as it came, directives included."""
+    fields = _holder(fields)
     prompt = fields.get("prompt")
     if isinstance(prompt, str):
         return prompt
@@ -83,11 +84,22 @@ def take_directives(form: Form) -> tuple[Form, tuple[Fault, ...]]:
         return rest or (_ONLY_DIRECTIVES if faults else rest)
 
     fields = form.fields
-    if isinstance(fields.get("prompt"), str):
-        fields = {**fields, "prompt": clean(fields["prompt"])}
-    for part in _text_parts(fields):
+    holder = _holder(fields)
+    if isinstance(holder.get("prompt"), str):
+        holder = {**holder, "prompt": clean(holder["prompt"])}
+        fields = {**fields, "input": holder} if _is_nested(fields) else holder
+    for part in _text_parts(holder):
         part["text"] = clean(part["text"])
     return Form(fields=fields, files=form.files, multipart=form.multipart), tuple(directives)
+
+
+def _holder(fields: Json) -> Json:
+    """Return the object with the prompt: the body, or its ``input``."""
+    return fields["input"] if _is_nested(fields) else fields
+
+
+def _is_nested(fields: Json) -> bool:
+    return isinstance(fields.get("input"), dict)
 
 
 def _text_parts(fields: Json) -> list[Json]:
@@ -105,6 +117,8 @@ def _text_parts(fields: Json) -> list[Json]:
 
 def fetch_source(url: str, own_url: str, results: ResultStore) -> bytes:
     """Return the bytes behind a source URL: a result of this server, or a drawing for any https address."""
+    if url.startswith(FILE_ID):
+        raise invalid(f"No such File object: {url.removeprefix(FILE_ID)[:80]}", "invalid_value", "file_id")
     if url.startswith(f"{own_url}/"):
         stored = results.get(url.removeprefix(own_url))
         if stored is not None and not stored.gone:

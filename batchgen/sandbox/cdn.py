@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
@@ -25,6 +27,7 @@ class StoredFile:
     mime: str
     link: Link = field(default_factory=Link)
     asked: int = 0  #: number of requests for it
+    until: float = math.inf  #: the time at which the address expires
 
     @property
     def gone(self) -> bool:
@@ -49,7 +52,8 @@ class ResultStore:
 
     def get(self, path: str) -> StoredFile | None:
         """Return a file that has not expired."""
-        return self._files.get(path)
+        stored = self._files.get(path)
+        return None if stored is None or time.time() >= stored.until else stored
 
 
 def serve(results: ResultStore, request: web.Request, elsewhere: str) -> web.Response:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import time
 from dataclasses import replace
 
 from .cdn import FOR_GOOD, StoredFile
-from .dialects.dialect import Dialect
+from .dialects.dialect import Dialect, Supplier
 from .drawing import MIMES, draw_picture, draw_small
 from .faults import Fault
 from .shapes import Draft, Shape
@@ -70,7 +71,9 @@ def sources_of(form: Form) -> tuple[str, ...]:
     return tuple(sources)
 
 
-async def pictures_for(state: State, dialect: Dialect, entry: Entry, draft: Draft, shape: Shape) -> tuple[Picture, ...]:
+async def pictures_for(
+    state: State, dialect: Supplier, entry: Entry, draft: Draft, shape: Shape
+) -> tuple[Picture, ...]:
     """Draw the images, and store those that are delivered by an address."""
     order, kind = draft.order, draft.kind
     link = shape.link(draft.amount) if shape.link else _LINKS.get(kind)
@@ -78,7 +81,7 @@ async def pictures_for(state: State, dialect: Dialect, entry: Entry, draft: Draf
     pictures = []
     for index, data in enumerate(await _draw(state, dialect, entry, order)):
         sent, mime = shape.image(data) if shape.image else (_corrupt_bytes(data, kind), MIMES[order.output_format])
-        stored = StoredFile(data=sent, mime=mime, link=link or Link())
+        stored = StoredFile(data=sent, mime=mime, link=link or Link(), until=time.time() + dialect.lifetime)
         url = _store(state, dialect, entry, index, stored) if by_url else None
         b64 = None if by_url else base64.b64encode(sent).decode("ascii")
         picture = _corrupt_base64(Picture(data=sent, mime=mime, url=url, b64=b64), kind)
@@ -86,7 +89,7 @@ async def pictures_for(state: State, dialect: Dialect, entry: Entry, draft: Draf
     return tuple(pictures)
 
 
-async def _draw(state: State, dialect: Dialect, entry: Entry, order: Order) -> list[bytes]:
+async def _draw(state: State, dialect: Supplier, entry: Entry, order: Order) -> list[bytes]:
     settings, serial = state.settings, entry.trace.serial
     if settings.draw == "small":
         return [draw_small(order, serial=serial, index=index, seed=settings.seed) for index in range(order.n)]
@@ -107,7 +110,7 @@ def _with_base64(picture: Picture, shape: Shape, *, url_only: bool) -> Picture:
     return replace(picture, b64=base64_text, url=url)
 
 
-def _store(state: State, dialect: Dialect, entry: Entry, index: int, stored: StoredFile) -> str:
+def _store(state: State, dialect: Supplier, entry: Entry, index: int, stored: StoredFile) -> str:
     """Store a result file; return its address as the answer states it."""
     extension = stored.mime.removeprefix("image/")
     path = f"/{dialect.name}/cdn/{entry.trace.serial}-{index}-{entry.trace.request_id[:12]}.{extension}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
@@ -56,7 +56,48 @@ EARLY = {
     "redirect": "a redirect to another address",
     "error200": "an error, with status 200",
 }
-KINDS = frozenset((*REFUSALS, *CONTENT, *DELIVERY, *EARLY, *SHAPES))
+#: What happens to one request of a batch; at single calls these do nothing.
+ROW = {
+    "row-lost": "the request of a batch is made and charged, and in no result file",
+    "row-twice": "the request of a batch has two rows",
+    "row-cut": "the row of a request is cut off",
+    "row-null": "the row of a request has neither an answer nor an error",
+}
+#: What happens to a whole batch if one of its prompts asks for it.
+BATCH = {
+    "batch-invalid": "the batch fails validation at this request",
+    "batch-full": "the batch fails because too much is waiting already",
+    "batch-drop": "the batch is created, and the connection is cut",
+    "batch-slow": "the batch begins SECONDS later",
+    "batch-pause": "the batch stops after COUNT requests until it is cancelled or released",
+    "batch-expire": "the batch expires after COUNT requests",
+    "batch-forget": "the batch is unknown once it has ended",
+    "batch-shuffle": "the rows of the batch come in another order",
+    "batch-503": "the first COUNT downloads of results fail",
+    "batch-cut": "the first COUNT downloads of results break off half-way",
+    "batch-huge": "the results have MEGABYTES of padding, made while they are sent",
+}
+#: What becomes of a task at a provider that is polled for results; the task was accepted.
+TASKS = {
+    "task-slow": "the task takes SECONDS",
+    "task-stuck": "the task never leaves the queue",
+    "task-fail": "the task ends with an error",
+    "task-fail-charged": "the same, and it is charged",
+    "task-refuse": "the task ends with a refusal by the content rules",
+    "task-refuse-charged": "the same, and it is charged",
+    "task-cancel": "the provider cancels the task",
+    "task-lose": "the task is done and charged, but the provider does not know it any more",
+    "result-expired": "the task is done, but the addresses of its images have expired",
+}
+#: Faults of the polls of a task; ``x2`` means the first two polls of each task.
+POLLS = {
+    "poll-500": "500",
+    "poll-429": "429; retry-after=S sets the wait",
+    "poll-drop": "the connection is cut",
+    "poll-odd": "a state that the documents do not mention",
+    "poll-elsewhere": "polls are answered at another host, as the answer to the submission states",
+}
+KINDS = frozenset((*REFUSALS, *CONTENT, *DELIVERY, *EARLY, *TASKS, *POLLS, *ROW, *BATCH, *SHAPES))
 
 #: The public names of causes, as aliases of the kinds that lead to them.
 ALIASES = {
@@ -69,7 +110,17 @@ ALIASES = {
     "timeout": "gateway-timeout",
 }
 #: Defaults of the kinds that take a value.
-DEFAULTS = {"stall": 3600.0, "slow": 2.0, "big": 8.0, "trickle": 5.0}
+DEFAULTS = {
+    "stall": 3600.0,
+    "slow": 2.0,
+    "big": 8.0,
+    "trickle": 5.0,
+    "task-slow": 2.0,
+    "batch-slow": 2.0,
+    "batch-503": 1.0,
+    "batch-cut": 1.0,
+    "batch-huge": 100.0,
+}
 
 _DIRECTIVE = re.compile(r"\s*\[sandbox:([^\]]*)\]", re.IGNORECASE)
 _REPEAT = re.compile(r"x(\d+)")
@@ -175,18 +226,34 @@ class FaultBook:
         self._struck.clear()
 
     def pick(self, *, serial: int, provider: str, prompt: str, directives: tuple[Fault, ...]) -> Fault | None:
-        """Return the first fault that applies: directives, then the standing list."""
+        """Return the first fault of an answer that applies: directives, then the standing list."""
+        strikes = self._strikes(serial, provider, prompt, directives, lambda kind: not _of_task(kind))
+        return next(strikes, None)
+
+    def pick_for_task(
+        self, *, serial: int, provider: str, prompt: str, directives: tuple[Fault, ...]
+    ) -> tuple[Fault, ...]:
+        """Return every fault of a task and of its polls that applies."""
+        return tuple(self._strikes(serial, provider, prompt, directives, _of_task))
+
+    def _strikes(
+        self, serial: int, provider: str, prompt: str, directives: tuple[Fault, ...], wanted: Callable[[str], bool]
+    ) -> Iterator[Fault]:
         chance = random.Random(f"{self._seed}:{serial}")  # noqa: S311 - repeatable on purpose
         candidates = [((prompt, place), fault) for place, fault in enumerate(directives)]
         candidates += [(("standing", place), fault) for place, fault in enumerate(self._standing)]
         for key, fault in candidates:
-            if chance.random() >= fault.rate or not _applies(fault, provider, prompt):
+            if chance.random() >= fault.rate or not wanted(fault.kind) or not _applies(fault, provider, prompt):
                 continue
-            if fault.times is not None and self._struck[key] >= fault.times:
+            # The times of a poll's fault count the polls of each task, not the tasks.
+            if fault.times is not None and fault.kind not in POLLS and self._struck[key] >= fault.times:
                 continue
             self._struck[key] += 1
-            return fault
-        return None
+            yield fault
+
+
+def _of_task(kind: str) -> bool:
+    return kind in TASKS or kind in POLLS
 
 
 def _applies(fault: Fault, provider: str, prompt: str) -> bool:

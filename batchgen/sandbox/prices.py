@@ -22,6 +22,8 @@ GPT_RATES: dict[str, tuple[Decimal, Decimal, Decimal]] = {
     "gpt-image-2-2026-04-21": (Decimal(5), Decimal(8), Decimal(30)),
     "gpt-image-2.5-flare": (Decimal(5), Decimal(8), Decimal(30)),
     "gpt-image-2.5-sunburst": (Decimal(5), Decimal(8), Decimal(30)),
+    "gpt-image-2.6-flare": (Decimal(5), Decimal(8), Decimal(30)),
+    "gpt-image-2.6-sunburst": (Decimal(5), Decimal(8), Decimal(30)),
     "gpt-image-1.5": (Decimal(5), Decimal(8), Decimal(32)),
     "chatgpt-image-latest": (Decimal(5), Decimal(8), Decimal(32)),
     "gpt-image-1-mini": (Decimal(2), Decimal("2.5"), Decimal(8)),
@@ -38,15 +40,25 @@ class GeminiRate:
     flat: Decimal  #: USD per image at aigate
     tokens: int  #: completion tokens per image
     text_in: Decimal  #: USD per million prompt tokens at OpenRouter
+    text_out: Decimal  #: USD per million text tokens at OpenRouter
     image_out: Decimal  #: USD per million image tokens at OpenRouter
 
 
 GEMINI_RATES: dict[str, GeminiRate] = {
-    "google/gemini-2.5-flash-image": GeminiRate(Decimal("0.039"), 1290, Decimal("0.3"), Decimal(30)),
-    "google/gemini-3.1-flash-image": GeminiRate(Decimal("0.0672"), 1120, Decimal("0.5"), Decimal(60)),
-    "google/gemini-3-pro-image": GeminiRate(Decimal("0.134"), 1120, Decimal(2), Decimal(120)),
+    "google/gemini-2.5-flash-image": GeminiRate(Decimal("0.039"), 1290, Decimal("0.3"), Decimal("2.5"), Decimal(30)),
+    "google/gemini-3.1-flash-image": GeminiRate(Decimal("0.0672"), 1120, Decimal("0.5"), Decimal(3), Decimal(60)),
+    "google/gemini-3-pro-image": GeminiRate(Decimal("0.134"), 1120, Decimal(2), Decimal(12), Decimal(120)),
 }
 GEMINI_MODELS = frozenset(GEMINI_RATES) | {f"{name}-preview" for name in GEMINI_RATES}
+#: Models that OpenRouter has in addition.
+OPENROUTER_RATES: dict[str, GeminiRate] = {
+    **GEMINI_RATES,
+    "google/gemini-3.1-flash-lite-image": GeminiRate(
+        Decimal("0.0336"), 1120, Decimal("0.25"), Decimal("1.5"), Decimal(30)
+    ),
+    "google/gemini-nano-banana-2.1": GeminiRate(Decimal("0.0336"), 1120, Decimal("1.5"), Decimal("7.5"), Decimal(30)),
+}
+OPENROUTER_MODELS = frozenset(OPENROUTER_RATES) | GEMINI_MODELS
 
 
 def text_tokens(prompt: str) -> int:
@@ -134,4 +146,4 @@ def openrouter_bill(order: Order, images: int) -> Bill:
 
 def gemini_rate(model: str) -> GeminiRate:
     """Return the rate of a Gemini image model or of its preview."""
-    return GEMINI_RATES[model.removesuffix("-preview")]
+    return OPENROUTER_RATES[model.removesuffix("-preview")]

@@ -26,6 +26,7 @@ from .compose import (
 )
 from .deliver import deliver, reset
 from .dialects.dialect import Account, Dialect, FreeEndpoint
+from .dialects.task import TaskDialect
 from .faults import EARLY, REFUSALS, Fault
 from .keys import authorise, sent_key
 from .shapes import Draft, Shape
@@ -60,7 +61,7 @@ def trace_of(request: web.Request, serial: int, now: float) -> Trace:
     )
 
 
-def free_endpoint_handler(state: State, dialect: Dialect, endpoint: FreeEndpoint) -> Handler:
+def free_endpoint_handler(state: State, dialect: Dialect | TaskDialect, endpoint: FreeEndpoint) -> Handler:
     """Return the handler of one free endpoint; the log gets a line for each request, and no charge."""
 
     async def handler(request: web.Request) -> web.StreamResponse:
@@ -72,7 +73,9 @@ def free_endpoint_handler(state: State, dialect: Dialect, endpoint: FreeEndpoint
     return handler
 
 
-def _answer(state: State, dialect: Dialect, endpoint: FreeEndpoint, request: web.Request, trace: Trace) -> Reply:
+def _answer(
+    state: State, dialect: Dialect | TaskDialect, endpoint: FreeEndpoint, request: web.Request, trace: Trace
+) -> Reply:
     used = state.spent.get(dialect.name, Decimal(0))
     key = dialect.key_header.key(request.headers)
     try:

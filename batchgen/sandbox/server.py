@@ -17,14 +17,21 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from . import cdn
+from .batches.control import add_control as add_batch_control
+from .batches.openai import OpenAIBatches
 from .body import fetch_source
-from .dialects import DIALECTS
+from .dialects import DIALECTS, TASK_DIALECTS
+from .dialects.dialect import Dialect
+from .dialects.task import TaskDialect
 from .faults import parse_rule
 from .log import totals
 from .request import Handler, free_endpoint_handler, handler_for, trace_of
 from .state import Entry, Settings, State, plain_totals
+from .task_requests import add_task_routes
+from .tasks import TaskStore
 from .values import Link, Refusal
 
+_NAMES = (*DIALECTS, *TASK_DIALECTS)
 _MOST_BODY = 400_000_000  # sixteen data URLs of 20 MB, and more
 _ABOUT = """batchgen sandbox: simulated image providers on this machine. Nothing here costs money.
 
@@ -43,8 +50,14 @@ def make_app(state: State) -> web.Application:
             router.add_post(f"/{name}{path}", handler_for(state, dialect, kind))
         for path, endpoint in dialect.free_endpoints.items():
             router.add_get(f"/{name}{path}", free_endpoint_handler(state, dialect, endpoint))
+    for name in _NAMES:
         router.add_get(f"/{name}/cdn/{{file}}", _cdn(state, name))
-    for name in DIALECTS:
+    OpenAIBatches(state, DIALECTS["openai"]).add_to(router, "/openai/v1")
+    add_batch_control(router, state)
+    tasks = TaskStore()
+    for task_dialect in TASK_DIALECTS.values():
+        add_task_routes(router, state, tasks, task_dialect)
+    for name in _NAMES:
         router.add_route("*", f"/{name}/{{rest:.*}}", _no_such_path(name))
     _add_control(router, state)
     if state.settings.clock:
@@ -61,7 +74,7 @@ def _dated(wrong_by: float) -> Callable[[web.Request, web.StreamResponse], Await
 
 def _add_control(router: web.UrlDispatcher, state: State) -> None:
     async def about(_: web.Request) -> web.Response:
-        return web.Response(text=_ABOUT.format(bases=" ".join(f"{state.url}/{name}" for name in DIALECTS)))
+        return web.Response(text=_ABOUT.format(bases=" ".join(f"{state.url}/{name}" for name in _NAMES)))
 
     async def faults(request: web.Request) -> web.Response:
         try:
@@ -120,16 +133,14 @@ def _cdn(state: State, name: str) -> Handler:
 
 def _no_such_path(name: str) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
-        dialect = DIALECTS[name]
-        exists = request.path.removeprefix(f"/{name}") in {*dialect.routes, *dialect.free_endpoints}
-        return _refused(name, Refusal("method" if exists else "path"), request)
+        path = request.path.removeprefix(f"/{name}")
+        dialect: Dialect | TaskDialect = DIALECTS.get(name) or TASK_DIALECTS[name]
+        exists = path in {*(dialect.routes if isinstance(dialect, Dialect) else ()), *dialect.free_endpoints}
+        trace = trace_of(request, 0, time.time())
+        reply = dialect.refuse(Refusal("method" if exists else "path"), trace, "")
+        return web.json_response(reply.payload, status=reply.status, headers=dict(reply.headers))
 
     return handler
-
-
-def _refused(name: str, refusal: Refusal, request: web.Request) -> web.Response:
-    reply = DIALECTS[name].refuse(refusal, trace_of(request, 0, time.time()), "")
-    return web.json_response(reply.payload, status=reply.status, headers=dict(reply.headers))
 
 
 def _activity(state: State) -> Middleware:
@@ -172,6 +183,7 @@ async def serve(settings: Settings) -> None:
         await runner.cleanup()
         state.pool.shutdown(cancel_futures=True)
         state.log.close()
+        state.batches.close()
 
 
 async def _until_over(state: State, stop: asyncio.Event) -> None:

@@ -20,6 +20,9 @@ MIMES = ("image/png", "image/jpeg", "image/webp")
 #: A larger picture is refused before it is decoded, which would take gigabytes.
 MOST_PIXELS = 100_000_000
 
+#: What stands before the id of an uploaded file where an address is expected.
+FILE_ID = "file-id:"
+
 _DATA_URL = re.compile(r"data:(image/[a-z0-9.+-]+);base64,", re.IGNORECASE)
 
 
@@ -75,9 +78,10 @@ def json_images(fields: Json, fetch: Fetch) -> tuple[tuple[Image.Image, ...], Im
 
 
 def _reference(item: object, fetch: Fetch, param: str) -> Image.Image:
+    if isinstance(item, dict) and set(item) == {"file_id"} and isinstance(item["file_id"], str):
+        return open_image(fetch(f"{FILE_ID}{item['file_id']}"), param)
     if not isinstance(item, dict) or set(item) != {"image_url"}:
-        # file_id is documented by OpenAI, but there is no files endpoint here.
-        message = f"Invalid '{param}': expected an object with exactly one key, image_url."
+        message = f"Invalid '{param}': expected an object with exactly one of file_id and image_url."
         raise invalid(message, "invalid_value", param)
     return from_address(item["image_url"], fetch, f"{param}.image_url")
 

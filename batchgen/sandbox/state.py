@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from .batches.store import BatchStore
 from .cdn import ResultStore
 from .faults import Fault, FaultBook
 from .log import ChargeLog, Line, read_log, totals
@@ -48,6 +49,7 @@ class State:
         self.log = ChargeLog(settings.log)
         self.book = FaultBook(settings.seed, settings.faults)
         self.results = ResultStore()
+        self.batches = BatchStore()
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="draw")
         self.throttles = {name: Throttle.parse(text, time.monotonic) for name, text in settings.throttles.items()}
         self.busy = 0
@@ -103,6 +105,8 @@ class Entry:
     prompt: str | None = None
     n: int | None = None
     fault: str | None = None
+    task: str | None = None  #: the provider's id of a task
+    polls: int | None = None  #: the number of polls of the task until now
 
     def line(self, event: str, *, bill: Bill | None = None, status: int | None = None) -> Line:
         """Return a line of the log; all lines have the same keys."""
@@ -126,6 +130,8 @@ class Entry:
             "usage": bill.usage if bill else {},
             "status": status,
             "fault": self.fault,
+            "task": self.task,
+            "polls": self.polls,
         }
 
 

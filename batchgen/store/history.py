@@ -17,6 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Integer, and_, cast, func, sel
 from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database
+from ..mode import Mode
 from ..task import Basis, Charge, Task, Usage
 from .connection import brief_engine
 from .database_errors import explain
@@ -181,6 +182,7 @@ class PastCall:
     task: Task  #: as its job asks for it, but with the provider and model that were called
     charge: Charge
     usage: Usage  #: as much as the ledger stores
+    mode: Mode = Mode.STANDARD
 
 
 def past_calls(connection: Connection) -> Iterator[PastCall]:
@@ -189,7 +191,7 @@ def past_calls(connection: Connection) -> Iterator[PastCall]:
     # A job that was changed since has a later claim or is not done.
     unchanged = and_(jobs.c.id == attempts.c.job_id, jobs.c.claim == attempts.c.claim, jobs.c.state == "done")
     source = newest.join(attempts, attempts.c.id == newest.c.attempt_id).join(jobs, unchanged)
-    calls = select(newest, jobs.c.task, jobs.c.wanted).select_from(source)
+    calls = select(newest, jobs.c.task, jobs.c.wanted, attempts.c.mode).select_from(source)
     for row in connection.execute(calls.where(newest.c.images > 0).order_by(newest.c.id)):
         yield PastCall(
             task=replace(decode_task(row.task), provider=row.provider, model=row.model, n=row.wanted),
@@ -200,4 +202,5 @@ def past_calls(connection: Connection) -> Iterator[PastCall]:
                 output_tokens=row.output_tokens,
                 credits=row.credits,
             ),
+            mode=Mode(row.mode or Mode.STANDARD),
         )

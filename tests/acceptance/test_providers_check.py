@@ -226,3 +226,50 @@ def test_list_is_what_providers_does_without_a_word(project):
         assert {each["name"] for each in document["providers"]} >= set(PROVIDERS)
     assert project.run("providers", "lost").code == 2
     assert_unseen(project, listed.out)
+
+
+# --- lists of models -----------------------------------------------------------------------------------------------
+
+
+def test_models_are_compared_with_the_lists_and_remembered(project, witness):
+    done = project.run("providers", "check", "--models")
+    assert (done.code, done.err) == (0, "")
+    blocks = dict(zip(PROVIDERS, _blocks(done.out), strict=True))
+    assert "models of batchgen as listed" in blocks["openrouter"][0]
+    ends = [line for line in blocks["openai"] if "gpt-image-1.5" in line]
+    assert ends
+    assert "2026-12-01; write model: gpt-image-2" in ends[0]
+    assert witness.charges() == []
+    state = project.folder / ".batchgen" / "models.json"
+    assert state.stat().st_mode & 0o777 == 0o600
+    document = project.run("providers", "check", "openai", "--models", "--json").json
+    [openai] = document["providers"]
+    assert openai["gone"] == openai["new"] == openai["price"] == []
+    assert {each["model"] for each in openai["ends"]} == {"gpt-image-1.5", "chatgpt-image-latest", "gpt-image-1-mini"}
+    assert openai["listed"] > 5
+    doctor = project.run("doctor", "--json")
+    models = [each["says"] for each in doctor.json["findings"] if each["about"] == "models"]
+    assert any(text.startswith("openrouter: all are listed (read on ") for text in models)
+    assert_unseen(project, done.out)
+
+
+def test_model_that_the_list_lacks_is_a_warning_of_plan_and_validate(project):
+    (project.folder / "shop.yaml").write_text("jobs: [{id: a, provider: studio, model: gpt-image-9, prompt: x}]\n")
+    settings = yaml.safe_load((project.folder / "batchgen.yaml").read_text())
+    settings["providers"]["studio"] = {
+        "preset": "openai",
+        "base_url": f"{project.url}/openai",
+        "models": {"gpt-image-9": {"tariff": {"usd_per_image": 0.05}}},
+        "default_model": "gpt-image-9",
+    }
+    (project.folder / "batchgen.yaml").write_text(yaml.safe_dump(settings))
+    assert "gpt-image-9" not in project.run("validate", "shop.yaml").err
+    checked = project.run("providers", "check", "--models", "studio")
+    assert checked.code == 4  # the default model is not listed
+    assert "gone    gpt-image-9: gpt-image-9 is not listed; write model: gpt-image-" in checked.out
+    for command in ("validate", "plan"):
+        done = project.run(command, "shop.yaml")
+        assert done.code == 0
+        assert "studio did not list gpt-image-9 on 20" in done.out + done.err
+    doctor = project.run("doctor")
+    assert "studio: gpt-image-9: gpt-image-9 is not listed" in doctor.out

@@ -66,11 +66,13 @@ def test_filters_are_all_explained():
 
 
 @pytest.mark.parametrize("text", ["README.md", "batchgen/help/providers.md"])
-def test_providers_are_all_listed_with_their_keys(text):
-    rows = re.findall(r"^\| `([a-z]+)` \| [^|]* \| `([A-Z_]+_API_KEY)` \|", (ROOT / text).read_text(), re.MULTILINE)
+def test_providers_are_listed_with_their_keys(text):
+    rows = re.findall(r"^\| `([a-z_]+)` \| [^|]* \| `([A-Z_]+)` \|", (ROOT / text).read_text(), re.MULTILINE)
     names = [name for name in preset_names() if name != "sandbox"]
     address = {"base_url": "https://gateway.example"}  # which one preset does not have
-    assert dict(rows) == {name: profile(name, address).api_key_env[0] for name in names}
+    keys = {name: profile(name, address).api_key_env[0] for name in names}
+    assert dict(rows).items() <= keys.items()
+    assert dict(rows).keys() >= (keys.keys() if text.startswith("batchgen") else {"openai", "openrouter"})
 
 
 @pytest.mark.parametrize(("page", "block"), _YAML, ids=[page for page, _ in _YAML])

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from batchgen.fault import Cause, Fault, ProviderError
-from batchgen.providers.account import Balance, Limit, read_balance, read_catalogue, read_limits
+from batchgen.providers.account import Balance, Limit, read_balance, read_limits
 from batchgen.providers.base import Call, Reply
+from batchgen.providers.catalogue import read_catalogue
 from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.probe import NO_ENDPOINT, AccountReport, KeyVerdict, check_key, list_models
 from batchgen.providers.profile import BalanceCheck, Checks, ModelsCheck, Profile
@@ -113,6 +114,7 @@ def test_which_questions_each_provider_documents():
         "openai": ["/v1/models"],
         "openrouter": ["/api/v1/key", "/api/v1/models?output_modalities=image"],
         "sandbox": [],
+        "fal": [],
     }
 
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from datetime import time
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from batchgen.errors import SettingsError
-from batchgen.providers import dialect
+from batchgen.mode import Mode, ModeStep
+from batchgen.providers import dialect, slot_profile
 from batchgen.providers.addresses import join
-from batchgen.providers.presets import PRESET_NAMES, preset_names, profile
-from batchgen.providers.profile import UnknownModel
+from batchgen.providers.presets import PRESET_NAMES, flaws, preset_names, profile
+from batchgen.providers.profile import Profile, UnknownModel
 from batchgen.task import Kind
 
 GATEWAY = {"preset": "gateway", "base_url": "https://gw.example.com"}
@@ -19,14 +22,15 @@ GATEWAY = {"preset": "gateway", "base_url": "https://gw.example.com"}
 
 def test_names() -> None:
     assert preset_names() == PRESET_NAMES
-    assert preset_names() == ("aigate", "gptimageapi", "aimlapi", "gateway", "openai", "openrouter", "sandbox")
+    assert preset_names()[:7] == ("aigate", "gptimageapi", "aimlapi", "gateway", "openai", "openrouter", "sandbox")
+    assert "fal" in preset_names()
 
 
 @pytest.mark.parametrize("name", PRESET_NAMES)
 def test_every_preset_loads(name: str) -> None:
     spoken = profile(name, {"base_url": "https://gw.example.com"} if name == "gateway" else None)
     assert (spoken.name, spoken.preset) == (name, name)
-    assert spoken.limits.concurrency == 4
+    assert spoken.limits.concurrency >= 4
     assert spoken.timeout.connect == 10
     assert spoken.find() == spoken.find(spoken.default_model)
     for model in spoken.models.values():
@@ -240,3 +244,38 @@ def test_facts_of_the_documents() -> None:
     assert profile("gptimageapi").find()[1].edit is None
     assert profile("gateway", {"base_url": "https://x.example"}).find()[1].edit is None
     assert "cdn.gptimageapi.dev" in profile("gptimageapi").url_hosts
+
+
+FLEX = {"models": {"gemini-3-pro-image": {"modes": {"flex": {"factor": 0.5, "total": 1200}}}}}
+
+
+def test_modes_of_a_provider_are_read_and_survive_a_slot() -> None:
+    settings = {**FLEX, "modes": [{"flex": "until 06:00"}, "standard"]}
+    made = profile("openrouter", settings)
+    assert [(step.mode, step.until) for step in made.modes] == [(Mode.FLEX, time(6)), (Mode.STANDARD, None)]
+    name, found = made.find("gemini-3-pro-image")
+    again = Profile.model_validate(json.loads(json.dumps(slot_profile.dump(made, found, name))))
+    assert again.modes == made.modes
+    assert again.models[name].modes == found.modes
+    assert profile("openrouter", {**FLEX, "modes": "flex"}).modes == (ModeStep(mode=Mode.FLEX),)
+
+
+@pytest.mark.parametrize(
+    ("settings", "path", "message"),
+    [
+        ({"modes": ["batch"]}, ("modes", 0), "openrouter has no mode batch"),
+        ({**FLEX, "modes": ["flex", "standard", "flex"]}, ("modes", 2), "flex is named twice"),
+        ({"modes": ["felx"]}, ("modes", 0), "there is no mode 'felx'"),
+        ({"modes": [{"flex": 360}]}, ("modes", 0), "a time is missing"),
+    ],
+)
+def test_modes_that_cannot_work_are_refused_with_their_place(
+    settings: dict[str, Any], path: tuple[str | int, ...], message: str
+) -> None:
+    found = flaws("openrouter", settings)
+    assert message in found[path]
+
+
+def test_models_of_another_company_inherit_no_modes() -> None:
+    other = profile("own", {"dialect": "gemini_chat", "base_url": "https://gw.example.com", **FLEX})
+    assert [name for name, each in other.models.items() if each.modes] == ["gemini-3-pro-image"]  # the user's own

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.providers.model import Model
+from batchgen.mode import Mode
+from batchgen.providers.model import Model, Tariff
 from batchgen.providers.presets import PRESET_NAMES, profile
-from batchgen.providers.pricing import Estimate, charge, estimate, reported_charge
+from batchgen.providers.pricing import Estimate, charge, estimate, highest, reported_charge
 from batchgen.task import Basis, Charge, Kind, Source, Task, Usage
 
 GEMINI = "gemini-3.1-flash-image"
@@ -167,6 +168,8 @@ def test_low_expected_high_keep_their_order(name: str, sources: int, **fields: A
     kind = Kind.EDIT if sources else Kind.GENERATE
     order = task(kind=kind, images=(Source(path="/x.png"),) * sources, **fields)
     for offered in profile(name).models.values():
+        if offered.tariff == Tariff():
+            continue
         low, expected, high = dollars(estimate(order, offered))
         assert 0 < low <= expected <= high
         assert dollars(estimate(task(**{**fields, "n": 1}), offered))[2] <= high
@@ -219,3 +222,41 @@ def test_defaults_of_a_model_are_no_other_models() -> None:
     assert not profile("aimlapi", {"models": {"other-model": {}}}).find("other-model")[1].assumes
     stated = {"gpt-image-2": {"assumes": {"quality": "low"}}}
     assert profile("aimlapi", {"models": stated}).find()[1].assumes == {"quality": "low", "size": "1024x1024"}
+
+
+# --- modes -----------------------------------------------------------------------
+
+HALF = {"models": {GEMINI: {"modes": {"flex": {"factor": 0.5, "total": 1200}, "batch": {"factor": 0.5}}}}}
+TOKENS = {"images": 1, "input_tokens": 10, "output_tokens": 1120, "output_image_tokens": 1120}
+STANDARD_COST = 10 * 500 + 1120 * 60_000
+
+
+@pytest.mark.parametrize(
+    ("mode", "tier", "cost"),
+    [
+        (Mode.STANDARD, None, STANDARD_COST),
+        (Mode.FLEX, "flex", STANDARD_COST // 2),
+        (Mode.FLEX, None, STANDARD_COST),  # the answer does not confirm the tier
+        (Mode.FLEX, "standard", STANDARD_COST),
+        (Mode.STANDARD, "flex", STANDARD_COST // 2),
+        (Mode.BATCH, None, STANDARD_COST // 2),
+    ],
+)
+def test_flex_price_counts_only_if_the_answer_states_the_tier(mode: Mode, tier: str | None, cost: int) -> None:
+    priced = charge(Usage(**TOKENS, tier=tier), task(model=GEMINI), model("openrouter", GEMINI, **HALF), mode)
+    assert usd(priced) == (cost, Basis.PRICED)
+
+
+def test_stated_usd_is_never_halved() -> None:
+    usage = Usage(images=1, usd=33_000_000, tier="flex")
+    assert usd(charge(usage, task(), model("openrouter", GEMINI, **HALF), Mode.FLEX)) == (33_000_000, Basis.REPORTED)
+
+
+def test_reservation_of_flex_is_the_standard_price_and_that_of_a_batch_is_its_own() -> None:
+    order, terms = task(model=GEMINI), model("openrouter", GEMINI, **HALF)
+    full = highest(order, terms)
+    assert full.usd is not None
+    assert highest(order, terms, Mode.FLEX) == full
+    assert highest(order, terms, Mode.BATCH).usd == full.usd // 2
+    standard, flex = estimate(order, terms), estimate(order, terms, Mode.FLEX)
+    assert flex.expected.usd == (standard.expected.usd or 0) // 2

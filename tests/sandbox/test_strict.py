@@ -114,7 +114,7 @@ def test_documented_requests_pass(provider, kind, fields):
         ("openai", "edit", {**PLAIN}, "missing_required_parameter"),
         ("openai", "edit", {**PLAIN, "images": [{"image_url": "ftp://x/y.png"}]}, "invalid_value"),
         ("openai", "edit", {**PLAIN, "images": [{"image_url": "data:image/png;base64,!"}]}, "invalid_base64"),
-        ("openai", "edit", {**PLAIN, "images": [{"file_id": "f"}]}, "invalid_value"),
+        ("openai", "edit", {**PLAIN, "images": [{"file_id": 7}]}, "invalid_value"),
         ("openai", "edit", {**PLAIN, "images": [{"image_url": "https://x/y"}] * 17}, "array_above_max_length"),
     ],
 )

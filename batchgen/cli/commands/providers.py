@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from .. import output
-from ..options import Session, command, group, sandbox
+from ..options import Session, command, group, option, sandbox
 from ..render.table import Fit, table
 
 if TYPE_CHECKING:
@@ -65,22 +65,40 @@ def _rows(name: str, profile: Profile, keys: Mapping[str, Key]) -> list[list[str
     return rows + [["", "", "", source] for source in sources]
 
 
-@command("check", "batchgen providers check openai")
+@command("check", "batchgen providers check openai", "batchgen providers check --models")
 @click.argument("names", nargs=-1, metavar="[NAME]...")
+@option("--models", "only_models", is_flag=True, help="Compare batchgen's models and prices with the provider's list.")
 @sandbox
-def check(session: Session, names: tuple[str, ...]) -> int:
+def check(session: Session, names: tuple[str, ...], *, only_models: bool) -> int:
     """Check keys and show balances, models and limits; spends nothing.
 
     Without a name: every provider that has a key, or settings in batchgen.yaml. Only requests that the provider
     documents as free are made. Ends with 5 if a key is missing or refused, 7 if an account is out of money, 8 if a
     provider does not answer.
+
+    --models shows which models are no longer listed, end, have other prices or are new, and ends with 4 if a default
+    model is affected. What was listed is remembered: plan, validate and doctor warn of models that are missing.
     """
     from ...app import provider_check as use_case
     from ..render.account import check_document, check_lines
 
+    if only_models:
+        return _check_models(session, names)
     checks = use_case.check(session.project(), names)
     session.print(check_document(checks), check_lines(each for each in checks if each.exit_code or not session.quiet))
     return use_case.exit_code_of([each.exit_code for each in checks])
+
+
+def _check_models(session: Session, names: tuple[str, ...]) -> int:
+    from ...app import provider_check as use_case
+    from ...app.clock import utc_now
+    from ..render import model_check
+
+    listings, today = use_case.check_models(session.project(), names), utc_now().astimezone().date()
+    codes = [model_check.exit_code_of(listing, today) for listing in listings]
+    shown = [each for each, code in zip(listings, codes, strict=True) if code or not session.quiet]
+    session.print(model_check.models_check_document(listings, today), list(model_check.model_lines(shown, today)))
+    return use_case.exit_code_of(codes)
 
 
 @command("models", "batchgen providers models openai")

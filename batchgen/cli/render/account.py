@@ -13,7 +13,8 @@ from .table import Fit, table
 if TYPE_CHECKING:
     from ...app.prices import PriceRow
     from ...app.provider_check import CheckCandidate, ProviderCheck, ProviderListing
-    from ...providers.account import Balance, Catalogue, Limit
+    from ...providers.account import Balance, Limit
+    from ...providers.catalogue import Catalogue
     from ...providers.probe import AccountReport
     from ...task import Charge
 

@@ -112,6 +112,10 @@ def _sandbox_faults() -> str:
         "Made and charged, with wrong content": faults.CONTENT,
         "Made and charged, lost or damaged on the way": faults.DELIVERY,
         "Failed before any work": faults.EARLY,
+        "One request of a batch": faults.ROW,
+        "A whole batch, if one of its prompts asks for it": faults.BATCH,
+        "What becomes of a task, at providers that are polled for results": faults.TASKS,
+        "Faults of the polls of a task; `x2` means its first two polls": faults.POLLS,
     }
     groups |= {
         title.rstrip(":"): {kind: shape.about for kind, shape in kinds.items()} for title, kinds in SHAPES.items()

@@ -301,7 +301,7 @@ class ClusterBackend:
     def _limit(self, attempt: Attempt) -> float:
         """Return the seconds after which neither an answer nor its files can still come."""
         profile = self.profiles.get(attempt.task.provider)
-        return STORE_SECONDS + (600.0 if profile is None else deadline(attempt.task, profile))
+        return STORE_SECONDS + (600.0 if profile is None else deadline(attempt.task, profile, attempt.mode))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         """Do *work* soon; ``close`` waits for it."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from . import aigate, aimlapi, gateway, gptimageapi, openai, openrouter
+from . import aigate, aimlapi, fal, gateway, gptimageapi, openai, openrouter
 from .dialect import Dialect
+from .task import TaskDialect
 
 DIALECTS: dict[str, Dialect] = {
     module.DIALECT.name: module.DIALECT for module in (aigate, gptimageapi, aimlapi, gateway, openai, openrouter)
 }
+#: Providers whose images are tasks.
+TASK_DIALECTS: dict[str, TaskDialect] = {module.DIALECT.name: module.DIALECT for module in (fal,)}

@@ -25,7 +25,7 @@ RATIOS = {
 SCALES = {"1K": 1, "2K": 2, "4K": 4}
 
 
-def read_chat(form: Form, fetch: Fetch, *, image_config: bool) -> Order:
+def read_chat(form: Form, fetch: Fetch, *, image_config: bool, models: frozenset[str] = GEMINI_MODELS) -> Order:
     """Read text and source images from the messages; like Gemini, ignore ``n`` and unknown fields."""
     fields = form.fields
     if form.multipart:
@@ -35,7 +35,7 @@ def read_chat(form: Form, fetch: Fetch, *, image_config: bool) -> Order:
     if "gpt-image" in model:
         message = f"The model '{model}' is not a chat model and is not supported in the /v1/chat/completions endpoint."
         raise invalid(message, "unsupported_model", "model")
-    one_of_models(model, GEMINI_MODELS)
+    one_of_models(model, models)
     modalities = fields.get("modalities")
     if not isinstance(modalities, list) or "image" not in modalities or set(modalities) - {"image", "text"}:
         message = 'Invalid \'modalities\': expected ["image", "text"].'

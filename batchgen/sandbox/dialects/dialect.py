@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Protocol
 
 from ..keys import KeyHeader
 from ..values import Bill, Fetch, Form, Order, Picture, Refusal, Reply, Trace
@@ -48,6 +50,22 @@ class FreeEndpoint:
     needs_scope: bool = False  #: a restricted key is refused
 
 
+class Supplier(Protocol):
+    """The part of a dialect that the pictures of its answers depend on."""
+
+    @property
+    def name(self) -> str:
+        """The name of the provider."""
+
+    @property
+    def url_only(self) -> bool:
+        """Whether answers never carry base64."""
+
+    @property
+    def lifetime(self) -> float:
+        """The seconds for which the address of a picture works."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
     """A provider's endpoints, and how it reads, prices, answers and refuses requests."""
@@ -61,5 +79,6 @@ class Dialect:
     free_endpoints: Mapping[str, FreeEndpoint] = field(default_factory=dict)  #: by path
     uncharged: frozenset[str] = frozenset()  #: faults after the work that this provider does not charge
     url_only: bool = False  #: answers never carry base64
+    lifetime: float = math.inf  #: seconds for which the address of a picture works
     states_wait: bool = True  #: a refusal by a limit has Retry-After
     key_header: KeyHeader = field(default_factory=KeyHeader)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..prices import GEMINI_MODELS, openrouter_bill
+from ..prices import MILLION, OPENROUTER_MODELS, gemini_rate, openrouter_bill
 from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
 from .chat import completion, read_chat
 from .dialect import Account, Dialect, FreeEndpoint
@@ -27,7 +27,7 @@ _ERRORS = {
 
 def read(form: Form, kind: str, fetch: Fetch) -> Order:  # noqa: ARG001 - all read functions have the same signature
     """Read a chat, with ``image_config``."""
-    return read_chat(form, fetch, image_config=True)
+    return read_chat(form, fetch, image_config=True, models=OPENROUTER_MODELS)
 
 
 def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, remark: str | None) -> Reply:
@@ -77,9 +77,19 @@ def key_info(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all end
 
 
 def model_list(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all endpoints have the same signature
-    """List the models that make images."""
-    shape = {"input_modalities": ["text", "image"], "output_modalities": ["text", "image"]}
-    return Reply(status=200, payload={"data": [{"id": name, "architecture": shape} for name in sorted(GEMINI_MODELS)]})
+    """List the models that make images, with prices in USD per token."""
+    return Reply(status=200, payload={"data": [_listed(name) for name in sorted(OPENROUTER_MODELS)]})
+
+
+def _listed(name: str) -> Json:
+    rate = gemini_rate(name)
+    prices = {"prompt": rate.text_in, "completion": rate.text_out, "image_output": rate.image_out}
+    return {
+        "id": name,
+        "architecture": {"input_modalities": ["text", "image"], "output_modalities": ["text", "image"]},
+        "pricing": {key: f"{(usd / MILLION).normalize():f}" for key, usd in prices.items()},
+        "expiration_date": None,
+    }
 
 
 DIALECT = Dialect(

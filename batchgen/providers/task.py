@@ -1,0 +1,321 @@
+"""Dialect of remote tasks: submit, poll, fetch the result; what a provider calls all that is data (``task_rules``).
+
+After the submission is accepted, no outcome leads to another purchase that might be charged: what a task is charged
+for is booked, and a task that the provider no longer knows is ``unknown`` and held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+from urllib.parse import quote, urljoin
+
+from ..fault import Cause, Charged, Fault, ProviderError
+from ..money import milli_credits, nano_usd
+from ..task import Usage
+from .base import Call, Conversation, Generation, Remember, Reply, Request, Step, Wait
+from .error_bodies import clean, has_error
+from .error_mapping import empty_fault, fault_of, spoiled_fault
+from .jsonbody import Json, Unreadable, read
+from .model import Rules
+from .openai_images import attempt_headers
+from .responses import Collector
+from .result_images import SentSources, pictures_in
+from .task_body import body_of, text_at, values_at, wire_name
+from .task_rules import Address, TaskRules, is_template
+from .usage import read_usage
+
+#: So many answers in a row must state that a task is not there: a cluster may not know a new one everywhere at once.
+LOST_ANSWERS = 3
+#: Each wait between two polls is so much longer than the one before.
+_GROWTH = 1.5
+_GONE = (404, 410)
+
+
+class RemoteTask:
+    """POST a task, GET its state until it is over, GET its images."""
+
+    def converse(self, request: Request) -> Conversation:
+        """Make one attempt, or poll for the task that an earlier run submitted; raise ProviderError."""
+        rules = _rules(request)
+        handle, answer = request.handle, _NO_ANSWER
+        if handle is None:
+            call = _submission(request, rules)
+            reply: Reply = yield call
+            answer = _read(reply)
+            handle = _handle(answer, call.url, request, rules)
+        yield Remember(handle=handle, patience=rules.poll.patience)
+        task = _Task(request, rules, handle)
+        last = yield from task.last_answer(answer)
+        return (yield from task.finish(last))
+
+
+def cancellation(request: Request) -> Call | None:
+    """Return the call that asks the provider to cancel the task of ``request.handle``; None if it offers none."""
+    rules = _rules(request)
+    url = (request.handle or {}).get("cancel")
+    return _free(rules.handle.cancel_method, url) if url else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """An answer, and the document in it."""
+
+    reply: Reply
+    document: Json = None
+
+    @property
+    def good(self) -> bool:
+        return 200 <= self.reply.status < 300
+
+
+_NO_ANSWER = _Answer(Reply(status=204, body=b""))
+
+
+# --- the submission -------------------------------------------------------------
+
+
+def _submission(request: Request, rules: TaskRules) -> Call:
+    operation = request.model.rules(request.task.kind)
+    if operation is None:  # a bug, since validation rejects such tasks
+        message = f"{request.profile.name} cannot {request.task.kind} with {request.task.model}"
+        raise ProviderError(Fault(cause=Cause.INVALID, message=message))
+    return Call(
+        method="POST",
+        url=_url_of_model(request, operation),
+        json=body_of(request, operation, rules.submit),
+        headers={**rules.submit.headers, **attempt_headers(request)},
+    )
+
+
+def _url_of_model(request: Request, operation: Rules) -> str:
+    name = quote(wire_name(request, operation), safe="/:@-._~")
+    return request.profile.url(operation.path).replace("{model}", name)
+
+
+def _handle(answer: _Answer, url: str, request: Request, rules: TaskRules) -> Mapping[str, Any]:
+    """Return the handle in the answer to the submission; raise ProviderError if there is none."""
+    document = answer.document
+    task_id = text_at(document, rules.handle.id) if answer.good else ""
+    status = _address(rules.handle.status, task_id, document, url, request)
+    if not task_id or not status:
+        raise _not_accepted(answer, task_id, request)
+    cost = rules.cost if rules.cost is not None and rules.cost.answer == "submission" else None
+    parts = {
+        "id": task_id,
+        "status": status,
+        "result": _address(rules.handle.result, task_id, document, url, request),
+        "cancel": _address(rules.handle.cancel, task_id, document, url, request),
+        "cost": text_at(document, cost.path) if cost else "",
+    }
+    return {name: text for name, text in parts.items() if text}
+
+
+def _address(address: Address | None, task_id: str, document: Json, url: str, request: Request) -> str:
+    """Return the absolute URL that *address* means; "" if the answer does not state it."""
+    if address is None or not task_id:
+        return ""
+    if is_template(address):
+        filled = address.replace("{id}", quote(task_id, safe="-._~"))
+        return filled if filled.startswith("https://") else request.profile.url_of(filled)
+    stated = text_at(document, address)
+    return urljoin(url, stated) if stated else ""
+
+
+def _not_accepted(answer: _Answer, task_id: str, request: Request) -> ProviderError:
+    """Return the error of a submission without a usable task: refused, or accepted in a way that cannot be followed."""
+    reply, document = answer.reply, answer.document
+    if not answer.good or (not task_id and has_error(document)):
+        return ProviderError(
+            fault_of(reply, request.profile, document, request.task), read_usage(document, reply.headers)
+        )
+    what = f"no address of its state (task {clean(task_id, 100)})" if task_id else "no id of a task"
+    cut_off = f": {reply.broken}" if reply.broken else ""
+    fault = Fault(
+        cause=Cause.UNKNOWN,
+        message=f"the provider accepted the request (HTTP {reply.status}) and its answer holds {what}{cut_off}",
+        charged=Charged.MAYBE,
+        status=reply.status,
+        hint="look for the task at the provider; what arrived is kept in the spool",
+        final=True,
+    )
+    return ProviderError(fault)
+
+
+# --- the task -------------------------------------------------------------------
+
+
+class _Task:
+    """A task that the provider has accepted."""
+
+    def __init__(self, request: Request, rules: TaskRules, handle: Mapping[str, Any]) -> None:
+        self._request, self._rules, self._handle = request, rules, dict(handle)
+        self._strange: str | None = self._handle.get("state")
+
+    def last_answer(self, answer: _Answer) -> Generator[Step, Any, _Answer]:
+        """Poll until the task is over, and return the answer that states it; raise ProviderError if it is lost."""
+        wait, absent = self._rules.poll.first_wait, 0
+        while not self._is_over(answer):
+            if answer is not _NO_ANSWER:
+                yield from self._remember_strange(answer)
+                yield Wait(seconds=wait)
+                wait = min(wait * _GROWTH, self._rules.poll.max_wait)
+            reply: Reply = yield _free("GET", self._handle["status"])
+            answer = _read(reply)
+            absent = absent + 1 if self._is_absent(answer) else 0
+            if absent == LOST_ANSWERS:
+                raise self._lost(answer)
+        return answer
+
+    def finish(self, answer: _Answer) -> Conversation:
+        """Return the images of a task that is over; raise ProviderError if it has none."""
+        meaning, status = self._meaning(answer), answer
+        images = self._images(answer)
+        if meaning == "done" and not images and self._stated_error(answer) is None and "result" in self._handle:
+            reply: Reply = yield _free("GET", self._handle["result"])
+            answer = _read(reply)
+            if reply.status in _GONE:
+                raise self._lost(answer)
+            images = self._images(answer)
+        if meaning != "done" or not answer.good or (not images and self._stated_error(answer) is not None):
+            raise self._failure(answer, "failed" if meaning in (None, "done") else meaning)
+        return (yield from self._deliver(answer, status, images))
+
+    def _is_over(self, answer: _Answer) -> bool:
+        return answer.good and self._meaning(answer) in ("done", "failed", "refused", "cancelled")
+
+    def _is_absent(self, answer: _Answer) -> bool:
+        return answer.reply.status in _GONE or (answer.good and self._meaning(answer) == "lost")
+
+    def _meaning(self, answer: _Answer) -> str | None:
+        return self._rules.states.meaning(text_at(answer.document, self._rules.poll.state))
+
+    def _remember_strange(self, answer: _Answer) -> Generator[Step, Any, None]:
+        """Write a state that the rules do not list, or a refused poll, into the handle, where ``show`` finds it."""
+        state = text_at(answer.document, self._rules.poll.state) if answer.good else f"HTTP {answer.reply.status}"
+        strange = clean(state, 60) if state and (not answer.good or self._meaning(answer) is None) else None
+        if strange == self._strange or answer.reply.status in _GONE:
+            return
+        self._strange = strange
+        handle = {key: value for key, value in self._handle.items() if key != "state"}
+        self._handle = {**handle, "state": strange} if strange else handle
+        yield Remember(handle=self._handle, patience=self._rules.poll.patience)
+
+    def _images(self, answer: _Answer) -> list[Json]:
+        if not answer.good:
+            return []
+        return [value for path in self._rules.result.images for value in values_at(answer.document, path) if value]
+
+    def _deliver(self, answer: _Answer, status: _Answer, images: list[Json]) -> Conversation:
+        request, document = self._request, answer.document
+        sent = SentSources.of(request.task)
+        listed = [{"url": image} if isinstance(image, str) else image for image in images]
+        found = pictures_in({"images": listed}, sent)
+        if not found:  # a provider may have moved them
+            found = [replace(image, certain=False) for image in pictures_in(document, sent)]
+        collector = Collector(request, self._handle.get("result", self._handle["status"]))
+        pictures = yield from collector.collect(found)
+        usage = self._usage(answer, status, len(pictures) + collector.lost)
+        if not pictures:
+            fault = collector.fault or empty_fault(document, None, request.profile)
+            raise ProviderError(self._held(fault, usage), usage)
+        return Generation(
+            pictures=tuple(pictures),
+            usage=usage,
+            note="; ".join(dict.fromkeys(collector.problems)) or None,
+            shortfall=replace(collector.fault, final=True) if collector.fault else None,
+        )
+
+    def _held(self, fault: Fault, usage: Usage) -> Fault:
+        """Return the fault of a finished task without an image: final, since the task was carried out."""
+        lifetime, hint = self._rules.result.lifetime, fault.hint
+        if fault.cause is Cause.SPOILED:
+            kept = f" (results are kept for {lifetime / 60:.0f} minutes)" if lifetime else ""
+            hint = f"task {self._handle['id']} is finished at the provider{kept}; `batchgen retry` buys it again"
+            return replace(spoiled_fault(fault.message, hint=hint), final=True)
+        charged = Charged.YES if usage.stated else fault.charged
+        return replace(fault, charged=charged, hint=hint, final=fault.cause is Cause.EMPTY)
+
+    def _usage(self, answer: _Answer, status: _Answer, images: int) -> Usage:
+        """Return the usage that the answers state; the rules' cost outranks other figures."""
+        usage = read_usage(answer.document, answer.reply.headers, images=images) or Usage(images=images)
+        cost = self._rules.cost
+        if cost is None:
+            return usage
+        amount = self._handle.get("cost") or text_at(
+            (status if cost.answer == "status" else answer).document, cost.path
+        )
+        if cost.unit == "usd":
+            return replace(usage, usd=nano_usd(amount) if amount else usage.usd)
+        return replace(usage, credits=milli_credits(amount) if amount else usage.credits)
+
+    # --- why there is no image ---
+
+    def _stated_error(self, answer: _Answer) -> tuple[str, str] | None:
+        """Return code and message of the error that the answer states; None if it states none."""
+        errors = self._rules.errors
+        code, message = text_at(answer.document, *errors.code), text_at(answer.document, *errors.message)
+        return (code, message) if code or message else None
+
+    def _failure(self, answer: _Answer, meaning: str) -> ProviderError:
+        """Return the error of a task that failed, was refused or was cancelled."""
+        request, rules = self._request, self._rules
+        stated = self._stated_error(answer)
+        document = {"error": {"code": stated[0], "message": stated[1]}} if stated else answer.document
+        fault = fault_of(answer.reply, request.profile, document, request.task)
+        words = " ".join(stated or ()).lower()
+        cause = fault.cause
+        if meaning == "refused" or any(word.lower() in words for word in rules.errors.refused):
+            cause = Cause.REFUSED
+        elif any(word.lower() in words for word in rules.errors.invalid):
+            cause = Cause.INVALID
+        elif meaning == "cancelled" or cause not in (Cause.REFUSED, Cause.INVALID):
+            cause = Cause.ERROR
+        charged = rules.charged_when.refused if cause is Cause.REFUSED else getattr(rules.charged_when, meaning)
+        name = "cancelled by the provider" if meaning == "cancelled" else meaning
+        message = fault.message if stated or not answer.good else "the provider states no reason"
+        fault = Fault(
+            cause=cause,
+            message=f"task {clean(self._handle['id'], 100)} {name}: {message}",
+            charged=charged,
+            status=answer.reply.status,
+            code=fault.code,
+            hint=cause.cure,
+            # A purchase that may have been charged is not repeated without a decision.
+            final=charged is not Charged.NO,
+        )
+        usage = self._usage(answer, answer, 0)
+        return ProviderError(fault, usage if usage.stated and charged is not Charged.NO else None)
+
+    def _lost(self, answer: _Answer) -> ProviderError:
+        """Return the error of a task that the provider no longer knows."""
+        return ProviderError(
+            Fault(
+                cause=Cause.UNKNOWN,
+                message=f"the provider no longer knows task {clean(self._handle['id'], 100)}",
+                charged=Charged.MAYBE,
+                status=answer.reply.status,
+                hint="it may have been carried out and charged; check the provider's own log",
+                final=True,
+            )
+        )
+
+
+def _free(method: str, url: str) -> Call:
+    return Call(method=method, url=url, billed=False, signed=True)
+
+
+def _read(reply: Reply) -> _Answer:
+    """Return the answer with its document, or with the part that arrived of one that is cut off."""
+    try:
+        return _Answer(reply, read(reply.body))
+    except Unreadable as error:
+        return _Answer(reply, error.part)
+
+
+def _rules(request: Request) -> TaskRules:
+    rules = request.profile.task
+    if rules is None:  # a bug, since a profile with this dialect is checked
+        raise ProviderError(Fault(cause=Cause.INVALID, message=f"{request.profile.name} has no setting task"))
+    return rules

@@ -1,0 +1,154 @@
+"""Tasks: accepted at once, carried out in the background, and answered about until they are forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from .cdn import FOR_GOOD
+from .compose import actual_order, pictures_for
+from .dialects.task import Progress, Task, TaskDialect
+from .faults import Fault
+from .shapes import Draft, Shape
+from .state import Entry, State
+from .values import Link, Refusal, invalid
+
+#: The end that a task's fault leads to, and the refusal that explains it.
+_ENDS: Mapping[str, tuple[Progress, Refusal | None]] = {
+    "task-fail": (Progress.FAILED, Refusal("error500")),
+    "task-fail-charged": (Progress.FAILED, Refusal("error500")),
+    "task-refuse": (Progress.REFUSED, Refusal("refuse")),
+    "task-refuse-charged": (Progress.REFUSED, Refusal("refuse")),
+    "task-cancel": (Progress.CANCELLED, None),
+}
+_CHARGED_ENDS = frozenset({"task-fail-charged", "task-refuse-charged"})
+_EXPIRED = Link(first=404, times=FOR_GOOD)
+
+
+@dataclass(kw_only=True, slots=True)
+class TaskRecord:
+    """A task with what the server needs to carry it out."""
+
+    task: Task
+    entry: Entry
+    fault: Fault | None  #: of its pictures
+    stop: asyncio.Event = field(default_factory=asyncio.Event)  #: it is cancelled
+    done: asyncio.Event = field(default_factory=asyncio.Event)  #: it is over
+
+
+class TaskStore:
+    """The tasks of a server by provider and id, and by the idempotency keys that submitted them."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[str, str], TaskRecord] = {}
+        self._by_key: dict[tuple[str, str], TaskRecord] = {}
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    def find(self, provider: str, task_id: str) -> TaskRecord | None:
+        """Return a task that its provider still knows."""
+        record = self._records.get((provider, task_id))
+        return None if record is None or record.task.fault("task-lose") is not None else record
+
+    def find_by_key(self, provider: str, key: str | None) -> TaskRecord | None:
+        """Return the task that an earlier submission with this idempotency key created."""
+        return self._by_key.get((provider, key)) if key else None
+
+    def add(self, provider: str, record: TaskRecord, key: str | None) -> None:
+        """Remember a task."""
+        self._records[provider, record.task.id] = record
+        if key:
+            self._by_key[provider, key] = record
+
+    def start(self, state: State, dialect: TaskDialect, record: TaskRecord) -> None:
+        """Carry a task out in the background."""
+        job = asyncio.get_running_loop().create_task(_carry_out(state, dialect, record))
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
+
+
+def shape_for_task(fault: Fault | None) -> Shape:
+    """Return the shape of a task's pictures; refuse one that only a synchronous answer can have."""
+    shape = fault.shape if fault else None
+    if fault is None or shape is None:
+        return Shape("")
+    answers = (shape.refusal, shape.reply, shape.text, shape.body, shape.base64_text)
+    if shape.endpoint or any(part is not None for part in answers):
+        raise invalid(f"Bad sandbox directive: {fault.kind!r} is not a shape of tasks.", "invalid_value", "prompt")
+    return shape
+
+
+async def _carry_out(state: State, dialect: TaskDialect, record: TaskRecord) -> None:
+    """Wait in the queue, work, charge, and end the task."""
+    task = record.task
+    queued, running = _durations(state, record)
+    if await _stopped(record, queued):
+        return _end(record, Progress.ABORTED if task.state is Progress.QUEUED else task.state)
+    task.state, task.started = Progress.RUNNING, time.time()
+    if await _stopped(record, running):
+        end: Progress = Progress.CANCELLED
+    else:
+        end = await _result(state, dialect, record)
+    if end in dialect.charged or any(task.fault(kind) is not None for kind in _CHARGED_ENDS):
+        await _charge(state, dialect, record)
+    return _end(record, end)
+
+
+def _durations(state: State, record: TaskRecord) -> tuple[float, float]:
+    """Return the seconds in the queue and at work."""
+    task, order = record.task, record.task.order
+    if task.fault("task-stuck") is not None:
+        return float("inf"), 0.0
+    slow = task.fault("task-slow")
+    latency = state.settings.latency
+    seconds = latency.seconds_for(order, state.chance(record.entry.trace, "latency")) if order else 0.0
+    if slow is not None:
+        seconds = slow.amount
+    return seconds / 4, seconds * 3 / 4
+
+
+async def _stopped(record: TaskRecord, seconds: float) -> bool:
+    """Wait; return whether the task was cancelled meanwhile."""
+    try:
+        await asyncio.wait_for(record.stop.wait(), None if seconds == float("inf") else seconds)
+    except TimeoutError:
+        return False
+    return True
+
+
+async def _result(state: State, dialect: TaskDialect, record: TaskRecord) -> Progress:
+    """Draw the pictures, or return the end that a fault or a wrong body leads to."""
+    task, fault = record.task, record.fault
+    for kind, (end, refusal) in _ENDS.items():
+        if task.fault(kind) is not None:
+            task.refusal = refusal
+            return end
+    if task.order is None:
+        return Progress.FAILED
+    kind, shape = (fault.kind if fault else ""), shape_for_task(fault)
+    if task.fault("result-expired") is not None:
+        shape = replace(shape, link=lambda _: _EXPIRED)
+    task.order = actual_order(task.order, kind, shape)
+    if kind != "empty":
+        draft = Draft(order=task.order, trace=record.entry.trace, kind=kind, amount=fault.amount if fault else 0.0)
+        task.pictures = await pictures_for(state, dialect, record.entry, draft, shape)
+    return Progress.DONE
+
+
+async def _charge(state: State, dialect: TaskDialect, record: TaskRecord) -> None:
+    """Log the charge; it is durable before any poll shows the result."""
+    task, shape = record.task, shape_for_task(record.fault)
+    if task.order is None:
+        return
+    bill = dialect.price(task.order, task.order.n)
+    if shape.bill is not None and record.fault is not None:
+        bill = shape.bill(bill, record.fault.amount)
+    task.bill = bill
+    await state.log.write(record.entry.line("charge", bill=bill))
+    state.spend(dialect.name, bill)
+
+
+def _end(record: TaskRecord, end: Progress) -> None:
+    record.task.state, record.task.ended = end, time.time()
+    record.done.set()
