@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "batchgen.dialects"
 
 #: Batches by the dialect of one call; both send the same bodies.
-_BATCHES = {"openai_images": ("openai_batch", "OpenAIBatch")}
+_BATCHES = {"openai_images": ("openai_batch", "OpenAIBatch"), "gemini": ("gemini_batch", "GeminiBatch")}
 
 _BUILT_IN = {
     "openai_images": "OpenAIImages",
     "gptimageapi": "GptImageApi",
     "gemini_chat": "GeminiChat",
+    "gemini": "Gemini",
     "task": "RemoteTask",
 }
 
