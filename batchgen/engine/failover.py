@@ -15,25 +15,6 @@ def may_fail_over(lanes: Sequence[Lane], lane: Lane, job: Job) -> bool:
     return ahead is not None and all(_out_of_order(lanes, name, job) for name in ahead)
 
 
-def sending_filter(
-    lanes: Sequence[Lane], lane: Lane, excluded: Container[int], is_flex: Callable[[Job], bool]
-) -> Callable[[Job], bool]:
-    """Return a predicate: may *lane* send this job now? Routes are cached, as a page of jobs has few."""
-    cache: dict[tuple[int, str, str], bool] = {}
-
-    def may_send(job: Job) -> bool:
-        if job.id in excluded or (lane.sheds_flex and is_flex(job)):
-            return False
-        if job.task.provider == lane.provider:
-            return True
-        key = (id(job.route), job.task.provider, job.task.model)
-        if key not in cache:
-            cache[key] = may_fail_over(lanes, lane, job)
-        return cache[key]
-
-    return may_send
-
-
 def _out_of_order(lanes: Sequence[Lane], provider: str, job: Job) -> bool:
     after = job.route.failover_after if job.route else 0.0
     own = (lane for lane in lanes if lane.provider == provider and lane.models.matches(job.task.model))
@@ -47,3 +28,22 @@ def close_siblings(lanes: Sequence[Lane], lane: Lane) -> None:
         for other in lanes:
             if other.provider == lane.provider:
                 other.close(lane.closed, fault)
+
+
+def job_filter(
+    lanes: Sequence[Lane], lane: Lane, excluded: Container[int], is_flex: Callable[[Lane, Job], bool]
+) -> Callable[[Job], bool]:
+    """Return a predicate: may *lane* send this job now? Routes are cached, as a page of jobs has few."""
+    cache: dict[tuple[int, str, str], bool] = {}
+
+    def may_send(job: Job) -> bool:
+        if job.id in excluded or (lane.sheds_flex and is_flex(lane, job)):
+            return False
+        if job.task.provider == lane.provider:
+            return True
+        key = (id(job.route), job.task.provider, job.task.model)
+        if key not in cache:
+            cache[key] = may_fail_over(lanes, lane, job)
+        return cache[key]
+
+    return may_send

@@ -17,29 +17,27 @@ from anyio.lowlevel import checkpoint
 
 from ..errors import BatchgenError
 from ..fault import Cause, Fault
-from ..job import Delivery, Job, Settlement, State
+from ..job import Job, State
 from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import DueFilter
 from .attempts import AttemptRunner, Listener, OpenAttempt
-from .backlog import Backlog
+from .backlog import Backlog, are_left, look_again
 from .bug_report import as_batchgen_error
 from .clearance import Clearance
-from .failover import close_siblings, sending_filter
+from .failover import close_siblings, job_filter
 from .lane import STANDBY, Closure, Lane
 from .limits.windows import Window
+from .recovery import Recovery, RemoteTask
 from .worker_state import WorkerState
 
 #: Due jobs looked up at once: of each other provider so many, of the lane's own at least so many, and at most.
 PAGE, WIDEST_PAGE = 64, 1_000
-#: Seconds between two checks of a budget that is reserved by calls in flight.
-BUDGET_LOOK = 0.5
-#: Seconds between two checks whether a job of another provider may be failed over.
-FAILOVER_LOOK = 1.0
-#: Seconds for settling the attempts of a run that is cut off.
-SETTLE_SECONDS = 10.0
-#: Seconds after which a lane that waits for a retry looks at the clock again: a timer stands still in suspend.
-CLOCK_LOOK = 30.0
+#: Seconds between two checks of a budget that calls in flight have reserved, and whether a job may be failed over.
+BUDGET_LOOK, FAILOVER_LOOK = 0.5, 1.0
+#: Seconds for settling the attempts of a run that is cut off, and after which a lane that waits for a retry looks at
+#: the clock again: a timer stands still in suspend.
+SETTLE_SECONDS, CLOCK_LOOK = 10.0, 30.0
 #: What a lane waits for while other runners have the limits, and the seconds between two looks at an ended lease.
 SHARE, LEASE_LOOK = "a share of the limits", 0.5
 
@@ -81,22 +79,25 @@ class Runner:
 
         Raises BatchgenError if this machine or this program failed; the calls in flight have ended by then.
         """
-        await self.attempts.recover(self.batch_id, self.lanes)
+        recovery = Recovery(self.attempts, self.batch_id, self.lanes)
+        remote_tasks = await recovery.run()
         if self.on_recovered is not None:
             await self.on_recovered()
         for lane in self.lanes:
             self._assign_backlogs(lane)
         if self.chained:
-            self.subscribe(self._release)
+            self.subscribe(partial(look_again, self._backlogs))
         try:
             async with create_task_group() as self._lane_tasks:
+                for task in remote_tasks:
+                    self._follow(task, self._lane_tasks)
                 for lane in self.lanes:
                     self._lane_tasks.start_soon(self._drive, lane)
             self._lane_tasks = None
         except get_cancelled_exc_class():
             # Attempts that were cut off are settled as after a crash: arrived, unsent or unknown.
             with move_on_after(SETTLE_SECONDS, shield=True):
-                await self.attempts.recover(self.batch_id, self.lanes)
+                await recovery.run()
             raise
         if failure := self.failure or self.attempts.unreadable:
             raise failure
@@ -108,6 +109,7 @@ class Runner:
         for lane in self.lanes:
             lane.draining = True
             lane.interrupt()
+        self.attempts.end_waits()
 
     def halt(self, error: Exception) -> None:
         """Stop safely because of an error of this machine or a bug."""
@@ -226,14 +228,19 @@ class Runner:
     def _send(self, lane: Lane, backlog: Backlog, job: Job, attempts: TaskGroup) -> None:
         prepared = self.attempts.prepare(lane, job)
         backlog.take(job)
-        self._in_flight.add(job.id)
-        self._unclaimed += 1
-        self._in_flight_of[job.task.provider] += 1
+        self._begin(job)
         for other in self._backlogs_of[job.task.provider]:
             other.forget(job.id)
         images, model = job.task.weight, prepared.attempt.task.model
         clearance = Clearance(lane=lane, model=model, images=images, let_go_at=lane.sent(images))
         attempts.start_soon(self._attempt, lane, prepared, clearance)
+
+    def _follow(self, task: RemoteTask, polls: TaskGroup) -> None:
+        """Poll a remote task of an earlier run, which counts as in flight, until it ends."""
+        sent, now = task.opened.attempt.task, task.lane.adopt()
+        self._begin(task.opened.job)
+        clearance = Clearance(lane=task.lane, model=sent.model, images=sent.weight, written_at=now)
+        polls.start_soon(self._attempt, task.lane, task.opened, clearance)
 
     async def _next(self, lane: Lane) -> tuple[Backlog, Job] | None:
         """Return the first due job that the lane may send now: its own provider's, or one to fail over."""
@@ -261,7 +268,7 @@ class Runner:
         for tried in (lane.breaker.fruitless, frozenset[int]()):
             for backlog in backlogs:
                 # A new filter for each: other lanes may go out of order while a page is looked up.
-                may_send = sending_filter(self.lanes, lane, tried, partial(self.attempts.is_flex, lane))
+                may_send = job_filter(self.lanes, lane, tried, self.attempts.is_flex)
                 job = await backlog.first(self.attempts.now(), may_send, far=lane.breaker.troubled)
                 if job is not None:
                     firsts.append((backlog, job))
@@ -293,20 +300,9 @@ class Runner:
 
     def _over(self, lane: Lane) -> bool:
         """Return whether no job is left that could ever come to this lane."""
-        if self.chained and self._may_release():
+        if self.chained and (self._in_flight or are_left(self._backlogs, self._driven)):
             return False
         return all(each.empty and not self._in_flight_of[each.wanted.provider] for each in self._backlogs[lane.name])
-
-    def _may_release(self) -> bool:
-        """Return whether jobs that others wait for may still be done in this run, by any lane."""
-        backlogs = (each for name, of_lane in self._backlogs.items() if name in self._driven for each in of_lane)
-        return bool(self._in_flight) or any(not backlog.empty for backlog in backlogs)
-
-    def _release(self, _lane: Lane, _opened: OpenAttempt, settlement: Settlement | None) -> None:
-        """Look up due jobs again when a job is done: others may have waited for it."""
-        if settlement is not None and isinstance(settlement.event, Delivery):
-            for backlog in (each for of_provider in self._backlogs_of.values() for each in of_provider):
-                backlog.returned(None)
 
     def _until_due(self, lane: Lane) -> float | None:
         """Return the seconds until a job may be due for the lane; None: until something changes."""
@@ -335,10 +331,15 @@ class Runner:
             self._in_flight.discard(job.id)
             self._in_flight_of[job.task.provider] -= 1
             if after is not None and after.state is State.PENDING:
-                for backlog in self._backlogs_of[job.task.provider]:
+                for backlog in self._backlogs_of.get(job.task.provider, ()):
                     backlog.returned(after.not_before)
             close_siblings(self.lanes, lane)
             self._notify_lanes()
+
+    def _begin(self, job: Job) -> None:
+        self._in_flight.add(job.id)
+        self._unclaimed += 1
+        self._in_flight_of[job.task.provider] += 1
 
     def _notify_lanes(self) -> None:
         for lane in self.lanes:

@@ -112,7 +112,11 @@ class Request:
 
 
 class Dialect(Protocol):
-    """One wire format."""
+    """One wire format.
+
+    A dialect that yields Remember has an attribute ``remembers`` that is true, and may have a method ``cancellation``
+    (see ``providers.cancellation``). With ``Request.handle`` its first step is Remember all the same, with that handle.
+    """
 
     def converse(self, request: Request) -> Conversation:
         """Make one attempt; raise ProviderError with the fault and any usage that the answer states."""

@@ -16,6 +16,7 @@ from ..errors import nearest, suggest
 from ..mode import ModeStep, read_step
 from .addresses import is_listed, join, origin_of, with_query
 from .auth import Auth
+from .cost import Cost
 from .model import Frozen, Model, Retired
 from .task_rules import TaskRules, check_body
 
@@ -108,6 +109,7 @@ class ModelsCheck(Frozen):
 
     path: str
     public: bool = False  #: it needs no key, so an answer proves nothing about one
+    own_names: bool = False  #: models go by names that the user chose, which are not on the list
 
 
 class Checks(Frozen):
@@ -115,6 +117,13 @@ class Checks(Frozen):
 
     balance: BalanceCheck | None = None
     models: ModelsCheck | None = None
+
+
+class Polling(Frozen):
+    """Limits of polls of remote tasks, for each account; they are none of paid calls."""
+
+    requests_per_minute: float = Field(600.0, gt=0, le=MOST_REQUESTS, description="Most polls in any minute")
+    concurrency: int = Field(16, ge=1, le=5000, description="Most polls in flight at once")
 
 
 class Profile(Frozen):
@@ -127,6 +136,8 @@ class Profile(Frozen):
     paths: Mapping[str, str]
     api_key_env: tuple[str, ...]  #: variables of its keys, one an account; empty if no key is needed
     auth: Auth = Auth()
+    key_hosts: tuple[str, ...] = ()  #: other hosts that get the key, over https, when a remote task is polled there
+    polling: Polling = Polling()
     query: Mapping[str, str] = {}  #: query parameters of every call to an address of this profile
     default_model: str
     models: Mapping[str, Model]  #: by canonical name
@@ -139,7 +150,9 @@ class Profile(Frozen):
     url_hosts: tuple[str, ...] = ()  #: allowed hosts of result URLs; "*.x.com" covers subdomains, "*" any name
     request_id_header: str | None = None  #: the header that carries our attempt id
     idempotency_header: str | None = None  #: set only if the provider is known to honor it
+    cost: Cost | None = None  #: where an answer states its cost, if that is a place of its own
     charges_errors: bool | None = None  #: whether an error answer may be billed; None if that is undocumented
+    charges_refusals: bool = False  #: whether a refusal with an error status may be billed
     checks: Checks = Checks()
     modes: Modes = ()  #: the modes of its calls, one after another; empty: standard
     task: TaskRules | None = None  #: how remote tasks work here, for the dialect ``task``
@@ -161,7 +174,7 @@ class Profile(Frozen):
             if (model.dialect or self.dialect) != "task":
                 continue
             if self.task is None:
-                raise ValueError(f"model {name!r} has the dialect task, which needs the setting task: help tasks")
+                raise ValueError(f"model {name!r} has the dialect task, which needs the setting task (help page tasks)")
             for rules in filter(None, (model.generate, model.edit)):
                 check_body(rules.template)
                 if not (rules.template or self.task.submit.body):
@@ -222,6 +235,19 @@ class Profile(Frozen):
             if bare in (canonical, model.wire.rpartition("/")[2], *model.aliases):
                 return canonical, model
         raise UnknownModel(wanted, self)
+
+    def may_poll(self, url: str) -> bool:
+        """Return whether the key may be sent to *url*: the origin of ``base_url``, or https on ``key_hosts``."""
+        try:
+            parts = urlsplit(url)
+            if parts.username is not None or parts.password is not None or not parts.hostname:
+                return False
+            if parts.scheme in ("http", "https") and origin_of(parts) == self.origin:
+                return True
+            usual_port = parts.port in (None, 443)
+        except ValueError:
+            return False
+        return parts.scheme == "https" and usual_port and is_listed(parts.hostname.rstrip("."), self.key_hosts)
 
     def may_fetch(self, url: str) -> bool:
         """Return whether a result may be fetched from *url*: the origin of ``base_url``, or https on the allow-list."""

@@ -186,10 +186,13 @@ class CostRules(Frozen):
 class ErrorRules(Frozen):
     """Where an answer states why a task failed, and what its words mean."""
 
+    status: PathText | None = Field(None, description="HTTP status in the body, for errors that come with HTTP 200")
     code: PathList = Field((), description="Code of the error; of several paths, the first with a value")
     message: PathList = Field((), description="Message of the error; of several paths, the first with a value")
     refused: Words = Field((), description="Words in code or message of a refusal by content rules")
     invalid: Words = Field((), description="Words in code or message of a wrong request")
+    money: Words = Field((), description="Words in code or message of an account without money")
+    lost: Words = Field((), description="Words in code or message of a poll for a task that is not there")
     free: Words = Field((), description="Words in code or message of a failure that is never charged")
 
 

@@ -45,7 +45,8 @@ _RESERVED = {
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-_SYNONYMS = {"output_format": {"jpg": "jpeg"}}
+#: Other spellings of values, which count where the provider does not know the first.
+_SYNONYMS = {"output_format": {"jpg": "jpeg"}, "resolution": {"0.5k": "512", "512": "0.5k"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +166,9 @@ def translate(task: Task, profile: Profile) -> Task:
 
 
 def wire_fields(task: Task, model: Model, rules: Rules) -> dict[str, Any]:
-    """Return the body's fields except prompt and images: model, n, size, optional ones, then ``extra`` unchanged."""
-    return {"model": model.wire, **fit(task, rules, model.wire).fields, **task.extra}
+    """Return the body's fields except prompt and images, under the provider's names, and then ``extra`` unchanged."""
+    fields = {rules.names.get(name, name): value for name, value in fit(task, rules, model.wire).fields.items()}
+    return {"model": model.wire, **rules.sends, **fields, **task.extra}
 
 
 def fit(task: Task, rules: Rules, who: str) -> FittedTask:
@@ -189,6 +191,7 @@ def fit(task: Task, rules: Rules, who: str) -> FittedTask:
         if misfit:
             problems.append(misfit)
     problems.extend(_check_combination(fields))
+    problems.extend(_check_names(fields, rules, who))
     return FittedTask(fields=fields, problems=tuple(problems))
 
 
@@ -198,16 +201,16 @@ def _fit_value(name: str, value: object, rules: Rules, who: str) -> tuple[object
         return None, None
     allowed = rules.values.get(name)
     word = str(value).strip().lower()
-    word = _SYNONYMS.get(name, {}).get(word, word)
+    words = (word, _SYNONYMS.get(name, {}).get(word, word))
     if name not in rules.fields:
         if word == "auto":
             return None, None
         return None, UnsupportedRequest(name, f"{who} takes no {name}", f"omit {name} for this provider", absent=True)
     if allowed is None:
         return value, None
-    for choice in allowed:
-        if str(choice).lower() == word:
-            return choice, None
+    choices = {str(choice).lower(): choice for choice in reversed(allowed)}
+    if spelled := next((each for each in words if each in choices), None):
+        return choices[spelled], None
     if word == "auto":
         return None, None
     hint = suggest(word, allowed, f"one of: {', '.join(map(str, allowed))}")
@@ -230,6 +233,15 @@ def _check_combination(fields: dict[str, Any]) -> Iterator[UnsupportedRequest]:
         )
 
 
+def _check_names(fields: dict[str, Any], rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
+    """Check that no two fields are sent under one name."""
+    sent: dict[str, str] = {}
+    for name in fields:
+        other = sent.setdefault(rules.names.get(name, name), name)
+        if other != name:
+            yield UnsupportedRequest(name, f"{who} takes either {other} or {name}, not both", f"remove {name}")
+
+
 def _check_count(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
     if task.n < 1:
         yield UnsupportedRequest("n", "n must be at least 1")
@@ -249,6 +261,9 @@ def _check_extra(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequ
             yield UnsupportedRequest("extra", f"extra must not set {key!r}", hint)
         elif key in rules.refused:
             yield UnsupportedRequest("extra", f"{who} answers {key!r} with an error", "remove it")
+        elif key not in OPTIONAL and key in rules.values and task.extra[key] not in rules.values[key]:
+            choices = ", ".join(map(str, rules.values[key]))
+            yield UnsupportedRequest("extra", f"{who} does not know {key} {task.extra[key]!r}", f"one of: {choices}")
 
 
 def _check_prompt(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:

@@ -44,7 +44,7 @@ OPENROUTER = {
 
 
 def known(name: str) -> Profile:
-    return profile(name, {"base_url": "https://gw.example.com"} if name == "gateway" else None)
+    return profile(name, {"base_url": "https://gw.example.com"} if name in ("gateway", "azure") else None)
 
 
 def told(body: object, status: int = 200, **headers: str) -> Reply:
@@ -87,7 +87,8 @@ def without(path: str, value: Any = ...) -> dict[str, Any]:
 def test_only_free_questions_are_asked(name):
     facts = known(name)
     calls, account = play(facts, *[told(AIGATE), told(MODELS)][: _questions(facts)])
-    paid = {facts.url(path) for path in facts.paths}
+    operations = [rules for model in facts.models.values() for rules in (model.generate, model.edit) if rules]
+    paid = {facts.url(rules.path) for rules in operations}
     for call in calls:
         assert (call.method, call.billed, call.json, call.form, call.files) == ("GET", False, None, (), ())
         assert call.url.startswith(facts.base_url)
@@ -110,11 +111,16 @@ def test_which_questions_each_provider_documents():
         "aigate": ["/v1/balance", "/v1/models"],
         "gptimageapi": [],
         "aimlapi": ["/v2/billing", "/v1/models"],
+        "gemini": ["/v1beta/models?pageSize=1000"],
         "gateway": [],
         "openai": ["/v1/models"],
         "openrouter": ["/api/v1/key", "/api/v1/models?output_modalities=image"],
         "sandbox": [],
         "fal": [],
+        "azure": ["/openai/v1/models"],
+        "xai": ["/v1/image-generation-models"],
+        "recraft": ["/v1/users/me"],
+        "ark": ["/api/v3/models"],
         "bfl": ["/v1/credits"],
         "dashscope": [],
         "higgsfield": [],

@@ -20,7 +20,7 @@ WIDTH = 100
 #: Titles of the list of topics, and the pages below each; a page that is in no group comes last.
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Write a manifest": ("manifest", "lists", "tables", "photos", "templates", "deliver", "object-store"),
-    "Providers": ("providers", "keys", "limits", "failover", "outages"),
+    "Providers": ("providers", "tasks", "keys", "limits", "failover", "outages"),
     "Run": ("runs", "arguments", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),
     "Afterwards": ("report", "serve", "marks", "usage", "causes", "unknown", "recovery"),
@@ -113,6 +113,7 @@ def _sandbox_faults() -> str:
         "Made and charged, lost or damaged on the way": faults.DELIVERY,
         "Failed before any work": faults.EARLY,
         "One request of a batch": faults.ROW,
+        "Calls in the tier flex": faults.FLEX,
         "A whole batch, if one of its prompts asks for it": faults.BATCH,
         "What becomes of a task, at providers that are polled for results": faults.TASKS,
         "Faults of the polls of a task; `x2` means its first two polls": faults.POLLS,
