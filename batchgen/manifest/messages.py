@@ -26,6 +26,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "limits": model.LimitsSpec,
     "timeout": model.TimeoutsSpec,
     "auth": model.AuthSpec,
+    "polling": model.PollingSpec,
     "tariff": Tariff,
     "usd_per_million_tokens": Tokens,
 }
