@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ..errors import Problem, suggest
+from ..providers.cost import Cost
 from ..providers.model import Tariff, Tokens
 from . import deliver, guesses, list_spec, model, secrets
 from .locations import Path, Places
@@ -26,6 +27,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "limits": model.LimitsSpec,
     "timeout": model.TimeoutsSpec,
     "auth": model.AuthSpec,
+    "cost": Cost,
     "tariff": Tariff,
     "usd_per_million_tokens": Tokens,
 }

@@ -21,6 +21,7 @@ from pydantic import (
 
 from ..providers import profile
 from ..providers.auth import Auth
+from ..providers.cost import Cost
 from ..providers.model import Tariff
 from ..route import FAILOVER_AFTER
 from .deliver import DeliverSpec
@@ -110,6 +111,7 @@ class ProviderSpec(Strict):
         None, description="Hosts that result URLs may point to; *.x.com covers subdomains"
     )
     tariff: Tariff | None = Field(None, description="Price of an image")
+    cost: Cost | None = Field(None, description="Where an answer states its cost, if that is a field of its own")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
     default_model: Text | None = Field(None, description="Model of jobs that do not name one")
     request_id_header: Text | None = Field(
