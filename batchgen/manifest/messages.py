@@ -28,6 +28,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "timeout": model.TimeoutsSpec,
     "auth": model.AuthSpec,
     "cost": Cost,
+    "polling": model.PollingSpec,
     "tariff": Tariff,
     "usd_per_million_tokens": Tokens,
 }

@@ -37,6 +37,12 @@ _GONE = (404, 410)
 class RemoteTask:
     """POST a task, GET its state until it is over, GET its images."""
 
+    remembers = True
+
+    def cancellation(self, request: Request) -> Call | None:
+        """Return the call that asks the provider to cancel the task; None if it offers none."""
+        return cancellation(request)
+
     def converse(self, request: Request) -> Conversation:
         """Make one attempt, or poll for the task that an earlier run submitted; raise ProviderError."""
         rules = _rules(request)
