@@ -69,6 +69,12 @@ class TimeoutsSpec(profile.Timeouts):
     model_config = ConfigDict(strict=True)
 
 
+class BatchSpec(profile.BatchSettings):
+    """Size of the batches of a provider."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class RetrySpec(profile.Retry):
     """Retry policy of a job."""
 
@@ -121,6 +127,7 @@ class ProviderSpec(Strict):
     modes: Modes | None = Field(
         None, description="How its calls are bought: standard, flex or batch, one after another; {flex: until 06:00}"
     )
+    batch: BatchSpec | None = Field(None, description="Size of batches, in the mode batch")
     task: dict[str, Any] | None = Field(
         None, description="How remote tasks work at this provider, for the dialect task: batchgen help tasks"
     )
