@@ -12,6 +12,7 @@
   - SchemaMismatch      12   the job database is newer than this program, or its upgrade failed
   - StoreError           1   the disk or the database failed
     - UnreadableAnswer   1   a paid answer that a bug keeps from being read; it stays in the spool
+  - UnfinishedTask           internal: a remote task has not ended, so that its attempt stays open
   - StaleClaim               internal: the job has changed since it was claimed, so its result is dropped
   - IllegalEvent             internal: the state machine does not allow the event
 """
@@ -45,6 +46,7 @@ class ExitCode(IntEnum):
     NOT_CONFIRMED = 6, "spending was not confirmed; nothing was sent"
     OUT_OF_MONEY = 7, "budget reached, or the provider's account is out of money; the rest is pending"
     STOPPED = 8, "stopped early: a time or failure limit, an unreachable provider or a pause; the rest is pending"
+    AT_PROVIDER = 9, "some jobs are at the provider; the same command collects them"
     NOT_FOUND = 10, "no such batch, run or job"
     LOCKED = 11, "another run holds the lock"
     SCHEMA = 12, "the job database is newer than this program, or its upgrade failed"
@@ -141,6 +143,10 @@ class StoreError(BatchgenError):
 
 class UnreadableAnswer(StoreError):
     """A paid answer is in the spool, but a bug keeps this version of batchgen from reading it."""
+
+
+class UnfinishedTask(BatchgenError):
+    """A remote task has not ended: its attempt stays open, and the next run polls. The text is the reason, or empty."""
 
 
 class StaleClaim(BatchgenError):

@@ -14,6 +14,7 @@ PENDING, FAILED, UNKNOWN, DONE --Supplied--> unchanged     (others are missing, 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
@@ -82,6 +83,9 @@ class Attempt:
     sidecar: bool = True
     resumed: bool = False  #: left open by an earlier run: finish it, never send it
     elsewhere: bool = False  #: its answer, if one has arrived, is on another machine
+    handle: Mapping[str, Any] | None = None  #: of the remote task that an earlier run started: it is polled
+    age: float = 0.0  #: seconds since that run claimed the job
+    given_up: bool = False  #: the user has cancelled the job: its remote task is cancelled, too
     mode: Mode = Mode.STANDARD  #: how the call is bought
     key_valid: bool = False  #: the idempotency key is still valid at the provider, if that honours such keys
     submission: str | None = None  #: that it is a row of; None: it is a call of its own

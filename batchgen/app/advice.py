@@ -86,6 +86,8 @@ def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResu
     own, of_shard = (waiting, "") if status.shard is None else (status.shard.left, f" of shard {status.shard.part}")
     if own and sum(lane.left for lane in stops.values()) < waiting and not earlier:
         what = f"resumes the {_jobs(own, 'remaining' if counts.running else 'pending')}{of_shard}"
+        if waiting == status.at_provider:
+            what = f"collects the {_jobs(own, 'remaining')}{of_shard} from the provider"
         yield NextStep(command=run, what=what)
     if status.shard is not None and own < waiting:
         yield NextStep(command=None, what=_other_shards(status.shard, waiting - own, status.runners))

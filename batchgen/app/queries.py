@@ -16,6 +16,7 @@ from ..files.lock import Holder
 from ..job import Job
 from ..planning.selection import Selection
 from ..store import controls, marks, migrate, records, run_lock
+from ..store.claims import at_provider
 from ..store.controls import Control
 from ..store.copies import CopyRecords
 from ..store.judging import matching_files, suspects_of
@@ -72,6 +73,7 @@ class BatchStatus:
     controls: Sequence[Control] = ()  #: the pauses and limits in force
     holder: Holder | None = None  #: the process that holds the lock
     interrupted: int = 0  #: jobs in flight when a run was interrupted, until the next run settles them
+    at_provider: int = 0  #: jobs in flight whose remote task, or submission, the provider has accepted
     run: records.Run | None = None  #: the latest
     ending: RunEnding | None = None  #: how it ended, if that is known
     budgets: Sequence[Budget] = ()  #: of the run in progress, or of the latest when it ended
@@ -197,6 +199,7 @@ def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:
         counts=reader.counts(batch.id),
         usage=reader.usage(batch.id),
         failures=reader.failures(batch.id),
+        at_provider=reader.ask(partial(at_provider, batch_id=batch.id)),
     )
 
 

@@ -84,6 +84,8 @@ class RunResult:
             return ExitCode.DENIED
         if closures or (self.status.counts.pending and (self.drained is not None or not self.plan.selected)):
             return ExitCode.STOPPED
+        if self.status.at_provider:
+            return ExitCode.AT_PROVIDER
         incomplete = (self.has_failures or self.skipped) and not self.failures_ignored
         return ExitCode.JOBS_FAILED if incomplete else ExitCode.OK
 
@@ -120,7 +122,7 @@ class RunResult:
         """
         if self.failed or self.unknown:
             return True
-        if self.exit_code in (ExitCode.OK, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
+        if self.exit_code in (ExitCode.OK, ExitCode.AT_PROVIDER, ExitCode.INTERRUPTED, ExitCode.TERMINATED):
             return False
         repeated = self.previous_exit_code == self.exit_code and not self.images
         if self.exit_code != ExitCode.STOPPED or any(lane.paused and lane.left for lane in self.lanes):
@@ -138,6 +140,7 @@ class RunResult:
         return body | {
             "failures": self._failures(steps),
             "unknown": self._unknown(),
+            "at_provider": status.at_provider,
             "exit_code": int(self.exit_code),
             "exit_words": self.exit_meaning,
             "needs_person": self.needs_attention,

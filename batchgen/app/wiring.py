@@ -283,8 +283,12 @@ class RunSession(RunInputs):
         on_upload: Callable[[Upload], None],
     ) -> Executor:
         from ..engine.executor import Executor
+        from ..engine.remote_tasks import RemoteTasks
         from ..engine.uploads import Uploads
 
+        attempts = runner.attempts
+        tasks = RemoteTasks(commit=self.writer.remember, remembered=attempts.reservations.answer_read)
+        attempts.end_waits = tasks.end
         fetch = source_fetcher(transport, next(iter(self.batch.profiles)), sandbox=self.project.sandbox)
         return Executor(
             transport=transport,
@@ -293,8 +297,9 @@ class RunSession(RunInputs):
             root=self.project.root,
             readers=readers,
             alarm=runner.halt,
-            arrived=runner.attempts.reservations.answer_arrived,
-            is_superseded=runner.attempts.is_superseded,
+            tasks=tasks,
+            arrived=attempts.reservations.answer_arrived,
+            is_superseded=attempts.is_superseded,
             sandbox=self.project.sandbox,
             uploads=Uploads(self.show_message, on_upload=on_upload),
         )

@@ -8,15 +8,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from functools import partial
 from typing import Protocol
 
-from anyio import CancelScope, create_task_group, to_thread
+from anyio import CancelScope, to_thread
 
 from ..budget import Budget, BudgetLimit, Budgets, Reservations
-from ..errors import NotFound, StaleClaim, StoreError, UnreadableAnswer
+from ..errors import NotFound, StaleClaim, StoreError, UnfinishedTask, UnreadableAnswer
 from ..fault import Cause
-from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement
+from ..job import Attempt, Delivered, Event, Job, Outcome, Settlement, State
 from ..learned_prices import PriceMemory
 from ..mode import Mode
 from ..store import late
@@ -87,9 +86,11 @@ class AttemptRunner:
     on_failure: Callable[[Exception], None] = lambda _error: None  #: called if this machine cannot continue
     on_outcome: Callable[[], None] = lambda: None  #: called as soon as a lane has room again, before the settlement
     show_message: Callable[[str], None] = lambda _text: None
+    end_waits: Callable[[], None] = lambda: None  #: leaves remote tasks to the next run
     unreadable: UnreadableAnswer | None = None  #: the first answer that only a later version can read
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
+    _reported: set[str] = field(default_factory=set)
     _last: tuple[Job, str, Task, Charge, Mode] | None = None  #: the last result of ``_priced``, of which job and where
 
     def __post_init__(self) -> None:
@@ -118,6 +119,8 @@ class AttemptRunner:
     async def claim(self, lane: Lane, prepared: OpenAttempt) -> OpenAttempt | None:
         """Open the attempt in the job database before a byte is sent; None if the job can no longer be claimed."""
         attempt, estimate = prepared.attempt, prepared.estimate
+        if attempt.resumed:  # an earlier run opened it
+            return prepared
         try:
             # A claim that is cut off here would leave an open attempt that is never carried out.
             with CancelScope(shield=True):
@@ -156,6 +159,9 @@ class AttemptRunner:
             self.on_outcome()
             with CancelScope(shield=True):
                 return await self._settle(lane, opened, outcome)
+        except UnfinishedTask as error:
+            if str(error):
+                self.report_once(f"waiting   {opened.job.key}: {error}")
         except UnreadableAnswer as error:
             # Other jobs continue; this attempt stays open until a later version can read its answer.
             self.unreadable = self.unreadable or error
@@ -170,19 +176,6 @@ class AttemptRunner:
                 lane.ended(clearance.sent_at)
         return None
 
-    async def recover(self, batch_id: int, lanes: Sequence[Lane]) -> None:
-        """Settle the attempts that an earlier run left open, but for those of submissions."""
-        async with create_task_group() as tasks:
-            left = partial(self.reader.open_attempts, batch_id, run_id=self.run_id, shard=self.shard)
-            for job, record in await to_thread.run_sync(left):
-                tasks.start_soon(self._recover, lanes, job, record)
-
-    async def _recover(self, lanes: Sequence[Lane], job: Job, record: AttemptRecord) -> None:
-        try:
-            await self.resume(lane_of(lanes, record.provider, record.account, record.model), job, record)
-        except Exception as error:  # noqa: BLE001 - raised here it would cut off the others
-            self.on_failure(error)
-
     async def resume(self, lane: Lane | None, job: Job, record: AttemptRecord, known: Outcome | None = None) -> None:
         """Settle an attempt that an earlier run left open: from the spool, or else as unknown.
 
@@ -196,6 +189,8 @@ class AttemptRunner:
             await self._settle(
                 own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
             )
+        except UnfinishedTask:
+            pass  # It is polled in its lane.
         except UnreadableAnswer as error:
             self.unreadable = self.unreadable or error
             own_lane.record_unreadable(job, None, str(error))
@@ -221,6 +216,9 @@ class AttemptRunner:
             elsewhere=elsewhere,
             key_valid=fresh and same,
             mode=record.mode,
+            handle=record.handle,
+            age=max(0.0, (self.now() - record.started_at).total_seconds()),
+            given_up=job.state is State.CANCELLED,
             submission=record.submission_id,
         )
         return OpenAttempt(job=job, attempt=attempt, estimate=reserved), own_lane
@@ -302,6 +300,12 @@ class AttemptRunner:
             lane.record_settlement(job, settlement)
             self._notify(lane, opened, settlement)
         return after
+
+    def report_once(self, text: str) -> None:
+        """Show a message; the same one is shown once a run."""
+        if text not in self._reported:
+            self._reported.add(text)
+            self.show_message(text)
 
     def is_superseded(self, attempt: Attempt) -> bool:
         """Return whether the names of an attempt's files are another's by now; blocks, so it belongs into a thread."""

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from ..fault import Cause, Charged, Fault, ProviderError, RateLimitInfo
 from ..files.images import DamagedImageError, UnknownFormatError
 from ..files.object_tree import Upload
 from ..files.slot import StoredAnswer
-from ..job import Attempt
-from ..providers import dialect
+from ..job import Attempt, Missed
+from ..providers import dialect, slot_profile
 from ..providers.base import Conversation, Reply, Request, Step
 from ..providers.error_mapping import request_id
 from ..providers.model import Model
+from ..providers.pricing import charge, reported_charge
 from ..providers.profile import Profile
 from ..ready import Ready
-from ..task import Usage
+from ..task import NOTHING, UNPRICED, Charge, Usage
 from ..transport import ResponseHead, decompressed
 from .uploads import UploadPlace
+
+
+@dataclass(slots=True)
+class TaskProgress:
+    """How far the polling of a remote task is."""
+
+    ends: float  #: when this run stops polling, on the clock of the loop
+    handle: Mapping[str, Any] | None = None  #: as it is committed
+    polled: bool = False  #: each run polls once at least
 
 
 @dataclass(slots=True)
@@ -41,6 +52,7 @@ class Exchange:
     aside: bool = False  #: its images go to the superseded files: their names are those of a later attempt
     again: bool = False  #: a new conversation asks for the same purchase, under the same key
     unknown_before: Fault | None = None  #: of an earlier call under the same key, which may have been carried out
+    task: TaskProgress | None = None  #: of the remote task that the call started
 
     async def clear(self) -> None:
         """Wait until the limits have room for the request; when this returns, it may go out."""
@@ -58,6 +70,44 @@ class Exchange:
     def request_id(self) -> str | None:
         """Return the provider's id of the request, if its answer states one."""
         return request_id(self.head.headers) if self.head else None
+
+
+@dataclass(frozen=True, slots=True)
+class _Dump:
+    """The content of a profile, which keeps its objects alive: their ids are its key."""
+
+    profile: Profile
+    model: Model
+    content: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class ProfileDumps:
+    """The profiles as slots hold them: one is the same for all calls to a model."""
+
+    _dumps: dict[tuple[int, int, str], _Dump] = field(default_factory=dict)
+
+    def content(self, exchange: Exchange) -> Mapping[str, Any]:
+        """Return the content of the profile of a conversation."""
+        profile, model, name = exchange.profile, exchange.model, exchange.attempt.task.model
+        key = id(profile), id(model), name
+        if key not in self._dumps:
+            self._dumps[key] = _Dump(profile, model, slot_profile.dump(profile, model, name))
+        return self._dumps[key].content
+
+
+def missed(exchange: Exchange, fault: Fault, usage: Usage | None) -> Missed:
+    """Return the outcome of an attempt without an image, with the cost that the answer states."""
+    return Missed(fault=fault, usage=usage, charge=_charge(exchange, fault, usage), request_id=exchange.request_id)
+
+
+def _charge(exchange: Exchange, fault: Fault, usage: Usage | None) -> Charge:
+    attempt, model = exchange.attempt, exchange.model
+    if fault.charged is Charged.NO:
+        return (reported_charge(usage, model, attempt.mode) if usage is not None else None) or NOTHING
+    if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
+        return UNPRICED
+    return charge(usage or Usage(images=attempt.task.n), attempt.task, model, attempt.mode)
 
 
 def begin(exchange: Exchange, request: Request, *, after: Fault | None = None) -> Step:

@@ -6,39 +6,37 @@ already in the spool is finished from there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from anyio import CancelScope, to_thread
+from anyio import CancelScope, current_time, to_thread
 
-from ..errors import StoreError, UnreadableAnswer
-from ..fault import Cause, Charged, Fault, ProviderError
+from ..errors import StoreError, UnfinishedTask, UnreadableAnswer
+from ..fault import Cause, Charged, ProviderError
 from ..files.group_thread import GroupThread
 from ..files.output import sync_names
 from ..files.slot import Slot, StoredAnswer
 from ..files.source_cache import SourceCache
 from ..files.source_objects import StopWaiting
 from ..files.spool import Scratch, Spool
-from ..job import Attempt, Delivered, Missed, Outcome
+from ..job import Attempt, Delivered, Outcome
 from ..object_url import is_object_url
 from ..planning.forecast import call_bytes
 from ..providers import slot_profile
-from ..providers.base import Call, Generation, Reply, Request, Step
+from ..providers.base import Call, Generation, Remember, Reply, Request, Step, Wait
 from ..providers.model import Model
-from ..providers.pricing import charge, reported_charge
 from ..providers.profile import Profile
 from ..providers.ratelimit_headers import read_rate_limit
 from ..providers.validation import deadline
 from ..ready import Ready
-from ..task import NOTHING, UNPRICED, Charge, Usage
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
-from .exchange import Exchange, begin, is_keyed, own_fault, stored_reply
-from .handover import delivered_before, remove_marker, write_marker
+from .exchange import Exchange, ProfileDumps, TaskProgress, begin, is_keyed, missed, own_fault, stored_reply
+from .handover import delivered_before, marked_delivery, remove_marker, write_marker
 from .publication import publish
 from .readers import Readers
+from .remote_tasks import RemoteTasks, fault_of_task
 from .uploads import Uploads
 
 #: How often a paid call is sent where the provider charges an idempotency key only once.
@@ -56,6 +54,7 @@ class Executor:
     root: Path  #: file names in the job database are relative to it
     readers: Readers
     alarm: Callable[[Exception], None]  #: called if this machine could not store an answer safely
+    tasks: RemoteTasks = field(default_factory=RemoteTasks)
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
     is_superseded: Callable[[Attempt], bool] = lambda _attempt: False  #: another runner has the job by now
     sandbox: bool = False  #: a sandbox run, as its sidecars state
@@ -63,12 +62,13 @@ class Executor:
     #: Syncs the folders of published files: a call alone takes one sync, 64 in flight share each.
     names: GroupThread[Path, None] = field(default_factory=lambda: GroupThread("batchgen-names", sync_names))
     _marked: set[str] = field(default_factory=set)  #: ids of attempts with a marker
-    _dumps: dict[tuple[int, int, str], _Dump] = field(default_factory=dict)
+    _dumps: ProfileDumps = field(default_factory=ProfileDumps)
 
     async def run(self, attempt: Attempt, ready: Ready) -> Outcome:
         """Carry *attempt* out, once, and return its outcome; *ready* is awaited right before its request is written.
 
-        Raises StoreError if this machine cannot store or publish the answer; all other errors are in the outcome.
+        Raises StoreError if this machine cannot store or publish the answer, and UnfinishedTask if a remote task is
+        left to the next run; all other errors are in the outcome.
         """
         exchange = Exchange(attempt, ready)
         if is_object_url(attempt.folder):
@@ -94,17 +94,23 @@ class Executor:
             await self.uploads.publish(exchange.uploads, partial(self.is_superseded, attempt))
             if not exchange.aside:
                 await self._sync_names(delivered)
-            # Only the images are left of an answer that the spool could not store: they may be on another disk.
-            if exchange.unstored and await to_thread.run_sync(write_marker, attempt, delivered):
+            # Only the images are left of an answer that the spool could not store: they may be on another disk. Of a
+            # remote task the spool has no result, and the provider may not keep it for long.
+            is_marked = exchange.unstored or exchange.task is not None
+            if (
+                is_marked
+                and attempt.id not in self._marked
+                and await to_thread.run_sync(write_marker, attempt, delivered)
+            ):
                 self._marked.add(attempt.id)
         except ProviderError as error:
             await self.uploads.publish(exchange.uploads)  # pictures that cannot be read here
-            fault = error.fault
+            fault = fault_of_task(exchange, error.fault)
             if exchange.unknown_before is not None and fault.charged is Charged.NO:
                 # The first call under the same key may have been carried out, however a later one ended.
                 fault = replace(exchange.unknown_before, message=f"{exchange.unknown_before.message} ({fault.message})")
-            return self._outcome(exchange, fault, error.usage or exchange.usage)
-        except (StoreError, OSError):
+            return missed(exchange, fault, error.usage or exchange.usage)
+        except (StoreError, OSError, UnfinishedTask):
             raise
         except Exception as error:
             what = ": ".join(filter(None, (type(error).__name__, str(error))))
@@ -113,7 +119,7 @@ class Executor:
                     f"job {attempt.key}: a paid answer arrived and could not be read ({what}). It is kept in the spool:"
                     " the next run, or a fixed version of batchgen, delivers it without paying again"
                 ) from error
-            return self._outcome(exchange, own_fault(exchange, what), exchange.usage)
+            return missed(exchange, own_fault(exchange, what), exchange.usage)
         return delivered
 
     async def _sync_names(self, delivered: Delivered) -> None:
@@ -122,12 +128,6 @@ class Executor:
         for file in {file.parent: file for file in files}.values():
             await self.names.submit(file)
 
-    def _outcome(self, exchange: Exchange, fault: Fault, usage: Usage | None) -> Missed:
-        """Return the outcome of an attempt without an image, with the cost that the answer states."""
-        return Missed(
-            fault=fault, usage=usage, charge=self._charge(exchange, fault, usage), request_id=exchange.request_id
-        )
-
     async def _converse(self, exchange: Exchange) -> Delivered:
         attempt = exchange.attempt
         if attempt.resumed and exchange.place is not None:
@@ -135,36 +135,78 @@ class Executor:
         stored = await to_thread.run_sync(self.spool.find, attempt.id) if attempt.resumed else None
         exchange.profile, exchange.model = self._profile_of(attempt, stored)
         request = await self._request(exchange)
-        step: Step | Delivered = begin(exchange, request)
-        if attempt.resumed:
-            try:
-                step = await self._read_in_place(exchange, partial(self._read_stored, exchange, stored))
-            except ProviderError as error:
-                if error.fault.cause is not Cause.UNKNOWN or not (is_keyed(request) and attempt.key_valid):
-                    raise
-                step = begin(exchange, request, after=error.fault)
+        step: Step | Delivered
+        if attempt.handle is not None:
+            step = await self._continue_task(exchange, request)
+        elif attempt.resumed:
+            step = await self._continue_stored(exchange, request, stored)
+        else:
+            step = begin(exchange, request)
         while not isinstance(step, Delivered):
-            if not isinstance(step, Call):
-                raise NotImplementedError("remote tasks")
             try:
                 step = await self._turn(exchange, request, step)
             except ProviderError as error:
                 broke_off = exchange.head is not None and exchange.head.broken and error.fault.cause is Cause.UNKNOWN
-                if not broke_off or exchange.again or not is_keyed(request):
+                if not broke_off or exchange.again or exchange.task is not None or not is_keyed(request):
                     raise
                 step = begin(exchange, request, after=error.fault)
         return step
 
-    async def _turn(self, exchange: Exchange, request: Request, call: Call) -> Step | Delivered:
-        client = self.transport.client(exchange.attempt.task.provider, exchange.attempt.account, exchange.profile)
-        if not call.billed:
-            with self.spool.scratch() as scratch:
-                try:
-                    head = await client.fetch(call.url, scratch, call.patience)
-                except ProviderError as error:
-                    # The dialect knows what the answer cost, and whether its other images are complete.
-                    return await self._read_in_place(exchange, partial(self._feed, exchange, error))
-                return await self._read_in_place(exchange, partial(self._read, exchange, head, scratch))
+    async def _continue_stored(
+        self, exchange: Exchange, request: Request, stored: StoredAnswer | None
+    ) -> Step | Delivered:
+        """Continue from the answer that an earlier run stored, or send the call again under its key."""
+        begin(exchange, request)
+        try:
+            return await self._read_in_place(exchange, partial(self._read_stored, exchange, stored))
+        except ProviderError as error:
+            if error.fault.cause is not Cause.UNKNOWN or not (is_keyed(request) and exchange.attempt.key_valid):
+                raise
+            return begin(exchange, request, after=error.fault)
+
+    async def _continue_task(self, exchange: Exchange, request: Request) -> Step | Delivered:
+        """Poll the remote task of an earlier run, unless its images are already published."""
+        delivered = await to_thread.run_sync(marked_delivery, exchange.attempt)
+        if delivered is not None:
+            self._marked.add(exchange.attempt.id)
+            return delivered
+        step = begin(exchange, request)
+        if not isinstance(step, Remember):
+            exchange.task = TaskProgress(ends=current_time(), handle=exchange.attempt.handle)
+        return step
+
+    async def _turn(self, exchange: Exchange, request: Request, step: Step) -> Step | Delivered:
+        if isinstance(step, Remember):
+            await self.tasks.remember(exchange, step)
+        elif isinstance(step, Wait):
+            await self.tasks.wait(exchange, step.seconds)
+        elif step.billed:
+            return await self._buy(exchange, request, step)
+        else:
+            return await self._ask(exchange, step)
+        return await self._read_in_place(exchange, partial(self._feed, exchange, None))
+
+    def _client(self, exchange: Exchange) -> ProviderClient:
+        return self.transport.client(exchange.attempt.task.provider, exchange.attempt.account, exchange.profile)
+
+    async def _ask(self, exchange: Exchange, call: Call) -> Step | Delivered:
+        """Poll a remote task, or download a result."""
+        client = self._client(exchange)
+        if call.signed:
+            reply = await self.tasks.poll(exchange, client, call)
+            return await self._read_in_place(exchange, partial(self._feed, exchange, reply))
+        with self.spool.scratch() as scratch:
+            try:
+                head = await client.fetch(call.url, scratch, call.patience)
+            except ProviderError as error:
+                if await self.tasks.before_download(exchange, error):
+                    return call
+                # The dialect knows what the answer cost, and whether its other images are complete.
+                return await self._read_in_place(exchange, partial(self._feed, exchange, error))
+            return await self._read_in_place(exchange, partial(self._read, exchange, head, scratch))
+
+    async def _buy(self, exchange: Exchange, request: Request, call: Call) -> Step | Delivered:
+        client = self._client(exchange)
         with await self._slot(exchange) as slot:
             try:
                 exchange.head = await self._send(exchange, client, call, slot, request)
@@ -209,26 +251,18 @@ class Executor:
             if not exchange.uploads:
                 place.leave()
             raise
-        if isinstance(step, Call):
+        if not isinstance(step, Delivered):
             place.leave()
         return step
 
     async def _slot(self, exchange: Exchange) -> Slot:
         attempt = exchange.attempt
         order = {name: getattr(attempt, name) for name in _ATTEMPT_FIELDS}
-        order[slot_profile.KEY] = self._slot_profile(exchange)
+        order[slot_profile.KEY] = self._dumps.content(exchange)
         opening = self.spool.open_soon(attempt.id, order, call_bytes(attempt.task), replace=exchange.again)
         with CancelScope(shield=True):  # a slot without an owner would count as a call that was sent
             await opening
         return opening.result()
-
-    def _slot_profile(self, exchange: Exchange) -> Mapping[str, Any]:
-        """Return the profile as slots hold it; it is the same for all calls to a model."""
-        profile, model, name = exchange.profile, exchange.model, exchange.attempt.task.model
-        key = id(profile), id(model), name
-        if key not in self._dumps:
-            self._dumps[key] = _Dump(profile, model, slot_profile.dump(profile, model, name))
-        return self._dumps[key].content
 
     async def _send(
         self, exchange: Exchange, client: ProviderClient, call: Call, slot: Slot, request: Request
@@ -270,7 +304,15 @@ class Executor:
                 raise
             by_bytes = rules is not None and not rules.image_urls
             task = await self.inputs.with_local_files(task) if by_bytes else task
-        return Request(task=task, profile=profile, model=model, attempt_id=attempt.id, mode=attempt.mode)
+        return Request(
+            task=task,
+            profile=profile,
+            model=model,
+            attempt_id=attempt.id,
+            mode=attempt.mode,
+            handle=attempt.handle,
+            cancels=attempt.given_up,
+        )
 
     def _read(self, exchange: Exchange, head: ResponseHead, sink: Slot | Scratch) -> Step | Delivered:
         return self._feed(exchange, _reply(head, sink))
@@ -284,32 +326,16 @@ class Executor:
         exchange.head, exchange.status = ResponseHead(status=reply.status, headers=reply.headers), reply.status
         return self._feed(exchange, reply)
 
-    def _feed(self, exchange: Exchange, news: Reply | ProviderError) -> Step | Delivered:
-        """Feed the dialect a reply or an error; publish its images once it has all of them."""
+    def _feed(self, exchange: Exchange, news: Reply | ProviderError | None) -> Step | Delivered:
+        """Feed the dialect a reply, an error or nothing; publish its images once it has all of them."""
+        talk = exchange.conversation
         try:
-            return exchange.conversation.send(news) if isinstance(news, Reply) else exchange.conversation.throw(news)
+            return talk.throw(news) if isinstance(news, ProviderError) else talk.send(news)
         except StopIteration as end:
             generation: Generation = end.value
         exchange.aside = self.is_superseded(exchange.attempt)
         del news  # its megabytes are not needed while the images are synced
         return publish(exchange, generation, self.root, sandbox=self.sandbox)
-
-    def _charge(self, exchange: Exchange, fault: Fault, usage: Usage | None) -> Charge:
-        attempt, model = exchange.attempt, exchange.model
-        if fault.charged is Charged.NO:
-            return (reported_charge(usage, model, attempt.mode) if usage is not None else None) or NOTHING
-        if fault.charged is Charged.MAYBE and (usage is None or not usage.stated):
-            return UNPRICED
-        return charge(usage or Usage(images=attempt.task.n), attempt.task, model, attempt.mode)
-
-
-@dataclass(frozen=True, slots=True)
-class _Dump:
-    """The content of a profile, which keeps its objects alive: their ids are its key."""
-
-    profile: Profile
-    model: Model
-    content: Mapping[str, Any]
 
 
 def _reply(head: ResponseHead, sink: Slot | Scratch) -> Reply:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 
 from ..fault import Cause
 from ..job import Job
@@ -28,3 +28,22 @@ def close_siblings(lanes: Sequence[Lane], lane: Lane) -> None:
         for other in lanes:
             if other.provider == lane.provider:
                 other.close(lane.closed, fault)
+
+
+def job_filter(
+    lanes: Sequence[Lane], lane: Lane, excluded: Container[int], is_flex: Callable[[Lane, Job], bool]
+) -> Callable[[Job], bool]:
+    """Return a predicate: may *lane* send this job now? Routes are cached, as a page of jobs has few."""
+    cache: dict[tuple[int, str, str], bool] = {}
+
+    def may_send(job: Job) -> bool:
+        if job.id in excluded or (lane.sheds_flex and is_flex(lane, job)):
+            return False
+        if job.task.provider == lane.provider:
+            return True
+        key = (id(job.route), job.task.provider, job.task.model)
+        if key not in cache:
+            cache[key] = may_fail_over(lanes, lane, job)
+        return cache[key]
+
+    return may_send

@@ -46,6 +46,13 @@ def delivered_before(attempt: Attempt, stored: StoredAnswer | None) -> Delivered
     return None
 
 
+def marked_delivery(attempt: Attempt) -> Delivered | None:
+    """Return what the marker beside the images of an attempt states; None if there is none."""
+    from .cluster import marker
+
+    return marker.read(attempt.folder, attempt.id)
+
+
 def write_marker(attempt: Attempt, delivered: Delivered) -> bool:
     """State beside the images of an attempt how it was delivered; return False if that is not possible either."""
     from .cluster import marker

@@ -177,6 +177,13 @@ class Lane:
             gate.sent(images, now)
         return now
 
+    def adopt(self) -> float:
+        """Count a call of an earlier run that is still in flight; return the moment, as ``sent`` does."""
+        self.in_flight += 1
+        for gate in self.gates:
+            gate.adopt()
+        return self.inner_gate.clock()
+
     def why_withheld(self, model: str) -> str | None:
         """Return why a request for *model* that was let go must not be written any more; None if it may."""
         if self.lease is not None and not self.lease.left:

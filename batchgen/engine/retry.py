@@ -26,6 +26,7 @@ EMPTY_TRIES = 3
 SPOILED_TRIES = 2
 
 #: Why an unknown job is not bought again although its policy allows it.
+SUBMITTED = "the call was accepted, and what became of it can be looked up at the provider only"
 REBUYS_USED_UP = "this run has bought again as many unknown jobs as it may (the provider's concurrency)"
 
 
@@ -88,7 +89,8 @@ def judge(
         case Cause.REFUSED | Cause.INVALID:
             return Exhausted(at=now, fault=fault)
         case Cause.UNKNOWN:
-            why = policy.why_not_again(job) or (None if may_rebuy else REBUYS_USED_UP)
+            why = SUBMITTED if fault.final else policy.why_not_again(job)
+            why = why or (None if may_rebuy else REBUYS_USED_UP)
             if why is None:
                 return Deferred(at=now, fault=fault, not_before=later)
             return Unknown(at=now, fault=replace(fault, message=f"{fault.message}; not bought again: {why}"))

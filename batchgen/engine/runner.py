@@ -6,7 +6,7 @@ It knows jobs, lanes and the job database; it knows neither HTTP nor SQL nor any
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Container, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -24,9 +24,10 @@ from .attempts import AttemptRunner, Listener, OpenAttempt
 from .backlog import Backlog
 from .bug_report import as_batchgen_error
 from .clearance import Clearance
-from .failover import close_siblings, may_fail_over
+from .failover import close_siblings, job_filter
 from .lane import STANDBY, Closure, Lane
 from .limits.windows import Window
+from .recovery import Recovery, RemoteTask
 from .worker_state import WorkerState
 
 #: Due jobs looked up at once: of each other provider so many, of the lane's own at least so many, and at most.
@@ -79,20 +80,23 @@ class Runner:
 
         Raises BatchgenError if this machine or this program failed; the calls in flight have ended by then.
         """
-        await self.attempts.recover(self.batch_id, self.lanes)
+        recovery = Recovery(self.attempts, self.batch_id, self.lanes)
+        remote_tasks = await recovery.run()
         if self.on_recovered is not None:
             await self.on_recovered()
         for lane in self.lanes:
             self._assign_backlogs(lane)
         try:
             async with create_task_group() as self._lane_tasks:
+                for task in remote_tasks:
+                    self._follow(task, self._lane_tasks)
                 for lane in self.lanes:
                     self._lane_tasks.start_soon(self._drive, lane)
             self._lane_tasks = None
         except get_cancelled_exc_class():
             # Attempts that were cut off are settled as after a crash: arrived, unsent or unknown.
             with move_on_after(SETTLE_SECONDS, shield=True):
-                await self.attempts.recover(self.batch_id, self.lanes)
+                await recovery.run()
             raise
         if failure := self.failure or self.attempts.unreadable:
             raise failure
@@ -104,6 +108,7 @@ class Runner:
         for lane in self.lanes:
             lane.draining = True
             lane.interrupt()
+        self.attempts.end_waits()
 
     def halt(self, error: Exception) -> None:
         """Stop safely because of an error of this machine or a bug."""
@@ -222,14 +227,20 @@ class Runner:
     def _send(self, lane: Lane, backlog: Backlog, job: Job, attempts: TaskGroup) -> None:
         prepared = self.attempts.prepare(lane, job)
         backlog.take(job)
-        self._in_flight.add(job.id)
-        self._unclaimed += 1
-        self._in_flight_of[job.task.provider] += 1
+        self._begin(job)
         for other in self._backlogs_of[job.task.provider]:
             other.forget(job.id)
         images, model = job.task.weight, prepared.attempt.task.model
         clearance = Clearance(lane=lane, model=model, images=images, let_go_at=lane.sent(images))
         attempts.start_soon(self._attempt, lane, prepared, clearance)
+
+    def _follow(self, task: RemoteTask, polls: TaskGroup) -> None:
+        """Poll a remote task of an earlier run, which counts as in flight, until it ends."""
+        sent = task.opened.attempt.task
+        self._begin(task.opened.job)
+        now = task.lane.adopt()
+        clearance = Clearance(lane=task.lane, model=sent.model, images=sent.weight, written_at=now)
+        polls.start_soon(self._attempt, task.lane, task.opened, clearance)
 
     async def _next(self, lane: Lane) -> tuple[Backlog, Job] | None:
         """Return the first due job that the lane may send now: its own provider's, or one to fail over."""
@@ -257,29 +268,13 @@ class Runner:
         for tried in (lane.breaker.fruitless, frozenset[int]()):
             for backlog in backlogs:
                 # A new filter for each: other lanes may go out of order while a page is looked up.
-                may_send = self._filter(lane, tried)
+                may_send = job_filter(self.lanes, lane, tried, self.attempts.is_flex)
                 job = await backlog.first(self.attempts.now(), may_send, far=lane.breaker.troubled)
                 if job is not None:
                     firsts.append((backlog, job))
             if firsts or not tried:
                 break
         return firsts
-
-    def _filter(self, lane: Lane, excluded: Container[int]) -> Callable[[Job], bool]:
-        """Return a predicate: may the lane send this job now? Routes are cached, as a page of jobs has few."""
-        cache: dict[tuple[int, str, str], bool] = {}
-
-        def may_send(job: Job) -> bool:
-            if job.id in excluded or (lane.sheds_flex and self.attempts.is_flex(lane, job)):
-                return False
-            if job.task.provider == lane.provider:
-                return True
-            key = (id(job.route), job.task.provider, job.task.model)
-            if key not in cache:
-                cache[key] = may_fail_over(self.lanes, lane, job)
-            return cache[key]
-
-        return may_send
 
     def _seconds_until(self, lane: Lane, job: Job) -> float | None:
         """Return the seconds until the lane may send *job*; None: until something changes."""
@@ -334,10 +329,15 @@ class Runner:
             self._in_flight.discard(job.id)
             self._in_flight_of[job.task.provider] -= 1
             if after is not None and after.state is State.PENDING:
-                for backlog in self._backlogs_of[job.task.provider]:
+                for backlog in self._backlogs_of.get(job.task.provider, ()):
                     backlog.returned(after.not_before)
             close_siblings(self.lanes, lane)
             self._notify_lanes()
+
+    def _begin(self, job: Job) -> None:
+        self._in_flight.add(job.id)
+        self._unclaimed += 1
+        self._in_flight_of[job.task.provider] += 1
 
     def _notify_lanes(self) -> None:
         for lane in self.lanes:

@@ -130,6 +130,13 @@ class Checks(Frozen):
     models: ModelsCheck | None = None
 
 
+class Polling(Frozen):
+    """Limits of polls of remote tasks, for each account; they are none of paid calls."""
+
+    requests_per_minute: float = Field(default=600.0, gt=0)
+    concurrency: int = Field(default=16, ge=1)
+
+
 class Profile(Frozen):
     """One provider, with everything that a request to it needs."""
 
@@ -140,6 +147,8 @@ class Profile(Frozen):
     paths: Mapping[str, str]
     api_key_env: tuple[str, ...]  #: variables of its keys, one an account; empty if no key is needed
     auth: Auth = Auth()
+    key_hosts: tuple[str, ...] = ()  #: other hosts that get the key, over https, when a remote task is polled there
+    polling: Polling = Polling()
     query: Mapping[str, str] = {}  #: query parameters of every call to an address of this profile
     default_model: str
     models: Mapping[str, Model]  #: by canonical name
@@ -236,6 +245,19 @@ class Profile(Frozen):
             if bare in (canonical, model.wire.rpartition("/")[2], *model.aliases):
                 return canonical, model
         raise UnknownModel(wanted, self)
+
+    def may_poll(self, url: str) -> bool:
+        """Return whether the key may be sent to *url*: the origin of ``base_url``, or https on ``key_hosts``."""
+        try:
+            parts = urlsplit(url)
+            if parts.username is not None or parts.password is not None or not parts.hostname:
+                return False
+            if parts.scheme in ("http", "https") and origin_of(parts) == self.origin:
+                return True
+            usual_port = parts.port in (None, 443)
+        except ValueError:
+            return False
+        return parts.scheme == "https" and usual_port and is_listed(parts.hostname.rstrip("."), self.key_hosts)
 
     def may_fetch(self, url: str) -> bool:
         """Return whether a result may be fetched from *url*: the origin of ``base_url``, or https on the allow-list."""

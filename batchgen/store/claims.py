@@ -5,10 +5,12 @@ SQL on an open transaction.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, select, text
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, or_, select, text, update
 
 from ..errors import StaleClaim
 from ..job import Job
@@ -58,6 +60,16 @@ def _require_free(connection: Connection, job: Job) -> None:
 _OPEN = FixedChange(insert(attempts))
 
 
+def remember(connection: Connection, *, attempt_id: str, handle: Mapping[str, Any]) -> None:
+    """Record which remote task an open attempt has started."""
+    _REMEMBER.execute(connection, {"known_id": attempt_id, "handle": json.dumps(dict(handle))})
+
+
+_REMEMBER = FixedChange(
+    update(attempts).where(attempts.c.id == bindparam("known_id"), attempts.c.state == literal_column("'open'"))
+)
+
+
 def open_attempts(
     connection: Connection, *, batch_id: int, run_id: str | None, shard: tuple[int, int] | None
 ) -> list[tuple[Job, AttemptRecord]]:
@@ -77,3 +89,11 @@ def open_attempts(
         if row is not None and (shard is None or shard_of(row.key, shard[1]) == shard[0]):
             result.append((to_job(row, row.batch_name), record))
     return result
+
+
+def at_provider(connection: Connection, *, batch_id: int) -> int:
+    """Return how many jobs of a batch have a remote task, or are in a submission, that has not ended."""
+    is_open = text("attempts.state = 'open'")
+    is_remote = or_(attempts.c.handle.is_not(None), attempts.c.submission_id.is_not(None))
+    found = select(func.count(attempts.c.job_id.distinct())).select_from(attempts.join(jobs))
+    return int(connection.execute(found.where(is_open, is_remote, batch_of_job == batch_id)).scalar_one())

@@ -28,7 +28,7 @@ from ..task import Artifact, Charge
 from . import at_risk, late, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
 from .booking import CLOSE, book, book_without_job
-from .claims import open_attempt
+from .claims import open_attempt, remember
 from .committer import Committer
 from .compare_and_set import require_current, supersede, swap
 from .dialects import upsert
@@ -193,6 +193,10 @@ class Writer:
         if attempt.submission is None:  # those of a submission end hours later, one after the other
             self._in_flight.add(attempt.id)
         return claimed
+
+    async def remember(self, attempt_id: str, handle: Mapping[str, Any]) -> None:
+        """Record which remote task an open attempt has started; it is durable when this returns."""
+        await self._committer.submit(partial(remember, attempt_id=attempt_id, handle=handle))
 
     async def spending(self, now: datetime) -> Sequence[Spending]:
         """Return what counts against the budgets that other runners share, in their order."""

@@ -91,10 +91,30 @@ class ProviderClient:
         """
         if call.method != "GET" or call.billed:
             raise ValueError(f"{call.method} {call.url} is not free")
+        return await self.answer(call, None, deadline)
+
+    async def poll(self, call: Call, deadline: float) -> Reply:
+        """Send a free call about a remote task; return the whole answer.
+
+        Raises ProviderError: denied, if the key may not go to its address; anything else, if no complete answer came.
+        """
+        if call.billed:
+            raise ValueError(f"{call.method} {call.url} is not free")
+        if not self.profile.may_poll(call.url):
+            host = urlsplit(call.url).netloc
+            text = f"{host} is neither the host of {self.profile.name} nor on its list of other hosts for the key"
+            hint = f"if it belongs to the provider: providers: {{{self.profile.name}: {{key_hosts: [{host}]}}}}"
+            raise ProviderError(Fault(cause=Cause.DENIED, message=f"{text} (key_hosts)", hint=hint))
+        is_own = origin_of(urlsplit(call.url)) == self.profile.origin
+        client = self if is_own else replace(self, http=self.public_http)
+        return await client.answer(call, pack(call), deadline)
+
+    async def answer(self, call: Call, payload: Payload | None, deadline: float) -> Reply:
+        """Send a free call and return the whole answer; raise ProviderError if none came."""
         ends = current_time() + deadline
         try:
             with until(ends):
-                response = await self._connected(call, None)
+                response = await self._connected(call, payload)
         except TimeoutError as error:
             raise ProviderError(Fault(cause=Cause.UNKNOWN, message=f"no answer within {deadline:g} s")) from error
         buffer = BufferSink()

@@ -221,6 +221,8 @@ def test_what_would_end_the_same_way_again_is_not_bought_again(cause):
     event = judge(job(), missed(cause, final=True), RETRY, NOW, troubled=True)
     if cause in (Cause.EMPTY, Cause.SPOILED, Cause.ERROR):
         assert isinstance(event, Exhausted)
+    elif cause is Cause.UNKNOWN:  # a task that was submitted, and is not known any more
+        assert isinstance(event, Unknown)
     else:
         assert type(event) is type(judge(job(), missed(cause), RETRY, NOW))
 

@@ -12,7 +12,7 @@ from ..options import STATES, Session, batch, batch_argument, command, judging, 
 from ..render.controls import control_documents, control_lines
 from ..render.jobs import job_document, job_table, show_document, show_lines
 from ..render.runners import elsewhere_lines, holder_documents, runner_documents, runner_lines
-from ..render.status import run_document, run_documents, run_lines, run_table, status_lines
+from ..render.status import at_provider_lines, run_document, run_documents, run_lines, run_table, status_lines
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
@@ -34,6 +34,7 @@ def status(session: Session, batch: str | None) -> int:
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
         *status_lines(*figures, flags, cut_off=report.interrupted),
+        *at_provider_lines(report.at_provider),
         *run_lines(report, flags),
         *runner_lines(report.runners),
         *elsewhere_lines(report.elsewhere, report.preparing),
@@ -43,6 +44,7 @@ def status(session: Session, batch: str | None) -> int:
         *report_lines(report, flags),
     ]
     document = ledger.status_document(*figures) | {
+        "at_provider": report.at_provider,
         "controls": control_documents(report.controls),
         "runners": runner_documents(report.runners),
         "runners_elsewhere": runner_documents(report.elsewhere),

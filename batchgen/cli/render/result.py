@@ -12,7 +12,7 @@ from ...money import show_credits, show_usd
 from ...object_url import is_object_url
 from .figures import budget_line
 from .format import count, credits_, display_path, duration, under, usd
-from .status import failure_lines, money_lines
+from .status import at_provider_lines, failure_lines, money_lines
 from .width import short
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
         *recovery_lines(result.recovery),
         *([] if resumed_shown else _resumed(result)),
         *_problems(result),
+        *at_provider_lines(status.at_provider),
         *gone_lines(status.presence),
         _headline(result),
         *_unmade(result),

@@ -45,6 +45,14 @@ def status_lines(
     return lines + failure_lines(failures)
 
 
+def at_provider_lines(jobs: int) -> list[str]:
+    """Return how many jobs the provider has accepted and not finished."""
+    if not jobs:
+        return []
+    are = "is" if jobs == 1 else "are"
+    return [f"waiting   {count(jobs, 'job')} {are} at the provider; the next run collects them, and sends none again"]
+
+
 def money_lines(lines: Sequence[UsageLine], scope: str = "for this batch", run_usd: int | None = None) -> list[str]:
     """Return what was spent, and what may have been; *run_usd*: also what a run is known to have spent."""
     from ...store.ledger import add

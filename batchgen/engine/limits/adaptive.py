@@ -167,6 +167,10 @@ class Controller:
         """Return until when every call would be refused."""
         return self._blocked_until
 
+    def adopt(self) -> None:
+        """Record a call of an earlier run that is still in flight."""
+        self._in_flight += 1
+
     def answered(self, sent_at: float, now: float) -> None:
         """Record a call that ended in any way but throttling."""
         self._in_flight -= 1

@@ -143,6 +143,12 @@ class Gate:
             self.controller.sent(now, images)
         return now
 
+    def adopt(self) -> None:
+        """Count a request of an earlier run that is still in flight; what limits its rate was counted then."""
+        self.in_flight += 1
+        if self.controller is not None:
+            self.controller.adopt()
+
     def wire_wait(self, images: int, *, is_repeat: bool = False) -> float:
         """Return the seconds until a request may be written; 0.0 is now. Pauses do not hold up a repeat."""
         if self.withheld:

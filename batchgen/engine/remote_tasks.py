@@ -1,0 +1,180 @@
+"""Remote tasks: commits their handles, waits between polls, and polls under a limit of its own.
+
+A task costs money once, when it is submitted. From the moment its handle is committed no outcome leads to another
+purchase by itself: the attempt stays open until the provider states how the task ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from aiolimiter import AsyncLimiter
+from anyio import CancelScope, CapacityLimiter, current_time, sleep
+
+from ..errors import StoreError, UnfinishedTask
+from ..fault import Cause, Fault, ProviderError
+from ..providers.base import Call, Remember, Reply
+from ..providers.retry_after import retry_after
+from .exchange import Exchange, TaskProgress
+
+if TYPE_CHECKING:
+    from ..transport import ProviderClient
+
+#: Seconds for the answer to one poll.
+POLL_SECONDS = 60.0
+#: Seconds before a poll is repeated that was not answered, doubled each time, and the longest such pause.
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+#: Seconds before a result is downloaded again that could not be.
+DOWNLOAD_PAUSE = 15.0
+#: Seconds for a free call before the submission, such as an upload of a source image.
+PREPARATION = 120.0
+#: Seconds after the submission from which a result that cannot be downloaded counts as lost.
+RESULT_LIFE = 24 * 3600.0
+
+#: Causes that state nothing about a task: it is still at the provider.
+_OPEN = frozenset({Cause.THROTTLED, Cause.UNREACHED, Cause.MONEY, Cause.DENIED})
+#: Causes after which a task that was submitted is not bought again by itself.
+_FINAL = frozenset({Cause.UNKNOWN, Cause.SPOILED})
+#: Statuses of an answer after which a poll is repeated, besides those of 500 and above.
+_TEMPORARY = frozenset({408, 425, 429})
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """How many polls of an account may be in flight, and how far apart they go."""
+
+    places: CapacityLimiter
+    pace: AsyncLimiter
+
+
+async def _nowhere(attempt_id: str, handle: Mapping[str, Any]) -> None:
+    raise StoreError(f"attempt {attempt_id}: its remote task {dict(handle)} cannot be committed here")
+
+
+@dataclass(kw_only=True, slots=True)
+class RemoteTasks:
+    """The remote tasks of a run."""
+
+    #: Commits a handle to an attempt in the job database.
+    commit: Callable[[str, Mapping[str, Any]], Awaitable[None]] = _nowhere
+    remembered: Callable[[str], None] = lambda _id: None  #: called for an attempt once its handle is committed
+    ended: bool = False  #: the run sends nothing more: tasks are left to the next one
+    _limits: dict[tuple[str, str], _Limit] = field(default_factory=dict)
+    _waits: set[CancelScope] = field(default_factory=set)
+
+    def end(self) -> None:
+        """End all waits and polls: their attempts stay open."""
+        self.ended = True
+        for scope in tuple(self._waits):
+            scope.cancel()
+
+    async def remember(self, exchange: Exchange, step: Remember) -> None:
+        """Commit the handle of a task before anything else happens."""
+        attempt, progress = exchange.attempt, exchange.task
+        stored = attempt.handle if progress is None else progress.handle
+        if stored is None or dict(stored) != dict(step.handle):
+            with CancelScope(shield=True):
+                await self.commit(attempt.id, step.handle)
+        if progress is None:
+            progress = exchange.task = TaskProgress(ends=current_time() + step.patience - attempt.age)
+            self.remembered(attempt.id)
+        progress.handle = step.handle
+
+    async def wait(self, exchange: Exchange, seconds: float) -> None:
+        """Wait before the next poll; raise UnfinishedTask once this run has waited long enough, or is to end."""
+        progress = exchange.task
+        if progress is None:
+            raise ValueError("a dialect waits before it has submitted anything")
+        left = progress.ends - current_time()
+        if progress.polled and left <= 0:
+            raise UnfinishedTask
+        self._require_time(exchange)
+        with self._until_end():
+            await sleep(max(0.0, min(seconds, left)))
+
+    async def poll(self, exchange: Exchange, client: ProviderClient, call: Call) -> Reply:
+        """Return the answer to a free call, which is repeated while there is none.
+
+        Raises UnfinishedTask as ``wait`` does, and ProviderError if a call before the submission is not answered.
+        """
+        gives_up, pause = current_time() + PREPARATION, FIRST_PAUSE
+        while True:
+            self._require_time(exchange)
+            with self._until_end():
+                news = await self._once(client, call)
+            if exchange.task is not None:
+                exchange.task.polled = True
+            if isinstance(news, Reply) and not (news.status in _TEMPORARY or news.status >= 500):
+                return news
+            asked = retry_after(news.headers, "") if isinstance(news, Reply) else None
+            if exchange.task is not None:
+                await self.wait(exchange, max(asked or 0.0, pause))
+            elif current_time() >= gives_up:
+                raise ProviderError(_unprepared(call, news))
+            else:
+                await sleep(min(asked or pause, PREPARATION))
+            pause = min(2 * pause, LONGEST_PAUSE)
+
+    async def before_download(self, exchange: Exchange, error: ProviderError) -> bool:
+        """Wait before a result is downloaded again after *error*, and return True; False if it is lost."""
+        if exchange.task is None or error.fault.final or exchange.attempt.age > RESULT_LIFE:
+            return False
+        exchange.task.polled = True
+        await self.wait(exchange, DOWNLOAD_PAUSE)
+        return True
+
+    async def _once(self, client: ProviderClient, call: Call) -> Reply | Fault:
+        limit = self._limit(client)
+        async with limit.places, limit.pace:
+            try:
+                return await client.poll(call, POLL_SECONDS)
+            except ProviderError as error:
+                if error.fault.cause is Cause.DENIED:
+                    raise
+                return error.fault
+
+    def _limit(self, client: ProviderClient) -> _Limit:
+        key = client.profile.name, client.key
+        if key not in self._limits:
+            rules = client.profile.polling
+            pace = AsyncLimiter(1, 60 / rules.requests_per_minute)
+            self._limits[key] = _Limit(CapacityLimiter(rules.concurrency), pace)
+        return self._limits[key]
+
+    def _require_time(self, exchange: Exchange) -> None:
+        """Raise UnfinishedTask if this run is to end, or only takes in what earlier runs have stored."""
+        if exchange.task is None:
+            return
+        attempt = exchange.attempt
+        # A task whose handle was found in a slot is polled with all others, in its lane.
+        if self.ended or (attempt.resumed and attempt.handle is None):
+            raise UnfinishedTask
+
+    @contextmanager
+    def _until_end(self) -> Iterator[None]:
+        with CancelScope() as scope:
+            self._waits.add(scope)
+            try:
+                yield
+            finally:
+                self._waits.discard(scope)
+        if scope.cancelled_caught:
+            raise UnfinishedTask
+
+
+def fault_of_task(exchange: Exchange, fault: Fault) -> Fault:
+    """Return the fault that ends an attempt; raise UnfinishedTask where it states nothing about a submitted task."""
+    if exchange.task is None:
+        return fault
+    if fault.cause in _OPEN:
+        raise UnfinishedTask(fault.message)
+    return replace(fault, final=True) if fault.cause in _FINAL else fault
+
+
+def _unprepared(call: Call, news: Reply | Fault) -> Fault:
+    why = news.message if isinstance(news, Fault) else f"HTTP {news.status}"
+    cause = Cause.THROTTLED if isinstance(news, Reply) and news.status == 429 else Cause.UNREACHED
+    return Fault(cause=cause, message=f"{call.method} {call.url} failed for {PREPARATION:g} s: {why}; nothing was sent")
