@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ENTRY_POINTS = "batchgen.dialects"
 
 #: Batches by the dialect of one call; both send the same bodies.
-_BATCHES = {"openai_images": ("openai_batch", "OpenAIBatch")}
+_BATCHES = {"openai_images": ("openai_batch", "OpenAIBatch"), "gemini": ("gemini_batch", "GeminiBatch")}
 
 _BUILT_IN = {
     "openai_images": "OpenAIImages",

@@ -23,6 +23,7 @@ class DataUrl:
     """Placeholder for the data URL of a local image in a JSON body; transport fills it in while sending."""
 
     source: Source
+    bare: bool = False  #: only the base64, without "data:image/png;base64,"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,13 +38,17 @@ class FilePart:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """One HTTP request, as data. The body is ``json``, with DataUrl values, or ``form`` and ``files`` as multipart."""
+    """One HTTP request, as data.
+
+    The body is ``json``, with DataUrl values, or ``form`` and ``files`` as multipart, or the bytes of a file.
+    """
 
     method: str
     url: str  #: absolute
     json: Mapping[str, Any] | None = None
     form: tuple[tuple[str, str], ...] = ()
     files: tuple[FilePart, ...] = ()
+    file: Source | None = None  #: a local file that is the body as it is
     headers: Mapping[str, str] = field(default_factory=dict)
     billed: bool = True  #: False: repeating it is free (a poll, or a download of a result)
     signed: bool = True  #: False: sent without the key, to public addresses only; signed and not billed is a poll

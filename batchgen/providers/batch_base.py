@@ -17,10 +17,12 @@ from urllib.parse import quote, urlencode, urlsplit, urlunsplit
 
 from ..fault import Cause, Charged, Fault, ProviderError
 from ..task import Kind, Source
+from . import dialect
 from .base import Call, Reply, Request
 from .error_mapping import fault_of
 from .jsonbody import Json, read_or_none
 from .profile import Profile
+from .responses import SingleCallDialect
 
 Value = TypeVar("Value")
 #: A call is answered with its reply; an error of the way is thrown in.
@@ -180,6 +182,23 @@ def address(profile: Profile, path_key: str, *segments: str, tail: str = "", **q
     path = "/".join([parts.path.rstrip("/"), *(quote(segment, safe="") for segment in segments)]) + tail
     merged = "&".join(filter(None, (parts.query, urlencode(query))))
     return urlunsplit(parts._replace(path=path, query=merged))
+
+
+def body_of(request: Request) -> Mapping[str, Any]:
+    """Return the JSON body of the call that the dialect would send: a line of a file has no other form.
+
+    Raise ProviderError if the dialect cannot make such a call.
+    """
+    model = request.model
+    own = dialect(model.dialect or request.profile.dialect)
+    rules = model.rules(request.task.kind)
+    call = None
+    if isinstance(own, SingleCallDialect) and rules is not None:
+        call = own.call(request, rules.model_copy(update={"body": "json"}))
+    if call is None or call.json is None:
+        message = f"{request.profile.name} cannot {request.task.kind} with {request.task.model}"
+        raise ProviderError(Fault(cause=Cause.INVALID, message=message))
+    return call.json
 
 
 def free_call(method: str, url: str, body: Mapping[str, Any] | None = None) -> Call:

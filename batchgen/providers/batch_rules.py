@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from ..fault import Cause, Charged, Fault
-from .batch_base import BatchLimits, LineProblem, RemoteBatch, Row
+from .batch_base import BatchLimits, BatchState, LineProblem, RemoteBatch, Row
 
 
 class Fate(StrEnum):
@@ -30,6 +30,14 @@ def fate_of(batch: RemoteBatch, line: int, row: Row | None) -> Fate:
     if not batch.nothing_ran:
         return Fate.UNKNOWN
     return Fate.AT_FAULT if any(problem.line == line for problem in batch.problems) else Fate.FREE
+
+
+def lacks_results(batch: RemoteBatch) -> bool:
+    """Return whether a batch is done and names no result file: it is polled further, for its results may appear.
+
+    Gemini has reported batches as done whose results came later, or never.
+    """
+    return batch.state is BatchState.DONE and batch.output_file is None and batch.error_file is None
 
 
 def fault_of_line(batch: RemoteBatch, line: int) -> Fault:

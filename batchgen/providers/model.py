@@ -32,12 +32,21 @@ class Tokens(Frozen):
     image_out: Amount = Decimal(0)
 
 
+class Megapixels(Frozen):
+    """USD by the megapixel of 1024x1024 pixels, each begun one in full."""
+
+    first: Amount  #: the first megapixel of an image
+    more: Amount = Decimal(0)  #: each further one
+    source: Amount = Decimal(0)  #: each megapixel of a source image
+
+
 class Tariff(Frozen):
     """The prices of a model. Any part may be missing; a cost without a price is unknown, never 0."""
 
     date: str | None = Field(None, description="When these prices were read (YYYY-MM-DD)")
     usd_per_million_tokens: Tokens | None = None
     usd_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One price, or one per quality")
+    usd_per_megapixel: Megapixels | None = Field(None, description="Price by area: first, more, source")
     credits_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One number, or one per quality")
     usd_per_credit: Amount | None = Field(None, description="What one credit costs you")
     output_tokens: Mapping[str, int] = Field(
@@ -77,7 +86,6 @@ class Rules(Frozen):
     mask: bool = False
     mask_bytes_max: int = 4_000_000
     image_urls: bool = True  #: False: bytes only, so a URL is fetched first
-    image_files: bool = True  #: False: URLs only, so a local file cannot be sent
     wire: str | None = None  #: the provider's name for this operation, where it has one besides the model's
     template: Mapping[str, Any] = {}  #: body in the dialect ``task``; empty: that of the profile
 

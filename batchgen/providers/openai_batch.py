@@ -15,9 +15,8 @@ from typing import Any, ClassVar
 
 import orjson
 
-from ..fault import Cause, Charged, Fault, ProviderError
+from ..fault import Cause, Charged, Fault
 from ..task import Kind, Source
-from . import dialect
 from .base import Call, DataUrl, FilePart, Reply, Request
 from .batch_base import (
     BatchDialect,
@@ -31,6 +30,7 @@ from .batch_base import (
     Row,
     Talk,
     address,
+    body_of,
     counts_of,
     document_of,
     free_call,
@@ -44,7 +44,6 @@ from .error_bodies import clean
 from .error_mapping import fault_of
 from .jsonbody import Json, objects
 from .profile import Profile
-from .responses import SingleCallDialect
 
 #: The key of a batch's metadata that holds our id of the submission.
 METADATA_KEY = "batchgen"
@@ -83,7 +82,7 @@ class OpenAIBatch(BatchDialect):
 
     def line(self, request: Request, key: str, files: Mapping[str, str]) -> Mapping[str, Any]:
         """Return the line: the body of the same call, with uploaded images by their ids."""
-        body = dict(_call(request).json or {})
+        body = dict(body_of(request))
         if "images" in body:
             body["images"] = [_reference(image, files) for image in body["images"]]
         if "mask" in body:
@@ -193,20 +192,6 @@ class OpenAIBatch(BatchDialect):
                 headers["x-request-id"] = request_id
             return Row(key=key, reply=Reply(status=_status(status), headers=headers, body=raw[start:end]))
         return _row_without_answer(key, value_at(raw, places.get("error")))
-
-
-def _call(request: Request) -> Call:
-    """Return the call that the dialect would send, with a JSON body: a line of a file has no other."""
-    model = request.model
-    own = dialect(model.dialect or request.profile.dialect)
-    rules = model.rules(request.task.kind)
-    call = None
-    if isinstance(own, SingleCallDialect) and rules is not None:
-        call = own.call(request, rules.model_copy(update={"body": "json"}))
-    if call is None:
-        message = f"{request.profile.name} cannot {request.task.kind} with {request.task.model}"
-        raise ProviderError(Fault(cause=Cause.INVALID, message=message))
-    return call
 
 
 def _reference(image: Mapping[str, Any], files: Mapping[str, str]) -> Mapping[str, Any]:

@@ -34,6 +34,9 @@ _MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor", "modes")
 _COMPANY_FACTS = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
 
 
+#: The ways to state USD, of which a user's own replaces all others.
+_USD_PRICES = ("usd_per_million_tokens", "usd_per_megapixel", "usd_per_image")
+
 #: So many rounds of mistakes are looked for in the settings of one provider.
 _ROUNDS = 20
 Path = tuple[str | int, ...]
@@ -179,10 +182,8 @@ def _with_tariff(name: str, model: Mapping[str, Any], tariff: object) -> dict[st
     if not isinstance(tariff, Mapping):
         raise BadProvider(name, {("tariff",): "tariff must be a mapping"})
     old = dict(model.get("tariff") or {})
-    if "usd_per_million_tokens" in tariff:
-        old.pop("usd_per_image", None)
-    elif "usd_per_image" in tariff:
-        old.pop("usd_per_million_tokens", None)
+    if stated := [name for name in _USD_PRICES if name in tariff]:
+        old = {name: price for name, price in old.items() if name not in _USD_PRICES or name in stated}
     for flat in ("usd_per_image", "credits_per_image"):
         if flat in tariff:
             old.pop(flat, None)

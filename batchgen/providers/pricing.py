@@ -27,6 +27,9 @@ _QUALITY, _RESOLUTION = "medium", "1K"
 #: A source image in input tokens: low, expected, high.  aimlapi's two-image edit shows about 2600 each.
 _SOURCE_TOKENS = (300, 1500, 3000)
 
+#: Megapixels of an image whose size is not known: low, expected, high.  FLUX.2 makes and takes up to four.
+_MEGAPIXELS = (1, 1, 4)
+
 #: The area (pixels) to which a table's tokens apply.
 _SQUARE = 1024 * 1024
 
@@ -88,6 +91,8 @@ def _full_charge(usage: Usage, task: Task, model: Model) -> Charge:
     priced = _credits_usd(used, tariff)
     if priced is None:
         priced = _tokens_usd(usage, tariff.usd_per_million_tokens)
+    if priced is None:
+        priced = _area_usd(task, tariff, 1, images)
     if priced is None:
         priced = _scaled(_price(tariff.usd_per_image, task), NANO * images)
     if priced is not None:
@@ -158,6 +163,8 @@ def _guess(task: Task, model: Model, level: int) -> Charge:
     if usd is None:
         usd = _expected_tokens_usd(task, tariff, level)
     if usd is None:
+        usd = _area_usd(task, tariff, level, task.n)
+    if usd is None:
         usd = _scaled(_price(tariff.usd_per_image, task, level), NANO * task.n)
     if used is None and usd is not None and tariff.usd_per_credit:
         used = _rounded(Decimal(usd) / NANO / tariff.usd_per_credit * MILLI)
@@ -208,6 +215,17 @@ def _expected_tokens_usd(task: Task, tariff: Tariff, level: int) -> int | None:
     sources = len(task.images) + (task.mask is not None)
     usd = _table_usd(table, words, sources * _SOURCE_TOKENS[level], 0, output * task.n)
     return usd + usd // _CREDIT_MARGIN if level == 2 and tariff.usd_per_credit else usd
+
+
+def _area_usd(task: Task, tariff: Tariff, level: int, images: int) -> int | None:
+    """Return the price of *images* by their area, and of the source images, whose area is not known here."""
+    price = tariff.usd_per_megapixel
+    if price is None:
+        return None
+    area = pixels(task.size)
+    megapixels = -(-area // _SQUARE) if area is not None else _MEGAPIXELS[level]
+    each = price.first + price.more * max(0, megapixels - 1)
+    return _rounded((each * images + price.source * len(task.images) * _MEGAPIXELS[level]) * NANO)
 
 
 def _output_tokens(task: Task, table: Mapping[str, int], level: int) -> int | None:

@@ -6,7 +6,7 @@ for is booked, and a task that the provider no longer knows is ``unknown`` and h
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -205,7 +205,8 @@ class _Task:
     def _images(self, answer: _Answer) -> list[Json]:
         if not answer.good:
             return []
-        return [value for path in self._rules.result.images for value in values_at(answer.document, path) if value]
+        values = (value for path in self._rules.result.images for value in values_at(answer.document, path))
+        return [value for value in values if value and not isinstance(value, list)]
 
     def _deliver(self, answer: _Answer, status: _Answer, images: list[Json]) -> Conversation:
         request, document = self._request, answer.document
@@ -264,15 +265,16 @@ class _Task:
         stated = self._stated_error(answer)
         document = {"error": {"code": stated[0], "message": stated[1]}} if stated else answer.document
         fault = fault_of(answer.reply, request.profile, document, request.task)
-        words = " ".join(stated or ()).lower()
+        text = " ".join(stated or ()).lower()
         cause = fault.cause
-        if meaning == "refused" or any(word.lower() in words for word in rules.errors.refused):
+        if meaning == "refused" or _has(text, rules.errors.refused):
             cause = Cause.REFUSED
-        elif any(word.lower() in words for word in rules.errors.invalid):
+        elif _has(text, rules.errors.invalid):
             cause = Cause.INVALID
         elif meaning == "cancelled" or cause not in (Cause.REFUSED, Cause.INVALID):
             cause = Cause.ERROR
         charged = rules.charged_when.refused if cause is Cause.REFUSED else getattr(rules.charged_when, meaning)
+        charged = Charged.NO if _has(text, rules.errors.free) else charged
         name = "cancelled by the provider" if meaning == "cancelled" else meaning
         message = fault.message if stated or not answer.good else "the provider states no reason"
         fault = Fault(
@@ -304,6 +306,10 @@ class _Task:
 
 def _free(method: str, url: str) -> Call:
     return Call(method=method, url=url, billed=False, signed=True)
+
+
+def _has(text: str, words: Iterable[str]) -> bool:
+    return any(word.lower() in text for word in words)
 
 
 def _read(reply: Reply) -> _Answer:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
-from .base import Request
+from ..task import Source
+from .base import DataUrl, Request
 from .jsonbody import Json, read_or_none
 from .model import Rules
 from .openai_images import json_image
@@ -24,7 +26,7 @@ def body_of(request: Request, rules: Rules, submission: Submission) -> dict[str,
     """Return the JSON body of the submission; parts whose placeholders have no value are left out."""
     template = rules.template or submission.body
     fields = fit(request.task, rules, request.model.wire).fields
-    filled = _fill(template, _values(request, rules, fields))
+    filled = _fill(template, _values(request, rules, fields, bare=submission.images == "base64"))
     body: dict[str, Any] = {} if filled is _MISSING else filled
     named = set(names_in(template))
     unnamed = {key: value for key, value in fields.items() if key not in named and not _is_split(key, named)}
@@ -52,9 +54,9 @@ def wire_name(request: Request, rules: Rules) -> str:
     return rules.wire or request.model.wire
 
 
-def _values(request: Request, rules: Rules, fields: Mapping[str, Any]) -> dict[str, Any]:
+def _values(request: Request, rules: Rules, fields: Mapping[str, Any], *, bare: bool) -> dict[str, Any]:
     task = request.task
-    images = [json_image(source) for source in task.images]
+    images = [_image(source, bare=bare) for source in task.images]
     values = {**fields, "prompt": task.prompt, "model": wire_name(request, rules), "attempt_id": request.attempt_id}
     if edges := _WXH.fullmatch(str(fields.get("size", ""))):
         values |= {"width": int(edges[1]), "height": int(edges[2])}
@@ -62,8 +64,13 @@ def _values(request: Request, rules: Rules, fields: Mapping[str, Any]) -> dict[s
         values |= {"images": images, "image": images[0]}
         values |= {f"image_{number}": image for number, image in enumerate(images[:NUMBERED_IMAGES], start=1)}
     if task.mask is not None:
-        values["mask"] = json_image(task.mask)
+        values["mask"] = _image(task.mask, bare=bare)
     return values
+
+
+def _image(source: Source, *, bare: bool) -> str | DataUrl:
+    image = json_image(source)
+    return replace(image, bare=bare) if isinstance(image, DataUrl) else image
 
 
 def _is_split(field: str, named: set[str]) -> bool:

@@ -109,6 +109,9 @@ class Submission(Frozen):
     extra: PathText | None = Field(
         None, description="Object of the body that takes a job's extra and the fields without a placeholder"
     )
+    images: Literal["data_url", "base64", "url"] = Field(
+        "data_url", description="Form of local source images; url: only images on the web"
+    )
     headers: Mapping[str, str] = Field({}, description="Headers of the call, besides the one with the key")
 
     @model_validator(mode="after")
@@ -187,6 +190,7 @@ class ErrorRules(Frozen):
     message: PathList = Field((), description="Message of the error; of several paths, the first with a value")
     refused: Words = Field((), description="Words in code or message of a refusal by content rules")
     invalid: Words = Field((), description="Words in code or message of a wrong request")
+    free: Words = Field((), description="Words in code or message of a failure that is never charged")
 
 
 class ChargedWhen(Frozen):

@@ -92,6 +92,7 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
         *_check_modes(profile, name, model),
         *_check_prompt(task, rules),
         *_check_sources(task, rules),
+        *_check_urls(task.images, profile, dialect),
         *fit(task, rules, f"{profile.name} ({name})").problems,
     )
 
@@ -276,8 +277,6 @@ def _check_sources(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
         )
     for source in task.images:
         yield from _check_source("images", source, rules.image_bytes_max, rules.image_types)
-    if not rules.image_files:
-        yield from _check_urls(task.images)
     if task.mask is None:
         return
     if task.kind is not Kind.EDIT:
@@ -288,13 +287,15 @@ def _check_sources(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:
         yield from _check_source("mask", task.mask, rules.mask_bytes_max, ("image/png",))
 
 
-def _check_urls(sources: Iterable[Source]) -> Iterator[UnsupportedRequest]:
-    """Yield a problem for each source that is not on the web."""
+def _check_urls(sources: Iterable[Source], profile: Profile, dialect: str) -> Iterator[UnsupportedRequest]:
+    """Yield a problem for each source that is not on the web, if the provider takes nothing else."""
+    if dialect != "task" or profile.task is None or profile.task.submit.images != "url":
+        return
     for source in sources:
         if source.path is not None or not (source.url or "").startswith(("https://", "http://")):
             yield UnsupportedRequest(
                 "images",
-                f"this provider fetches source images from the web, and {source.path or source.url} is not there",
+                f"{profile.name} fetches source images from the web, and {source.path or source.url} is not there",
                 "publish it and write its https URL, or use a provider that takes files (fal, bfl, dashscope, openai)",
             )
 

@@ -101,6 +101,8 @@ def pack(call: Call) -> Payload | None:
     """Return the body of *call*, or None if it has none; raise ProviderError if a source image is gone."""
     if call.json is not None:
         return _json_payload(call.json)
+    if call.file is not None:
+        return Payload(call.file.mime or "application/octet-stream", (_file(call.file, base64=False), b""))
     return _multipart(call) if call.files or call.form else None
 
 
@@ -119,7 +121,8 @@ def _json_payload(document: Any) -> Payload:  # noqa: ANN401 - a JSON document
     pieces: list[bytes | _File] = []
     for mark, image in placeholders.items():
         before, _, text = text.partition(mark)
-        head = f"{before}data:{image.source.mime};base64,".encode("utf-8", "replace")
+        prefix = "" if image.bare else f"data:{image.source.mime};base64,"
+        head = f"{before}{prefix}".encode("utf-8", "replace")
         pieces += [head, _file(image.source, base64=True)]
     return Payload("application/json", (*pieces, text.encode("utf-8", "replace")))
 

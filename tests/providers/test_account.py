@@ -115,6 +115,12 @@ def test_which_questions_each_provider_documents():
         "openrouter": ["/api/v1/key", "/api/v1/models?output_modalities=image"],
         "sandbox": [],
         "fal": [],
+        "bfl": ["/v1/credits"],
+        "dashscope": [],
+        "higgsfield": [],
+        "kie": ["/api/v1/chat/credit"],
+        "replicate": [],
+        "wavespeed": ["/api/v3/balance"],
     }
 
 

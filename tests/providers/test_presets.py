@@ -30,7 +30,7 @@ def test_names() -> None:
 def test_every_preset_loads(name: str) -> None:
     spoken = profile(name, {"base_url": "https://gw.example.com"} if name == "gateway" else None)
     assert (spoken.name, spoken.preset) == (name, name)
-    assert spoken.limits.concurrency >= 4
+    assert spoken.limits.concurrency >= 2
     assert spoken.timeout.connect == 10
     assert spoken.find() == spoken.find(spoken.default_model)
     for model in spoken.models.values():

@@ -171,6 +171,7 @@ def test_failed_task_names_the_reason_in_its_state() -> None:
     play = Play(fal(), answer(FAL_SUBMITTED), failed)
     assert play.fault is not None
     assert (play.fault.cause, play.fault.code) == (Cause.ERROR, "runner_disconnected")
+    assert (play.fault.charged, play.fault.final) == (Charged.NO, False)
     assert "Runner disconnected" in play.fault.message
 
 

@@ -85,6 +85,12 @@ async def test_json_with_an_image_is_what_json_dumps_makes_of_it(tmp_path, size)
     assert payload.content_type == "application/json"
 
 
+async def test_json_takes_bare_base64(tmp_path: Path) -> None:
+    source = file(tmp_path, 5)
+    body = await sent(packed(json_call({"image": DataUrl(source=source, bare=True)})))
+    assert json.loads(body) == {"image": base64.b64encode(content(source)).decode()}
+
+
 async def test_many_images_are_in_their_own_places(tmp_path):
     sources = [file(tmp_path, size, f"{size}.png") for size in (10, 11, 12, PIECE + 5)]
     urls = [DataUrl(source=source) for source in sources]
@@ -183,6 +189,14 @@ async def test_every_body_has_a_boundary_of_its_own(tmp_path):
     assert packed(call).content_type != packed(call).content_type
 
 
+@pytest.mark.parametrize("size", SIZES)
+async def test_file_as_a_body_goes_out_as_it_is(tmp_path, size):
+    source = file(tmp_path, size)
+    payload = packed(Call(method="POST", url="https://x.test", file=source))
+    assert (payload.content_type, payload.length) == ("image/png", size)
+    assert await sent(payload) == content(source)
+
+
 def test_a_call_without_a_body_has_none():
     assert pack(Call(method="GET", url="https://x.test")) is None
 
@@ -220,14 +234,16 @@ def change(path: Path) -> None:
 
 @pytest.mark.parametrize("mishap", [shrink, grow, change, Path.unlink, lambda path: os.truncate(path, 0)])
 @pytest.mark.parametrize("size", [10, PIECE, 2 * PIECE + 1])
-@pytest.mark.parametrize("shape", ["json", "multipart"])
+@pytest.mark.parametrize("shape", ["json", "multipart", "file"])
 async def test_file_changed_after_measuring_never_goes_out_whole(tmp_path, mishap, size, shape):
     source = file(tmp_path, size)
     part = FilePart(name="image", source=source, filename="a.png", mime="image/png")
-    call = (
-        json_call({"image": DataUrl(source=source)}) if shape == "json" else Call(method="POST", url="x", files=(part,))
-    )
-    payload = packed(call)
+    calls = {
+        "json": json_call({"image": DataUrl(source=source)}),
+        "multipart": Call(method="POST", url="x", files=(part,)),
+        "file": Call(method="POST", url="x", file=source),
+    }
+    payload = packed(calls[shape])
     mishap(Path(source.path or ""))
     chunks: list[bytes] = []
     with pytest.raises(ProviderError) as caught:
@@ -270,7 +286,7 @@ async def test_a_second_stream_starts_over(tmp_path):
     assert await sent(payload) == first
 
 
-@pytest.mark.parametrize("shape", ["json", "multipart"])
+@pytest.mark.parametrize("shape", ["json", "multipart", "file"])
 async def test_a_large_file_goes_out_in_flat_memory(tmp_path, shape):
     path = tmp_path / "big.png"
     with path.open("wb") as found:
