@@ -1,4 +1,4 @@
-"""Commands that run a batch again: resume, retry, redo."""
+"""Commands that run a batch again: resume, collect, retry, redo."""
 
 from __future__ import annotations
 
@@ -44,6 +44,22 @@ def resume(session: Session, manifest: str | None, **values: Any) -> int:  # noq
     It runs the batch's manifest again, as run does. Failed jobs need retry, or --retry-failed.
     """
     return run_selected(session, session.manifest(manifest, last_first=True), values)
+
+
+@command(
+    "collect",
+    "batchgen collect                     the batch that ran last",
+    "batchgen collect autumn --quiet      in a crontab, every hour",
+)
+@manifest_argument
+@run_options
+def collect(session: Session, manifest: str | None, **values: Any) -> int:  # noqa: ANN401 - see run_options
+    """Collect what providers have finished of batches and remote tasks; sends no new request.
+
+    What is not finished stays at the provider, and the exit code is 9.
+    """
+    terms = replace(terms_of(values, None, None), collects_only=True, leaves=True)
+    return carry_out(session, session.manifest(manifest, last_first=True), values, terms)
 
 
 _repeating = options(
