@@ -59,13 +59,15 @@ class Submission:
     async def run(self) -> web.StreamResponse:
         """Answer the submission; in any case the log gets its arrival and its answer."""
         fault: Fault | None = None
+        early: Package | None = None
         try:
             form, directives = await self._admit()
-            record = self._repeated(form)
+            async with self.tasks.turn(self.key if self.dialect.idempotent else None):
+                record = self._repeated(form)
+                if record is None:
+                    record, fault, early = await self._accept(form, directives)
             if record is None:
-                record, fault, early = await self._accept(form, directives)
-                if early is not None or record is None:
-                    return await self._send(early, fault)
+                return await self._send(early, fault)
             await self._hold(record)
             package: Package | None = package_of(self.dialect.accept(record.task, self.entry.trace))
             if fault is not None and fault.kind == "gateway-timeout":
@@ -127,7 +129,7 @@ class Submission:
         if fault is not None and fault.kind in EARLY:
             return None, fault, self._early(fault.kind)
         task = Task(
-            id=self.dialect.new_id(uuid.uuid4().hex),
+            id=self.dialect.new_id(str(uuid.uuid4())),
             serial=trace.serial,
             url=f"{self.state.url}/{self.dialect.name}",
             model=self.entry.model or "",
@@ -150,7 +152,7 @@ class Submission:
         self.tasks.start(self.state, self.dialect, record)
         deadline = self.dialect.deadline(self.request.headers)
         if deadline != float("inf"):
-            asyncio.get_running_loop().call_later(deadline, record.stop.set)
+            asyncio.get_running_loop().call_later(deadline, _expire, record)
         return record, fault, None
 
     def _answer_fault(self, directives: tuple[Fault, ...]) -> Fault | None:
@@ -173,7 +175,7 @@ class Submission:
     async def _read(self, form: Form) -> Order:
         def read() -> Order:
             fetch = lambda url: fetch_source(url, self.state.url, self.state.results)  # noqa: E731 - bound to this state
-            return self.dialect.read(self.request.match_info.get("model", ""), form, self.request.headers, fetch)
+            return self.dialect.read(self.request.match_info, form, self.request.headers, fetch)
 
         return await asyncio.get_running_loop().run_in_executor(self.state.pool, read)
 
@@ -208,6 +210,11 @@ class Submission:
             return response
         finally:
             self.state.log.note(self.entry.line("answer", status=status))
+
+
+def _expire(record: TaskRecord) -> None:
+    record.task.late = not record.task.state.over
+    record.stop.set()
 
 
 def _view_handler(state: State, tasks: TaskStore, dialect: TaskDialect, path: str, view: View) -> Handler:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
 
 from .cdn import FOR_GOOD
@@ -44,6 +46,7 @@ class TaskStore:
     def __init__(self) -> None:
         self._records: dict[tuple[str, str], TaskRecord] = {}
         self._by_key: dict[tuple[str, str], TaskRecord] = {}
+        self._turns: dict[str, asyncio.Lock] = {}
         self._jobs: set[asyncio.Task[None]] = set()
 
     def find(self, provider: str, task_id: str) -> TaskRecord | None:
@@ -54,6 +57,10 @@ class TaskStore:
     def find_by_key(self, provider: str, key: str | None) -> TaskRecord | None:
         """Return the task that an earlier submission with this idempotency key created."""
         return self._by_key.get((provider, key)) if key else None
+
+    def turn(self, key: str | None) -> AbstractAsyncContextManager[object]:
+        """Let submissions with the same idempotency key wait for each other."""
+        return contextlib.nullcontext() if key is None else self._turns.setdefault(key, asyncio.Lock())
 
     def add(self, provider: str, record: TaskRecord, key: str | None) -> None:
         """Remember a task."""

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from . import aigate, aimlapi, fal, gateway, gptimageapi, openai, openrouter
+from . import (
+    aigate,
+    aimlapi,
+    bfl,
+    dashscope,
+    fal,
+    gateway,
+    gptimageapi,
+    higgsfield,
+    kie,
+    openai,
+    openrouter,
+    replicate,
+    wavespeed,
+)
 from .dialect import Dialect
 from .task import TaskDialect
 
@@ -10,4 +24,6 @@ DIALECTS: dict[str, Dialect] = {
     module.DIALECT.name: module.DIALECT for module in (aigate, gptimageapi, aimlapi, gateway, openai, openrouter)
 }
 #: Providers whose images are tasks.
-TASK_DIALECTS: dict[str, TaskDialect] = {module.DIALECT.name: module.DIALECT for module in (fal,)}
+TASK_DIALECTS: dict[str, TaskDialect] = {
+    module.DIALECT.name: module.DIALECT for module in (fal, replicate, bfl, kie, higgsfield, wavespeed, dashscope)
+}

@@ -48,13 +48,30 @@ def _image_size(fields: Json) -> tuple[int, int]:
     raise invalid("unexpected value; permitted: " + ", ".join(map(repr, _SIZES)), "value_error", "image_size")
 
 
+_FLUX_2 = _SHARED | {"image_size", "safety_tolerance"}
+_SEEDREAM = _SHARED | {"image_size", "max_images"}
+_PRO = {"1K": "0.15", "2K": "0.15", "4K": "0.3"}
+_TWO = {"0.5K": "0.06", "1K": "0.08", "2K": "0.12", "4K": "0.16"}
+
+
 def _flux(usd: str, *, more: str = "0", fields: frozenset[str] = _FLUX) -> TaskModel:
     return TaskModel(fields=fields, size=_image_size, usd=Decimal(usd), more=Decimal(more), count="num_images", most=4)
 
 
-def _nano(usd: str) -> TaskModel:
-    formats = ("png", "jpeg", "webp")
-    return TaskModel(fields=_NANO, size=by_ratio(), usd=Decimal(usd), count="num_images", most=4, formats=formats)
+def _nano(usd: str, by_resolution: Mapping[str, str] | None = None) -> TaskModel:
+    return TaskModel(
+        fields=_NANO,
+        size=by_ratio(),
+        usd=Decimal(usd),
+        by_resolution=by_resolution or {},
+        count="num_images",
+        most=4,
+        formats=("png", "jpeg", "webp"),
+    )
+
+
+def _seedream(usd: str) -> TaskModel:
+    return replace(_flux(usd, fields=_SEEDREAM), most=6)
 
 
 def _edit(model: TaskModel) -> TaskModel:
@@ -62,8 +79,6 @@ def _edit(model: TaskModel) -> TaskModel:
     return replace(model, fields=fields, sources="image_urls", required=required)
 
 
-_FLUX_2 = _SHARED | {"image_size", "safety_tolerance"}
-_SEEDREAM = _SHARED | {"image_size", "max_images"}
 MODELS: Mapping[str, TaskModel] = {
     "fal-ai/flux/schnell": _flux("0.003", more="0.003"),
     "fal-ai/flux/dev": _flux("0.025", more="0.025"),
@@ -74,15 +89,15 @@ MODELS: Mapping[str, TaskModel] = {
     "fal-ai/flux-2-max/edit": _edit(_flux("0.1", more="0.03", fields=_FLUX_2)),
     "fal-ai/nano-banana": _nano("0.039"),
     "fal-ai/nano-banana/edit": _edit(_nano("0.039")),
-    "fal-ai/nano-banana-pro": _nano("0.15"),
-    "fal-ai/nano-banana-pro/edit": _edit(_nano("0.15")),
-    "fal-ai/nano-banana-2": _nano("0.08"),
-    "fal-ai/nano-banana-2/edit": _edit(_nano("0.08")),
+    "fal-ai/nano-banana-pro": _nano("0.15", _PRO),
+    "fal-ai/nano-banana-pro/edit": _edit(_nano("0.15", _PRO)),
+    "fal-ai/nano-banana-2": _nano("0.08", _TWO),
+    "fal-ai/nano-banana-2/edit": _edit(_nano("0.08", _TWO)),
     "fal-ai/qwen-image": _flux("0.02", more="0.02", fields=_FLUX | {"negative_prompt"}),
-    "fal-ai/bytedance/seedream/v4/text-to-image": _flux("0.03", fields=_SEEDREAM),
-    "fal-ai/bytedance/seedream/v4/edit": _edit(_flux("0.03", fields=_SEEDREAM)),
-    "fal-ai/bytedance/seedream/v4.5/text-to-image": _flux("0.04", fields=_SEEDREAM),
-    "fal-ai/bytedance/seedream/v4.5/edit": _edit(_flux("0.04", fields=_SEEDREAM)),
+    "fal-ai/bytedance/seedream/v4/text-to-image": _seedream("0.03"),
+    "fal-ai/bytedance/seedream/v4/edit": _edit(_seedream("0.03")),
+    "fal-ai/bytedance/seedream/v4.5/text-to-image": _seedream("0.04"),
+    "fal-ai/bytedance/seedream/v4.5/edit": _edit(_seedream("0.04")),
 }
 _ERRORS = {
     **OPENAI_ERRORS,
@@ -109,9 +124,9 @@ _ERRORS = {
 }
 
 
-def read(model: str, form: Form, _headers: Mapping[str, str], fetch: Fetch) -> Order:
+def read(path: Mapping[str, str], form: Form, _headers: Mapping[str, str], fetch: Fetch) -> Order:
     """Read a body for the model in the path."""
-    return read_body(model, find_model(MODELS, model), form.fields, fetch)
+    return read_body(path["model"], find_model(MODELS, path["model"]), form.fields, fetch)
 
 
 def accept(task: Task, trace: Trace) -> Reply:
@@ -204,10 +219,6 @@ def _ids(trace: Trace) -> dict[str, str]:
     return {"X-Fal-Request-Id": trace.request_id}
 
 
-def _uuid(digits: str) -> str:
-    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-
-
 DIALECT = TaskDialect(
     name="fal",
     submit=("/{model:[^/]+/[^/]+(?:/[^/]+)*}",),
@@ -225,7 +236,6 @@ DIALECT = TaskDialect(
             answer=cancel, method="PUT", from_states=frozenset({Progress.QUEUED, Progress.RUNNING})
         ),
     },
-    new_id=_uuid,
     checks_late=True,
     key_header=KeyHeader(scheme="Key"),
 )

@@ -50,6 +50,7 @@ class Task:
     refusal: Refusal | None = None  #: why it failed or was refused
     faults: tuple[Fault, ...] = ()
     polls: int = 0
+    late: bool = False  #: its deadline cancelled it
 
     def fault(self, kind: str) -> Fault | None:
         """Return the task's fault of this kind."""
@@ -96,14 +97,14 @@ class TaskDialect:
 
     name: str
     submit: tuple[str, ...]  #: paths of submissions, below the provider's prefix; ``{model}`` is in the path or body
-    read: Callable[[str, Form, Mapping[str, str], Fetch], Order]  #: model in the path, body, headers
+    read: Callable[[Mapping[str, str], Form, Mapping[str, str], Fetch], Order]  #: parts of the path, body, headers
     price: Price
     accept: Answer
     refuse: Refuse
     lose: Callable[[str, Trace], Reply]  #: the answer about a task that the provider does not know; given its id
     views: Mapping[str, View]  #: by path with ``{id}``, or with the name of a query parameter after ``?``
     cancels: Mapping[str, Cancel] = field(default_factory=dict)
-    new_id: Callable[[str], str] = str  #: a task's id from 32 hexadecimal digits
+    new_id: Callable[[str], str] = str  #: a task's id from a UUID
     checks_late: bool = False  #: a wrong body is accepted, and the task fails
     charged: frozenset[Progress] = frozenset({Progress.DONE})  #: the ends that are charged
     idempotent: bool = False  #: an Idempotency-Key is honoured

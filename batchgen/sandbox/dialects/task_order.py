@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 
 from PIL import Image
@@ -26,6 +26,10 @@ RATIOS = {
     "16:9": (1344, 768),
     "21:9": (1536, 640),
     "9:21": (640, 1536),
+    "4:1": (2048, 512),
+    "1:4": (512, 2048),
+    "8:1": (2880, 360),
+    "1:8": (360, 2880),
 }
 SCALES = {"512": 0.5, "0.5K": 0.5, "1K": 1.0, "2K": 2.0, "4K": 4.0}
 _PAIR = re.compile(r"(\d{2,5})\s*[x*]\s*(\d{2,5})")
@@ -42,12 +46,13 @@ class TaskModel:
     usd: Decimal  #: for an image, or for its first megapixel
     more: Decimal = Decimal(0)  #: for each further megapixel that is begun
     required: tuple[str, ...] = ("prompt",)
-    sources: str = ""  #: the field of source images; several fields: ``input_image`` and ``input_image_2``
+    sources: str = ""  #: the field of source images
     most_sources: int = 10
-    numbered: bool = False  #: the further source images have numbered fields
     count: str = ""  #: the field of the number of images
     most: int = 1
     formats: tuple[str, ...] = ("jpeg", "png")
+    by_resolution: Mapping[str, str] = field(default_factory=dict)  #: USD for an image instead, by resolution
+    default_resolution: str = "1K"
 
 
 def find_model(models: Mapping[str, TaskModel], name: str) -> TaskModel:
@@ -65,17 +70,17 @@ def read_body(name: str, model: TaskModel, fields: Json, fetch: Fetch) -> Order:
     prompt = checked_prompt(text(fields, "prompt"))
     width, height = model.size(fields)
     sources = read_sources(model, fields, fetch)
-    chosen = choice(fields, "output_format", model.formats, model.formats[0]) if "output_format" in fields else ""
-    output_format = {"jpg": "jpeg", "": model.formats[0]}.get(chosen, chosen)
+    chosen = choice(fields, "output_format", model.formats, model.formats[0])
     return Order(
         kind="edit" if sources else "generation",
         model=name,
         prompt=prompt,
         width=width,
         height=height,
+        quality=str(fields.get("resolution") or model.default_resolution).upper() if model.by_resolution else "medium",
         n=whole(fields, model.count, 1, model.most, 1) if model.count else 1,
         size=f"{width}x{height}",
-        output_format="jpeg" if output_format == "jpg" else output_format,
+        output_format="jpeg" if chosen == "jpg" else chosen,
         as_url=True,
         sources=sources,
     )
@@ -85,9 +90,6 @@ def read_sources(model: TaskModel, fields: Json, fetch: Fetch) -> tuple[Image.Im
     """Return the source images, which are addresses or data URLs."""
     if not model.sources:
         return ()
-    if model.numbered:
-        names = [model.sources, *(f"{model.sources}_{number}" for number in range(2, model.most_sources + 1))]
-        return tuple(from_address(fields[name], fetch, name) for name in names if fields.get(name) is not None)
     value = fields.get(model.sources)
     addresses = [] if value is None else value if isinstance(value, list) else [value]
     if len(addresses) > model.most_sources:
@@ -98,6 +100,8 @@ def read_sources(model: TaskModel, fields: Json, fetch: Fetch) -> tuple[Image.Im
 def price_of(models: Mapping[str, TaskModel], order: Order, images: int) -> Bill:
     """Price by image and megapixel."""
     model = models[order.model]
+    if model.by_resolution:
+        return Bill(images=images, usd=Decimal(model.by_resolution[order.quality]) * images)
     megapixels = -(-order.width * order.height // 1_048_576)
     return Bill(images=images, usd=(model.usd + model.more * (megapixels - 1)) * images)
 
