@@ -54,7 +54,10 @@ GROUPS: dict[str, dict[str, Entry]] = {
         ),
         "resume": Entry("retry", "resume", "runs", "Resume what the last run left unfinished."),
         "collect": Entry(
-            "retry", "collect", "batches", "Collect what providers have finished of batches; sends no new request."
+            "retry",
+            "collect",
+            "batches",
+            "Collect what providers have finished of batches and remote tasks; sends no new request.",
         ),
         "pause": Entry("control", "pause", "control", "Send nothing more to a provider, also during a run."),
         "unpause": Entry("control", "unpause", "control", "Send to a paused or closed provider again."),

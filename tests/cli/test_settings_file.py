@@ -25,7 +25,7 @@ OPEN = {
     "sandbox": {"port", "log", "latency", "fault", "throttle", "idle_exit"},
 }  # fmt: skip
 OF_A_RUN = {"budget", "stop_at", "max_time", "max_failures", "wait_lock", "progress", "on_finish", "notify"}
-OF_A_RUN |= {"metrics_file", "log_file", "log_format", "fail_on", "no_input"}
+OF_A_RUN |= {"no_wait", "metrics_file", "log_file", "log_format", "fail_on", "no_input"}
 OF_A_RUN |= {"backend", "address", "workers"}
 
 

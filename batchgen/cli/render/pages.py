@@ -21,7 +21,17 @@ WIDTH = 100
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "Write a manifest": ("manifest", "lists", "tables", "photos", "templates", "deliver", "object-store"),
     "Providers": ("providers", "keys", "limits", "failover", "outages"),
-    "Run": ("runs", "batches", "arguments", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
+    "Run": (
+        "runs",
+        "batches",
+        "arguments",
+        "control",
+        "terminal",
+        "sandbox",
+        "sandbox-faults",
+        "settings",
+        "environment",
+    ),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),
     "Afterwards": ("report", "serve", "marks", "usage", "causes", "unknown", "recovery"),
     "Beyond one machine": ("postgres", "cluster", "cluster-manifests"),
