@@ -62,7 +62,9 @@ class Catalogue:
         return frozenset(name for model in self.models for name in (model.id, *model.aliases))
 
     def offers(self, profile: Profile) -> Mapping[str, bool]:
-        """Return, for each model of *profile*, whether it is listed."""
+        """Return, for each model of *profile*, whether it is listed; nothing if the list has other names."""
+        if profile.checks.models is not None and profile.checks.models.own_names:
+            return {}
         names = self.names
         return {name: model.wire in names for name, model in profile.models.items()}
 

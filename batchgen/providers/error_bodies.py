@@ -129,7 +129,7 @@ def _errors(document: Json, deep: bool = True) -> Iterator[Json]:
         yield from _errors(part, deep)
     if not isinstance(document, Mapping):
         return
-    for holder in (document, *objects(document.get("choices"))):
+    for holder in (document, *objects(document.get("choices")), *_items(document)):
         yield from _nonempty(holder.get("error"))
         yield from _nonempty(holder.get("errors"))
     if _is_error(document):
@@ -271,6 +271,8 @@ def _stops(document: Json) -> tuple[frozenset[str], str | None]:
                 reasons |= {str(block).lower(), "content_filter"}
     for item in _items(document):
         reasons |= {str(item[key]).lower() for key in _REASON_KEYS if item.get(key)}
+        if item.get("respect_moderation") is False:  # xAI's mark of an image that it held back
+            reasons.add("moderation")
     if _is_filtered(document.get("prompt_filter_results")):
         reasons.add("content_filter")
     return frozenset(reasons), refusal

@@ -1,6 +1,8 @@
 """Error mapping: from a reply to a Fault, by code, then by HTTP status, and by message if the status is ambiguous.
 
-Sources: OpenAI's error guide, OpenRouter's error types, aimlapi's error pages, New API's error codes.
+Sources: OpenAI's error guide, OpenRouter's error types, aimlapi's error pages, New API's error codes, Microsoft Learn
+on Azure's images, Ark's error codes; for xAI, what users of continue (issues 10373, 10740) and of Vercel's SDK (issue
+19168) report.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from dataclasses import dataclass
 from ..fault import FIREWALL, Cause, Charged, Fault, Scope
 from ..task import Task
 from .base import Reply
+from .cost import Cost
 from .error_bodies import ErrorBody, clean, read_error
 from .jsonbody import Json, read_or_none
 from .profile import Profile
@@ -29,12 +32,15 @@ _MONEY = _codes(
     "insufficient_quota credit_balance_exhausted organization_spend_limit_exceeded project_spend_limit_exceeded"
     " organization_usage_limit_exceeded billing_hard_limit_reached billing_not_active insufficient_user_quota"
     " pre_consume_token_quota_failed payment_required insufficient_credits insufficient_balance quota_exceeded"
+    " not_enough_credits accountoverdueerror setlimitexceeded quotaexceeded"
 )
 _KEY = _codes("invalid_api_key authentication authentication_error access_denied invalid_token unauthorized")
 _POLICY = _codes(
     "moderation_blocked content_policy_violation content_policy prompt_blocked sensitive_words_detected refusal"
     " content_filter content_filtered safety prohibited_content blocklist spii image_safety image_prohibited_content"
     " image_recitation recitation model_armor jailbreak safety_violation moderation"
+    " contentfilter responsibleaipolicyviolation inputtextsensitivecontentdetected inputimagesensitivecontentdetected"
+    " outputtextsensitivecontentdetected outputimagesensitivecontentdetected"
 )
 _RATE = _codes(
     "rate_limit_exceeded rate_limit_error slow_down server_is_overloaded provider_overloaded overloaded_error"
@@ -54,13 +60,14 @@ _INVALID = _codes(
 
 _MONEY_WORDS = re.compile(
     r"(?:run|ran) out of credits?|insufficient (?:credits?|balance|quota|funds)|exceeded your current quota"
-    r"|not enough (?:credits?|balance|quota)|billing hard limit",
+    r"|not enough (?:credits?|balance|quota)|billing hard limit|used all available credits|monthly spending limit"
+    r"|(?:doesn't|does not) have any credits|overdue balance",
     re.IGNORECASE,
 )
 _POLICY_WORDS = re.compile(
     r"safety system|safety_violations|content policy"
-    r"|usage polic|flagged by|moderation (?:system|policy|filter)|content moderation|prohibited content"
-    r"|sensitive words",
+    r"|usage polic|usage guidelines|flagged by|moderation (?:system|policy|filter)|content moderation"
+    r"|prohibited content|sensitive words",
     re.IGNORECASE,
 )
 _KEY_WORDS = re.compile(
@@ -69,6 +76,8 @@ _KEY_WORDS = re.compile(
     r"|ip not authorized",
     re.IGNORECASE,
 )
+#: xAI answers a wrong key with 400; Azure blocks a whole resource with words about its content policy.
+_WRONG_KEY = re.compile(r"incorrect api key|your (?:resource|account) has been (?:temporarily )?blocked", re.IGNORECASE)
 _RATE_WORDS = re.compile(r"rate limit|too many requests|concurrency limit", re.IGNORECASE)
 _BUSY_WORDS = re.compile(r"overloaded|\bbusy\b|at capacity", re.IGNORECASE)
 _HTML = re.compile(r"<(?:!doctype html|html|head|title)\b", re.IGNORECASE)
@@ -133,7 +142,7 @@ def fault_of(reply: Reply, profile: Profile, document: Json = None, task: Task |
         cause=cause,
         message=message,
         charged=Charged.YES
-        if cause is Cause.REFUSED and _is_paid(reply, document)
+        if cause is Cause.REFUSED and _is_paid(reply, document, profile.cost)
         else _charged(cause, status, profile),
         status=reply.status,
         code=code,
@@ -221,6 +230,8 @@ def _cause_of_request(evidence: _Evidence) -> Cause | None:
         return Cause.INVALID
     if evidence.has(_ERROR):
         return Cause.ERROR
+    if status in (400, 403) and evidence.matches(_WRONG_KEY):
+        return Cause.DENIED
     # Either way a 400 or 422 concerns only its own job; if a gateway drops the codes, the message may show which.
     if status in (200, 400, 403, 422) and evidence.matches(_POLICY_WORDS):
         return Cause.REFUSED
@@ -240,7 +251,7 @@ def _scope(evidence: _Evidence) -> Scope:
         return Scope.ACCOUNT
     if evidence.has(_SETUP) or evidence.status == 404:
         return Scope.MODEL
-    if evidence.matches(_KEY_WORDS):
+    if evidence.matches(_KEY_WORDS) or evidence.matches(_WRONG_KEY):
         return Scope.ACCOUNT
     return Scope.MODEL if evidence.status == 403 or evidence.matches(_MODEL_WORDS) else Scope.ACCOUNT
 
@@ -283,13 +294,15 @@ def _charged(cause: Cause, status: int, profile: Profile) -> Charged:
         case Cause.ERROR:
             return billing
         case Cause.REFUSED:
-            # A refusal of the finished image may be billed; a 4xx was refused before any work was done.
-            return Charged.NO if status >= 400 else billing
+            # A refusal of the finished image may be billed; a 4xx was refused before any work was done, as a rule.
+            if status >= 400:
+                return Charged.MAYBE if profile.charges_refusals else Charged.NO
+            return billing
         case _:
             return Charged.NO
 
 
-def _is_paid(reply: Reply, document: Json) -> bool:
+def _is_paid(reply: Reply, document: Json, cost: Cost | None) -> bool:
     """Return whether a reply with a 2xx status states usage."""
-    usage = read_usage(document, reply.headers) if 200 <= reply.status < 300 else None
+    usage = read_usage(document, reply.headers, cost=cost) if 200 <= reply.status < 300 else None
     return usage is not None and any((usage.usd, usage.credits, usage.input_tokens, usage.output_tokens))

@@ -16,6 +16,9 @@ Amount = Annotated[
     Decimal, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value), Field(ge=0, le=1_000_000)
 ]
 
+#: The place of an image in the value of an ImageForm.
+IMAGE = "{image}"
+
 
 class Frozen(BaseModel):
     """Base class of all profile values: immutable, and an unknown key is an error."""
@@ -35,9 +38,9 @@ class Tokens(Frozen):
 class Megapixels(Frozen):
     """USD by the megapixel of 1024x1024 pixels, each begun one in full."""
 
-    first: Amount  #: the first megapixel of an image
-    more: Amount = Decimal(0)  #: each further one
-    source: Amount = Decimal(0)  #: each megapixel of a source image
+    first: Amount = Field(description="Price of the first megapixel of an image")
+    more: Amount = Field(Decimal(0), description="Price of each further megapixel of an image")
+    source: Amount = Field(Decimal(0), description="Price of each megapixel of a source image")
 
 
 class Tariff(Frozen):
@@ -45,7 +48,10 @@ class Tariff(Frozen):
 
     date: str | None = Field(None, description="When these prices were read (YYYY-MM-DD)")
     usd_per_million_tokens: Tokens | None = None
-    usd_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One price, or one per quality")
+    usd_per_image: Amount | Mapping[str, Amount] | None = Field(
+        None, description='One price, or one per quality ("low"), resolution ("2K"), or both ("low 2K")'
+    )
+    usd_per_source_image: Amount | None = Field(None, description="Price of each source image of an edit")
     usd_per_megapixel: Megapixels | None = Field(None, description="Price by area: first, more, source")
     credits_per_image: Amount | Mapping[str, Amount] | None = Field(None, description="One number, or one per quality")
     usd_per_credit: Amount | None = Field(None, description="What one credit costs you")
@@ -59,12 +65,27 @@ class Tariff(Frozen):
 class SizeRule(Frozen):
     """The sizes that a model accepts.
 
-    fixed: one of ``allowed``.  free: any WxH by OpenAI's rule, or one of ``allowed``.  ratio: a ratio of
+    fixed: one of ``allowed``.  free: any WxH within the bounds below, or one of ``allowed``.  ratio: a ratio of
     ``allowed``; a WxH that reduces to one is converted.  none: the provider takes no size.
     """
 
     mode: Literal["fixed", "free", "ratio", "none"] = "none"
     allowed: tuple[str, ...] = ()
+    #: The bounds of free sizes; the defaults are OpenAI's for gpt-image-2 and later.
+    step: int = Field(16, ge=1)  #: both edges are multiples of it
+    edge_max: int = 3840
+    shape_max: int = Field(3, ge=1)  #: the longer edge is at most so many times the shorter one
+    pixels_min: int = 655_360
+    pixels_max: int = 8_294_400
+
+
+class ImageForm(Frozen):
+    """How the JSON body of an edit names its source images; the default is OpenAI's."""
+
+    one: str | None = None  #: the field of a single image; None: it is a list too
+    many: str = "images"  #: the field of several images, which are a list
+    #: The value of one image: {image} is the place of its URL or data URL.
+    item: Literal["{image}"] | Mapping[str, str] = {"image_url": IMAGE}
 
 
 class Rules(Frozen):
@@ -75,11 +96,14 @@ class Rules(Frozen):
     fields: tuple[str, ...] = ()  #: optional Task fields that may be sent: quality, background, ...
     refused: tuple[str, ...] = ()  #: ``extra`` keys that the provider is known to answer with an error
     defaults: Mapping[str, Any] = {}  #: required fields, with the value to send if the user set none
+    names: Mapping[str, str] = {}  #: the provider's names of Task fields that it calls otherwise
+    sends: Mapping[str, Any] = {}  #: further fields of every body; ``extra`` may set them otherwise
     values: Mapping[str, tuple[Any, ...]] = {}  #: allowed values by field, if the provider documents them
     size: SizeRule = SizeRule()
     n_max: int = 1  #: images one request may ask for
     prompt_max: int = 32_000  #: characters
     image_field: Literal["image", "image[]"] = "image[]"  #: multipart field name where there are several
+    images: ImageForm = ImageForm()  #: the source images in a JSON body
     images_max: int = 16
     image_bytes_max: int = 50_000_000
     image_types: tuple[str, ...] = ("image/png", "image/jpeg", "image/webp")

@@ -54,10 +54,11 @@ def replacement(model: Model, catalogue: Catalogue) -> str:
 
 
 def _of_known(profile: Profile, catalogue: Catalogue, today: date) -> Iterator[ModelChange]:
+    offers = catalogue.offers(profile)
     for name, model in profile.models.items():
         listed = catalogue.find(model)
         if listed is None:
-            if catalogue.is_complete:
+            if catalogue.is_complete and name in offers:
                 near = replacement(model, catalogue)
                 ends = f", and was to end on {model.ends}" if model.ends else ""
                 hint = f"write model: {near}" if near else ""

@@ -1,17 +1,19 @@
-"""Dialect of OpenAI's images endpoints: aigate, aimlapi, the generic gateway, OpenAI itself.
+"""Dialect of OpenAI's images endpoints: OpenAI, Azure, aigate, aimlapi, xAI, Recraft, Ark, the generic gateway.
 
-Generations are sent as JSON; edits as JSON ``images[].image_url`` or as multipart, by the model's rules.
-``response_format`` is never sent: OpenAI's models reject it, and aimlapi's default, a URL, is fetched at once.
+Generations are sent as JSON; edits as JSON or as multipart. What differs is data: the rules of a model name the fields
+of source images (``images``), fields with other names (``names``) and constants (``sends``). ``response_format`` is
+among these where a provider takes it: base64 arrives with the answer, and a URL may die before it is fetched.
 """
 
 from __future__ import annotations
 
 import json
+from typing import Any
 
-from ..task import Kind, Source
+from ..task import Kind, Source, Task
 from .base import Call, DataUrl, FilePart, Request
 from .jsonbody import Json
-from .model import Rules
+from .model import IMAGE, ImageForm, Rules
 from .responses import SingleCallDialect
 from .validation import wire_fields
 
@@ -31,9 +33,7 @@ class OpenAIImages(SingleCallDialect):
         if rules.body == "multipart":
             form = tuple((key, _form_value(value)) for key, value in body.items())
             return Call(method="POST", url=url, form=form, files=_files(request, rules), headers=headers)
-        body["images"] = [{"image_url": json_image(source)} for source in task.images]
-        if task.mask is not None:
-            body["mask"] = {"image_url": json_image(task.mask)}
+        body |= _sources(task, rules.images)
         return Call(method="POST", url=url, json=body, headers=headers)
 
 
@@ -46,6 +46,20 @@ def attempt_headers(request: Request) -> dict[str, str]:
 def json_image(source: Source) -> str | DataUrl:
     """Return the value of an image in a JSON body: its URL, or a placeholder for its data URL."""
     return source.url if source.path is None and source.url else DataUrl(source=source)
+
+
+def _sources(task: Task, form: ImageForm) -> dict[str, Any]:
+    """Return the fields of a JSON body that hold the source images and the mask."""
+    images = [_item(form, source) for source in task.images]
+    fields = {form.one: images[0]} if form.one and len(images) == 1 else {form.many: images}
+    return fields if task.mask is None else {**fields, "mask": _item(form, task.mask)}
+
+
+def _item(form: ImageForm, source: Source) -> object:
+    image = json_image(source)
+    if isinstance(form.item, str):
+        return image
+    return {name: image if value == IMAGE else value for name, value in form.item.items()}
 
 
 def _files(request: Request, rules: Rules) -> tuple[FilePart, ...]:

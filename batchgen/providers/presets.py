@@ -17,11 +17,14 @@ from pydantic import ValidationError
 from ..errors import SettingsError, suggest
 from .profile import Profile
 
+#: Facts about a provider that are no settings.
+_FACTS = ("name", "preset", "retired", "charges_errors", "charges_refusals", "checks", "cost")
+
 #: The keys of an override.
 OVERRIDE_KEYS = (
     "preset",
     "tariff",
-    *(key for key in Profile.model_fields if key not in ("name", "preset", "retired", "charges_errors", "checks")),
+    *(key for key in Profile.model_fields if key not in _FACTS),
 )
 
 #: The preset that a provider without one is based on, by its dialect.
@@ -31,7 +34,20 @@ _BASE_PRESETS = {"openai_images": "gateway", "gptimageapi": "gptimageapi", "gemi
 _MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor", "modes")
 
 #: A preset's facts that apply to that company only, not to another one with the same dialect.
-_COMPANY_FACTS = ("api_key_env", "base_url", "charges_errors", "checks", "request_id_header", "url_hosts")
+_COMPANY_FACTS = frozenset(
+    [
+        "api_key_env",
+        "auth",
+        "base_url",
+        "charges_errors",
+        "charges_refusals",
+        "checks",
+        "cost",
+        "query",
+        "request_id_header",
+        "url_hosts",
+    ]
+)
 
 
 #: The ways to state USD, of which a user's own replaces all others.
@@ -100,12 +116,13 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     if isinstance(facts["api_key_env"], str):
         facts["api_key_env"] = [facts["api_key_env"]]
     facts["models"] = _models(name, facts, tariff, models)
+    example = facts.pop("example", "https://gw.example.com")
     try:
-        facts["base_url"] = checked_url(name, facts["base_url"])
+        facts["base_url"] = checked_url(name, facts["base_url"], example)
     except SettingsError as error:
         raise BadProvider(name, {("base_url",): str(error).removeprefix(f"provider {name}: ")}) from None
     facts["default_model"] = _default_model(facts)
-    if name != preset and facts["base_url"] != _presets()[preset]["base_url"]:
+    if name != preset and facts["base_url"] != (_presets()[preset]["base_url"] or facts["base_url"]):
         facts = _without_end_dates(facts)
     _check_paths(name, facts["paths"])
     try:
@@ -134,7 +151,11 @@ def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     preset = _BASE_PRESETS.get(settings["dialect"], "gateway")
     facts = {key: value for key, value in presets[preset].items() if key not in _COMPANY_FACTS}
     if settings["dialect"] == "task":  # nothing but its own settings is known about such a provider
-        facts |= {"models": {}, "paths": {}, "default_model": next(iter(settings.get("models") or {"": None}))}
+        if not settings.get("models"):
+            raise BadProvider(
+                name, {("models",): "models is missing; name at least one, with its rules (help page tasks)"}
+            )
+        facts |= {"models": {}, "paths": {}, "default_model": next(iter(settings["models"]))}
     facts["models"] = {
         key: {**model, "tariff": {}, "assumes": {}, "modes": {}} for key, model in facts["models"].items()
     }
@@ -202,20 +223,23 @@ def _is_named(title: str, model: Mapping[str, Any], name: str) -> bool:
 
 
 def _merge(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return *old* updated by *new*; mappings are merged, other values are replaced."""
+    """Return *old* updated by *new*; mappings are merged, bodies of requests and other values are replaced."""
     result = dict(old)
     for key, value in new.items():
         before = result.get(key)
-        deep = isinstance(before, Mapping) and isinstance(value, Mapping)
+        deep = isinstance(before, Mapping) and isinstance(value, Mapping) and key not in ("body", "template")
         result[key] = _merge(before, value) if deep else value  # type: ignore[arg-type]
     return result
 
 
-def checked_url(name: str, base_url: object) -> str:
-    """Return *base_url* without trailing slashes; raise SettingsError if a key must not be sent there."""
+def checked_url(name: str, base_url: object, example: str) -> str:
+    """Return *base_url* without trailing slashes; raise SettingsError if a key must not be sent there.
+
+    *example* is the address that a message gives as an example.
+    """
     where = f"provider {name}: base_url"
     if not isinstance(base_url, str) or not base_url.strip():
-        raise SettingsError(f"{where} is missing; write the part before /v1 or /api/v1, such as https://gw.example.com")
+        raise SettingsError(f"{where} is missing; write the part before /v1 or /api/v1, such as {example}")
     text = base_url.strip()
     if any(letter.isspace() or not letter.isprintable() for letter in text):
         raise SettingsError(f"{where} contains blanks or control characters")
@@ -290,7 +314,8 @@ def flaws(name: str, override: Mapping[str, Any]) -> dict[Path, str]:
         except BadProvider as error:
             # Without its preset or its dialect, nothing else of a provider can be checked.
             removed = [_remove(settings, path) for path in error.flaws]
-            found |= error.flaws
+            # What is missing only because a wrong setting was left out is not wrong.
+            found |= {path: flaw for path, flaw in error.flaws.items() if not _holds(path, found)}
             if not any(removed) or ("preset",) in error.flaws:
                 break
         except SettingsError as error:
@@ -300,6 +325,11 @@ def flaws(name: str, override: Mapping[str, Any]) -> dict[Path, str]:
         else:
             break
     return found
+
+
+def _holds(path: Path, paths: Iterable[Path]) -> bool:
+    """Return whether one of *paths* is *path* or below it."""
+    return any(other[: len(path)] == path for other in paths)
 
 
 def _remove(settings: dict[str, Any], path: Path) -> bool:

@@ -27,6 +27,9 @@ _QUALITY, _RESOLUTION = "medium", "1K"
 #: A source image in input tokens: low, expected, high.  aimlapi's two-image edit shows about 2600 each.
 _SOURCE_TOKENS = (300, 1500, 3000)
 
+#: The largest area (pixels) of a resolution: 1024x1024 and the like, 2048x2048 and the like.
+_AREAS = {"1k": 1_600_000, "2k": 4_700_000}
+
 #: Megapixels of an image whose size is not known: low, expected, high.  FLUX.2 makes and takes up to four.
 _MEGAPIXELS = (1, 1, 4)
 
@@ -94,7 +97,7 @@ def _full_charge(usage: Usage, task: Task, model: Model) -> Charge:
     if priced is None:
         priced = _area_usd(task, tariff, 1, images)
     if priced is None:
-        priced = _scaled(_price(tariff.usd_per_image, task), NANO * images)
+        priced = _flat_usd(task, tariff, images)
     if priced is not None:
         return Charge(usd=priced, credits=used, basis=Basis.PRICED)
     guess = estimate(task, model).expected
@@ -165,7 +168,7 @@ def _guess(task: Task, model: Model, level: int) -> Charge:
     if usd is None:
         usd = _area_usd(task, tariff, level, task.n)
     if usd is None:
-        usd = _scaled(_price(tariff.usd_per_image, task, level), NANO * task.n)
+        usd = _flat_usd(task, tariff, task.n, level)
     if used is None and usd is not None and tariff.usd_per_credit:
         used = _rounded(Decimal(usd) / NANO / tariff.usd_per_credit * MILLI)
     return Charge(usd=usd, credits=used, basis=Basis.UNKNOWN if usd is None else Basis.ESTIMATED)
@@ -271,10 +274,26 @@ def _price(price: Decimal | Mapping[str, Decimal] | None, task: Task, level: int
     return max(price.values(), default=None) if amount is None and level == 2 else amount
 
 
+def _flat_usd(task: Task, tariff: Tariff, images: int, level: int = 1) -> int | None:
+    """Return the price of *images* at a price per image, and of the source images if they cost something."""
+    usd = _scaled(_price(tariff.usd_per_image, task, level), NANO * images)
+    sources = _scaled(tariff.usd_per_source_image, NANO * len(task.images)) or 0
+    return None if usd is None else usd + sources
+
+
 def _lookup(table: Mapping[str, Value], task: Task, quality: str) -> Value | None:
     by_name = {key.lower(): value for key, value in table.items()}
-    resolution = (task.resolution or _RESOLUTION).strip().lower()
-    return by_name.get(resolution, by_name.get(quality))
+    resolution = _resolution(task)
+    names = (f"{quality} {resolution}", resolution, quality)
+    return next((by_name[name] for name in names if name in by_name), None)
+
+
+def _resolution(task: Task) -> str:
+    """Return the resolution of a task: the stated one, or that of its size in pixels."""
+    area = pixels(task.size)
+    if task.resolution or area is None:
+        return (task.resolution or _RESOLUTION).strip().lower()
+    return next((name for name, most in _AREAS.items() if area <= most), "4k")
 
 
 def _scaled(amount: Decimal | None, factor: int) -> int | None:

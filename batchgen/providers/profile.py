@@ -16,6 +16,7 @@ from ..errors import nearest, suggest
 from ..mode import ModeStep, read_step
 from .addresses import is_listed, join, origin_of, with_query
 from .auth import Auth
+from .cost import Cost
 from .model import Frozen, Model, Retired
 from .task_rules import TaskRules, check_body
 
@@ -121,6 +122,7 @@ class ModelsCheck(Frozen):
 
     path: str
     public: bool = False  #: it needs no key, so an answer proves nothing about one
+    own_names: bool = False  #: models go by names that the user chose, which are not on the list
 
 
 class Checks(Frozen):
@@ -161,7 +163,9 @@ class Profile(Frozen):
     url_hosts: tuple[str, ...] = ()  #: allowed hosts of result URLs; "*.x.com" covers subdomains, "*" any name
     request_id_header: str | None = None  #: the header that carries our attempt id
     idempotency_header: str | None = None  #: set only if the provider is known to honor it
+    cost: Cost | None = None  #: where an answer states its cost, if that is a place of its own
     charges_errors: bool | None = None  #: whether an error answer may be billed; None if that is undocumented
+    charges_refusals: bool = False  #: whether a refusal with an error status may be billed
     checks: Checks = Checks()
     modes: Modes = ()  #: the modes of its calls, one after another; empty: standard
     batch: BatchSettings = BatchSettings()
@@ -184,7 +188,7 @@ class Profile(Frozen):
             if (model.dialect or self.dialect) != "task":
                 continue
             if self.task is None:
-                raise ValueError(f"model {name!r} has the dialect task, which needs the setting task: help tasks")
+                raise ValueError(f"model {name!r} has the dialect task, which needs the setting task (help page tasks)")
             for rules in filter(None, (model.generate, model.edit)):
                 check_body(rules.template)
                 if not (rules.template or self.task.submit.body):

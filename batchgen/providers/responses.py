@@ -52,7 +52,9 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
     profile, task = request.profile, request.task
     if not 200 <= reply.status < 300:
         document = read_or_none(reply.body)
-        raise ProviderError(fault_of(reply, profile, document, task), read_usage(document, reply.headers))
+        raise ProviderError(
+            fault_of(reply, profile, document, task), read_usage(document, reply.headers, cost=profile.cost)
+        )
     answer = _open(reply, task)
     collector = Collector(request, url)
     if answer.raw_image is not None:
@@ -60,7 +62,7 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
     else:
         pictures = yield from collector.collect(answer.images)
     made = len(pictures) + collector.lost
-    usage = read_usage(answer.document, reply.headers, images=made) or Usage(images=made)
+    usage = read_usage(answer.document, reply.headers, made, profile.cost) or Usage(images=made)
     if not pictures:
         raise ProviderError(_rejection(answer, reply, request, collector), usage)
     error = fault_of(reply, profile, answer.document, task) if has_error(answer.document) else None
@@ -249,7 +251,8 @@ def _rejection(answer: _Answer, reply: Reply, request: Request, collector: Colle
         return replace(
             fault,
             message=f"the provider answered with a task ({status}) instead of an image",
-            hint="this provider makes images in tasks whose results are fetched later, which batchgen cannot do",
+            hint="this provider makes images in tasks whose results are fetched later: describe it with the dialect"
+            " task (`batchgen providers new NAME` writes the settings)",
             final=True,
         )
     # An unknown format without an image would come again; a known one may hold an image the next time.

@@ -11,9 +11,8 @@ from .model import SizeRule
 _WXH = re.compile(r"(\d{1,6})\s*[xX×]\s*(\d{1,6})")  # noqa: RUF001 - people paste the real multiplication sign
 _RATIO = re.compile(r"(\d{1,4})\s*:\s*(\d{1,4})")
 
-# OpenAI's rule for arbitrary sizes (gpt-image-2 and later).
-_STEP, _EDGE_MAX, _SHAPE_MAX = 16, 3840, 3
-_PIXELS_MIN, _PIXELS_MAX = 655_360, 8_294_400
+#: Suggested sizes are multiples of it, as those that every provider names in its documents.
+_STEP = 16
 
 #: A message and a hint.
 SizeProblem = tuple[str, str]
@@ -44,7 +43,7 @@ def fit_size(size: str | None, rule: SizeRule, who: str) -> tuple[str | None, Si
         case "fixed":
             return _fixed(edges, ratio, rule, who)
         case "free":
-            return _free(edges, ratio, who)
+            return _free(edges, ratio, rule, who)
         case "ratio":
             return _ratio(edges or ratio or (1, 1), rule, who)
         case _:
@@ -64,15 +63,15 @@ def _fixed(
 
 
 def _free(
-    edges: tuple[int, int] | None, ratio: tuple[int, int] | None, who: str
+    edges: tuple[int, int] | None, ratio: tuple[int, int] | None, rule: SizeRule, who: str
 ) -> tuple[str | None, SizeProblem | None]:
     if edges is None:
-        near = _nearest_free(ratio or (1, 1))
+        near = _nearest_free(ratio or (1, 1), rule)
         return None, (f"{who} wants WIDTHxHEIGHT, not a ratio", f"write {near[0]}x{near[1]}")
-    broken = _broken_rule(edges)
+    broken = _broken_rule(edges, rule)
     if broken is None:
         return f"{edges[0]}x{edges[1]}", None
-    near = _nearest_free(edges)
+    near = _nearest_free(edges, rule)
     return None, (f"{who} does not make {edges[0]}x{edges[1]}: {broken}", f"the nearest is {near[0]}x{near[1]}")
 
 
@@ -85,36 +84,37 @@ def _ratio(pair: tuple[int, int], rule: SizeRule, who: str) -> tuple[str | None,
     return None, (f"{who} does not make {width}:{height}, only {', '.join(rule.allowed)}", f"the nearest is {near}")
 
 
-def _broken_rule(edges: tuple[int, int]) -> str | None:
+def _broken_rule(edges: tuple[int, int], rule: SizeRule) -> str | None:
     width, height = edges
     if not width or not height:
         return "an edge is 0"
-    if max(edges) > _SHAPE_MAX * min(edges):
-        return "its shape is beyond 3:1"
-    if max(edges) > _EDGE_MAX:
-        return f"an edge is longer than {_EDGE_MAX}"
-    if width % _STEP or height % _STEP:
-        return f"both edges must be divisible by {_STEP}"
-    if width * height < _PIXELS_MIN:
-        return f"it has fewer than {_PIXELS_MIN} pixels"
-    if width * height > _PIXELS_MAX:
-        return f"it has more than {_PIXELS_MAX} pixels"
+    if max(edges) > rule.shape_max * min(edges):
+        return f"its shape is beyond {rule.shape_max}:1"
+    if max(edges) > rule.edge_max:
+        return f"an edge is longer than {rule.edge_max}"
+    if width % rule.step or height % rule.step:
+        return f"both edges must be divisible by {rule.step}"
+    if width * height < rule.pixels_min:
+        return f"it has fewer than {rule.pixels_min} pixels"
+    if width * height > rule.pixels_max:
+        return f"it has more than {rule.pixels_max} pixels"
     return None
 
 
-def _nearest_free(pair: tuple[int, int]) -> tuple[int, int]:
+def _nearest_free(pair: tuple[int, int], rule: SizeRule) -> tuple[int, int]:
     """Return an allowed size of about the same shape and, if possible, area; for a ratio about one megapixel."""
     width, height = (max(1, edge) for edge in pair)
-    shape = min(max(width / height, 1 / _SHAPE_MAX), _SHAPE_MAX)
+    shape = min(max(width / height, 1 / rule.shape_max), rule.shape_max)
     area = width * height if min(width, height) >= 100 else 1024 * 1024
-    area = min(max(area, _PIXELS_MIN), _PIXELS_MAX)
+    area = min(max(area, rule.pixels_min), rule.pixels_max)
     exact = sqrt(area * shape), sqrt(area / shape)
+    step = max(rule.step, _STEP)
     options = [
-        (round(exact[0] / _STEP) * _STEP + across * _STEP, round(exact[1] / _STEP) * _STEP + down * _STEP)
+        (round(exact[0] / step) * step + across * step, round(exact[1] / step) * step + down * step)
         for across in range(-4, 5)
         for down in range(-4, 5)
     ]
-    fitting = [edges for edges in options if _broken_rule(edges) is None]
+    fitting = [edges for edges in options if _broken_rule(edges, rule) is None]
     return _nearest((round(exact[0]), round(exact[1])), fitting) if fitting else (1024, 1024)
 
 

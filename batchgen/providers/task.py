@@ -43,7 +43,7 @@ class RemoteTask:
         if handle is None:
             call = _submission(request, rules)
             reply: Reply = yield call
-            answer = _read(reply)
+            answer = _read(reply, rules)
             handle = _handle(answer, call.url, request, rules)
         yield Remember(handle=handle, patience=rules.poll.patience)
         task = _Task(request, rules, handle)
@@ -162,7 +162,7 @@ class _Task:
                 yield Wait(seconds=wait)
                 wait = min(wait * _GROWTH, self._rules.poll.max_wait)
             reply: Reply = yield _free("GET", self._handle["status"])
-            answer = _read(reply)
+            answer = _read(reply, self._rules)
             absent = absent + 1 if self._is_absent(answer) else 0
             if absent == LOST_ANSWERS:
                 raise self._lost(answer)
@@ -174,8 +174,8 @@ class _Task:
         images = self._images(answer)
         if meaning == "done" and not images and self._stated_error(answer) is None and "result" in self._handle:
             reply: Reply = yield _free("GET", self._handle["result"])
-            answer = _read(reply)
-            if reply.status in _GONE:
+            answer = _read(reply, self._rules)
+            if answer.reply.status in _GONE:
                 raise self._lost(answer)
             images = self._images(answer)
         if meaning != "done" or not answer.good or (not images and self._stated_error(answer) is not None):
@@ -312,12 +312,15 @@ def _has(text: str, words: Iterable[str]) -> bool:
     return any(word.lower() in text for word in words)
 
 
-def _read(reply: Reply) -> _Answer:
+def _read(reply: Reply, rules: TaskRules) -> _Answer:
     """Return the answer with its document, or with the part that arrived of one that is cut off."""
     try:
-        return _Answer(reply, read(reply.body))
+        document = read(reply.body)
     except Unreadable as error:
-        return _Answer(reply, error.part)
+        document = error.part
+    stated = text_at(document, rules.errors.status) if rules.errors.status and reply.status == 200 else ""
+    is_error = len(stated) == 3 and stated.isdigit() and stated[0] in "45"
+    return _Answer(replace(reply, status=int(stated)) if is_error else reply, document)
 
 
 def _rules(request: Request) -> TaskRules:

@@ -186,6 +186,7 @@ class CostRules(Frozen):
 class ErrorRules(Frozen):
     """Where an answer states why a task failed, and what its words mean."""
 
+    status: PathText | None = Field(None, description="HTTP status in the body, for errors that come with HTTP 200")
     code: PathList = Field((), description="Code of the error; of several paths, the first with a value")
     message: PathList = Field((), description="Message of the error; of several paths, the first with a value")
     refused: Words = Field((), description="Words in code or message of a refusal by content rules")

@@ -17,6 +17,7 @@ from decimal import Decimal
 
 from ..money import milli_credits, nano_usd
 from ..task import Usage
+from .cost import Cost
 from .jsonbody import Json
 
 #: Larger token counts are treated as a provider's mistake.
@@ -48,15 +49,20 @@ _TIERS = ("serviceTier", "service_tier")
 Read = Callable[[object], int | None]
 
 
-def read_usage(document: Json, headers: Mapping[str, str], images: int = 0) -> Usage | None:
-    """Return the usage that the answer states; None if it states none. *images* is how many images it holds."""
+def read_usage(document: Json, headers: Mapping[str, str], images: int = 0, cost: Cost | None = None) -> Usage | None:
+    """Return the usage that the answer states; None if it states none.
+
+    *images* is how many images it holds, and *cost* where this provider states the cost, if that is a place of its own.
+    """
     parts = list(_parts(document))
     tokens = next((counts for part in parts if (counts := _tokens(part, images))), {})
     free = not images and bool(tokens.get("input_tokens")) and not tokens.get("output_tokens")
-    usd = _amount([amount for part in parts for amount in _usd(part)], nano_usd, headers, _USD_HEADERS, free=free)
-    credits_used = _amount(
-        [milli_credits(part.get("credits_used")) for part in parts], milli_credits, headers, _CREDIT_HEADERS, free=free
-    )
+    dollars = [amount for part in parts for amount in _usd(part)]
+    used = [milli_credits(part.get("credits_used")) for part in parts]
+    if cost is not None:
+        dollars, used = [cost.usd(document), *dollars], [cost.credits(document), *used]
+    usd = _amount(dollars, nano_usd, headers, _USD_HEADERS, free=free)
+    credits_used = _amount(used, milli_credits, headers, _CREDIT_HEADERS, free=free)
     tier = _tier(parts, document, headers)
     if usd is None and credits_used is None and not tokens and tier is None:
         return None

@@ -165,8 +165,9 @@ def translate(task: Task, profile: Profile) -> Task:
 
 
 def wire_fields(task: Task, model: Model, rules: Rules) -> dict[str, Any]:
-    """Return the body's fields except prompt and images: model, n, size, optional ones, then ``extra`` unchanged."""
-    return {"model": model.wire, **fit(task, rules, model.wire).fields, **task.extra}
+    """Return the body's fields except prompt and images, under the provider's names, and then ``extra`` unchanged."""
+    fields = {rules.names.get(name, name): value for name, value in fit(task, rules, model.wire).fields.items()}
+    return {"model": model.wire, **rules.sends, **fields, **task.extra}
 
 
 def fit(task: Task, rules: Rules, who: str) -> FittedTask:
@@ -189,6 +190,7 @@ def fit(task: Task, rules: Rules, who: str) -> FittedTask:
         if misfit:
             problems.append(misfit)
     problems.extend(_check_combination(fields))
+    problems.extend(_check_names(fields, rules, who))
     return FittedTask(fields=fields, problems=tuple(problems))
 
 
@@ -230,6 +232,15 @@ def _check_combination(fields: dict[str, Any]) -> Iterator[UnsupportedRequest]:
         )
 
 
+def _check_names(fields: dict[str, Any], rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
+    """Check that no two fields are sent under one name."""
+    sent: dict[str, str] = {}
+    for name in fields:
+        other = sent.setdefault(rules.names.get(name, name), name)
+        if other != name:
+            yield UnsupportedRequest(name, f"{who} takes either {other} or {name}, not both", f"remove {name}")
+
+
 def _check_count(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequest]:
     if task.n < 1:
         yield UnsupportedRequest("n", "n must be at least 1")
@@ -249,6 +260,9 @@ def _check_extra(task: Task, rules: Rules, who: str) -> Iterator[UnsupportedRequ
             yield UnsupportedRequest("extra", f"extra must not set {key!r}", hint)
         elif key in rules.refused:
             yield UnsupportedRequest("extra", f"{who} answers {key!r} with an error", "remove it")
+        elif key not in OPTIONAL and key in rules.values and task.extra[key] not in rules.values[key]:
+            choices = ", ".join(map(str, rules.values[key]))
+            yield UnsupportedRequest("extra", f"{who} does not know {key} {task.extra[key]!r}", f"one of: {choices}")
 
 
 def _check_prompt(task: Task, rules: Rules) -> Iterator[UnsupportedRequest]:

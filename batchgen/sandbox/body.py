@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 
 from aiohttp import BodyPartReader, web
 
@@ -20,9 +21,9 @@ _ONLY_DIRECTIVES = "(only a directive)"
 async def read_form(request: web.Request) -> Form:
     """Parse the body by its content type, or refuse it."""
     if request.content_type == "application/json":
-        return Form(fields=_json_object(await request.read()))
+        return Form(fields=_json_object(await request.read()), query=request.query)
     if request.content_type == "multipart/form-data":
-        return await _read_multipart(request)
+        return replace(await _read_multipart(request), query=request.query)
     message = f"Unsupported content type '{request.content_type}': expected application/json or multipart/form-data."
     raise invalid(message, "unsupported_content_type")
 
@@ -90,7 +91,7 @@ def take_directives(form: Form) -> tuple[Form, tuple[Fault, ...]]:
         fields = {**fields, "input": holder} if _is_nested(fields) else holder
     for part in _text_parts(holder):
         part["text"] = clean(part["text"])
-    return Form(fields=fields, files=form.files, multipart=form.multipart), tuple(directives)
+    return replace(form, fields=fields), tuple(directives)
 
 
 def _holder(fields: Json) -> Json:

@@ -30,6 +30,7 @@ class Form:
     fields: Json
     files: tuple[Upload, ...] = ()
     multipart: bool = False
+    query: Mapping[str, str] = field(default_factory=dict)  #: parameters of the address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

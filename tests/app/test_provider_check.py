@@ -196,7 +196,7 @@ def test_sandbox_run_asks_the_sandbox_and_leaves_the_keys_at_home(tmp_path, monk
     place = Project.of(tmp_path, None, sandbox=True)
     with launch.start(place.state, latency="none", idle_exit=30) as running:
         found = by_name(check(place))
-        assert set(found) == set(PROVIDERS)
+        assert set(found) >= set(PROVIDERS)
         assert found["aigate"].account.balance.left == 100
         assert {line["key_tail"] for line in read_log(running.log)} == {"rsal"}
         assert list_provider_models(place, "openai").catalogue is not None

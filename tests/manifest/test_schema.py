@@ -40,7 +40,7 @@ FIELDS = [
 ]
 
 
-NEEDED = {"From": {"path": "x"}, "Group": {"models": ["x"]}}
+NEEDED = {"From": {"path": "x"}, "Group": {"models": ["x"]}, "Megapixels": {"first": 1}}
 
 
 def document(name, field, value):

@@ -44,7 +44,7 @@ OPENROUTER = {
 
 
 def known(name: str) -> Profile:
-    return profile(name, {"base_url": "https://gw.example.com"} if name == "gateway" else None)
+    return profile(name, {"base_url": "https://gw.example.com"} if name in ("gateway", "azure") else None)
 
 
 def told(body: object, status: int = 200, **headers: str) -> Reply:
@@ -115,6 +115,10 @@ def test_which_questions_each_provider_documents():
         "openrouter": ["/api/v1/key", "/api/v1/models?output_modalities=image"],
         "sandbox": [],
         "fal": [],
+        "azure": ["/openai/v1/models"],
+        "xai": ["/v1/image-generation-models"],
+        "recraft": ["/v1/users/me"],
+        "ark": ["/api/v3/models"],
         "bfl": ["/v1/credits"],
         "dashscope": [],
         "higgsfield": [],

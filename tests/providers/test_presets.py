@@ -28,7 +28,7 @@ def test_names() -> None:
 
 @pytest.mark.parametrize("name", PRESET_NAMES)
 def test_every_preset_loads(name: str) -> None:
-    spoken = profile(name, {"base_url": "https://gw.example.com"} if name == "gateway" else None)
+    spoken = profile(name, {"base_url": "https://gw.example.com"} if name in ("gateway", "azure") else None)
     assert (spoken.name, spoken.preset) == (name, name)
     assert spoken.limits.concurrency >= 2
     assert spoken.timeout.connect == 10
@@ -47,6 +47,9 @@ def test_every_preset_loads(name: str) -> None:
         ("aimlapi", "AIMLAPI_API_KEY"),
         ("openai", "OPENAI_API_KEY"),
         ("openrouter", "OPENROUTER_API_KEY"),
+        ("xai", "XAI_API_KEY"),
+        ("recraft", "RECRAFT_API_TOKEN"),
+        ("ark", "ARK_API_KEY"),
     ],
 )
 def test_key_names(name: str, variable: str) -> None:

@@ -156,7 +156,7 @@ def test_estimates_meet_the_price_lists(provider: str, fields: dict[str, Any], p
     assert low <= expected <= high
 
 
-@pytest.mark.parametrize("name", [name for name in PRESET_NAMES if name not in ("gateway", "gptimageapi")])
+@pytest.mark.parametrize("name", [name for name in PRESET_NAMES if name not in ("gateway", "gptimageapi", "xai")])
 @given(
     quality=st.sampled_from([None, "auto", "low", "medium", "high", "max"]),
     size=st.sampled_from([None, "auto", "1024x1024", "1024x640", "1536x1024", "2048x2048", "3840x2160", "16:9"]),
@@ -167,7 +167,7 @@ def test_estimates_meet_the_price_lists(provider: str, fields: dict[str, Any], p
 def test_low_expected_high_keep_their_order(name: str, sources: int, **fields: Any) -> None:
     kind = Kind.EDIT if sources else Kind.GENERATE
     order = task(kind=kind, images=(Source(path="/x.png"),) * sources, **fields)
-    for offered in profile(name).models.values():
+    for offered in profile(name, {"base_url": "https://gw.example.com"}).models.values():
         if not offered.tariff.model_dump(exclude={"date", "usd_per_credit"}, exclude_defaults=True):
             continue  # no price is known
         low, expected, high = dollars(estimate(order, offered))

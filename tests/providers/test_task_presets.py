@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import pytest
 
+from batchgen.errors import SettingsError
 from batchgen.fault import Cause, Charged
 from batchgen.providers.base import DataUrl, Reply
 from batchgen.providers.presets import preset_names, profile
@@ -18,7 +20,8 @@ from batchgen.task import Kind, Source
 from .test_dialects import PNG, answer, request
 from .test_tasks import PICTURE, Play
 
-TASK_PRESETS = [name for name in preset_names() if name != "gateway" and profile(name).dialect == "task"]
+ADDRESS = {"base_url": "https://gw.example.com"}  # some presets have none
+TASK_PRESETS = [name for name in preset_names() if profile(name, ADDRESS).dialect == "task"]
 WEB = Source(url="https://shop.example/table.jpg")
 FILE = Source(path="/work/table.png", mime="image/png", size_bytes=1000)
 
@@ -197,6 +200,15 @@ def test_submission_refused_with_http_200_is_no_task() -> None:
     assert (play.fault.cause, play.fault.charged) == (Cause.MONEY, Charged.NO)
 
 
+def test_kie_states_errors_with_http_200() -> None:
+    gone = answer({"code": 404, "msg": "Task not found", "data": None})
+    busy = answer({"code": 500, "msg": "Server Error", "data": None})
+    play = Play(order("kie"), answer(KIE), busy, kie("queuing"), *[gone] * 3)
+    assert [handle.get("state") for handle in play.handles] == [None, "HTTP 500", None]
+    assert play.fault is not None
+    assert (play.fault.cause, play.fault.final) == (Cause.UNKNOWN, True)
+
+
 def test_cost_of_the_submission_survives_in_the_handle() -> None:
     play = Play(order("bfl"), answer(BFL), answer(BFL_READY), PICTURE)
     assert play.handles[0]["cost"] == "3.0"
@@ -237,3 +249,62 @@ def test_price_by_the_megapixel() -> None:
 def test_own_price_replaces_the_price_by_area() -> None:
     model = profile("bfl", {"tariff": {"usd_per_image": 0.02}}).find()[1]
     assert estimate(order("bfl", size="2048x2048").task, model).high.usd == 20_000_000
+
+
+FLUX_DEV = {
+    "wire": "fal-ai/flux/dev",
+    "generate": {
+        "template": {"prompt": "{prompt}", "image_size": {"width": "{width}", "height": "{height}"}},
+        "size": {"mode": "free", "allowed": []},
+    },
+}
+
+
+def test_model_of_the_user_has_a_body_of_its_own() -> None:
+    wanted = request("fal", {"models": {"flux-dev": FLUX_DEV}}, model="flux-dev", prompt="a red apple", size="1024x768")
+    call = Play(wanted).calls[0]
+    assert call.url == "https://queue.fal.run/fal-ai/flux/dev"
+    assert call.json == {"prompt": "a red apple", "image_size": {"width": 1024, "height": 768}}
+
+
+OWN = {
+    "dialect": "task",
+    "base_url": "https://api.studio.example",
+    "paths": {"run": "/v1/tasks"},
+    "task": {
+        "submit": {"body": {"model": "{model}", "prompt": "{prompt}"}},
+        "handle": {"id": "id", "status": "/v1/tasks/{id}"},
+        "poll": {"state": "state"},
+        "states": {"done": ["DONE"]},
+        "result": {"images": "image"},
+    },
+    "models": {"brush": {"generate": {"path": "run"}}},
+}
+
+
+def test_provider_of_the_user_needs_no_preset() -> None:
+    spoken = profile("studio", OWN)
+    assert (spoken.default_model, list(spoken.models)) == ("brush", ["brush"])
+    assert spoken.api_key_env == ("STUDIO_API_KEY",)
+    data_url = f"data:image/png;base64,{base64.b64encode(PNG).decode()}"
+    play = Play(
+        request("studio", OWN, model="brush", prompt="a red apple"),
+        answer({"id": "a/b"}), answer({"state": "done", "image": data_url}),
+    )  # fmt: skip
+    assert play.calls[0].json == {"model": "brush", "prompt": "a red apple"}
+    assert play.calls[1].url == "https://api.studio.example/v1/tasks/a%2Fb"
+    assert play.generation is not None
+    assert play.generation.pictures[0].data == PNG
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ({"task": None}, "needs the setting task"),
+        ({"task": {**OWN["task"], "submit": {}}}, "has no body"),
+        ({"models": None}, "models is missing"),
+    ],
+)
+def test_provider_without_a_needed_part_is_refused(part: Any, words: str) -> None:
+    with pytest.raises(SettingsError, match=words):
+        profile("studio", {**OWN, **part})

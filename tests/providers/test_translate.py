@@ -10,7 +10,7 @@ from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.validation import HARMLESS, check, translate
 from batchgen.task import Kind, Source, Task
 
-BASES = {"gateway": {"base_url": "https://gw.example.com"}}
+BASES = {name: {"base_url": "https://gw.example.com"} for name in ("gateway", "azure")}
 PROFILES = {name: profile(name, BASES.get(name)) for name in PRESET_NAMES}
 TASK = Task(kind=Kind.GENERATE, prompt="a cat", provider="openai", model="gpt-image-2", size="1024x1024", quality="low")
 

@@ -19,7 +19,7 @@ PICTURE = Source(path="/x/a.png", mime="image/png", size_bytes=1000)
 
 
 def provider(name: str) -> Profile:
-    return profile(name, {"base_url": "https://gw.example.com"} if name == "gateway" else None)
+    return profile(name, {"base_url": "https://gw.example.com"} if name in ("gateway", "azure") else None)
 
 
 def task(**fields: Any) -> Task:
@@ -197,7 +197,9 @@ def test_what_is_checked_is_what_is_sent(name: str, **fields: Any) -> None:
     rules = model.rules(order.kind)
     assert rules is not None
     body = wire_fields(order, model, rules)
-    assert set(body) <= {"model", "n", "size", *OPTIONAL}
+    names = {rules.names.get(name, name): name for name in ("n", "size", *OPTIONAL)}
+    assert set(body) <= {"model", *names, *rules.sends}
+    body = {names[name]: value for name, value in body.items() if name in names}
     for field in OPTIONAL:
         if field in body:
             assert body[field] in rules.values.get(field, (body[field],))

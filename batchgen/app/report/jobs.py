@@ -114,7 +114,7 @@ class JobPages:
 
     def __iter__(self) -> Iterator[list[ReportJob]]:
         # A prompt may contain a key, which a run hides in its log only.
-        redaction.register(value for name, value in os.environ.items() if name.endswith("_API_KEY"))
+        redaction.register(value for name, value in os.environ.items() if name.endswith(("_KEY", "_TOKEN")))
         chosen = partial(selected_ids, batch_id=self.batch.id, selection=self.selection)
         ids = iter(self.reader.ask(chosen) if self.only is None else self.only)
         number = 0

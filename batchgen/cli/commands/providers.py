@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .. import output
-from ..options import Session, command, group, option, sandbox
+from ..options import FILE, Session, command, group, option, sandbox
 from ..render.table import Fit, table
 
 if TYPE_CHECKING:
@@ -132,6 +133,30 @@ def prices(session: Session, names: tuple[str, ...]) -> int:
     return 0
 
 
+@command("new", "batchgen providers new studio", "batchgen providers new studio -o studio.yaml")
+@click.argument("name")
+@option("-o", "--out", "target", type=FILE, metavar="FILE", help="Write the settings to this file; it must not exist.")
+def new(session: Session, name: str, target: Path | None) -> int:
+    """Print commented settings for a provider that has no preset; sends nothing.
+
+    They describe a provider of remote tasks: submit, poll, fetch the result. Correct them by the provider's documents
+    and copy them into batchgen.yaml or a manifest: batchgen help tasks
+    """
+    from ...app import new_provider as use_case
+
+    settings = use_case.new_provider(name)
+    if target is None:
+        if session.as_json:
+            output.document({"schema_version": 1, "name": name, "settings": settings})
+        else:  # as it is: a line that is wrapped would be another setting
+            output.data(settings.rstrip("\n"))
+        return 0
+    path = session.file(target)
+    use_case.write_new(path, settings)
+    session.print({"name": name, "file": str(path)}, [] if session.quiet else [f"wrote     {target}"], output.say)
+    return 0
+
+
 @group(
     "providers", "batchgen providers", "batchgen providers check", "batchgen providers prices openai", default="list"
 )
@@ -139,5 +164,5 @@ def providers() -> None:
     """Show the providers: list, check keys and balances, models, prices."""
 
 
-for subcommand in (list_, check, models, prices):
+for subcommand in (list_, check, models, prices, new):
     providers.add_command(subcommand)

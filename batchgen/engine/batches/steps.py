@@ -31,7 +31,7 @@ from ...files.spool import Spool
 from ...job import Missed
 from ...providers import batches_of
 from ...providers.batch_base import BatchOrder, RemoteBatch
-from ...providers.batch_rules import collect_by
+from ...providers.batch_rules import collect_by, lacks_results
 from ...providers.profile import Profile
 from ...store import submissions
 from ...store.guest import write_as_guest
@@ -186,23 +186,34 @@ class Steps:
         dialect, since = remote.dialect, submission.submitted_at or submission.created_at
         end = collect_by(batch, dialect.limits, since)
         after = await self._step(submission, collect_by=end, message=None, **self._facts(batch))
-        return await self._collect(after, batch) if batch.state.is_final else after
+        if not batch.state.is_final:
+            return after
+        if lacks_results(batch) and self.attempts.now() < end:
+            return await self._step(after, message=f"batch {batch.id} is done, and its results are not there yet")
+        return await self._collect(after, batch)
 
     async def _collect(self, submission: Submission, batch: RemoteBatch) -> Submission:
         """Download the results of a batch that has ended, and settle its calls."""
         collector = await self._collector(submission, batch)
+        is_over = submission.collect_by is not None and self.attempts.now() >= submission.collect_by
+        if is_over and lacks_results(batch):
+            return await self._lose(collector, submission)
         if not batch.nothing_ran:
             try:
                 await collector.fetch()
             except ProviderError as error:
-                if submission.collect_by is not None and self.attempts.now() >= submission.collect_by:
-                    await collector.lose(await self._open_calls(submission))
-                    return await self._finish(submission, batch)
+                if is_over:
+                    return await self._lose(collector, submission)
                 text = f"the results of batch {batch.id} cannot be downloaded yet: {error.fault.message}"
                 return await self._step(submission, message=text)
         submission = await self._step(submission, state=SubmissionState.DOWNLOADED)
         await collector.deliver(await self._open_calls(submission))
         return await self._finish(submission, batch)
+
+    async def _lose(self, collector: Collector, submission: Submission) -> Submission:
+        """Settle the calls of a batch as unknown whose results have vanished at the provider."""
+        await collector.lose(await self._open_calls(submission))
+        return await self._finish(submission, collector.batch)
 
     async def _collector(self, submission: Submission, batch: RemoteBatch) -> Collector:
         remote = self._remote(submission)

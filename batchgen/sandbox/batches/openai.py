@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Awaitable, Callable
 from uuid import uuid4
 
 from aiohttp import BodyPartReader, web
 
 from ..deliver import reset
-from ..dialects.dialect import Dialect
-from ..keys import authorise
-from ..request import trace_of
-from ..state import State
 from ..values import Json, Refusal, Reply, invalid
 from .download import send_file
-from .openai_checks import ENDPOINTS, LIFETIME, check_upload, checked_fields, checked_lines, json_object
+from .endpoints import BatchEndpoints, json_object, json_response
+from .openai_checks import ENDPOINTS, LIFETIME, check_upload, checked_fields, checked_lines
 from .rows import RowResult
 from .store import Batch, Phase, RemoteFile
-from .work import BatchWork, InvalidBatch, entry_of, traits_of
+from .work import InvalidBatch, traits_of
 
 _WINDOW = 86_400
 _UNRUN = {
@@ -36,13 +31,12 @@ _TIMES = {
     "cancelled_at": Phase.CANCELLED,
 }
 
-Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
 
 class OpenAIFormat:
     """Lines and rows of OpenAI's files."""
 
     apart = True
+    keeps_part = True
 
     def request(self, document: Json) -> Json:
         """Return the body of the request in a line."""
@@ -63,36 +57,20 @@ class OpenAIFormat:
         return {"id": f"batch_req_{uuid4().hex[:24]}", "custom_id": key, "response": None, "error": error}
 
 
-class OpenAIBatches:
+class OpenAIBatches(BatchEndpoints):
     """The endpoints of one provider with OpenAI's batches."""
-
-    def __init__(self, state: State, dialect: Dialect) -> None:
-        self.state, self.dialect, self.store = state, dialect, state.batches
 
     def add_to(self, router: web.UrlDispatcher, prefix: str) -> None:
         """Add the endpoints below *prefix*, such as ``/openai/v1``."""
-        router.add_post(f"{prefix}/files", self._guarded(self._upload))
-        router.add_get(f"{prefix}/files", self._guarded(self._list_files))
-        router.add_get(f"{prefix}/files/{{id}}", self._guarded(self._file))
-        router.add_delete(f"{prefix}/files/{{id}}", self._guarded(self._delete_file))
-        router.add_get(f"{prefix}/files/{{id}}/content", self._guarded(self._content))
-        router.add_post(f"{prefix}/batches", self._guarded(self._create))
-        router.add_get(f"{prefix}/batches", self._guarded(self._list))
-        router.add_get(f"{prefix}/batches/{{id}}", self._guarded(self._batch))
-        router.add_post(f"{prefix}/batches/{{id}}/cancel", self._guarded(self._cancel))
-
-    def _guarded(self, endpoint: Endpoint) -> Endpoint:
-        """Return the endpoint with the check of the key, and with the errors of the provider."""
-
-        async def handler(request: web.Request) -> web.StreamResponse:
-            trace = trace_of(request, self.state.next_serial(), time.time())
-            try:
-                authorise(request.headers, self.dialect.key_header)
-                return await endpoint(request)
-            except Refusal as refusal:
-                return _json(self.dialect.refuse(refusal, trace, "batch"))
-
-        return handler
+        router.add_post(f"{prefix}/files", self.guarded(self._upload))
+        router.add_get(f"{prefix}/files", self.guarded(self._list_files))
+        router.add_get(f"{prefix}/files/{{id}}", self.guarded(self._file))
+        router.add_delete(f"{prefix}/files/{{id}}", self.guarded(self._delete_file))
+        router.add_get(f"{prefix}/files/{{id}}/content", self.guarded(self._content))
+        router.add_post(f"{prefix}/batches", self.guarded(self._create))
+        router.add_get(f"{prefix}/batches", self.guarded(self._list))
+        router.add_get(f"{prefix}/batches/{{id}}", self.guarded(self._batch))
+        router.add_post(f"{prefix}/batches/{{id}}/cancel", self.guarded(self._cancel))
 
     # --- files -------------------------------------------------------------------
 
@@ -117,7 +95,7 @@ class OpenAIBatches:
         check_upload(fields, file)
         file.purpose = fields["purpose"]
         self.store.add_file(file)
-        await self._log("file", request, {"file": file.id, "purpose": file.purpose, "bytes": file.size})
+        await self.log("file", request, {"file": file.id, "purpose": file.purpose, "bytes": file.size})
         return web.json_response(_file_object(file))
 
     async def _list_files(self, _: web.Request) -> web.StreamResponse:
@@ -134,7 +112,7 @@ class OpenAIBatches:
 
     async def _content(self, request: web.Request) -> web.StreamResponse:
         file = self._known_file(request)
-        await self._log("download", request, {"file": file.id})
+        await self.log("download", request, {"file": file.id})
         return await send_file(request, file)
 
     def _known_file(self, request: web.Request) -> RemoteFile:
@@ -162,7 +140,7 @@ class OpenAIBatches:
         )
         batch.enter(Phase.VALIDATING)
         self.store.batches[batch.id] = batch
-        await self._log("batch", request, {"batch": batch.id, "metadata": batch.label, "file": source.id})
+        await self.log("batch", request, {"batch": batch.id, "metadata": batch.label, "file": source.id})
         form, problem = OpenAIFormat(), None
         try:
             loop = asyncio.get_running_loop()
@@ -176,9 +154,7 @@ class OpenAIBatches:
             batch.lines = []
             batch.enter(Phase.FAILED)
         else:
-            task = asyncio.create_task(BatchWork(self.state, self.dialect, batch, form).run())
-            self.store.tasks.add(task)
-            task.add_done_callback(self.store.tasks.discard)
+            self.begin(batch, form)
         if "batch-drop" in batch.traits:
             return reset(request)
         return web.json_response(answer)
@@ -206,12 +182,12 @@ class OpenAIBatches:
         if batch.phase.is_final:
             message = f"Cannot cancel a batch with status '{batch.phase.value}'."
             reply = Reply(status=409, payload={"error": {"message": message, "type": "invalid_request_error"}})
-            return _json(reply)
+            return json_response(reply)
         if batch.phase is not Phase.CANCELLING:
             batch.enter(Phase.CANCELLING)
         answer = _batch_object(batch)  # as it is before the work on it notices
         batch.news.set()
-        await self._log("batch-cancel", request, {"batch": batch.id})
+        await self.log("batch-cancel", request, {"batch": batch.id})
         return web.json_response(answer)
 
     def _known_batch(self, request: web.Request) -> Batch:
@@ -219,11 +195,6 @@ class OpenAIBatches:
         if batch is None:
             raise Refusal("path", f"No batch found with id '{request.match_info['id']}'.")
         return batch
-
-    async def _log(self, event: str, request: web.Request, more: Json) -> None:
-        entry = entry_of(self.dialect, "batch", self.state.next_serial(), request.path)
-        entry.trace = trace_of(request, entry.trace.serial, time.time())
-        await self.state.log.write(entry.line(event) | more)
 
 
 def _file_object(file: RemoteFile) -> Json:
@@ -263,7 +234,3 @@ def _batch_object(batch: Batch) -> Json:
         },
         "metadata": batch.label,
     }
-
-
-def _json(reply: Reply) -> web.Response:
-    return web.json_response(reply.payload, status=reply.status, headers=dict(reply.headers))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 
-from aiohttp import web
-
 from ..prices import GPT_RATES
 from ..values import Json, invalid
 from .store import Line, RemoteFile
@@ -36,17 +34,6 @@ def check_upload(fields: dict[str, str], file: RemoteFile) -> None:
         raise invalid("Invalid file format for Batch API. Must be .jsonl", "invalid_file_format", "file")
     if fields["purpose"] == "batch" and file.path.stat().st_size > _MOST_BYTES:
         raise invalid("The file is too large for the Batch API: at most 200 MB.", "file_too_large", "file")
-
-
-async def json_object(request: web.Request) -> Json:
-    """Return the JSON object in the body of a request."""
-    try:
-        fields = json.loads(await request.read())
-    except ValueError as error:
-        raise invalid("We could not parse the JSON body of your request.", "invalid_json") from error
-    if not isinstance(fields, dict):
-        raise invalid("The JSON body of a request must be an object.", "invalid_json")
-    return fields
 
 
 def checked_fields(fields: Json) -> str:

@@ -99,6 +99,7 @@ class BatchStore:
 
     def __init__(self) -> None:
         self.files: dict[str, RemoteFile] = {}
+        self.uploads: dict[str, RemoteFile] = {}  #: files that are being uploaded in pieces
         self.batches: dict[str, Batch] = {}
         self.hold = False  #: batches wait before their first request until they are released
         self.tasks: set[asyncio.Task[None]] = set()

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
@@ -14,8 +12,8 @@ from typing import Protocol
 from ..body import raw_prompt
 from ..dialects.dialect import Dialect
 from ..faults import BATCH, Fault, split_prompt
-from ..state import Entry, State
-from ..values import Json, Reply, Trace
+from ..state import State
+from ..values import Json, Reply
 from .rows import RowResult, carry_out
 from .store import Batch, Line, Phase, RemoteFile
 
@@ -35,6 +33,7 @@ class BatchFormat(Protocol):
     """The lines and rows of one provider."""
 
     apart: bool  #: rows without a picture are in a file of their own
+    keeps_part: bool  #: a batch that did not run to its end has the results of what it did
 
     def request(self, document: Json) -> Json:
         """Return the body of the request in a line."""
@@ -44,13 +43,6 @@ class BatchFormat(Protocol):
 
     def unrun_row(self, key: str, phase: Phase) -> Json | None:
         """Return the row of a request that was not carried out; None: there is none."""
-
-
-def entry_of(dialect: Dialect, kind: str, serial: int, path: str) -> Entry:
-    """Return a log entry of work that no single request asked for."""
-    now = time.time()
-    trace = Trace(serial=serial, now=now, path=path, request_id=uuid.uuid5(uuid.NAMESPACE_URL, f"{serial}:{now}").hex)
-    return Entry(provider=dialect.name, kind=kind, trace=trace)
 
 
 def documents(path: Path) -> Iterator[tuple[int, int, bytes]]:
@@ -170,7 +162,7 @@ class BatchWork:
         """List the files that have rows, and end the batch."""
         batch, traits = self.batch, self.batch.traits
         for file in {self.output.id: self.output, self.errors.id: self.errors}.values():
-            if not file.path.stat().st_size:
+            if not file.path.stat().st_size or not (end is Phase.COMPLETED or self.form.keeps_part):
                 file.path.unlink()
                 continue
             if "batch-shuffle" in traits:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from . import (
     aigate,
     aimlapi,
+    ark,
+    azure,
     bfl,
     dashscope,
     fal,
@@ -14,14 +16,17 @@ from . import (
     kie,
     openai,
     openrouter,
+    recraft,
     replicate,
     wavespeed,
+    xai,
 )
 from .dialect import Dialect
 from .task import TaskDialect
 
 DIALECTS: dict[str, Dialect] = {
-    module.DIALECT.name: module.DIALECT for module in (aigate, gptimageapi, aimlapi, gateway, openai, openrouter)
+    module.DIALECT.name: module.DIALECT
+    for module in (aigate, gptimageapi, aimlapi, gateway, openai, openrouter, azure, xai, recraft, ark)
 }
 #: Providers whose images are tasks.
 TASK_DIALECTS: dict[str, TaskDialect] = {

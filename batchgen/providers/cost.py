@@ -1,0 +1,44 @@
+"""Cost in an answer, for a provider that states it under a name of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ..money import milli_credits, nano_usd
+from .jsonbody import Json
+from .model import Frozen
+
+Scale = Annotated[
+    Decimal, BeforeValidator(lambda value: str(value) if isinstance(value, float) else value), Field(gt=0, le=1_000_000)
+]
+
+
+class Cost(Frozen):
+    """Where an answer states what it cost: a dotted path, and the unit of the amount there."""
+
+    path: str  #: such as usage.cost_in_usd_ticks
+    unit: Literal["usd", "credits"] = "usd"
+    scale: Scale = Decimal(1)  #: how many USD or credits one unit of the amount is
+
+    def usd(self, document: Json) -> int | None:
+        """Return the nano-USD in *document*; None if it states none."""
+        return nano_usd(self._amount(document)) if self.unit == "usd" else None
+
+    def credits(self, document: Json) -> int | None:
+        """Return the milli-credits in *document*; None if it states none."""
+        return milli_credits(self._amount(document)) if self.unit == "credits" else None
+
+    def _amount(self, document: Json) -> Decimal | None:
+        value = document
+        for step in self.path.split("."):
+            value = value.get(step) if isinstance(value, Mapping) else None
+        if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)) or len(str(value)) > 64:
+            return None
+        try:
+            return Decimal(str(value)) * self.scale
+        except InvalidOperation:
+            return None
