@@ -114,10 +114,13 @@ def test_batch_whose_creation_has_no_answer_is_adopted_and_not_created_again(pro
 def test_expired_part_of_a_batch_is_free_and_bought_in_the_next_one(project, witness):
     done = project.run("run", nightly(project, " [sandbox: batch-expire=1]", "", ""), "--yes")
     assert done.code == 0, done.err
+    # The request with the directive may be among those of a later batch, which then expires as well.
+    made = len(events(witness, "batch"))
+    assert 2 <= made <= 3
     assert len(events(witness, "charge")) == 3
-    check(project, witness, batches=2)
+    check(project, witness, batches=made)
     ends = Counter(attempt["cause"] for job in project.jobs().values() for attempt in job["attempts"])
-    assert ends == {None: 3, "unreached": 2}
+    assert ends == {None: 3, "unreached": made}
     assert {job["tries"] for job in project.jobs().values()} == {1}
 
 

@@ -93,7 +93,7 @@ def test_run_options_also_hold_for_resume_and_retry(own):
     options = {name: parsed(folder, name=name) for name in RUNS}
     nine, share = FailureLimit(jobs=9), FailureLimit(percent=5.0)
     assert {name: each["max_failures"] for name, each in options.items()} == {
-        "run": nine, "resume": nine, "retry": share, "redo": nine
+        "run": nine, "resume": nine, "collect": nine, "retry": share, "redo": nine
     }  # fmt: skip
     # the project's file goes before one's own, whichever of the two it names
     assert {name: each["max_time"] for name, each in options.items()} == dict.fromkeys(RUNS, timedelta(hours=2))
