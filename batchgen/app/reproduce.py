@@ -251,5 +251,6 @@ def _document(body: Mapping[str, Any]) -> str:
     for number, file in enumerate(files):
         source = shlex.quote(file.source.path or "")
         mark = json.dumps(_MARK.format(number))[1:-1].replace("\\", "\\\\")
-        text = text.replace(mark, f"data:{file.source.mime};base64,$(base64 < {source} | tr -d '\\n')")
+        prefix = "" if file.bare else f"data:{file.source.mime};base64,"
+        text = text.replace(mark, f"{prefix}$(base64 < {source} | tr -d '\\n')")
     return f"<<JSON\n{text}\nJSON"

@@ -25,6 +25,7 @@ _BUILT_IN = {
     "openai_images": "OpenAIImages",
     "gptimageapi": "GptImageApi",
     "gemini_chat": "GeminiChat",
+    "gemini": "Gemini",
     "task": "RemoteTask",
 }
 

@@ -34,7 +34,10 @@ _MONEY = _codes(
     " pre_consume_token_quota_failed payment_required insufficient_credits insufficient_balance quota_exceeded"
     " not_enough_credits accountoverdueerror setlimitexceeded quotaexceeded"
 )
-_KEY = _codes("invalid_api_key authentication authentication_error access_denied invalid_token unauthorized")
+_KEY = _codes(
+    "invalid_api_key authentication authentication_error access_denied invalid_token unauthorized"
+    " api_key_invalid api_key_expired api_key_service_blocked service_disabled consumer_suspended"
+)
 _POLICY = _codes(
     "moderation_blocked content_policy_violation content_policy prompt_blocked sensitive_words_detected refusal"
     " content_filter content_filtered safety prohibited_content blocklist spii image_safety image_prohibited_content"
@@ -64,6 +67,8 @@ _MONEY_WORDS = re.compile(
     r"|(?:doesn't|does not) have any credits|overdue balance",
     re.IGNORECASE,
 )
+#: Google's refusal of a model that an account may not use without billing.
+_NO_QUOTA = re.compile(r"quota exceeded.{0,200}\blimit: 0\b", re.IGNORECASE | re.DOTALL)
 _POLICY_WORDS = re.compile(
     r"safety system|safety_violations|content policy"
     r"|usage polic|usage guidelines|flagged by|moderation (?:system|policy|filter)|content moderation"
@@ -202,7 +207,7 @@ def _from_firewall(reply: Reply, document: Json) -> bool:
 def _cause(evidence: _Evidence, reply: Reply, profile: Profile) -> tuple[Cause, str]:
     """Return (cause, hint) by the first rule that fits; "" if the cause's own cure is the hint."""
     status = evidence.status
-    if evidence.has(_MONEY) or status == 402:
+    if evidence.has(_MONEY) or status == 402 or (status == 429 and evidence.matches(_NO_QUOTA)):
         return Cause.MONEY, ""
     if status == 401 or evidence.has(_KEY):
         return Cause.DENIED, f"check the key in {' or '.join(profile.api_key_env) or 'the environment'}"

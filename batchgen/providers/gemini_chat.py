@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from ..mode import Mode
 from ..task import Task
 from .base import Call, Request
 from .model import Rules
@@ -30,6 +31,7 @@ class GeminiChat(SingleCallDialect):
             "messages": [{"role": "user", "content": _content(task)}],
             "modalities": ["image", "text"],
             **({"image_config": config} if config else {}),
+            **({"service_tier": Mode.FLEX.value} if request.mode is Mode.FLEX else {}),
             **fields,
         }
         return Call(method="POST", url=profile.url(rules.path), json=body, headers=attempt_headers(request))

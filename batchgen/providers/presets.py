@@ -28,7 +28,12 @@ OVERRIDE_KEYS = (
 )
 
 #: The preset that a provider without one is based on, by its dialect.
-_BASE_PRESETS = {"openai_images": "gateway", "gptimageapi": "gptimageapi", "gemini_chat": "openrouter"}
+_BASE_PRESETS = {
+    "openai_images": "gateway",
+    "gptimageapi": "gptimageapi",
+    "gemini_chat": "openrouter",
+    "gemini": "gemini",
+}
 
 #: Facts that a model declared by the user does not inherit.
 _MODEL_FACTS = ("tariff", "assumes", "aliases", "ends", "successor", "modes")

@@ -45,7 +45,8 @@ _RESERVED = {
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
-_SYNONYMS = {"output_format": {"jpg": "jpeg"}}
+#: Other spellings of values, which count where the provider does not know the first.
+_SYNONYMS = {"output_format": {"jpg": "jpeg"}, "resolution": {"0.5k": "512", "512": "0.5k"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +201,16 @@ def _fit_value(name: str, value: object, rules: Rules, who: str) -> tuple[object
         return None, None
     allowed = rules.values.get(name)
     word = str(value).strip().lower()
-    word = _SYNONYMS.get(name, {}).get(word, word)
+    words = (word, _SYNONYMS.get(name, {}).get(word, word))
     if name not in rules.fields:
         if word == "auto":
             return None, None
         return None, UnsupportedRequest(name, f"{who} takes no {name}", f"omit {name} for this provider", absent=True)
     if allowed is None:
         return value, None
-    for choice in allowed:
-        if str(choice).lower() == word:
-            return choice, None
+    choices = {str(choice).lower(): choice for choice in reversed(allowed)}
+    if spelled := next((each for each in words if each in choices), None):
+        return choices[spelled], None
     if word == "auto":
         return None, None
     hint = suggest(word, allowed, f"one of: {', '.join(map(str, allowed))}")

@@ -9,6 +9,7 @@ from dataclasses import replace
 from aiohttp import BodyPartReader, web
 
 from .cdn import ResultStore
+from .dialects.gemini_body import texts_of
 from .drawing import draw_source
 from .faults import Fault, split_prompt
 from .sources import FILE_ID, IMAGE_LIMIT
@@ -104,9 +105,9 @@ def _is_nested(fields: Json) -> bool:
 
 
 def _text_parts(fields: Json) -> list[Json]:
-    """Return the text parts of chat messages, to be read or changed in place."""
+    """Return the text parts of chat messages or of Gemini's contents, to be read or changed in place."""
     messages = fields.get("messages")
-    parts: list[Json] = []
+    parts: list[Json] = texts_of(fields)
     for message in messages if isinstance(messages, list) else ():
         content = message.get("content") if isinstance(message, dict) else None
         if isinstance(content, str):

@@ -143,7 +143,9 @@ def _corrupt_order(order: Order, kind: str) -> Order:
         return replace(order, width=order.width + 230, height=max(64, order.height - 230))
     if kind == "short":
         return replace(order, n=max(1, order.n - 1))
-    return order
+    if kind == "flex-standard":
+        return replace(order, tier="standard")
+    return replace(order, states_tier=False) if kind == "flex-unstated" else order
 
 
 def _corrupt_bytes(data: bytes, kind: str) -> bytes:
@@ -170,7 +172,7 @@ def _corrupt_payload(payload: Json, kind: str) -> bytes:
     if kind == "badjson":
         return body[: len(body) // 2]
     if kind == "dupkey":
-        first = next(key for key in ("data", "choices") if key in payload)
+        first = next(key for key in ("data", "choices", "candidates") if key in payload)
         return b'{"' + first.encode() + b'": null, ' + body[1:]
     return body
 

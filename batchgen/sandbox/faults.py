@@ -56,6 +56,12 @@ EARLY = {
     "redirect": "a redirect to another address",
     "error200": "an error, with status 200",
 }
+#: What becomes of a call in the tier flex; calls in other tiers do not have these faults.
+FLEX = {
+    "flex-shed": "503, no capacity for flex; nothing is made",
+    "flex-standard": "a flex call is carried out in the standard tier, at its price",
+    "flex-unstated": "an answer without its tier",
+}
 #: What happens to one request of a batch; at single calls these do nothing.
 ROW = {
     "row-lost": "the request of a batch is made and charged, and in no result file",
@@ -97,7 +103,7 @@ POLLS = {
     "poll-odd": "a state that the documents do not mention",
     "poll-elsewhere": "polls are answered at another host, as the answer to the submission states",
 }
-KINDS = frozenset((*REFUSALS, *CONTENT, *DELIVERY, *EARLY, *TASKS, *POLLS, *ROW, *BATCH, *SHAPES))
+KINDS = frozenset((*REFUSALS, *CONTENT, *DELIVERY, *EARLY, *TASKS, *POLLS, *FLEX, *ROW, *BATCH, *SHAPES))
 
 #: The public names of causes, as aliases of the kinds that lead to them.
 ALIASES = {

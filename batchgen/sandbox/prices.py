@@ -5,6 +5,7 @@ Prices of autumn 2026: GPT image models per million tokens, Gemini per image, gp
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
 from zlib import crc32
@@ -59,6 +60,28 @@ OPENROUTER_RATES: dict[str, GeminiRate] = {
     "google/gemini-nano-banana-2.1": GeminiRate(Decimal("0.0336"), 1120, Decimal("1.5"), Decimal("7.5"), Decimal(30)),
 }
 OPENROUTER_MODELS = frozenset(OPENROUTER_RATES) | GEMINI_MODELS
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRate:
+    """The prices of an image model at Gemini's own API."""
+
+    text_in: Decimal  #: USD per million input tokens
+    image_out: Decimal  #: USD per million image tokens
+    tokens: Mapping[str, int]  #: of one image, by its size
+
+
+_SIZES_31 = {"512": 747, "1K": 1120, "2K": 1680, "4K": 2520}
+NATIVE_RATES: dict[str, NativeRate] = {
+    "gemini-3.1-flash-image": NativeRate(Decimal("0.5"), Decimal(60), _SIZES_31),
+    "gemini-nano-banana-2.1": NativeRate(Decimal("1.5"), Decimal(30), _SIZES_31),
+    "gemini-3.1-flash-lite-image": NativeRate(Decimal("0.25"), Decimal(30), {"1K": 1120}),
+    "gemini-3-pro-image": NativeRate(Decimal(2), Decimal(120), {"1K": 1120, "2K": 1120, "4K": 2000}),
+    "gemini-2.5-flash-image": NativeRate(Decimal("0.3"), Decimal(30), {"1K": 1290}),
+}
+#: Those that Google's page on flex inference lists.
+FLEX_MODELS = frozenset({"gemini-3-pro-image", "gemini-2.5-flash-image"})
+TIER_FACTORS = {"standard": Decimal(1), "flex": Decimal("0.5"), "priority": Decimal("1.8")}
 
 
 def text_tokens(prompt: str) -> int:
@@ -142,6 +165,22 @@ def openrouter_bill(order: Order, images: int) -> Bill:
         "cost_details": {"upstream_inference_cost": None},
     }
     return Bill(images=images, usd=cost, usage=usage)
+
+
+def native_bill(order: Order, images: int) -> Bill:
+    """Price by tokens and tier, which a header of the answer states."""
+    rate, pixels = NATIVE_RATES[order.model], 258 * len(order.sources)
+    text, made = text_tokens(order.prompt), NATIVE_RATES[order.model].tokens[order.quality] * images
+    usage: Json = {
+        "promptTokenCount": text + pixels,
+        "candidatesTokenCount": made,
+        "totalTokenCount": text + pixels + made,
+        "promptTokensDetails": [{"modality": "TEXT", "tokenCount": text}]
+        + ([{"modality": "IMAGE", "tokenCount": pixels}] if pixels else []),
+        "candidatesTokensDetails": [{"modality": "IMAGE", "tokenCount": made}],
+    }
+    cost = ((text + pixels) * rate.text_in + made * rate.image_out) / MILLION
+    return Bill(images=images, usd=cost * TIER_FACTORS[order.tier], usage=usage)
 
 
 def gemini_rate(model: str) -> GeminiRate:

@@ -122,7 +122,7 @@ class PaidRequest:
         """Check the request; return the order, its fault, and the earlier answer to its idempotency key."""
         form: Form | None = None
         try:
-            form = await read_form(self.request)
+            form = replace(await read_form(self.request), path=dict(self.request.match_info))
             self._note_form(form)
         finally:
             self.arrived = self.state.log.write(self.entry.line("arrival"))
@@ -147,10 +147,12 @@ class PaidRequest:
             self.entry.trace = replace(self.entry.trace, retry_after=fault.retry_after)
             if fault.kind in REFUSALS:
                 raise Refusal(fault.kind)
+            if fault.kind == "flex-shed" and order.tier == "flex":
+                raise Refusal("overloaded", "The system is currently at capacity.")
         return order, fault, None
 
     def _note_form(self, form: Form) -> None:
-        model = form.fields.get("model")
+        model = form.fields.get("model") or form.path.get("model")
         self.entry.model = model if isinstance(model, str) else None
         self.entry.prompt = raw_prompt(form.fields)
         n = str(form.fields.get("n"))
@@ -208,7 +210,7 @@ class PaidRequest:
             self.state.spend(self.dialect.name, bill)
         else:
             bill = waived(bill)
-        words = TEXT_INSTEAD if draft.kind == "text" and draft.order.kind == "chat" else None
+        words = TEXT_INSTEAD if draft.kind == "text" and draft.order.kind in ("chat", "content") else None
         return self.dialect.answer(draft.order, bill, draft.pictures, self.entry.trace, words)
 
     def _finish_key(self, package: Package | None, *, remember: bool) -> None:

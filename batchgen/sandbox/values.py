@@ -30,6 +30,7 @@ class Form:
     fields: Json
     files: tuple[Upload, ...] = ()
     multipart: bool = False
+    path: Mapping[str, str] = field(default_factory=dict)  #: what the path names, such as the model
     query: Mapping[str, str] = field(default_factory=dict)  #: parameters of the address
 
 
@@ -51,6 +52,8 @@ class Order:
     as_url: bool = False
     sources: tuple[Image.Image, ...] = ()
     mask: Image.Image | None = None
+    tier: str = "standard"  #: the tier of service
+    states_tier: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

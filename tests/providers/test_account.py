@@ -110,6 +110,7 @@ def test_which_questions_each_provider_documents():
         "aigate": ["/v1/balance", "/v1/models"],
         "gptimageapi": [],
         "aimlapi": ["/v2/billing", "/v1/models"],
+        "gemini": ["/v1beta/models?pageSize=1000"],
         "gateway": [],
         "openai": ["/v1/models"],
         "openrouter": ["/api/v1/key", "/api/v1/models?output_modalities=image"],

@@ -113,6 +113,7 @@ def _sandbox_faults() -> str:
         "Made and charged, lost or damaged on the way": faults.DELIVERY,
         "Failed before any work": faults.EARLY,
         "One request of a batch": faults.ROW,
+        "Calls in the tier flex": faults.FLEX,
         "A whole batch, if one of its prompts asks for it": faults.BATCH,
         "What becomes of a task, at providers that are polled for results": faults.TASKS,
         "Faults of the polls of a task; `x2` means its first two polls": faults.POLLS,

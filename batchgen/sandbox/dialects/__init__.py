@@ -11,6 +11,7 @@ from . import (
     dashscope,
     fal,
     gateway,
+    gemini,
     gptimageapi,
     higgsfield,
     kie,
@@ -26,7 +27,7 @@ from .task import TaskDialect
 
 DIALECTS: dict[str, Dialect] = {
     module.DIALECT.name: module.DIALECT
-    for module in (aigate, gptimageapi, aimlapi, gateway, openai, openrouter, azure, xai, recraft, ark)
+    for module in (aigate, gptimageapi, aimlapi, gateway, openai, openrouter, gemini, azure, xai, recraft, ark)
 }
 #: Providers whose images are tasks.
 TASK_DIALECTS: dict[str, TaskDialect] = {
