@@ -23,7 +23,7 @@ PREFIX = "BATCHGEN"
 #: Options of every command.
 EVERYWHERE = ("db", "config", "env_file", "json", "quiet", "verbose", "debug")
 #: Commands that run a batch, and their options that have a short variable too: BATCHGEN_BUDGET for BATCHGEN_RUN_BUDGET.
-RUNS = ("run", "resume", "collect", "retry", "redo")
+RUNS = ("run", "resume", "retry", "redo")
 SHORT = (
     "budget", "yes", "no_input", "concurrency", "out", "progress", "wait_lock", "stop_at", "max_time", "max_failures",
     "fail_on"

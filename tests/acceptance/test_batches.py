@@ -13,6 +13,7 @@ import pytest
 from batchgen.sandbox.log import read_log
 
 from .kit import check_books, check_files, finish, wait_for
+from .test_notify import Hook
 
 LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
 
@@ -173,3 +174,35 @@ def test_cancelled_job_of_a_batch_is_booked_and_stays_cancelled(project, witness
     assert states(project) == {"j0": "cancelled", "j1": "done"}
     assert len(events(witness, "batch")) == 1
     check_books(project, events(witness, "charge"))
+
+
+def test_options_of_collect_and_no_wait(project, witness, held):
+    path = nightly(project, "", modes=("batch",))
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    assert project.run("resume", path, "--yes", "--no-wait").code == 9
+    hook = Hook()
+    try:
+        words = ("--on-finish", "cat > end.json", "--notify", hook.url, "--metrics-file", "m.prom")
+        left = project.run("collect", path, *words, "--log-file", "own.log", "--log-format", "text", "--quiet")
+    finally:
+        hook.close()
+    assert (left.code, left.out) == (9, "")
+    assert json.loads((project.folder / "end.json").read_text())["at_provider"] == 1
+    assert [json.loads(body)["summary"]["exit_code"] for _, body in hook.seen] == [9]
+    assert (project.folder / "m.prom").exists()
+    assert "ended" in (project.folder / "own.log").read_text()
+    held(release=True)
+    wait_for(lambda: events(witness, "batch-row"))
+    assert project.run("collect", path, "--json").json["jobs"]["done"] == 1
+    held(hold=True)
+    assert project.run("redo", path, "--id", "j0", "--yes", "--no-wait").code == 9
+    held(release=True)
+    assert project.run("retry", path, "--cause", "error", "--yes", "--no-wait").code in (0, 9)
+    assert project.run("run", path, "--yes").code == 0
+    assert len(events(witness, "batch")) == 2
+
+
+def test_collect_in_the_sandbox_of_a_run(project):
+    path = nightly(project, "")
+    assert project.run("run", path, "--sandbox", "--latency", "none").code == 0
+    assert project.run("collect", path, "--sandbox").code == 0

@@ -21,6 +21,7 @@ OPEN = {
     "validate": {"strict"}, "plan": {"budget", "diff", "full"}, "watch": {"every"}, "usage": {"by"},
     "export": {"format"}, "report": {"open", "single_file"}, "open": {"folder", "print"}, "verify": {"deep", "quick"},
     "serve": {"port", "open", "read_only"},
+    "collect": {"on_finish", "notify", "metrics_file", "log_file", "log_format"},
     "clean": {"older_than"}, "schedule": {"every", "daily"},
     "sandbox": {"port", "log", "latency", "fault", "throttle", "idle_exit"},
 }  # fmt: skip
@@ -93,7 +94,7 @@ def test_run_options_also_hold_for_resume_and_retry(own):
     options = {name: parsed(folder, name=name) for name in RUNS}
     nine, share = FailureLimit(jobs=9), FailureLimit(percent=5.0)
     assert {name: each["max_failures"] for name, each in options.items()} == {
-        "run": nine, "resume": nine, "collect": nine, "retry": share, "redo": nine
+        "run": nine, "resume": nine, "retry": share, "redo": nine
     }  # fmt: skip
     # the project's file goes before one's own, whichever of the two it names
     assert {name: each["max_time"] for name, each in options.items()} == dict.fromkeys(RUNS, timedelta(hours=2))
