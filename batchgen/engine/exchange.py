@@ -29,6 +29,7 @@ class TaskProgress:
 
     ends: float  #: when this run stops polling, on the clock of the loop
     handle: Mapping[str, Any] | None = None  #: as it is committed
+    is_confirmed: bool = True  #: the dialect has stated how long it is polled
     polled: bool = False  #: each run polls once at least
 
 

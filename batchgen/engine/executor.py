@@ -24,7 +24,7 @@ from ..files.spool import Scratch, Spool
 from ..job import Attempt, Delivered, Outcome
 from ..object_url import is_object_url
 from ..planning.forecast import call_bytes
-from ..providers import slot_profile
+from ..providers import cancellation, slot_profile
 from ..providers.base import Call, Generation, Remember, Reply, Request, Step, Wait
 from ..providers.model import Model
 from ..providers.profile import Profile
@@ -166,14 +166,15 @@ class Executor:
 
     async def _continue_task(self, exchange: Exchange, request: Request) -> Step | Delivered:
         """Poll the remote task of an earlier run, unless its images are already published."""
-        delivered = await to_thread.run_sync(marked_delivery, exchange.attempt)
-        if delivered is not None:
-            self._marked.add(exchange.attempt.id)
+        attempt = exchange.attempt
+        if (delivered := await to_thread.run_sync(marked_delivery, attempt)) is not None:
+            self._marked.add(attempt.id)
             return delivered
-        step = begin(exchange, request)
-        if not isinstance(step, Remember):
-            exchange.task = TaskProgress(ends=current_time(), handle=exchange.attempt.handle)
-        return step
+        exchange.task = TaskProgress(ends=current_time(), handle=attempt.handle, is_confirmed=False)
+        if attempt.given_up and (call := cancellation(request)) is not None:
+            await self.tasks.poll(exchange, self._client(exchange), call)
+            exchange.task.polled = False  # that was not an answer about its state
+        return begin(exchange, request)
 
     async def _turn(self, exchange: Exchange, request: Request, step: Step) -> Step | Delivered:
         if isinstance(step, Remember):
@@ -311,7 +312,6 @@ class Executor:
             attempt_id=attempt.id,
             mode=attempt.mode,
             handle=attempt.handle,
-            cancels=attempt.given_up,
         )
 
     def _read(self, exchange: Exchange, head: ResponseHead, sink: Slot | Scratch) -> Step | Delivered:

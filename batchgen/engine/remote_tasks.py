@@ -78,8 +78,10 @@ class RemoteTasks:
         if stored is None or dict(stored) != dict(step.handle):
             with CancelScope(shield=True):
                 await self.commit(attempt.id, step.handle)
-        if progress is None:
-            progress = exchange.task = TaskProgress(ends=current_time() + step.patience - attempt.age)
+        if progress is None or not progress.is_confirmed:
+            is_polled = progress is not None and progress.polled
+            ends = current_time() + step.patience - attempt.age
+            progress = exchange.task = TaskProgress(ends=ends, polled=is_polled)
             self.remembered(attempt.id)
         progress.handle = step.handle
 

@@ -11,6 +11,7 @@ from ..errors import SettingsError, suggest
 from .base import Dialect
 
 if TYPE_CHECKING:
+    from .base import Call, Request
     from .batch_base import BatchDialect
     from .model import Model
     from .profile import Profile
@@ -65,3 +66,16 @@ def batches_of(profile: Profile, model: Model) -> BatchDialect | None:
     module, title = _BATCHES[name]
     batches: BatchDialect = getattr(import_module(f".{module}", __package__), title)()
     return batches
+
+
+def starts_tasks(profile: Profile | None, model: str) -> bool:
+    """Return whether a call to a model starts a remote task, which is then polled."""
+    if profile is None or model not in profile.models:
+        return False
+    return bool(getattr(dialect(profile.models[model].dialect or profile.dialect), "remembers", False))
+
+
+def cancellation(request: Request) -> Call | None:
+    """Return the call that asks the provider to cancel the task of ``request.handle``; None if it offers none."""
+    make = getattr(dialect(request.model.dialect or request.profile.dialect), "cancellation", None)
+    return None if make is None else make(request)

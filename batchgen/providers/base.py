@@ -109,14 +109,13 @@ class Request:
     attempt_id: str  #: sent as the client's request id if the profile has a header for it
     mode: Mode = Mode.STANDARD
     handle: Mapping[str, Any] | None = None  #: of a task that an earlier run submitted: it is polled, not submitted
-    cancels: bool = False  #: the user gave the job of *handle* up: the task is cancelled first, then polled to its end
 
 
 class Dialect(Protocol):
     """One wire format.
 
-    A dialect that yields Remember has an attribute ``remembers`` that is true. With ``Request.handle`` its first step
-    is Remember all the same, with that handle.
+    A dialect that yields Remember has an attribute ``remembers`` that is true, and may have a method ``cancellation``
+    (see ``providers.cancellation``). With ``Request.handle`` its first step is Remember all the same, with that handle.
     """
 
     def converse(self, request: Request) -> Conversation:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import orjson
 
@@ -121,7 +121,7 @@ class GeminiBatch(BatchDialect):
         """Create the batch, with our id in its name: no key makes this call idempotent."""
         name = f"{_NAME}{order.submission_id}"
         body = {"batch": {"displayName": name, "inputConfig": {"fileName": order.input_file}}}
-        url = address(profile, "models", order.model, tail=":batchGenerateContent")
+        url = profile.url("batch").replace("{model}", quote(order.model, safe=""))
         reply = yield Call(method="POST", url=url, json=body)
         document = document_of(reply, profile)
         if text_of(document, "name") is None:

@@ -6,7 +6,7 @@ for is booked, and a task that the provider no longer knows is ``unknown`` and h
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urljoin
@@ -16,13 +16,14 @@ from ..money import milli_credits, nano_usd
 from ..task import Usage
 from .base import Call, Conversation, Generation, Remember, Reply, Request, Step, Wait
 from .error_bodies import clean, has_error
-from .error_mapping import empty_fault, fault_of, spoiled_fault
+from .error_mapping import empty_fault, spoiled_fault
 from .jsonbody import Json, Unreadable, read
 from .model import Rules
 from .openai_images import attempt_headers
 from .responses import Collector
 from .result_images import SentSources, pictures_in
 from .task_body import body_of, text_at, values_at, wire_name
+from .task_errors import failed_task, lost_task, names_no_task, refused_submission, stated_error
 from .task_rules import Address, TaskRules, is_template
 from .usage import read_usage
 
@@ -35,6 +36,12 @@ _GONE = (404, 410)
 
 class RemoteTask:
     """POST a task, GET its state until it is over, GET its images."""
+
+    remembers = True
+
+    def cancellation(self, request: Request) -> Call | None:
+        """Return the call that asks the provider to cancel the task; None if it offers none."""
+        return cancellation(request)
 
     def converse(self, request: Request) -> Conversation:
         """Make one attempt, or poll for the task that an earlier run submitted; raise ProviderError."""
@@ -100,7 +107,7 @@ def _handle(answer: _Answer, url: str, request: Request, rules: TaskRules) -> Ma
     task_id = text_at(document, rules.handle.id) if answer.good else ""
     status = _address(rules.handle.status, task_id, document, url, request)
     if not task_id or not status:
-        raise _not_accepted(answer, task_id, request)
+        raise _not_accepted(answer, task_id, request, rules)
     cost = rules.cost if rules.cost is not None and rules.cost.answer == "submission" else None
     parts = {
         "id": task_id,
@@ -123,13 +130,12 @@ def _address(address: Address | None, task_id: str, document: Json, url: str, re
     return urljoin(url, stated) if stated else ""
 
 
-def _not_accepted(answer: _Answer, task_id: str, request: Request) -> ProviderError:
+def _not_accepted(answer: _Answer, task_id: str, request: Request, rules: TaskRules) -> ProviderError:
     """Return the error of a submission without a usable task: refused, or accepted in a way that cannot be followed."""
     reply, document = answer.reply, answer.document
     if not answer.good or (not task_id and has_error(document)):
-        return ProviderError(
-            fault_of(reply, request.profile, document, request.task), read_usage(document, reply.headers)
-        )
+        fault = refused_submission(reply, document, request, rules)
+        return ProviderError(fault, read_usage(document, reply.headers))
     what = f"no address of its state (task {clean(task_id, 100)})" if task_id else "no id of a task"
     cut_off = f": {reply.broken}" if reply.broken else ""
     fault = Fault(
@@ -186,7 +192,9 @@ class _Task:
         return answer.good and self._meaning(answer) in ("done", "failed", "refused", "cancelled")
 
     def _is_absent(self, answer: _Answer) -> bool:
-        return answer.reply.status in _GONE or (answer.good and self._meaning(answer) == "lost")
+        if answer.good:
+            return self._meaning(answer) == "lost"
+        return answer.reply.status in _GONE or names_no_task(answer.reply, answer.document, self._request, self._rules)
 
     def _meaning(self, answer: _Answer) -> str | None:
         return self._rules.states.meaning(text_at(answer.document, self._rules.poll.state))
@@ -195,7 +203,7 @@ class _Task:
         """Write a state that the rules do not list, or a refused poll, into the handle, where ``show`` finds it."""
         state = text_at(answer.document, self._rules.poll.state) if answer.good else f"HTTP {answer.reply.status}"
         strange = clean(state, 60) if state and (not answer.good or self._meaning(answer) is None) else None
-        if strange == self._strange or answer.reply.status in _GONE:
+        if strange == self._strange or self._is_absent(answer):
             return
         self._strange = strange
         handle = {key: value for key, value in self._handle.items() if key != "state"}
@@ -251,65 +259,22 @@ class _Task:
             return replace(usage, usd=nano_usd(amount) if amount else usage.usd)
         return replace(usage, credits=milli_credits(amount) if amount else usage.credits)
 
-    # --- why there is no image ---
-
     def _stated_error(self, answer: _Answer) -> tuple[str, str] | None:
-        """Return code and message of the error that the answer states; None if it states none."""
-        errors = self._rules.errors
-        code, message = text_at(answer.document, *errors.code), text_at(answer.document, *errors.message)
-        return (code, message) if code or message else None
+        return stated_error(answer.document, self._rules.errors)
 
     def _failure(self, answer: _Answer, meaning: str) -> ProviderError:
         """Return the error of a task that failed, was refused or was cancelled."""
-        request, rules = self._request, self._rules
-        stated = self._stated_error(answer)
-        document = {"error": {"code": stated[0], "message": stated[1]}} if stated else answer.document
-        fault = fault_of(answer.reply, request.profile, document, request.task)
-        text = " ".join(stated or ()).lower()
-        cause = fault.cause
-        if meaning == "refused" or _has(text, rules.errors.refused):
-            cause = Cause.REFUSED
-        elif _has(text, rules.errors.invalid):
-            cause = Cause.INVALID
-        elif meaning == "cancelled" or cause not in (Cause.REFUSED, Cause.INVALID):
-            cause = Cause.ERROR
-        charged = rules.charged_when.refused if cause is Cause.REFUSED else getattr(rules.charged_when, meaning)
-        charged = Charged.NO if _has(text, rules.errors.free) else charged
-        name = "cancelled by the provider" if meaning == "cancelled" else meaning
-        message = fault.message if stated or not answer.good else "the provider states no reason"
-        fault = Fault(
-            cause=cause,
-            message=f"task {clean(self._handle['id'], 100)} {name}: {message}",
-            charged=charged,
-            status=answer.reply.status,
-            code=fault.code,
-            hint=cause.cure,
-            # A purchase that may have been charged is not repeated without a decision.
-            final=charged is not Charged.NO,
-        )
+        reply, document, rules = answer.reply, answer.document, self._rules
+        fault = failed_task(reply, document, self._request, rules, meaning=meaning, task_id=self._handle["id"])
         usage = self._usage(answer, answer, 0)
-        return ProviderError(fault, usage if usage.stated and charged is not Charged.NO else None)
+        return ProviderError(fault, usage if usage.stated and fault.charged is not Charged.NO else None)
 
     def _lost(self, answer: _Answer) -> ProviderError:
-        """Return the error of a task that the provider no longer knows."""
-        return ProviderError(
-            Fault(
-                cause=Cause.UNKNOWN,
-                message=f"the provider no longer knows task {clean(self._handle['id'], 100)}",
-                charged=Charged.MAYBE,
-                status=answer.reply.status,
-                hint="it may have been carried out and charged; check the provider's own log",
-                final=True,
-            )
-        )
+        return ProviderError(lost_task(answer.reply.status, self._handle["id"]))
 
 
 def _free(method: str, url: str) -> Call:
     return Call(method=method, url=url, billed=False, signed=True)
-
-
-def _has(text: str, words: Iterable[str]) -> bool:
-    return any(word.lower() in text for word in words)
 
 
 def _read(reply: Reply, rules: TaskRules) -> _Answer:

@@ -191,6 +191,8 @@ class ErrorRules(Frozen):
     message: PathList = Field((), description="Message of the error; of several paths, the first with a value")
     refused: Words = Field((), description="Words in code or message of a refusal by content rules")
     invalid: Words = Field((), description="Words in code or message of a wrong request")
+    money: Words = Field((), description="Words in code or message of an account without money")
+    lost: Words = Field((), description="Words in code or message of a poll for a task that is not there")
     free: Words = Field((), description="Words in code or message of a failure that is never charged")
 
 

@@ -18,6 +18,7 @@ from aiohttp.typedefs import Middleware
 
 from . import cdn
 from .batches.control import add_control as add_batch_control
+from .batches.gemini import GeminiBatches
 from .batches.openai import OpenAIBatches
 from .body import fetch_source
 from .dialects import DIALECTS, TASK_DIALECTS
@@ -53,6 +54,7 @@ def make_app(state: State) -> web.Application:
     for name in _NAMES:
         router.add_get(f"/{name}/cdn/{{file}}", _cdn(state, name))
     OpenAIBatches(state, DIALECTS["openai"]).add_to(router, "/openai/v1")
+    GeminiBatches(state, DIALECTS["gemini"]).add_to(router, "/gemini")
     add_batch_control(router, state)
     tasks = TaskStore()
     for task_dialect in TASK_DIALECTS.values():

@@ -138,12 +138,7 @@ class Submission:
             order=order,
             bill=self.dialect.price(order, order.n) if order else None,
             refusal=refusal,
-            faults=self.state.book.pick_for_task(
-                serial=trace.serial,
-                provider=self.dialect.name,
-                prompt=self.entry.prompt or "",
-                directives=directives,
-            ),
+            faults=self._task_faults(directives, fault),
         )
         self.entry.task = task.id
         record = TaskRecord(task=task, entry=self.entry, fault=fault)
@@ -168,9 +163,21 @@ class Submission:
         if fault is not None:
             self.entry.fault = fault.kind
             self.entry.trace = replace(trace, retry_after=fault.retry_after)
-            if fault.kind in REFUSALS:
+            if fault.kind in REFUSALS and not self._is_late(fault):
                 raise Refusal(fault.kind)
         return fault
+
+    def _is_late(self, fault: Fault | None) -> bool:
+        return fault is not None and fault.kind == "refuse" and self.dialect.moderates_late
+
+    def _task_faults(self, directives: tuple[Fault, ...], fault: Fault | None) -> tuple[Fault, ...]:
+        faults = self.state.book.pick_for_task(
+            serial=self.entry.trace.serial,
+            provider=self.dialect.name,
+            prompt=self.entry.prompt or "",
+            directives=directives,
+        )
+        return (*faults, Fault(kind="task-refuse")) if self._is_late(fault) else faults
 
     async def _read(self, form: Form) -> Order:
         def read() -> Order:

@@ -18,18 +18,7 @@ from batchgen.task import Kind, Source
 from tests.providers.test_openai_batch import answer, talk
 
 HOME = "https://generativelanguage.googleapis.com"
-GEMINI = profile("openai").model_copy(
-    update={
-        "name": "gemini",
-        "base_url": HOME,
-        "paths": {
-            "models": "/v1beta/models",
-            "batches": "/v1beta/batches",
-            "upload": "/upload/v1beta/files",
-            "download": "/download/v1beta/files",
-        },
-    }
-)
+GEMINI = profile("gemini")
 BATCHES = GeminiBatch()
 ORDER = BatchOrder(submission_id="s" * 32, kind=Kind.EDIT, model="gemini-3.1-flash-image", input_file="files/abc123")
 

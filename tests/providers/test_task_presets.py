@@ -209,6 +209,39 @@ def test_kie_states_errors_with_http_200() -> None:
     assert (play.fault.cause, play.fault.final) == (Cause.UNKNOWN, True)
 
 
+@pytest.mark.parametrize(
+    ("name", "body", "status", "cause"),
+    [
+        ("fal", {"detail": "User is locked. Reason: Exhausted balance. Top up your balance."}, 403, Cause.MONEY),
+        ("fal", {"detail": "Cannot access application"}, 401, Cause.DENIED),
+        ("dashscope", {"code": "Arrearage", "message": "Access denied, account in arrears"}, 400, Cause.MONEY),
+        ("dashscope", {"code": "DataInspectionFailed", "message": "Input may be inappropriate"}, 400, Cause.REFUSED),
+        ("dashscope", {"code": "InvalidParameter", "message": "size is invalid"}, 400, Cause.INVALID),
+        ("bfl", {"detail": "Insufficient credits"}, 402, Cause.MONEY),
+        ("replicate", {"title": "Unauthenticated", "detail": "No token", "status": 401}, 401, Cause.DENIED),
+    ],
+)
+def test_refused_submission_is_classified(name: str, body: Any, status: int, cause: Cause) -> None:
+    play = Play(order(name), answer(body, status))
+    assert play.fault is not None
+    assert (play.fault.cause, play.fault.charged) == (cause, Charged.NO)
+
+
+def test_prompt_in_an_error_is_not_evidence() -> None:
+    wanted = order("replicate", prompt="a safety helmet, nsfw humour aside")
+    failed = answer({**REPLICATE, "status": "failed", "error": "Could not draw 'a safety helmet, nsfw humour aside'"})
+    play = Play(wanted, answer(REPLICATE), failed)
+    assert play.fault is not None
+    assert play.fault.cause is Cause.ERROR
+
+
+def test_kie_states_in_words_that_there_is_no_task() -> None:
+    gone = answer({"code": 422, "msg": "recordInfo is null", "data": None})
+    play = Play(order("kie"), answer(KIE), *[gone] * 3)
+    assert play.fault is not None
+    assert (play.fault.cause, play.fault.final) == (Cause.UNKNOWN, True)
+
+
 def test_cost_of_the_submission_survives_in_the_handle() -> None:
     play = Play(order("bfl"), answer(BFL), answer(BFL_READY), PICTURE)
     assert play.handles[0]["cost"] == "3.0"

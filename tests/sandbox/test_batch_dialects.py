@@ -110,7 +110,7 @@ class Side:
         return rows
 
 
-@pytest.fixture(params=["openai"])
+@pytest.fixture(params=["openai", "gemini"])
 async def side(request: pytest.FixtureRequest, sandbox: Sandbox, tmp_path: Path) -> AsyncIterator[Side]:
     name = request.param
     own = profile(name, {"base_url": f"{sandbox.url}/{name}"})

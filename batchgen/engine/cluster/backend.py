@@ -20,6 +20,7 @@ from ...errors import StoreError, UnreadableAnswer
 from ...fault import Cause, Fault
 from ...files.spool import Spool
 from ...job import Attempt, Missed, Outcome
+from ...providers import starts_tasks
 from ...providers.profile import Profile
 from ...providers.validation import deadline
 from ..attempts import Backend
@@ -112,6 +113,10 @@ class ClusterBackend:
 
     async def run(self, attempt: Attempt, ready: Clearance) -> Outcome:
         """Have a worker carry *attempt* out and return its outcome; raise StoreError if the run cannot continue."""
+        task = attempt.task
+        if attempt.handle is not None or starts_tasks(self.profiles.get(task.provider), task.model):
+            # A driver that waits needs no CPU, and its handle is in the job database.
+            return await self.local.run(attempt, ready)
         call = Dispatch(attempt=attempt, clearance=ready, limit=self._limit(attempt))
         if attempt.resumed:
             return await self._resume(call)

@@ -61,7 +61,7 @@ async def carry_out(state: State, dialect: Dialect, batch: Batch, line: Line, bo
 
 
 async def _read(state: State, dialect: Dialect, batch: Batch, entry: Entry, body: Json) -> _Job:
-    form, directives = take_directives(Form(fields=body))
+    form, directives = take_directives(Form(fields=body, path={"model": batch.model}))
 
     def fetch(url: str) -> bytes:
         file = state.batches.file(dialect.name, url.removeprefix(FILE_ID)) if url.startswith(FILE_ID) else None

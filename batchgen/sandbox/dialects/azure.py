@@ -18,7 +18,7 @@ from .openai import COMMON
 
 #: The deployment of any other name is one of this model.
 MODEL = "gpt-image-2"
-VERSIONS = ("", "preview", "latest", "v1")
+VERSION = re.compile(r"(?:preview|latest|v1|202[5-9]-\d\d-\d\d(?:-preview)?)?")
 QUALITIES = ("low", "medium", "high")
 
 GENERATION = Rules(models=frozenset(GPT_RATES), fields=COMMON | {"user"}, size=openai_size, qualities=QUALITIES)
@@ -50,10 +50,10 @@ _ERRORS = {
 
 
 def read(form: Form, kind: str, fetch: Fetch) -> Order:
-    """Read a generation (JSON) or an edit (files); the model is the name of a deployment."""
-    if form.query.get("api-version", "") not in VERSIONS:
+    """Read a generation (JSON) or an edit (files); the model, or a part of the path, is the name of a deployment."""
+    if not VERSION.fullmatch(form.query.get("api-version", "")):
         raise Refusal("path")
-    deployment = form.fields.get("model")
+    deployment = form.path.get("deployment", form.fields.get("model"))
     if not isinstance(deployment, str) or not _DEPLOYMENT.fullmatch(deployment) or deployment.startswith("missing"):
         raise Refusal("model")
     model = deployment if deployment in GPT_RATES else MODEL
@@ -101,7 +101,12 @@ def model_list(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all e
 
 DIALECT = Dialect(
     name="azure",
-    routes={"/openai/v1/images/generations": "generation", "/openai/v1/images/edits": "edit"},
+    routes={
+        "/openai/v1/images/generations": "generation",
+        "/openai/v1/images/edits": "edit",
+        "/openai/deployments/{deployment}/images/generations": "generation",
+        "/openai/deployments/{deployment}/images/edits": "edit",
+    },
     read=read,
     price=openai_bill,
     answer=answer,

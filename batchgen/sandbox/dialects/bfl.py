@@ -46,6 +46,7 @@ def _flux(first: str, more: str, fields: frozenset[str] = frozenset()) -> TaskMo
         size=_size,
         usd=Decimal(first) / 100,
         more=Decimal(more) / 100,
+        source=Decimal(more) / 100,
         formats=("jpeg", "png", "webp"),
     )
 

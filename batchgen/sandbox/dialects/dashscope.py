@@ -28,7 +28,7 @@ _TEXT = TaskModel(
     most=4,
     formats=("png",),
 )
-_QWEN_SIZES = ("1664*928", "1472*1140", "1328*1328", "1140*1472", "928*1664")
+_QWEN_SIZES = ("1664*928", "1472*1104", "1328*1328", "1104*1472", "928*1664")
 
 
 def _qwen_size(fields: Json) -> tuple[int, int]:
@@ -175,5 +175,6 @@ DIALECT = TaskDialect(
     lose=lose,
     views={"/api/v1/tasks/{id}": View(answer=query)},
     cancels={"/api/v1/tasks/{id}/cancel": Cancel(answer=cancel)},
+    moderates_late=False,
     lifetime=_DAY,
 )

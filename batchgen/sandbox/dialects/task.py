@@ -106,6 +106,7 @@ class TaskDialect:
     cancels: Mapping[str, Cancel] = field(default_factory=dict)
     new_id: Callable[[str], str] = str  #: a task's id from a UUID
     checks_late: bool = False  #: a wrong body is accepted, and the task fails
+    moderates_late: bool = True  #: content is refused as the end of a task, not in answer to its submission
     charged: frozenset[Progress] = frozenset({Progress.DONE})  #: the ends that are charged
     idempotent: bool = False  #: an Idempotency-Key is honoured
     hold: Callable[[Mapping[str, str]], float] = lambda _: 0.0  #: seconds that a submission waits for the task

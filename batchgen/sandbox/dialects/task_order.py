@@ -45,6 +45,7 @@ class TaskModel:
     size: Size
     usd: Decimal  #: for an image, or for its first megapixel
     more: Decimal = Decimal(0)  #: for each further megapixel that is begun
+    source: Decimal = Decimal(0)  #: for each megapixel of a source image that is begun
     required: tuple[str, ...] = ("prompt",)
     sources: str = ""  #: the field of source images
     most_sources: int = 10
@@ -102,8 +103,13 @@ def price_of(models: Mapping[str, TaskModel], order: Order, images: int) -> Bill
     model = models[order.model]
     if model.by_resolution:
         return Bill(images=images, usd=Decimal(model.by_resolution[order.quality]) * images)
-    megapixels = -(-order.width * order.height // 1_048_576)
-    return Bill(images=images, usd=(model.usd + model.more * (megapixels - 1)) * images)
+    sources = sum(_megapixels(source.width, source.height) for source in order.sources)
+    further = _megapixels(order.width, order.height) - 1
+    return Bill(images=images, usd=(model.usd + model.more * further + model.source * sources) * images)
+
+
+def _megapixels(width: int, height: int) -> int:
+    return -(-width * height // 1_048_576)
 
 
 def by_ratio(*, name: str = "aspect_ratio", scale: str = "resolution", default: str = "1:1") -> Size:

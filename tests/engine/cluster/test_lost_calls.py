@@ -64,7 +64,7 @@ async def test_call_that_died_with_its_worker_is_repeated_under_its_key(keyed):
 
 async def test_call_of_a_worker_that_never_returns_is_repeated_by_another(keyed, monkeypatch):
     monkeypatch.setattr(backend, "STORE_SECONDS", 0.5)
-    monkeypatch.setattr(backend, "deadline", lambda _task, _profile: 0.5)
+    monkeypatch.setattr(backend, "deadline", lambda *_: 0.5)
     first, second = await worker(keyed, "w-0", "gone"), await worker(keyed, "w-1", "other")
     async with driver(keyed, first, second) as ours:
         running = ours.run(keyed.attempt())
