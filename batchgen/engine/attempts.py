@@ -186,9 +186,8 @@ class AttemptRunner:
         clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
         try:
             outcome = known or await self.backend.run(opened.attempt, clearance)
-            await self._settle(
-                own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
-            )
+            shown = _without_provider(record.provider, outcome) if lane is None else outcome
+            await self._settle(own_lane, opened, shown)
         except UnfinishedTask:
             pass  # It is polled in its lane.
         except UnreadableAnswer as error:

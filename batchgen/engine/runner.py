@@ -54,9 +54,7 @@ class Runner:
     scope: Scope | None = None  #: the jobs this run may send; None: all of the batch
     workers: Callable[[], Sequence[WorkerState]] = tuple  #: of a cluster; none where this process sends the calls
     on_recovered: Callable[[], Awaitable[None]] | None = None  #: called once the attempts of earlier runs are settled
-    companions: list[Callable[[], Coroutine[Any, Any, None]]] = field(
-        default_factory=list
-    )  #: tasks beside those of the lanes
+    companions: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)  #: tasks beside the lanes
     draining: bool = False
     drained: str | None = None  #: what ended the run early
     failure: BatchgenError | None = field(default=None)

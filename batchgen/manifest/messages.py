@@ -27,6 +27,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "timeout": model.TimeoutsSpec,
     "batch": model.BatchSpec,
     "auth": model.AuthSpec,
+    "polling": model.PollingSpec,
     "tariff": Tariff,
     "usd_per_million_tokens": Tokens,
 }

@@ -63,6 +63,12 @@ class AuthSpec(Auth):
     model_config = ConfigDict(strict=True)
 
 
+class PollingSpec(profile.Polling):
+    """Limits of polls."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class TimeoutsSpec(profile.Timeouts):
     """Timeouts of a provider, in seconds."""
 
@@ -128,6 +134,10 @@ class ProviderSpec(Strict):
         None, description="How its calls are bought: standard, flex or batch, one after another; {flex: until 06:00}"
     )
     batch: BatchSpec | None = Field(None, description="Size of batches, in the mode batch")
+    key_hosts: list[str] | None = Field(
+        None, description="Other hosts that get the key, where remote tasks are polled; *.x.com covers subdomains"
+    )
+    polling: PollingSpec | None = Field(None, description="Limits of the polls of remote tasks")
     task: dict[str, Any] | None = Field(
         None, description="How remote tasks work at this provider, for the dialect task: batchgen help tasks"
     )

@@ -33,6 +33,7 @@ _BASE_PRESETS = {
     "gptimageapi": "gptimageapi",
     "gemini_chat": "openrouter",
     "gemini": "gemini",
+    "openrouter_images": "openrouter",
 }
 
 #: Facts that a model declared by the user does not inherit.
@@ -96,10 +97,10 @@ def preset_names() -> tuple[str, ...]:
 PRESET_NAMES = preset_names()
 
 
-def home_address(preset: str) -> tuple[str, tuple[str, ...]]:
-    """Return the base URL of a preset ("" if the user supplies it) and the variables of its keys."""
+def home_address(preset: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
+    """Return a preset's base URL ("" if the user supplies it), the variables of its keys, and other hosts for them."""
     facts = _presets()[preset]
-    return facts["base_url"], tuple(facts["api_key_env"])
+    return facts["base_url"], tuple(facts["api_key_env"]), tuple(facts.get("key_hosts", ()))
 
 
 def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:

@@ -135,8 +135,8 @@ class Checks(Frozen):
 class Polling(Frozen):
     """Limits of polls of remote tasks, for each account; they are none of paid calls."""
 
-    requests_per_minute: float = Field(default=600.0, gt=0)
-    concurrency: int = Field(default=16, ge=1)
+    requests_per_minute: float = Field(600.0, gt=0, le=MOST_REQUESTS, description="Most polls in any minute")
+    concurrency: int = Field(16, ge=1, le=5000, description="Most polls in flight at once")
 
 
 class Profile(Frozen):
