@@ -25,6 +25,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "per_month": model.Amounts,
     "limits": model.LimitsSpec,
     "timeout": model.TimeoutsSpec,
+    "batch": model.BatchSpec,
     "auth": model.AuthSpec,
     "polling": model.PollingSpec,
     "tariff": Tariff,

@@ -33,6 +33,7 @@ _BASE_PRESETS = {
     "gptimageapi": "gptimageapi",
     "gemini_chat": "openrouter",
     "gemini": "gemini",
+    "openrouter_images": "openrouter",
 }
 
 #: Facts that a model declared by the user does not inherit.

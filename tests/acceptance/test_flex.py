@@ -120,3 +120,20 @@ def test_key_of_gemini_appears_nowhere(project, gemini):
     for file in project.folder.rglob("*"):
         if file.is_file() and file.name != ".env":
             assert SECRET.encode() not in file.read_bytes(), file
+
+
+def test_openrouter_sells_flex_by_chat_and_other_models_by_its_images_endpoint(project, witness):
+    settings = {"modes": ["flex", "standard"]}
+    mixed = [
+        {"id": "pro", "model": MODEL, "prompt": "P1"},
+        {"id": "flux", "model": "flux.2-pro", "size": "16:9", "prompt": "P2"},
+        {"id": "gpt", "model": "openai/gpt-image-2", "size": "1024x1024", "n": 2, "per_request": 2, "prompt": "P3"},
+    ]
+    manifest = project.manifest(mixed, providers={"openrouter": settings}, defaults={"provider": "openrouter"})
+    done = project.run("run", manifest, "--yes", "--allow-unpriced")
+    assert done.code == 0, done.err
+    prices = {line["model"].rpartition("/")[2]: Decimal(line["usd"]) for line in witness.charges()}
+    assert prices == {MODEL: FULL / 2, "flux.2-pro": Decimal("0.03"), "gpt-image-2": Decimal("0.106")}
+    booked = claimed(project.run("usage", "--json").json, "usd")["openrouter"]
+    assert booked == sum(prices.values())
+    assert len(list((project.folder / "output").rglob("*.png"))) == 4
