@@ -26,6 +26,7 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "per_month": model.Amounts,
     "limits": model.LimitsSpec,
     "timeout": model.TimeoutsSpec,
+    "batch": model.BatchSpec,
     "auth": model.AuthSpec,
     "cost": Cost,
     "polling": model.PollingSpec,

@@ -76,6 +76,12 @@ class TimeoutsSpec(profile.Timeouts):
     model_config = ConfigDict(strict=True)
 
 
+class BatchSpec(profile.BatchSettings):
+    """Size of the batches of a provider."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class RetrySpec(profile.Retry):
     """Retry policy of a job."""
 
@@ -129,6 +135,7 @@ class ProviderSpec(Strict):
     modes: Modes | None = Field(
         None, description="How its calls are bought: standard, flex or batch, one after another; {flex: until 06:00}"
     )
+    batch: BatchSpec | None = Field(None, description="Size of batches, in the mode batch")
     key_hosts: list[str] | None = Field(
         None, description="Other hosts that get the key, where remote tasks are polled; *.x.com covers subdomains"
     )
