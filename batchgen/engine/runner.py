@@ -6,10 +6,11 @@ It knows jobs, lanes and the job database; it knows neither HTTP nor SQL nor any
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
 from anyio.abc import TaskGroup
@@ -54,6 +55,7 @@ class Runner:
     workers: Callable[[], Sequence[WorkerState]] = tuple  #: of a cluster; none where this process sends the calls
     on_recovered: Callable[[], Awaitable[None]] | None = None  #: called once the attempts of earlier runs are settled
     chained: bool = False  #: jobs of the batch wait for others
+    companions: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)  #: tasks beside the lanes
     draining: bool = False
     drained: str | None = None  #: what ended the run early
     failure: BatchgenError | None = field(default=None)
@@ -75,10 +77,7 @@ class Runner:
         self.attempts.listeners.append(listener)
 
     async def run(self) -> None:
-        """Run until no job is left that could run, or until the run is drained.
-
-        Raises BatchgenError if this machine or this program failed; the calls in flight have ended by then.
-        """
+        """Run until no job is left that could run, or the run is drained; raise BatchgenError for an own failure."""
         recovery = Recovery(self.attempts, self.batch_id, self.lanes)
         remote_tasks = await recovery.run()
         if self.on_recovered is not None:
@@ -91,6 +90,8 @@ class Runner:
             async with create_task_group() as self._lane_tasks:
                 for task in remote_tasks:
                     self._follow(task, self._lane_tasks)
+                for drive in self.companions:
+                    self._lane_tasks.start_soon(drive)
                 for lane in self.lanes:
                     self._lane_tasks.start_soon(self._drive, lane)
             self._lane_tasks = None
