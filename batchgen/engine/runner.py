@@ -36,8 +36,7 @@ from .worker_state import WorkerState
 PAGE, WIDEST_PAGE = 64, 1_000
 #: Seconds between two checks of a budget that calls in flight have reserved, and whether a job may be failed over.
 BUDGET_LOOK, FAILOVER_LOOK = 0.5, 1.0
-#: Seconds for settling the attempts of a run that is cut off, and after which a lane that waits for a retry looks at
-#: the clock again: a timer stands still in suspend.
+#: Seconds for settling a run that is cut off, and until a waiting lane looks at the clock: timers stop in suspend.
 SETTLE_SECONDS, CLOCK_LOOK = 10.0, 30.0
 #: What a lane waits for while other runners have the limits, and the seconds between two looks at an ended lease.
 SHARE, LEASE_LOOK = "a share of the limits", 0.5
@@ -238,8 +237,8 @@ class Runner:
 
     def _follow(self, task: RemoteTask, polls: TaskGroup) -> None:
         """Poll a remote task of an earlier run, which counts as in flight, until it ends."""
-        sent, now = task.opened.attempt.task, task.lane.adopt()
         self._begin(task.opened.job)
+        sent, now = task.opened.attempt.task, task.lane.adopt()
         clearance = Clearance(lane=task.lane, model=sent.model, images=sent.weight, written_at=now)
         polls.start_soon(self._attempt, task.lane, task.opened, clearance)
 

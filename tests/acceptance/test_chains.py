@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections import Counter
 
 import pytest
 
@@ -178,10 +177,11 @@ def test_killed_in_a_chain_the_same_command_completes(project, witness, moment):
     assert project.run("run", manifest, "--yes").code == 0
     assert set(states(project).values()) == {"done"}
     check_order(project)
-    check_books(project, witness.charges())
-    bought = Counter(line["prompt"] for line in witness.charges())
-    in_flight = sum(len(row["attempts"]) - 1 for row in project.jobs().values())
-    assert sum(bought.values()) - len(FAMILY) <= in_flight <= 2
+    # Not by ``charges``: a request that was cut off while it was sent has no answer.
+    charges = [line for line in witness.now() if line["event"] == "charge"]
+    check_books(project, charges)
+    again = sum(len(row["attempts"]) - 1 for row in project.jobs().values())
+    assert len(charges) - len(FAMILY) <= again <= 2
 
 
 def test_lost_job_database_is_rebuilt_and_nothing_is_bought_again(project, witness):
