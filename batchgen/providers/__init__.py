@@ -27,6 +27,7 @@ _BUILT_IN = {
     "gptimageapi": "GptImageApi",
     "gemini_chat": "GeminiChat",
     "gemini": "Gemini",
+    "openrouter_images": "OpenRouterImages",
     "task": "RemoteTask",
 }
 

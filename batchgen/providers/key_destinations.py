@@ -25,11 +25,14 @@ class Destination:
 def unusual_destinations(profiles: Iterable[Profile]) -> Iterator[Destination]:
     """Yield each key that is not sent from a preset's own variable to that preset's own host."""
     for profile in profiles:
-        home, variables = home_address(profile.preset)
+        home, variables, hosts = home_address(profile.preset)
         host = _host(profile.base_url)
         for variable in profile.api_key_env:
             if variable not in variables or host != _host(home):
                 yield Destination(variable=variable, host=host, provider=profile.name)
+            for other in profile.key_hosts:
+                if variable not in variables or other not in hosts:
+                    yield Destination(variable=variable, host=other, provider=profile.name)
 
 
 def destinations_of(profiles: Mapping[str, Profile], names: Iterable[str]) -> list[Destination]:

@@ -85,6 +85,19 @@ class Retry(Frozen):
     )
 
 
+class BatchSettings(Frozen):
+    """Size of the files in which calls are sent in the mode ``batch``, below the limits of the provider."""
+
+    max_jobs: int | None = Field(None, ge=1, le=50_000, description="Most requests in one batch")
+    max_megabytes: float | None = Field(None, gt=0, le=2_000, description="Largest file of requests, in MB")
+    listing_grace: float = Field(
+        120,
+        ge=0,
+        le=LONGEST,
+        description="Seconds until a batch that is missing in the provider's list was certainly not created",
+    )
+
+
 def _listed(value: object) -> object:
     return [value] if isinstance(value, (str, Mapping)) else value
 
@@ -122,8 +135,8 @@ class Checks(Frozen):
 class Polling(Frozen):
     """Limits of polls of remote tasks, for each account; they are none of paid calls."""
 
-    requests_per_minute: float = Field(default=600.0, gt=0)
-    concurrency: int = Field(default=16, ge=1)
+    requests_per_minute: float = Field(600.0, gt=0, le=MOST_REQUESTS, description="Most polls in any minute")
+    concurrency: int = Field(16, ge=1, le=5000, description="Most polls in flight at once")
 
 
 class Profile(Frozen):
@@ -155,6 +168,7 @@ class Profile(Frozen):
     charges_refusals: bool = False  #: whether a refusal with an error status may be billed
     checks: Checks = Checks()
     modes: Modes = ()  #: the modes of its calls, one after another; empty: standard
+    batch: BatchSettings = BatchSettings()
     task: TaskRules | None = None  #: how remote tasks work here, for the dialect ``task``
 
     @model_validator(mode="after")

@@ -153,7 +153,7 @@ def openrouter_bill(order: Order, images: int) -> Bill:
     """Price by tokens; ``usage.cost`` states the result."""
     rate = gemini_rate(order.model)
     prompt, pixels = text_tokens(order.prompt) + 258 * len(order.sources), rate.tokens * images
-    cost = (prompt * rate.text_in + pixels * rate.image_out) / MILLION
+    cost = (prompt * rate.text_in + pixels * rate.image_out) / MILLION * TIER_FACTORS[order.tier]
     usage: Json = {
         "prompt_tokens": prompt,
         "completion_tokens": pixels,

@@ -87,7 +87,8 @@ def without(path: str, value: Any = ...) -> dict[str, Any]:
 def test_only_free_questions_are_asked(name):
     facts = known(name)
     calls, account = play(facts, *[told(AIGATE), told(MODELS)][: _questions(facts)])
-    paid = {facts.url(path) for path in facts.paths}
+    operations = [rules for model in facts.models.values() for rules in (model.generate, model.edit) if rules]
+    paid = {facts.url(rules.path) for rules in operations}
     for call in calls:
         assert (call.method, call.billed, call.json, call.form, call.files) == ("GET", False, None, (), ())
         assert call.url.startswith(facts.base_url)

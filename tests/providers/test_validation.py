@@ -192,8 +192,9 @@ def test_auto_means_leave_it_to_the_provider() -> None:
     n=st.integers(1, 12),
 )
 def test_what_is_checked_is_what_is_sent(name: str, **fields: Any) -> None:
-    order, spoken = task(**fields), provider(name)
-    _, model = spoken.find()
+    spoken = provider(name)
+    model_name, model = spoken.find()
+    order = task(model=model_name, **fields)
     rules = model.rules(order.kind)
     assert rules is not None
     body = wire_fields(order, model, rules)

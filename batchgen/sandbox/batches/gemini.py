@@ -41,6 +41,10 @@ class GeminiFormat:
     apart = False
     keeps_part = False  # "The job will not have any results to retrieve", as the guide has it of an expired one
 
+    def file_id(self, batch: Batch) -> str:
+        """Return the id of a file of results, which is longer than those of uploads."""
+        return f"batch-{batch.id}"
+
     def request(self, document: Json) -> Json:
         """Return the body of the request in a line."""
         body: Json = camel_case(document["request"])
@@ -66,8 +70,8 @@ class GeminiBatches(BatchEndpoints):
     def add_to(self, router: web.UrlDispatcher, prefix: str) -> None:
         """Add the endpoints below *prefix*, such as ``/gemini``."""
         router.add_post(f"{prefix}/upload/v1beta/files", self._upload)
-        router.add_get(f"{prefix}/v1beta/files/{{id}}", self.guarded(self._file))
         router.add_get(f"{prefix}/v1beta/files/{{id}}:download", self.guarded(self._content))
+        router.add_get(f"{prefix}/v1beta/files/{{id}}", self.guarded(self._file))
         router.add_get(f"{prefix}/download/v1beta/files/{{id}}:download", self.guarded(self._content))
         router.add_delete(f"{prefix}/v1beta/files/{{id}}", self.guarded(self._delete_file))
         router.add_post(f"{prefix}/v1beta/models/{{model}}:batchGenerateContent", self.guarded(self._create))

@@ -38,6 +38,10 @@ class OpenAIFormat:
     apart = True
     keeps_part = True
 
+    def file_id(self, batch: Batch) -> str:  # noqa: ARG002 - as the other format
+        """Return the id of a new file of results."""
+        return f"file-{uuid4().hex[:24]}"
+
     def request(self, document: Json) -> Json:
         """Return the body of the request in a line."""
         body: Json = document["body"]

@@ -35,6 +35,9 @@ class BatchFormat(Protocol):
     apart: bool  #: rows without a picture are in a file of their own
     keeps_part: bool  #: a batch that did not run to its end has the results of what it did
 
+    def file_id(self, batch: Batch) -> str:
+        """Return the id of a new file of results."""
+
     def request(self, document: Json) -> Json:
         """Return the body of the request in a line."""
 
@@ -181,4 +184,7 @@ class BatchWork:
 
     def _file(self, what: str) -> RemoteFile:
         name = f"{self.batch.id}_{what}.jsonl"
-        return self.state.batches.new_file(self.dialect.name, "batch_output", name, "application/jsonl")
+        file_id = self.form.file_id(self.batch)
+        return self.state.batches.new_file(
+            self.dialect.name, "batch_output", name, "application/jsonl", file_id=file_id
+        )

@@ -1,9 +1,12 @@
-"""OpenRouter: Gemini by chat completions, ``usage.cost``, numeric error codes with metadata."""
+"""OpenRouter: Gemini by chat, other models by its images endpoint, ``usage.cost``, numeric codes with metadata."""
 
 from __future__ import annotations
 
-from ..prices import MILLION, OPENROUTER_MODELS, gemini_rate, openrouter_bill
-from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
+from dataclasses import replace
+
+from ..prices import FLEX_MODELS, MILLION, OPENROUTER_MODELS, TIER_FACTORS, gemini_rate, openrouter_bill
+from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace, invalid
+from . import openrouter_images
 from .chat import completion, read_chat
 from .dialect import Account, Dialect, FreeEndpoint
 from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
@@ -25,15 +28,35 @@ _ERRORS = {
 }
 
 
-def read(form: Form, kind: str, fetch: Fetch) -> Order:  # noqa: ARG001 - all read functions have the same signature
-    """Read a chat, with ``image_config``."""
-    return read_chat(form, fetch, image_config=True, models=OPENROUTER_MODELS)
+def read(form: Form, kind: str, fetch: Fetch) -> Order:
+    """Read a request for images, or a chat with ``image_config`` and a tier of service."""
+    if kind == "image":
+        return openrouter_images.read(form, kind, fetch)
+    order = read_chat(form, fetch, image_config=True, models=OPENROUTER_MODELS)
+    tier = form.fields.get("service_tier")
+    return order if tier is None else replace(order, tier=_tier(order.model, tier))
+
+
+def _tier(model: str, tier: object) -> str:
+    """Return a tier of service; flex is restricted to endpoints that have it, and never falls back."""
+    if tier not in TIER_FACTORS and tier not in ("auto", "default"):
+        raise invalid(f"Invalid service_tier {tier!r}.", "invalid_value", "service_tier")
+    if tier == "flex" and model.removeprefix("google/").removesuffix("-preview") not in FLEX_MODELS:
+        raise Refusal("model", "No endpoints found that support the requested service tier.")
+    return str(tier) if tier in TIER_FACTORS else "standard"
+
+
+def price(order: Order, images: int) -> Bill:
+    """Price an image or a chat."""
+    return openrouter_images.image_bill(order, images) if order.kind == "image" else openrouter_bill(order, images)
 
 
 def answer(order: Order, bill: Bill, pictures: tuple[Picture, ...], trace: Trace, remark: str | None) -> Reply:
-    """Answer with a completion, its usage and its cost."""
+    """Answer with images, or with a completion; with its usage and its cost."""
+    if order.kind == "image":
+        return openrouter_images.answer(order, bill, pictures, trace, remark)
     payload = completion(order, bill, pictures, trace, remark, prefix="gen")
-    payload["provider"] = "Google AI Studio"
+    payload |= {"provider": "Google AI Studio", "service_tier": order.tier if order.states_tier else None}
     payload["choices"][0] |= {"native_finish_reason": "STOP", "logprobs": None}
     payload["choices"][0]["message"] |= {"refusal": None}
     return Reply(status=200, payload=payload)
@@ -78,7 +101,18 @@ def key_info(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all end
 
 def model_list(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all endpoints have the same signature
     """List the models that make images, with prices in USD per token."""
-    return Reply(status=200, payload={"data": [_listed(name) for name in sorted(OPENROUTER_MODELS)]})
+    models = [_listed(name) for name in sorted(OPENROUTER_MODELS)]
+    return Reply(status=200, payload={"data": models + image_models()})
+
+
+def image_models() -> list[Json]:
+    """Return the models of the images endpoint, with their parameters."""
+    return [openrouter_images.listed(name) for name in openrouter_images.IMAGE_MODELS]
+
+
+def image_model_list(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all endpoints have the same signature
+    """List the models of the images endpoint."""
+    return Reply(status=200, payload={"data": image_models()})
 
 
 def _listed(name: str) -> Json:
@@ -94,14 +128,15 @@ def _listed(name: str) -> Json:
 
 DIALECT = Dialect(
     name="openrouter",
-    routes={"/api/v1/chat/completions": "chat"},
+    routes={"/api/v1/chat/completions": "chat", "/api/v1/images": "image"},
     read=read,
-    price=openrouter_bill,
+    price=price,
     answer=answer,
     refuse=refuse,
     free_endpoints={
         "/api/v1/key": FreeEndpoint(answer=key_info),
         "/api/v1/models": FreeEndpoint(answer=model_list, needs_key=False),
+        "/api/v1/images/models": FreeEndpoint(answer=image_model_list, needs_key=False),
     },
     # Zero-completion insurance: an answer without an image is not billed.
     uncharged=frozenset({"empty", "text"}),
