@@ -159,7 +159,8 @@ def cancel(session: Session, everything: bool, batch: str | None, **options: Any
     """Cancel jobs, also during a run.
 
     These are the selected jobs that are pending or running; failed and unknown ones only if --status or --cause names
-    them. A request in flight completes, is paid for and booked, but its job stays cancelled.
+    them. A request in flight completes, is paid for and booked, but its job stays cancelled. A task that the provider
+    has accepted is cancelled there by the next run.
     """
     from ...app import control
 
@@ -173,6 +174,7 @@ def cancel(session: Session, everything: bool, batch: str | None, **options: Any
         "cancelled": list(report.keys),
         "under_way": report.in_flight,
         "late": report.already_ended,
+        "at_provider": report.at_provider,
         "run": asdict(report.holder) if report.holder else None,
     }
     session.print(document, _cancel_lines(report, project.command_flags()), output.say)
@@ -181,12 +183,15 @@ def cancel(session: Session, everything: bool, batch: str | None, **options: Any
 
 def _cancel_lines(report: CancelReport, way: CommandFlags) -> list[str]:
     lines = [f"{report.batch.name}: {count(len(report.keys), 'job')} cancelled"]
-    if report.in_flight:
+    if report.in_flight and (report.holder or not report.at_provider):
         requests = count(report.in_flight, "request")
         if report.holder:
             lines.append(f"{requests} in flight will still be paid for and booked; what arrives is kept")
         else:
             lines.append(f"{requests} of an earlier run may have been paid for: the next run books them")
+    if report.at_provider and not report.holder:
+        tasks = count(report.at_provider, "cancelled job")
+        lines.append(f"{tasks} still at the provider: the next run asks it to cancel them, and books what they cost")
     if report.already_ended:
         lines.append(f"{count(report.already_ended, 'job')} had ended before")
     if report.holder and report.keys:

@@ -99,6 +99,8 @@ def show_document(
                 "started": attempt.started_at.isoformat(),
                 "seconds": attempt.seconds,
                 "answer": answers.get(attempt.id),
+                "mode": attempt.mode.value,
+                "task": None if attempt.handle is None else dict(attempt.handle),
             }
             for attempt in attempts
         ],
@@ -134,7 +136,7 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers:
         yield f"at risk   {risk} for {count(bill.at_risk, 'attempt')} that may have been charged"
     for number, attempt in enumerate(attempts, 1):
         yield f"attempt {number} {_attempt(attempt, task.provider)}"
-        if answer := answers.get(attempt.id):
+        if (answer := answers.get(attempt.id)) and not _is_remote(attempt):
             yield f"{'':<10}its answer is kept: {answer}"
 
 
@@ -190,9 +192,20 @@ def _fields(value: object, *names: str) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names}
 
 
+def _is_remote(attempt: AttemptRecord) -> bool:
+    """Return whether an attempt is a remote task that has not ended."""
+    return attempt.state == "open" and attempt.handle is not None
+
+
+def _task(handle: Mapping[str, Any]) -> str:
+    """Return where a remote task is, and what the provider stated about it last if that was unusual."""
+    parts = [str(handle[name]) for name in ("id", "status", "state") if handle.get(name)]
+    return f"at the provider: task {', '.join(parts)}"
+
+
 def _attempt(attempt: AttemptRecord, home: str) -> str:
     took = f"{attempt.seconds:.1f} s" if attempt.seconds is not None else "open"
-    result = attempt.state
+    result = _task(attempt.handle) if _is_remote(attempt) and attempt.handle else attempt.state
     if attempt.cause:
         status = f"HTTP {attempt.status}, " if attempt.status else ""
         result = f"{attempt.cause}: {status}{short(attempt.message or '', 300)}"
