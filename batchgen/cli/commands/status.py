@@ -21,6 +21,7 @@ from ..render.status import (
     status_lines,
     waiting_lines,
 )
+from ..render.submissions import submission_lines
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
@@ -44,6 +45,7 @@ def status(session: Session, batch: str | None) -> int:
         *status_lines(*figures, flags, cut_off=report.interrupted),
         *waiting_lines(report, flags),
         *at_provider_lines(report.at_provider),
+        *submission_lines(report.submissions),
         *run_lines(report, flags),
         *runner_lines(report.runners),
         *elsewhere_lines(report.elsewhere, report.preparing),
@@ -54,6 +56,7 @@ def status(session: Session, batch: str | None) -> int:
     ]
     document = ledger.status_document(*figures) | {
         "at_provider": report.at_provider,
+        "submissions": [each.as_json() for each in report.submissions],
         "controls": control_documents(report.controls),
         "runners": runner_documents(report.runners),
         "runners_elsewhere": runner_documents(report.elsewhere),
