@@ -70,6 +70,13 @@ class ParentImages:
         return str(copy.absolute())
 
 
+def parent_images(reader: Reader, batch_id: int, batch: str, root: Path, state: Path) -> ParentImages | None:
+    """Return the images of a batch; None if none of its jobs waits for another one."""
+    if not reader.ask(partial(needs.exist, batch_id=batch_id)):
+        return None
+    return ParentImages(reader=reader, batch=batch, root=root, inputs=state / "inputs")
+
+
 def require_fitting(task: Task, rules: Rules | None, provider: str) -> None:
     """Raise ProviderError (invalid) if the model does not accept the images of other jobs that *task* uses.
 

@@ -215,8 +215,7 @@ class Parameters(Strict):
     prompt: Prompt | None = Field(None, description="What to draw, or what to change")
     images: Texts | None = Field(
         None,
-        description="Source images of an edit: paths, globs, https URLs, s3://, gs:// and az:// URLs and globs, or @id:"
-        " the image of another job",
+        description="Source images of an edit: paths, globs, URLs (https, s3, gs, az), or @id: another job's image",
     )
     mask: str | None = Field(
         None, min_length=1, description="PNG whose transparent parts are edited; of the size of the first image"
@@ -257,9 +256,7 @@ class Parameters(Strict):
     priority: Annotated[int, Field(ge=-1000, le=1000), FILLED_IN] | None = Field(
         None, description="Higher goes first; default 0"
     )
-    needs: Texts | None = Field(
-        None, description="Ids of jobs of this batch that must be done before; images: @id uses the image of one"
-    )
+    needs: Texts | None = Field(None, description="Ids of jobs of this batch that must be done before")
     tags: Texts | None = Field(
         None, description="Words to select jobs by; those of a job are added to those of the defaults"
     )
