@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import StoreError
 from ..files.output import make_private
 from ..manifest.schema import schema as manifest_schema
-from ..providers.presets import preset_names
+from ..providers.presets import home_address, preset_names
 from .config import keys
 from .config.providers import display_profile
 from .project import STATE
@@ -68,7 +68,9 @@ def init(folder: Path, example: str, *, force: bool = False) -> NewProject:
 
 
 def _has_key(provider: str) -> bool:
-    return bool(keys.configured_names(display_profile(provider, {}).api_key_env, os.environ))
+    """Return whether a provider needs nothing else: its key is set, and its address is known."""
+    has_address = bool(home_address(provider)[0])
+    return has_address and bool(keys.configured_names(display_profile(provider, {}).api_key_env, os.environ))
 
 
 def _provider(example: str) -> str:

@@ -36,6 +36,7 @@ from ..store.batch_owner import require_owner
 from ..store.reader import Reader
 from ..store.silent_server import until_end
 from ..store.writer import Writer
+from .batches import providers_with_batches
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
 from .lane_result import LaneResult
 from .loads import is_loaded
@@ -112,7 +113,7 @@ def prepare_run(
     plan = _plan(project, batch, options, repeats)
     interrupted = _interrupted_providers(reader, batch)
     keys = _load_keys(project, batch, plan, interrupted, options=options, report=report)
-    if plan.lanes and (limit := confirm(batch, plan)) is not None:
+    if plan.lanes and not options.collects_only and (limit := confirm(batch, plan)) is not None:
         options = replace(options, selection=replace(options.selection, limit=limit))
         plan = _plan(project, batch, options, repeats)
     if (sends := bool(plan.lanes or plan.pending)) or interrupted:
@@ -208,7 +209,7 @@ def _load_keys(
     if project.sandbox:
         keys = sandbox_keys(batch.profiles)
     else:
-        needed = [lane.provider for lane in plan.lanes]
+        needed = [] if options.collects_only else [lane.provider for lane in plan.lanes]
         keys = load_keys(batch.profiles, needed, [*plan.alternates, *sorted(interrupted)], options.environment)
     redaction.register(key for by_variable in keys.keys.values() for key in by_variable.values())
     for name in keys.without_key:
@@ -218,10 +219,12 @@ def _load_keys(
 
 
 def _interrupted_providers(reader: Reader, batch: Batch) -> set[str]:
-    """Return the providers with attempts that an earlier run left open."""
+    """Return the providers with attempts or submissions that an earlier run left open."""
     batch_id = reader.batch_id(batch.name)
-    attempts = [] if batch_id is None else reader.open_attempts(batch_id)
-    return {record.provider for _, record in attempts} & set(batch.profiles)
+    if batch_id is None:
+        return set()
+    attempts = {record.provider for _, record in reader.open_attempts(batch_id)}
+    return (attempts | providers_with_batches(reader, batch_id)) & set(batch.profiles)
 
 
 def _at_sandbox(batch: Batch, sandbox: launch.Sandbox) -> Batch:

@@ -43,6 +43,8 @@ class RunOptions:
     stop_conditions: StopConditions = field(default_factory=StopConditions)
     fail_on: FailOn = "any"
     interactive: bool = True  #: at a terminal, where the user may decide about what the run waits for
+    leaves: bool = False  #: what is at a provider for hours is left to the next run
+    collects_only: bool = False  #: send nothing, and collect what providers have finished
     latency: str = "realistic"  #: of the sandbox
     selected_by: str = ""  #: the selecting options, as typed
     cluster: ClusterOptions | None = None  #: whose workers carry attempts out; None: this process does

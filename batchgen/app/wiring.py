@@ -38,6 +38,7 @@ from ..store.runners import Registration
 from ..store.shared_budgets import SharedBudgets
 from ..task import Charge, Task
 from . import loads
+from .batches import add_batch_lanes
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .collect_result import collect_result
@@ -191,6 +192,8 @@ class RunSession(RunInputs):
 
     async def _load(self, batch_id: int, now: datetime) -> Loaded:
         keep_changed = self.options.keep_changed
+        if self.options.collects_only:
+            return Loaded()
         return await loads.load(
             self.writer, batch_id, self.batch, now,
             keep_changed=keep_changed, plan=self.plan, is_loaded=self.is_loaded,
@@ -239,6 +242,7 @@ class RunSession(RunInputs):
         async with self._transport(profiles) as transport:
             readers = Readers(READERS)
             executor = self._executor(transport, spool, readers, runner, on_upload)
+            add_batch_lanes(self, runner, executor, profiles)
             try:
                 executor.names.start()  # before anything is sent
                 async with self._carrier(executor, spool, runner) as runner.attempts.backend:
@@ -335,7 +339,7 @@ class RunSession(RunInputs):
         result: list[Lane] = []
         for (name, account), width in limited_widths(configured).items():
             for lane in lanes(profiles[name], account, width, history):
-                if name in self.keys.without_key:
+                if name in self.keys.without_key or self.options.collects_only:
                     # Without a key a lane only finishes answers that have already arrived.
                     lane.models = ModelFilter(only=True)
                 result.append(lane)

@@ -53,6 +53,12 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "retry", "redo", "runs", "Make the images of done jobs again: shows the plan, asks, and runs these jobs."
         ),
         "resume": Entry("retry", "resume", "runs", "Resume what the last run left unfinished."),
+        "collect": Entry(
+            "retry",
+            "collect",
+            "batches",
+            "Collect what providers have finished of batches and remote tasks; sends no new request.",
+        ),
         "pause": Entry("control", "pause", "control", "Send nothing more to a provider, also during a run."),
         "unpause": Entry("control", "unpause", "control", "Send to a paused or closed provider again."),
         "limit": Entry("control", "limit", "control", "Change how fast a provider is called, also during a run."),

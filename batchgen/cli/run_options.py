@@ -89,6 +89,11 @@ run_options = options(
         show_default=True,
         help="Failed jobs that make the exit code 3; all: only if no job of the batch is done.",
     ),
+    option(
+        "--no-wait",
+        is_flag=True,
+        help="Submit and collect batches once, and leave what is at the provider to the next run (exit code 9).",
+    ),
     option("--wait-lock", type=WAIT, default=0, help="Wait this long for another run to end."),
     option(
         "--progress",
@@ -118,7 +123,7 @@ def sandbox_defaults(latency: str) -> dict[str, Any]:
     unset = dict.fromkeys(
         ("budget", "concurrency", "max_attempts", "out", "stop_at", "max_time", "max_failures", "address", "workers")
     )
-    off = dict.fromkeys(("allow_unpriced", "keep_changed", "no_input", "dry_run"), False)
+    off = dict.fromkeys(("allow_unpriced", "keep_changed", "no_input", "dry_run", "no_wait"), False)
     values = {"yes": True, "wait_lock": 0.0, "rates": (), "fail_on": "any"}
     return unset | off | values | {"progress": "auto", "latency": latency, "backend": "local"}
 
@@ -155,6 +160,7 @@ def terms_of(
         keep_changed=values["keep_changed"],
         stop_conditions=stop_conditions(values["stop_at"], values["max_time"], values["max_failures"], now),
         fail_on=values["fail_on"],
+        leaves=values["no_wait"],
         interactive=sys.stdin.isatty() and sys.stderr.isatty(),
         latency=values["latency"],
         cluster=_cluster(values),

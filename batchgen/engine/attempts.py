@@ -186,9 +186,8 @@ class AttemptRunner:
         clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
         try:
             outcome = known or await self.backend.run(opened.attempt, clearance)
-            await self._settle(
-                own_lane, opened, _without_provider(record.provider, outcome) if lane is None else outcome
-            )
+            shown = _without_provider(record.provider, outcome) if lane is None else outcome
+            await self._settle(own_lane, opened, shown)
         except UnfinishedTask:
             pass  # It is polled in its lane.
         except UnreadableAnswer as error:
@@ -203,7 +202,7 @@ class AttemptRunner:
         own_lane = lane or Lane(
             provider=record.provider, policy=self.policy, account_gate=Gate(), account=record.account
         )
-        task = self._task(job, record.provider) if lane else self._task_of(job, record)
+        task = self.task_at(job, record.provider) if lane else self._task_of(job, record)
         fresh = self.now() - record.started_at < KEY_LIFE
         # An idempotency key is known to its account only, and a lane that does not take the model cannot send it.
         same = own_lane.account == record.account and own_lane.models.matches(record.model)
@@ -227,12 +226,13 @@ class AttemptRunner:
         """Return the task of one more attempt at *job*, what it may cost, and its mode; a lane asks repeatedly."""
         last = self._last
         if last is None or last[0] is not job or last[1] != provider or last[4] is not self.mode_of(last[2]):
-            task = self._task(job, provider)
+            task = self.task_at(job, provider)
             mode = self.mode_of(task)
             last = self._last = job, provider, task, self.estimate(task, mode), mode
         return last[2:]
 
-    def _task(self, job: Job, provider: str) -> Task:
+    def task_at(self, job: Job, provider: str) -> Task:
+        """Return the task of one more attempt at *job*, in the terms of *provider*."""
         task, missing = self.translate(job.task, provider), job.wanted - job.delivered
         return task if task.n == missing else replace(task, n=missing)
 

@@ -6,9 +6,10 @@ It knows jobs, lanes and the job database; it knows neither HTTP nor SQL nor any
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
 from anyio.abc import TaskGroup
@@ -32,10 +33,8 @@ from .worker_state import WorkerState
 
 #: Due jobs looked up at once: of each other provider so many, of the lane's own at least so many, and at most.
 PAGE, WIDEST_PAGE = 64, 1_000
-#: Seconds between two checks of a budget that is reserved by calls in flight.
-BUDGET_LOOK = 0.5
-#: Seconds between two checks whether a job of another provider may be failed over.
-FAILOVER_LOOK = 1.0
+#: Seconds between two checks of a budget that calls in flight have reserved, and of jobs that may be failed over.
+BUDGET_LOOK, FAILOVER_LOOK = 0.5, 1.0
 #: Seconds for settling the attempts of a run that is cut off.
 SETTLE_SECONDS = 10.0
 #: Seconds after which a lane that waits for a retry looks at the clock again: a timer stands still in suspend.
@@ -55,6 +54,7 @@ class Runner:
     scope: Scope | None = None  #: the jobs this run may send; None: all of the batch
     workers: Callable[[], Sequence[WorkerState]] = tuple  #: of a cluster; none where this process sends the calls
     on_recovered: Callable[[], Awaitable[None]] | None = None  #: called once the attempts of earlier runs are settled
+    companions: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)  #: tasks beside the lanes
     draining: bool = False
     drained: str | None = None  #: what ended the run early
     failure: BatchgenError | None = field(default=None)
@@ -90,6 +90,8 @@ class Runner:
             async with create_task_group() as self._lane_tasks:
                 for task in remote_tasks:
                     self._follow(task, self._lane_tasks)
+                for drive in self.companions:
+                    self._lane_tasks.start_soon(drive)
                 for lane in self.lanes:
                     self._lane_tasks.start_soon(self._drive, lane)
             self._lane_tasks = None

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from ..errors import Problem, suggest
+from ..providers.cost import Cost
 from ..providers.model import Tariff, Tokens
 from . import deliver, guesses, list_spec, model, secrets
 from .locations import Path, Places
@@ -25,7 +26,9 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "per_month": model.Amounts,
     "limits": model.LimitsSpec,
     "timeout": model.TimeoutsSpec,
+    "batch": model.BatchSpec,
     "auth": model.AuthSpec,
+    "cost": Cost,
     "polling": model.PollingSpec,
     "tariff": Tariff,
     "usd_per_million_tokens": Tokens,

@@ -21,6 +21,7 @@ from pydantic import (
 
 from ..providers import profile
 from ..providers.auth import Auth
+from ..providers.cost import Cost
 from ..providers.model import Tariff
 from ..route import FAILOVER_AFTER
 from .deliver import DeliverSpec
@@ -75,6 +76,12 @@ class TimeoutsSpec(profile.Timeouts):
     model_config = ConfigDict(strict=True)
 
 
+class BatchSpec(profile.BatchSettings):
+    """Size of the batches of a provider."""
+
+    model_config = ConfigDict(strict=True)
+
+
 class RetrySpec(profile.Retry):
     """Retry policy of a job."""
 
@@ -116,6 +123,7 @@ class ProviderSpec(Strict):
         None, description="Hosts that result URLs may point to; *.x.com covers subdomains"
     )
     tariff: Tariff | None = Field(None, description="Price of an image")
+    cost: Cost | None = Field(None, description="Where an answer states its cost, if that is a field of its own")
     on_unknown: OnUnknown | None = Field(None, description=_ON_UNKNOWN)
     default_model: Text | None = Field(None, description="Model of jobs that do not name one")
     request_id_header: Text | None = Field(
@@ -127,6 +135,7 @@ class ProviderSpec(Strict):
     modes: Modes | None = Field(
         None, description="How its calls are bought: standard, flex or batch, one after another; {flex: until 06:00}"
     )
+    batch: BatchSpec | None = Field(None, description="Size of batches, in the mode batch")
     key_hosts: list[str] | None = Field(
         None, description="Other hosts that get the key, where remote tasks are polled; *.x.com covers subdomains"
     )

@@ -20,9 +20,9 @@ Scale = Annotated[
 class Cost(Frozen):
     """Where an answer states what it cost: a dotted path, and the unit of the amount there."""
 
-    path: str  #: such as usage.cost_in_usd_ticks
-    unit: Literal["usd", "credits"] = "usd"
-    scale: Scale = Decimal(1)  #: how many USD or credits one unit of the amount is
+    path: str = Field(min_length=1, description="Dotted path of the amount, such as usage.cost_usd")
+    unit: Literal["usd", "credits"] = Field("usd", description="Unit of the amount: usd or credits")
+    scale: Scale = Field(Decimal(1), description="USD or credits that one unit of the amount is worth")
 
     def usd(self, document: Json) -> int | None:
         """Return the nano-USD in *document*; None if it states none."""

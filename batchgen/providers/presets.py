@@ -5,20 +5,17 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
-from functools import cache
-from importlib.resources import files
-from importlib.resources.abc import Traversable
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
 from pydantic import ValidationError
 
 from ..errors import SettingsError, suggest
+from .preset_data import preset_data
 from .profile import Profile
 
 #: Facts about a provider that are no settings.
-_FACTS = ("name", "preset", "retired", "charges_errors", "charges_refusals", "checks", "cost")
+_FACTS = ("name", "preset", "retired", "charges_errors", "charges_refusals", "checks")
 
 #: The keys of an override.
 OVERRIDE_KEYS = (
@@ -72,26 +69,9 @@ class BadProvider(SettingsError):
         self.flaws = flaws
 
 
-@cache
-def _presets() -> dict[str, dict[str, Any]]:
-    text = files(__package__).joinpath("presets.yaml").read_text(encoding="utf-8")
-    # libyaml's loader, if PyYAML was built with it, takes a tenth of the time, and this runs at every start.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    presets: dict[str, dict[str, Any]] = yaml.load(text, Loader=loader)["presets"]  # noqa: S506 - a safe loader either way
-    for file in _preset_files():
-        presets[file.name.removesuffix(".yaml")] = yaml.load(file.read_text(encoding="utf-8"), Loader=loader)  # noqa: S506
-    return presets
-
-
-def _preset_files() -> list[Traversable]:
-    """Return the files that hold one preset each, which is named like its file."""
-    folder = files(__package__).joinpath("preset_files")
-    return sorted((file for file in folder.iterdir() if file.name.endswith(".yaml")), key=lambda file: file.name)
-
-
 def preset_names() -> tuple[str, ...]:
     """Return the names of all presets, in the order of the file."""
-    return tuple(_presets())
+    return tuple(preset_data())
 
 
 PRESET_NAMES = preset_names()
@@ -99,7 +79,7 @@ PRESET_NAMES = preset_names()
 
 def home_address(preset: str) -> tuple[str, tuple[str, ...], tuple[str, ...]]:
     """Return a preset's base URL ("" if the user supplies it), the variables of its keys, and other hosts for them."""
-    facts = _presets()[preset]
+    facts = preset_data()[preset]
     return facts["base_url"], tuple(facts["api_key_env"]), tuple(facts.get("key_hosts", ()))
 
 
@@ -128,7 +108,7 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     except SettingsError as error:
         raise BadProvider(name, {("base_url",): str(error).removeprefix(f"provider {name}: ")}) from None
     facts["default_model"] = _default_model(facts)
-    if name != preset and facts["base_url"] != (_presets()[preset]["base_url"] or facts["base_url"]):
+    if name != preset and facts["base_url"] != (preset_data()[preset]["base_url"] or facts["base_url"]):
         facts = _without_end_dates(facts)
     _check_paths(name, facts["paths"])
     try:
@@ -139,9 +119,9 @@ def profile(name: str, override: Mapping[str, Any] | None = None) -> Profile:
     return complete
 
 
-def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+def _base(name: str, settings: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """Return the name and the facts of the preset that a provider is based on."""
-    presets = _presets()
+    presets = preset_data()
     preset = settings.get("preset", name if name in presets else None)
     if preset is not None:
         if preset not in presets:

@@ -85,6 +85,19 @@ class Retry(Frozen):
     )
 
 
+class BatchSettings(Frozen):
+    """Size of the files in which calls are sent in the mode ``batch``, below the limits of the provider."""
+
+    max_jobs: int | None = Field(None, ge=1, le=50_000, description="Most requests in one batch")
+    max_megabytes: float | None = Field(None, gt=0, le=2_000, description="Largest file of requests, in MB")
+    listing_grace: float = Field(
+        120,
+        ge=0,
+        le=LONGEST,
+        description="Seconds until a batch that is missing in the provider's list was certainly not created",
+    )
+
+
 def _listed(value: object) -> object:
     return [value] if isinstance(value, (str, Mapping)) else value
 
@@ -155,6 +168,7 @@ class Profile(Frozen):
     charges_refusals: bool = False  #: whether a refusal with an error status may be billed
     checks: Checks = Checks()
     modes: Modes = ()  #: the modes of its calls, one after another; empty: standard
+    batch: BatchSettings = BatchSettings()
     task: TaskRules | None = None  #: how remote tasks work here, for the dialect ``task``
 
     @model_validator(mode="after")

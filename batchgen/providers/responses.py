@@ -21,6 +21,7 @@ from .error_bodies import clean, has_error, warnings_in
 from .error_mapping import empty_fault, fault_of, spoiled_fault
 from .jsonbody import Json, Unreadable, read, read_or_none
 from .model import Rules
+from .profile import Profile
 from .result_images import FoundImage, SentSources, has_empty_container, pictures_in, safe_text, texts_in
 from .text_links import pictures_in_text
 from .usage import read_usage
@@ -72,7 +73,7 @@ def read_answer(reply: Reply, request: Request, url: str) -> Conversation:
         usage=usage,
         text=answer.text,
         note="; ".join(dict.fromkeys(notes)) or None,
-        shortfall=(error or collector.fault) if len(pictures) < task.n else None,
+        shortfall=(error or collector.fault or _held_back(answer, profile)) if len(pictures) < task.n else None,
     )
 
 
@@ -265,6 +266,12 @@ def _unreadable_fault(why: str, reply: Reply) -> Fault:
     hint = "check base_url: this looks like a web page, not an API" if page else ""
     message = f"the answer cannot be read: {why}" if reply.body.strip() else "the answer is empty"
     return spoiled_fault(message, reply.status, hint)
+
+
+def _held_back(answer: _Answer, profile: Profile) -> Fault | None:
+    """Return why images were held back beside good ones, if the answer marks them as refused."""
+    fault = empty_fault(answer.document, None, profile)
+    return fault if fault.cause is Cause.REFUSED else None
 
 
 def _pending_status(document: Json) -> str | None:

@@ -36,12 +36,10 @@ def failed_task(
     """Return the fault of a task that failed, was refused or was cancelled (*meaning*)."""
     fault, text = _read(reply, document, request, rules)
     cause = Cause.REFUSED if meaning == "refused" else _cause_by_words(text, rules.errors) or fault.cause
-    if meaning == "cancelled" or cause not in (Cause.REFUSED, Cause.INVALID, Cause.MONEY):
+    if meaning == "cancelled" or cause not in (Cause.REFUSED, Cause.INVALID):
         cause = Cause.ERROR
     charged: Charged = rules.charged_when.refused if cause is Cause.REFUSED else getattr(rules.charged_when, meaning)
     charged = Charged.NO if _has(text, rules.errors.free) else charged
-    if cause is Cause.MONEY and charged is not Charged.NO:
-        cause = Cause.ERROR  # the job of a fault about money is sent again
     name = "cancelled by the provider" if meaning == "cancelled" else meaning
     has_reason = stated_error(document, rules.errors) is not None or not 200 <= reply.status < 300
     reason = fault.message if has_reason else "the provider states no reason"

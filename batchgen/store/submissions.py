@@ -114,14 +114,22 @@ def find(connection: Connection, batch_id: int, start: str) -> list[Submission]:
 
 
 def open_calls(connection: Connection, submission_id: str) -> list[tuple[Job, AttemptRecord]]:
-    """Return the calls of a submission that are not settled, with their jobs, in the order of the jobs."""
+    """Return the calls of a submission that are not settled, with their jobs, in the order of its file."""
     calls = select(attempts, runs.c.spool).outerjoin(runs, runs.c.id == attempts.c.run_id)
     calls = calls.where(attempts.c.submission_id == submission_id, text("attempts.state = 'open'"))
     records = [to_attempt(row) for row in connection.execute(calls).mappings()]
     wanted = select(jobs, batches.c.name.label("batch_name")).join(batches)
     owners = {record.job_id: record for record in records}
-    rows = connection.execute(wanted.where(jobs.c.id.in_(listed(owners))).order_by(jobs.c.position))
-    return [(to_job(row, row.batch_name), owners[row.id]) for row in rows]
+    rows = connection.execute(wanted.where(jobs.c.id.in_(listed(owners))))
+    return sorted(((to_job(row, row.batch_name), owners[row.id]) for row in rows), key=lambda call: call[1].id)
+
+
+def sent_calls(connection: Connection, submission: Submission) -> list[str]:
+    """Return the ids of all calls in the file of a submission: those that had not ended when it was submitted."""
+    ids = select(attempts.c.id).where(attempts.c.submission_id == submission.id)
+    if submission.submitted_at is not None:
+        ids = ids.where(or_(attempts.c.ended_at.is_(None), attempts.c.ended_at >= submission.submitted_at))
+    return list(connection.execute(ids.order_by(attempts.c.id)).scalars())
 
 
 def open_counts(connection: Connection, ids: Sequence[str]) -> dict[str, int]:

@@ -6,6 +6,6 @@ framing.
 """
 
 from .client import ProviderClient, Transport
-from .response import ResponseHead, decompressed
+from .response import BufferSink, ResponseHead, Sink, decompressed
 
-__all__ = ["ProviderClient", "ResponseHead", "Transport", "decompressed"]
+__all__ = ["BufferSink", "ProviderClient", "ResponseHead", "Sink", "Transport", "decompressed"]

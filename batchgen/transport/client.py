@@ -127,6 +127,24 @@ class ProviderClient:
             raise unknown_outcome(head.broken, head.status)
         return Reply(status=head.status, headers=head.headers, body=decompressed(buffer.body(), head.headers))
 
+    async def carry(self, call: Call, sink: Sink, deadline: float, most: int = MAX_ANSWER) -> ResponseHead:
+        """Carry out a call of a batch once, with a file in either direction; return the head of the answer.
+
+        *deadline* is in seconds, for the whole exchange; *most* are the bytes of the longest answer. Raises
+        ProviderError if no answer came; the head shows where one broke off.
+        """
+        ends, payload = current_time() + deadline, pack(call)
+        try:
+            with until(ends):
+                response = await self._connected(call, payload)
+        except TimeoutError as error:
+            raise no_answer(f"no answer within {deadline:g} s", payload) from error
+        try:
+            return await receive(response, sink, ends, self.key, most=most)
+        finally:
+            with CancelScope(shield=True):
+                await hang_up(response)
+
     async def fetch(self, url: str, sink: Sink, patience: float | None = None) -> ResponseHead:
         """Download a result into *sink*, with retries; raise ProviderError if it is not allowed or not available.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,20 @@ class Payload(httpx.AsyncByteStream):
         self.gone = True
         async for chunk in _chunks(last):
             yield chunk
+
+    def read(self) -> Iterator[bytes]:
+        """Yield the body for a file on this machine; this waits for the disk, so it belongs into a thread."""
+        for piece in self.pieces:
+            yield from [piece] if isinstance(piece, bytes) else _read(piece)
+
+
+def _read(piece: _File) -> Iterator[bytes]:
+    try:
+        with piece.path.open("rb") as file:
+            while chunk := file.read(PIECE):
+                yield pybase64.b64encode(chunk) if piece.base64 else chunk
+    except OSError as error:
+        raise _unreadable(piece.path, error) from error
 
 
 async def _chunks(piece: bytes | _File) -> AsyncIterator[bytes]:

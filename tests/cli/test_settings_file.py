@@ -21,11 +21,12 @@ OPEN = {
     "validate": {"strict"}, "plan": {"budget", "diff", "full"}, "watch": {"every"}, "usage": {"by"},
     "export": {"format"}, "report": {"open", "single_file"}, "open": {"folder", "print"}, "verify": {"deep", "quick"},
     "serve": {"port", "open", "read_only"},
+    "collect": {"on_finish", "notify", "metrics_file", "log_file", "log_format"},
     "clean": {"older_than"}, "schedule": {"every", "daily"},
     "sandbox": {"port", "log", "latency", "fault", "throttle", "idle_exit"},
 }  # fmt: skip
 OF_A_RUN = {"budget", "stop_at", "max_time", "max_failures", "wait_lock", "progress", "on_finish", "notify"}
-OF_A_RUN |= {"metrics_file", "log_file", "log_format", "fail_on", "no_input"}
+OF_A_RUN |= {"no_wait", "metrics_file", "log_file", "log_format", "fail_on", "no_input"}
 OF_A_RUN |= {"backend", "address", "workers"}
 
 

@@ -427,6 +427,8 @@ def test_header_and_query_of_a_provider_reach_its_profile(write):
         ("auth: {header: api-key, value: key}", "m.yaml:5:11", "must contain {key} once"),
         ("auth: {heder: api-key}", "m.yaml:5:12", "header"),
         ("query: {api-version: 1}", "m.yaml:5:26", "text"),
+        ("cost: {path: a, unit: euro}", "m.yaml:5:27", "usd"),
+        ("cost: {path: a, scale: 0}", "m.yaml:5:28", "more than 0"),
     ],
 )
 def test_mistake_in_a_header_or_a_query_is_named_with_its_place(write, setting, where, why):

@@ -40,7 +40,7 @@ FIELDS = [
 ]
 
 
-NEEDED = {"From": {"path": "x"}, "Group": {"models": ["x"]}, "Megapixels": {"first": 1}}
+NEEDED = {"From": {"path": "x"}, "Group": {"models": ["x"]}, "Megapixels": {"first": 1}, "Cost": {"path": "x"}}
 
 
 def document(name, field, value):
@@ -117,7 +117,7 @@ def test_completion_offers_what_the_presets_know():
 VALUES = [
     None, "", "x", "{{ a }}", "retry", "csv", "A_B", "x" * 201, 0, 1, 3, -1, -0.1, 2.5, 1e9, True, [], [""], ["a"], [3],
     [None], [{}], [{"path": "x"}], [{"a": 1}], {}, {"a": 1}, {"a": "b"}, {"a": [1]}, {"a": []}, {"a": ["x"]},
-    {"path": "x"}, {"usd": 3}, {"low": 0.5}, {"a b": [1]}, {"1a": [1]}, "fastest", "inside", "skip", "Key {key}",
+    {"path": "x"}, {"usd": 3}, {"low": 0.5}, {"a b": [1]}, {"1a": [1]}, "fastest", "inside", "skip", "usd", "Key {key}",
 ]  # fmt: skip
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from typing import Any
 
 import pytest
 
 from batchgen.fault import Cause, Charged, Fault, ProviderError, Scope
 from batchgen.providers.base import DataUrl, Reply, Request
+from batchgen.providers.catalogue import read_catalogue
+from batchgen.providers.model_changes import ChangeKind, model_changes
+from batchgen.providers.presets import profile
 from batchgen.providers.pricing import charge, estimate
+from batchgen.providers.slot_profile import dump, load
 from batchgen.providers.validation import check
 from batchgen.task import Basis, Kind, Source, Task
 
@@ -100,7 +105,10 @@ def test_xai_image_that_was_held_back_beside_good_ones_explains_the_shortfall():
     order = request("xai", model=GROK, n=2)
     conversation, _ = start(order)
     answer = {"data": [{"b64_json": B64}, {"url": "", "respect_moderation": False}], "usage": {}}
-    assert len(finish(conversation, reply(answer)).pictures) == 1
+    made = finish(conversation, reply(answer))
+    assert len(made.pictures) == 1
+    assert made.shortfall
+    assert made.shortfall.cause is Cause.REFUSED  # buying the others once more would end alike
 
 
 _INVALID = "Client specified an invalid argument"
@@ -338,6 +346,76 @@ def test_azure_unset_quality_is_priced_as_high():
 def test_input_fidelity_by_model(model, value, takes):
     order = request("openai", model=model, kind=Kind.EDIT, images=(LOCAL,), extra={"input_fidelity": value})
     assert (misfits(order) == []) is takes
+
+
+def test_value_in_extra_is_checked_where_the_values_are_known():
+    order = request("openai", extra={"complexity": "extreme"})
+    assert misfits(order) == ["extra: openai (gpt-image-2) does not know complexity 'extreme'"]
+    assert misfits(request("openai", extra={"complexity": "low"})) == []
+
+
+# --- a provider of one's own ---------------------------------------------------------------------------------------
+
+OWN = {
+    "dialect": "openai_images",
+    "base_url": "https://gw.example",
+    "auth": {"header": "x-api-key", "value": "{key}"},
+    "cost": {"path": "meta.price", "unit": "credits", "scale": 0.1},
+    "tariff": {"usd_per_credit": 0.01},
+    "default_model": "mine",
+    "models": {
+        "mine": {
+            "generate": {
+                "sends": {"response_format": "b64_json"},
+                "names": {"seed": "random_seed"},
+                "fields": ["seed"],
+            },
+            "edit": {"path": "generate", "images": {"one": "image", "many": "image", "item": "{image}"}},
+        }
+    },
+}
+
+
+def test_own_provider_is_described_as_data():
+    body = sent("studio", OWN, model="mine", seed=3).json
+    assert body == {"model": "mine", "prompt": "p", "size": "1024x1024", "n": 1} | {
+        "random_seed": 3,
+        "response_format": "b64_json",
+    }
+    assert sent("studio", OWN, kind=Kind.EDIT, images=(LINK,), model="mine").json["image"] == LINK.url
+
+
+def test_own_cost_is_read_and_priced():
+    order = request("studio", OWN, model="mine")
+    conversation, _ = start(order)
+    made = finish(conversation, reply({"data": [{"b64_json": B64}], "meta": {"price": 35}}))
+    cost = charge(made.usage, order.task, order.model)
+    assert (cost.credits, cost.usd) == (3_500, 35_000_000)
+
+
+@pytest.mark.parametrize("amount", [None, True, "x", "NaN", -1, 10**80, {"usd": 1}, [3]])
+def test_amount_that_is_none_is_no_cost(amount):
+    order = request("studio", OWN, model="mine")
+    conversation, _ = start(order)
+    made = finish(conversation, reply({"data": [{"b64_json": B64}], "meta": {"price": amount}}))
+    assert charge(made.usage, order.task, order.model).usd is None
+
+
+@pytest.mark.parametrize("provider", ["xai", "recraft", "ark"])
+def test_answer_in_the_spool_is_priced_like_any_other(provider):
+    order = request(provider, model=profile(provider).default_model)
+    kept = json.loads(json.dumps(dump(order.profile, order.model, order.task.model)))
+    again, model = load(order.task, {"profile": kept})
+    assert (again.cost, again.auth, model) == (order.profile.cost, order.profile.auth, order.model)
+
+
+def test_list_of_models_proves_nothing_where_deployments_have_names_of_their_own():
+    azure = profile("azure", AZURE)
+    catalogue = read_catalogue({"data": [{"id": "gpt-image-2"}, {"id": "gpt-image-3"}]})
+    assert catalogue
+    assert catalogue.offers(azure) == {}
+    changes = model_changes(azure, catalogue, date(2026, 11, 30))
+    assert not [change for change in changes if change.kind is ChangeKind.GONE]
 
 
 def test_task_of_another_provider_is_fitted():

@@ -1,4 +1,4 @@
-"""Commands that run a batch again: resume, retry, redo."""
+"""Commands that run a batch again: resume, collect, retry, redo."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ from ..options import (
     of_manifest,
     option,
     options,
+    sandbox,
     selecting,
     selection,
 )
-from ..run_options import run_options, terms_of
+from ..run_options import following, run_options, sandbox_defaults, terms_of
 from .run import carry_out, retry_failed, run_selected
 
 if TYPE_CHECKING:
@@ -44,6 +45,24 @@ def resume(session: Session, manifest: str | None, **values: Any) -> int:  # noq
     It runs the batch's manifest again, as run does. Failed jobs need retry, or --retry-failed.
     """
     return run_selected(session, session.manifest(manifest, last_first=True), values)
+
+
+@command(
+    "collect",
+    "batchgen collect                     the batch that ran last",
+    "batchgen collect autumn --quiet      in a crontab, every hour",
+)
+@manifest_argument
+@sandbox
+@following
+def collect(session: Session, manifest: str | None, **values: Any) -> int:  # noqa: ANN401 - see run_options
+    """Collect what providers have finished of batches and remote tasks; sends no new request.
+
+    What is not finished stays at the provider, and the exit code is 9.
+    """
+    options = sandbox_defaults("realistic") | values
+    terms = replace(terms_of(options, None, None), collects_only=True, leaves=True)
+    return carry_out(session, session.manifest(manifest, last_first=True), options, terms)
 
 
 _repeating = options(

@@ -11,7 +11,7 @@ from .dialect import Account, Dialect, FreeEndpoint
 from .errors import OPENAI_ERRORS, error_for, go_duration, openai_error, retry_headers
 
 COMMON = frozenset({"model", "prompt", "n", "size", "quality", "background", "output_format", "output_compression"})
-SDK_EXTRAS = frozenset({"user", "safety_identifier", "stream"})
+SDK_EXTRAS = frozenset({"user", "safety_identifier", "stream", "complexity"})
 GENERATION = Rules(models=frozenset(GPT_RATES), fields=COMMON | SDK_EXTRAS | {"moderation"}, size=openai_size)
 EDIT = replace(GENERATION, fields=COMMON | SDK_EXTRAS | {"moderation", "input_fidelity"})
 MULTIPART_EDIT = replace(EDIT, fields=EDIT.fields - {"moderation"})

@@ -1,0 +1,87 @@
+"""Batches of a run: the lanes that send and collect them, and the providers that still have some."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import TYPE_CHECKING
+
+from ..files import log
+from ..mode import Mode
+from ..providers.profile import Profile
+from ..store import submissions
+from ..store.reader import Reader
+
+if TYPE_CHECKING:
+    from ..engine.batches.lane import BatchLane
+    from ..engine.executor import Executor
+    from ..engine.runner import Runner
+    from .run_inputs import RunInputs
+
+#: The folder of the files of submissions, in the state folder.
+FOLDER = "submissions"
+
+
+def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profiles: Mapping[str, Profile]) -> None:
+    """Give *runner* a lane for the batches of each provider that buys in batches, or has some to be collected."""
+    live = providers_with_batches(inputs.reader, runner.batch_id)
+    for name, profile in profiles.items():
+        if name not in live and all(step.mode is not Mode.BATCH for step in profile.modes):
+            continue
+        lane = _batch_lane(inputs, runner, executor, profile)
+        if lane is not None:
+            lane.begin()
+            runner.companions.append(lane.drive)
+
+
+def providers_with_batches(reader: Reader, batch_id: int) -> set[str]:
+    """Return the providers with submissions whose calls are not all settled."""
+    query = partial(submissions.of_batch, batch_id=batch_id, live=True)
+    return {each.provider for each in reader.ask(query)}
+
+
+def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: Profile) -> BatchLane | None:
+    from ..engine.batches.lane import BatchLane
+    from ..engine.batches.steps import Steps
+
+    lanes = [lane for lane in runner.lanes if lane.provider == profile.name]
+    if not lanes or profile.name in inputs.keys.without_key:
+        return None
+
+    def sign(at: float) -> None:
+        runner.last_answer_at = at
+
+    steps = Steps(
+        profile=profile,
+        lanes=lanes,
+        attempts=runner.attempts,
+        reader=inputs.reader,
+        database=inputs.project.db,
+        transport=executor.transport,
+        spool=executor.spool,
+        inputs=executor.inputs,
+        folder=inputs.project.state / FOLDER,
+        show_message=inputs.show_message,
+        on_alarm=partial(_alarm, inputs.on_silence or inputs.show_message),
+    )
+    return BatchLane(
+        provider=profile.name,
+        profile=profile,
+        lanes=lanes,
+        batch_id=runner.batch_id,
+        attempts=runner.attempts,
+        reader=inputs.reader,
+        steps=steps,
+        scope=runner.scope,
+        leaves=inputs.options.leaves,
+        collects_only=inputs.options.collects_only,
+        show_message=inputs.show_message,
+        on_failure=runner.halt,
+        on_sign=sign,
+    )
+
+
+def _alarm(show: Callable[[str], None], text: str) -> None:
+    log.event("results_expire", logging.WARNING, message=text)
+    show(text)

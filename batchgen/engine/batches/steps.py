@@ -1,0 +1,322 @@
+"""Steps of a submission, each committed before the next one begins, so that a crash between any two loses nothing.
+
+=============  ===================================  ===========================================================
+state          what may exist at the provider       what the next run does
+=============  ===================================  ===========================================================
+building       nothing, or a file without a use     releases its calls: none was sent
+submitting     a file, and perhaps a batch          looks for the batch in the provider's list, and adopts it; only
+                                                    what is missing there for good is created
+submitted      a batch                              polls; once it has ended, downloads its results
+downloaded     a batch, whose results are here      delivers them; calls that are settled are passed over
+=============  ===================================  ===========================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from anyio import to_thread
+
+from ...database_url import Database
+from ...fault import Cause, Fault, ProviderError
+from ...files.result_files import SubmissionFiles
+from ...files.result_rows import ResultRows
+from ...files.source_cache import SourceCache
+from ...files.spool import Spool
+from ...job import Missed
+from ...providers import batches_of
+from ...providers.batch_base import BatchOrder, RemoteBatch
+from ...providers.batch_rules import collect_by, lacks_results
+from ...providers.profile import Profile
+from ...store import submissions
+from ...store.guest import write_as_guest
+from ...store.reader import Reader
+from ...store.submissions import Submission, SubmissionState
+from ...task import Kind
+from ...transport import Transport
+from ..attempts import AttemptRunner
+from ..lane import Lane
+from .building import RequestFile, claim_all, order_of
+from .collecting import Collector, OpenCall
+from .decisions import Verdict, judge_listing, reminder, unsent
+from .grouping import Draft
+from .remote import RemoteBatches, is_refusal
+
+
+@dataclass(kw_only=True, slots=True)
+class Steps:
+    """Carries out the steps of the submissions of one provider."""
+
+    profile: Profile
+    lanes: list[Lane]  #: of the provider
+    attempts: AttemptRunner
+    reader: Reader
+    database: Database
+    transport: Transport
+    spool: Spool
+    inputs: SourceCache
+    folder: Path  #: of the files of submissions
+    show_message: Callable[[str], None] = lambda _text: None
+    on_alarm: Callable[[str], None] = lambda _text: None  #: called if results may be lost unless the user acts
+    refused: dict[str, Fault] = field(default_factory=dict)  #: why the provider did not take a submission
+    stuck: set[str] = field(default_factory=set)  #: submissions with a call that this run cannot settle
+    _missing_since: dict[str, datetime] = field(default_factory=dict)  #: since when no list has a submission
+    _reminded: dict[str, int] = field(default_factory=dict)
+    _uploaded: dict[tuple[str | None, str], dict[str, str]] = field(default_factory=dict)
+
+    async def take_over(self, batch_id: int) -> list[Submission]:
+        """Return the live submissions of the provider that no other run has in hand."""
+        query = partial(submissions.take_over, batch_id=batch_id, run_id=self.attempts.run_id)
+        taken = await to_thread.run_sync(write_as_guest, self.database, query)
+        return [each for each in taken if each.provider == self.profile.name]
+
+    async def advance(self, submission: Submission, *, keep: bool) -> Submission:
+        """Do what is next for a submission, and return it; *keep*: it need not be cancelled at the provider."""
+        self._remind(submission)
+        if submission.state is SubmissionState.BUILDING:
+            return await self._release(submission, "the run ended before the batch was submitted")
+        if submission.state is SubmissionState.SUBMITTING:
+            return await self._adopt(submission, may_create=keep)
+        return await self._poll(submission, cancel=not keep)
+
+    # --- to the provider --------------------------------------------------------
+
+    async def build(self, lane: Lane, batch_id: int, draft: Draft) -> Submission | None:
+        """Claim the jobs of *draft* and submit them; return None if the budget allows none of them."""
+        submission = Submission(
+            id=self.attempts.new_id(),
+            batch_id=batch_id,
+            run_id=self.attempts.run_id,
+            provider=self.profile.name,
+            account=lane.account,
+            endpoint=draft.group.kind.value,
+            model=draft.group.model,
+            created_at=self.attempts.now(),
+        )
+        await to_thread.run_sync(write_as_guest, self.database, partial(submissions.add, submission=submission))
+        if not await claim_all(self.attempts, lane, draft.jobs, submission.id):
+            await self._step(submission, state=SubmissionState.RELEASED, message="no call was claimed")
+            return None
+        file = RequestFile(
+            remote=self._remote(submission),
+            inputs=self.inputs,
+            files=self._files(submission),
+            uploaded=self._uploaded.setdefault((lane.account, draft.group.model), {}),
+        )
+        uploaded: tuple[str, str] | None = None
+        with lane.interruptible():
+            try:
+                uploaded = await self._upload(submission, file)
+            except ProviderError as error:
+                return await self._refuse(submission, error.fault)
+        if uploaded is None or lane.draining:
+            return await self._release(submission, "the run ended before the batch was submitted")
+        name, digest = uploaded
+        submission = await self._step(
+            submission,
+            state=SubmissionState.SUBMITTING,
+            input_file=name,
+            body_sha256=digest,
+            submitted_at=self.attempts.now(),
+        )
+        return await self._create(submission)
+
+    async def _upload(self, submission: Submission, file: RequestFile) -> tuple[str, str] | None:
+        """Write and upload the file; None if no request of it can be sent."""
+        for call in await self._open_calls(submission):
+            opened, lane = self.attempts.reopen(self._lane(submission), *call)
+            if (missed := await file.add(opened.attempt)) is not None:
+                await self.attempts.resume(lane, *call, missed)
+        return await file.upload(submission.id) if file.lines else None
+
+    async def _create(self, submission: Submission) -> Submission:
+        remote = self._remote(submission)
+        order = self._order(submission)
+        try:
+            batch = await remote.ask(remote.dialect.create(self.profile, order))
+        except ProviderError as error:
+            if is_refusal(error.fault):
+                return await self._refuse(submission, error.fault)
+            # It may have been created: the next look searches the provider's list.
+            return await self._step(submission, message=error.fault.message)
+        return await self._submitted(submission, batch)
+
+    async def _adopt(self, submission: Submission, *, may_create: bool) -> Submission:
+        """Look for the batch of a submission whose creation has no answer; create it only if there is none for sure."""
+        remote, now = self._remote(submission), self.attempts.now()
+        try:
+            listing = await remote.ask(remote.dialect.find(self.profile, self._order(submission)))
+        except ProviderError as error:
+            return await self._step(submission, message=f"the provider's list cannot be read: {error.fault.message}")
+        verdict = judge_listing(listing, self._missing_since.get(submission.id), now, self.profile.batch.listing_grace)
+        if verdict is Verdict.ADOPT:
+            return await self._submitted(submission, listing.batches[0])
+        if listing.complete:
+            self._missing_since.setdefault(submission.id, now)
+        if verdict is Verdict.WAIT:
+            return submission
+        del self._missing_since[submission.id]
+        if not may_create:
+            return await self._release(submission, "the batch was not created, and calls are no longer sent in batches")
+        return await self._create(submission)
+
+    async def _submitted(self, submission: Submission, batch: RemoteBatch) -> Submission:
+        after = await self._step(submission, state=SubmissionState.SUBMITTED, remote_id=batch.id, **self._facts(batch))
+        calls = len(await self._open_calls(after))
+        self.show_message(f"submitted {calls:,} calls to {after.provider} as batch {batch.id}")
+        return after
+
+    # --- and back ---------------------------------------------------------------
+
+    async def _poll(self, submission: Submission, *, cancel: bool) -> Submission:
+        remote = self._remote(submission)
+        try:
+            batch = await remote.ask(remote.dialect.poll(self.profile, submission.remote_id or ""))
+            if cancel and not batch.state.is_final:
+                await remote.ask(remote.dialect.cancel(self.profile, batch.id))
+        except ProviderError as error:
+            if error.fault.cause is Cause.UNKNOWN and error.fault.final:
+                return await self._lost(submission, Missed(fault=error.fault))
+            return await self._step(submission, message=error.fault.message)
+        dialect, since = remote.dialect, submission.submitted_at or submission.created_at
+        end = collect_by(batch, dialect.limits, since)
+        after = await self._step(submission, collect_by=end, message=None, **self._facts(batch))
+        if not batch.state.is_final:
+            return after
+        if lacks_results(batch) and self.attempts.now() < end:
+            return await self._step(after, message=f"batch {batch.id} is done, and its results are not there yet")
+        return await self._collect(after, batch)
+
+    async def _collect(self, submission: Submission, batch: RemoteBatch) -> Submission:
+        """Download the results of a batch that has ended, and settle its calls."""
+        collector = await self._collector(submission, batch)
+        is_over = submission.collect_by is not None and self.attempts.now() >= submission.collect_by
+        if is_over and lacks_results(batch):
+            return await self._lose(collector, submission)
+        if not batch.nothing_ran:
+            try:
+                await collector.fetch()
+            except ProviderError as error:
+                if is_over:
+                    return await self._lose(collector, submission)
+                text = f"the results of batch {batch.id} cannot be downloaded yet: {error.fault.message}"
+                return await self._step(submission, message=text)
+        submission = await self._step(submission, state=SubmissionState.DOWNLOADED)
+        await collector.deliver(await self._open_calls(submission))
+        return await self._finish(submission, batch)
+
+    async def _lose(self, collector: Collector, submission: Submission) -> Submission:
+        """Settle the calls of a batch as unknown whose results have vanished at the provider."""
+        await collector.lose(await self._open_calls(submission))
+        return await self._finish(submission, collector.batch)
+
+    async def _collector(self, submission: Submission, batch: RemoteBatch) -> Collector:
+        remote = self._remote(submission)
+        sent = await to_thread.run_sync(self.reader.ask, partial(submissions.sent_calls, submission=submission))
+        return Collector(
+            attempts=self.attempts,
+            spool=self.spool,
+            remote=remote,
+            lane=self._lane(submission),
+            batch=batch,
+            files=self._files(submission),
+            lines=order_of(sent),
+            rows=ResultRows(remote.dialect.read_row),
+        )
+
+    async def _finish(self, submission: Submission, batch: RemoteBatch) -> Submission:
+        """Close a submission whose calls are all settled."""
+        if left := len(await self._open_calls(submission)):
+            if not self._lane(submission).draining:
+                self.stuck.add(submission.id)
+            return await self._step(submission, message=f"{left:,} calls could not be settled yet")
+        if batch.fault is not None and batch.nothing_ran and not batch.problems:
+            self.refused[submission.id] = batch.fault
+        after = await self._step(submission, state=SubmissionState.COLLECTED)
+        self._files(submission).remove()
+        self.show_message(f"collected batch {batch.id} of {submission.provider} ({batch.word or batch.state})")
+        return after
+
+    async def _lost(self, submission: Submission, missed: Missed) -> Submission:
+        """Settle the calls of a batch that the provider no longer knows."""
+        for call in await self._open_calls(submission):
+            await self.attempts.resume(self._lane(submission), *call, missed)
+        self._files(submission).remove()
+        return await self._step(submission, state=SubmissionState.COLLECTED, message=missed.fault.message)
+
+    async def _refuse(self, submission: Submission, fault: Fault) -> Submission:
+        self.refused[submission.id] = fault
+        return await self._release(submission, f"the provider did not take the batch: {fault.message}")
+
+    async def _release(self, submission: Submission, why: str) -> Submission:
+        """Give up a submission that was not carried out: its calls are free, and their jobs are pending again."""
+        for call in await self._open_calls(submission):
+            await self.attempts.resume(self._lane(submission), *call, unsent(why))
+        self._files(submission).remove()
+        return await self._step(submission, state=SubmissionState.RELEASED, message=why)
+
+    # --- what they need ---------------------------------------------------------
+
+    async def _step(self, before: Submission, **changes: Any) -> Submission:  # noqa: ANN401 - fields of a submission
+        """Commit a step and return the submission after it; raise StaleClaim if another run has it in hand."""
+        after = replace(before, **changes)
+        change = partial(submissions.change, before=before, after=after)
+        return await to_thread.run_sync(write_as_guest, self.database, change)
+
+    async def _open_calls(self, submission: Submission) -> list[OpenCall]:
+        query = partial(submissions.open_calls, submission_id=submission.id)
+        return await to_thread.run_sync(self.reader.ask, query)
+
+    def _facts(self, batch: RemoteBatch) -> dict[str, Any]:
+        """Return what a submission keeps of the provider's report."""
+        return {
+            "counts": batch.counts,
+            "output_file": batch.output_file,
+            "error_file": batch.error_file,
+            "deadline_at": batch.deadline_at,
+            "polled_at": self.attempts.now(),
+        }
+
+    def _remind(self, submission: Submission) -> None:
+        given = self._reminded.get(submission.id, 0)
+        due = reminder(submission, self.attempts.now(), given)
+        if due > given and submission.collect_by is not None:
+            self._reminded[submission.id] = due
+            end = f"{submission.collect_by.astimezone():%Y-%m-%d %H:%M}"
+            self.on_alarm(
+                f"the results of batch {submission.remote_id} at {submission.provider} are not collected yet and "
+                f"vanish at {end}: {submission.message or 'the batch has not ended'}"
+            )
+
+    def _lane(self, submission: Submission) -> Lane:
+        own = (lane for lane in self.lanes if lane.account == submission.account)
+        return next(own, self.lanes[0])
+
+    def _files(self, submission: Submission) -> SubmissionFiles:
+        return SubmissionFiles(self.folder, submission.id)
+
+    def _order(self, submission: Submission) -> BatchOrder:
+        return BatchOrder(
+            submission_id=submission.id,
+            kind=Kind(submission.endpoint),
+            model=self.profile.find(submission.model)[1].wire,
+            input_file=submission.input_file or "",
+        )
+
+    def _remote(self, submission: Submission) -> RemoteBatches:
+        model = self.profile.find(submission.model)[1]
+        dialect = batches_of(self.profile, model)
+        if dialect is None:
+            raise LookupError(f"{submission.provider} has no batches of {submission.model} any more")
+        return RemoteBatches(
+            client=self.transport.client(submission.provider, submission.account),
+            dialect=dialect,
+            profile=self.profile,
+            model=model,
+            may_repeat=lambda: not self._lane(submission).draining,
+        )

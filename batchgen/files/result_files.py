@@ -1,0 +1,116 @@
+"""Files of submissions: the requests that are uploaded, and the results that are downloaded, in a private folder."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from ..errors import StoreError
+from .atomic import sync_folder
+from .output import make_private
+
+_REQUESTS, _PART = ".requests.jsonl", ".part"
+
+
+@dataclass(frozen=True, slots=True)
+class SubmissionFiles:
+    """The files of one submission."""
+
+    folder: Path
+    submission_id: str
+
+    @property
+    def requests(self) -> Path:
+        """Return the path of the file of requests."""
+        return self.folder / f"{self.submission_id}{_REQUESTS}"
+
+    def result(self, name: str) -> Path:
+        """Return the path of a file of results, which exists only when it is complete."""
+        return self.folder / f"{self.submission_id}.{name}.jsonl"
+
+    def write_requests(self, pieces: Iterable[bytes]) -> str:
+        """Write the file of requests, and return its SHA-256; raise StoreError if the disk refuses it."""
+        digest = hashlib.sha256()
+        try:
+            make_private(self.folder)
+            with self.requests.open("wb") as file:
+                for piece in pieces:
+                    digest.update(piece)
+                    file.write(piece)
+        except OSError as error:
+            raise StoreError(f"cannot write {self.requests}: {error.strerror}. Nothing of it was sent.") from error
+        return digest.hexdigest()
+
+    def receive(self, name: str) -> ResultSink:
+        """Return a sink for a file of results; raise StoreError if the disk refuses it."""
+        make_private(self.folder)
+        return ResultSink(self.result(name))
+
+    def remove(self) -> None:
+        """Remove all files of the submission."""
+        for path in self.folder.glob(f"{self.submission_id}.*"):
+            with suppress(OSError):
+                path.unlink()
+
+
+class ResultSink:
+    """A file of results while it arrives. It gets its name when it is complete and durable."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._part = path, path.with_name(path.name + _PART)
+        try:
+            self._file: BinaryIO = self._part.open("wb")
+        except OSError as error:
+            raise _refused(self._part, error) from error
+        self._status = 0
+
+    def keep_head(self, status: int, headers: Mapping[str, str]) -> None:
+        """Store the status."""
+        del headers
+        self._status = status
+
+    def write(self, chunk: bytes) -> None:
+        """Store a piece of the body; raise StoreError if the disk refuses it: nothing is lost, it can come again."""
+        try:
+            self._file.write(chunk)
+        except OSError as error:
+            raise _refused(self._part, error) from error
+
+    def seal(self, *, whole: bool = True) -> None:
+        """Do nothing: ``finish`` waits for the disk, and belongs into a thread."""
+
+    def beginning(self) -> bytes:
+        """Return the beginning of the body, which explains a refusal."""
+        self._file.flush()
+        with self._part.open("rb") as file:
+            return file.read(64 * 1024)
+
+    def finish(self) -> None:
+        """Make the file durable and give it its name; raise StoreError."""
+        try:
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._part.rename(self._path)
+            sync_folder(self._path.parent)
+        except OSError as error:
+            raise _refused(self._part, error) from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+        with suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+
+def _refused(path: Path, error: OSError) -> StoreError:
+    return StoreError(
+        f"cannot write {path}: {error.strerror}. The results stay at the provider: free disk space, then run the same "
+        "command again"
+    )

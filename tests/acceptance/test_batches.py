@@ -1,0 +1,208 @@
+"""Batches of a provider, end to end: submitted, collected, resumed, with the provider's log as the witness."""
+
+from __future__ import annotations
+
+import json
+import signal
+import urllib.request
+from collections import Counter
+from decimal import Decimal
+
+import pytest
+
+from batchgen.sandbox.log import read_log
+
+from .kit import check_books, check_files, finish, wait_for
+from .test_notify import Hook
+
+LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
+
+
+def nightly(project, *prompts, modes=("batch",), jobs=(), **batch):
+    """Return a manifest whose jobs are bought in batches; each prompt is a job."""
+    made = [{"id": f"j{number}", **LOW, "prompt": f"Cat {number}{prompt}"} for number, prompt in enumerate(prompts)]
+    settings = {"modes": list(modes), "batch": {"listing_grace": 0.5, **batch}}
+    return project.manifest([*made, *jobs], providers={"openai": settings})
+
+
+def events(witness, *kinds):
+    """Return what the provider logged since; work on a batch belongs to no request."""
+    return [line for line in read_log(witness.log)[witness._seen :] if line["event"] in kinds]
+
+
+def steer(sandbox, **order):
+    request = urllib.request.Request(f"{sandbox.url}/_sandbox/batches", json.dumps(order).encode())
+    urllib.request.urlopen(request).close()
+
+
+@pytest.fixture
+def held(sandbox):
+    """Batches stay where they are until they are released."""
+    steer(sandbox, hold=True)
+    yield lambda **order: steer(sandbox, **order)
+    steer(sandbox, hold=False, release=True)
+
+
+def states(project):
+    return {key: job["state"] for key, job in project.jobs().items()}
+
+
+def submissions(project):
+    return project.rows("select * from submissions order by created_at")
+
+
+def check(project, witness, *, batches=1):
+    """Assert that nothing was bought twice, and that all of it is booked and delivered."""
+    charges = events(witness, "charge")
+    assert len(events(witness, "batch")) == batches
+    check_books(project, charges)
+    check_files(project)
+    assert len({line["prompt"] for line in charges}) == len(charges)
+    assert list((project.state / "submissions").glob("*")) == []
+
+
+def test_run_buys_in_one_batch_at_half_the_price(project, witness):
+    done = project.run("run", nightly(project, "", "", ""), "--yes")
+    assert done.code == 0, done.err
+    check(project, witness)
+    assert set(states(project).values()) == {"done"}
+    [row] = submissions(project)
+    assert (row["state"], row["provider"], row["endpoint"], row["model"]) == (
+        "collected",
+        "openai",
+        "generate",
+        "gpt-image-2",
+    )
+    assert {attempt["mode"] for job in project.jobs().values() for attempt in job["attempts"]} == {"batch"}
+    paid = sum(Decimal(line["usd"]) for line in events(witness, "charge"))
+    assert Decimal(project.run("usage", "--json").json["totals"]["usd"]) == paid
+    assert project.run("run", project.folder / "m.yaml", "--yes").code == 0
+    check(project, witness)
+
+
+def test_no_wait_leaves_a_batch_that_the_next_run_collects(project, witness, held):
+    path = nightly(project, "", "")
+    left = project.run("run", path, "--yes", "--no-wait")
+    assert left.code == 9, left.err
+    assert states(project) == {"j0": "running", "j1": "running"}
+    assert project.run("collect", path).code == 9
+    assert project.run("status", "--json").json["at_provider"] == 2
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 2)
+    collected = project.run("collect", path)
+    assert collected.code == 0, collected.err
+    check(project, witness)
+
+
+def test_interrupted_run_leaves_its_batch_at_the_provider(project, witness, held):
+    path = nightly(project, "", "")
+    run = project.start("run", path, "--yes")
+    wait_for(lambda: events(witness, "batch"), run)
+    wait_for(lambda: [row["remote_id"] for row in submissions(project)] != [None], run)
+    run.send_signal(signal.SIGINT)
+    assert finish(run).code == 130
+    held(release=True)
+    assert project.run("run", path, "--yes").code == 0
+    check(project, witness)
+
+
+def test_batch_whose_creation_has_no_answer_is_adopted_and_not_created_again(project, witness):
+    done = project.run("run", nightly(project, " [sandbox: batch-drop]", ""), "--yes")
+    assert done.code == 0, done.err
+    check(project, witness)
+
+
+def test_expired_part_of_a_batch_is_free_and_bought_in_the_next_one(project, witness):
+    done = project.run("run", nightly(project, " [sandbox: batch-expire=1]", "", ""), "--yes")
+    assert done.code == 0, done.err
+    # The request with the directive may be among those of a later batch, which then expires as well.
+    made = len(events(witness, "batch"))
+    assert 2 <= made <= 3
+    assert len(events(witness, "charge")) == 3
+    check(project, witness, batches=made)
+    ends = Counter(attempt["cause"] for job in project.jobs().values() for attempt in job["attempts"])
+    assert ends == {None: 3, "unreached": made}
+    assert {job["tries"] for job in project.jobs().values()} == {1}
+
+
+def test_request_that_fails_validation_fails_alone(project, witness):
+    done = project.run("run", nightly(project, "", " [sandbox: batch-invalid]", ""), "--yes")
+    assert done.code == 3, done.err
+    assert states(project) == {"j0": "done", "j1": "failed", "j2": "done"}
+    assert project.jobs()["j1"]["cause"] == "invalid"
+    assert len(events(witness, "charge")) == 2
+
+
+def test_refused_request_fails_and_the_others_are_delivered(project, witness):
+    done = project.run("run", nightly(project, "", " [sandbox: refuse]", ""), "--yes")
+    assert done.code == 3, done.err
+    assert states(project) == {"j0": "done", "j1": "failed", "j2": "done"}
+    assert project.jobs()["j1"]["cause"] == "refused"
+
+
+def test_rows_in_another_order_and_downloads_that_fail_lose_nothing(project, witness):
+    path = nightly(project, " [sandbox: batch-shuffle]", " [sandbox: batch-503=1]", " [sandbox: batch-cut=1]", "")
+    done = project.run("run", path, "--yes")
+    assert done.code == 0, done.err
+    check(project, witness)
+
+
+def test_requests_are_cut_into_files_by_the_settings(project, witness):
+    done = project.run("run", nightly(project, "", "", "", "", "", max_jobs=2), "--yes")
+    assert done.code == 0, done.err
+    check(project, witness, batches=3)
+
+
+def test_budget_holds_at_the_price_of_batches(project, witness):
+    path = nightly(project, "", "", "", "")
+    highest = Decimal(project.run("plan", path, "--json").json["usd"]["high"]) / 4
+    done = project.run("run", path, "--budget", f"{highest * Decimal('1.1'):.6f}")
+    assert done.code == 7, done.err
+    assert 1 <= len(events(witness, "charge")) <= 4
+    budget = highest * Decimal("1.1")
+    assert sum(Decimal(line["usd"]) for line in events(witness, "charge")) <= budget
+    check_books(project, events(witness, "charge"))
+
+
+def test_cancelled_job_of_a_batch_is_booked_and_stays_cancelled(project, witness, held):
+    path = nightly(project, "", "")
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    assert project.run("cancel", "--id", "j0").code == 0
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 2)
+    assert project.run("run", path, "--yes").code == 0
+    assert states(project) == {"j0": "cancelled", "j1": "done"}
+    assert len(events(witness, "batch")) == 1
+    check_books(project, events(witness, "charge"))
+
+
+def test_options_of_collect_and_no_wait(project, witness, held):
+    path = nightly(project, "", modes=("batch",))
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    assert project.run("resume", path, "--yes", "--no-wait").code == 9
+    hook = Hook()
+    try:
+        words = ("--on-finish", "cat > end.json", "--notify", hook.url, "--metrics-file", "m.prom")
+        left = project.run("collect", path, *words, "--log-file", "own.log", "--log-format", "text", "--quiet")
+    finally:
+        hook.close()
+    assert (left.code, left.out) == (9, "")
+    assert json.loads((project.folder / "end.json").read_text())["at_provider"] == 1
+    assert [json.loads(body)["summary"]["exit_code"] for _, body in hook.seen] == [9]
+    assert (project.folder / "m.prom").exists()
+    assert "ended" in (project.folder / "own.log").read_text()
+    held(release=True)
+    wait_for(lambda: events(witness, "batch-row"))
+    assert project.run("collect", path, "--json").json["jobs"]["done"] == 1
+    held(hold=True)
+    assert project.run("redo", path, "--id", "j0", "--yes", "--no-wait").code == 9
+    held(release=True)
+    assert project.run("retry", path, "--cause", "error", "--yes", "--no-wait").code in (0, 9)
+    assert project.run("run", path, "--yes").code == 0
+    assert len(events(witness, "batch")) == 2
+
+
+def test_collect_in_the_sandbox_of_a_run(project):
+    path = nightly(project, "")
+    assert project.run("run", path, "--sandbox", "--latency", "none").code == 0
+    assert project.run("collect", path, "--sandbox").code == 0
