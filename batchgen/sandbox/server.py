@@ -42,7 +42,7 @@ Charges: GET /_sandbox/totals, GET /_sandbox/log
 """
 
 
-def make_app(state: State) -> web.Application:
+def make_app(state: State, tasks: TaskStore) -> web.Application:
     """Return the application with the endpoints of every provider."""
     app = web.Application(client_max_size=_MOST_BODY, middlewares=[_activity(state)])
     router = app.router
@@ -56,7 +56,6 @@ def make_app(state: State) -> web.Application:
     OpenAIBatches(state, DIALECTS["openai"]).add_to(router, "/openai/v1")
     GeminiBatches(state, DIALECTS["gemini"]).add_to(router, "/gemini")
     add_batch_control(router, state)
-    tasks = TaskStore()
     for task_dialect in TASK_DIALECTS.values():
         add_task_routes(router, state, tasks, task_dialect)
     for name in _NAMES:
@@ -172,20 +171,31 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(make_app(state), access_log=None, shutdown_timeout=1.0)
+    tasks = TaskStore(state)
+    runner = web.AppRunner(make_app(state, tasks), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=2048)
-        await site.start()
+        await _listen(runner, settings)
         host, port = runner.addresses[0][:2]
         state.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        tasks.restore(TASK_DIALECTS)
         _announce(settings, state.url)
         await _until_over(state, stop)
     finally:
         await runner.cleanup()
         state.pool.shutdown(cancel_futures=True)
+        tasks.memory.close()
         state.log.close()
         state.batches.close()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    try:
+        await web.TCPSite(runner, settings.host, settings.port, backlog=2048).start()
+    except OSError:
+        if not settings.any_port or not settings.port:
+            raise
+        await web.TCPSite(runner, settings.host, 0, backlog=2048).start()
 
 
 async def _until_over(state: State, stop: asyncio.Event) -> None:

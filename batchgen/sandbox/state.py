@@ -29,6 +29,7 @@ class Settings:
     log: Path
     host: str = "127.0.0.1"
     port: int = 0
+    any_port: bool = False  #: another port if that one is taken
     ready_file: Path | None = None
     latency: Latency = field(default_factory=lambda: Latency(mode="realistic"))
     seed: int = 0

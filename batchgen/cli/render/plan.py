@@ -11,6 +11,7 @@ from ...files.output import SUPERSEDED
 from ...object_url import ObjectUrl
 from .controls import control_documents, control_lines, in_force
 from .format import count, credits_, display_path, duration, size, span, under, usd
+from .modes import mode_lines
 from .table import Fit, table
 from .width import short
 
@@ -231,6 +232,7 @@ def _sums(plan: Plan) -> Iterator[str]:
     yield from under("cost", cost)
     yield from under("budget", [_budget(budget, plan) for budget in plan.budgets])
     yield f"time      {_time(plan)}"
+    yield from under("modes", mode_lines(plan))
     if plan.alternates:
         most = [f"{usd(plan.dearest)} at most"] if plan.dearest else []
         most += [f"no price in USD: {', '.join(plan.priceless)}"] if plan.priceless else []
