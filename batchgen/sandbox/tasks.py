@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
@@ -118,11 +119,11 @@ async def read_again(state: State, dialect: TaskDialect, record: TaskRecord) -> 
 async def _carry_out(state: State, dialect: TaskDialect, record: TaskRecord) -> None:
     """Wait in the queue, work, charge, and end the task."""
     task = record.task
-    queued, running = _durations(state, record)
-    if await _stopped(record, queued):
+    start, end_of_work = _times(state, record)
+    if await _stopped(record, start):
         return _end(task, Progress.ABORTED if task.state is Progress.QUEUED else task.state)
     task.state, task.started = Progress.RUNNING, time.time()
-    if await _stopped(record, running):
+    if await _stopped(record, end_of_work):
         end: Progress = Progress.CANCELLED
     else:
         end = await _result(state, dialect, record)
@@ -131,23 +132,23 @@ async def _carry_out(state: State, dialect: TaskDialect, record: TaskRecord) -> 
     return _end(task, end)
 
 
-def _durations(state: State, record: TaskRecord) -> tuple[float, float]:
-    """Return the seconds in the queue and at work."""
+def _times(state: State, record: TaskRecord) -> tuple[float, float]:
+    """Return the times at which the work starts and ends; they do not depend on when the server runs."""
     task, order = record.task, record.task.order
     if task.fault("task-stuck") is not None:
-        return float("inf"), 0.0
+        return math.inf, math.inf
     slow = task.fault("task-slow")
     latency = state.settings.latency
     seconds = latency.seconds_for(order, state.chance(record.entry.trace, "latency")) if order else 0.0
     if slow is not None:
         seconds = slow.amount
-    return seconds / 4, seconds * 3 / 4
+    return task.created + seconds / 4, task.created + seconds
 
 
-async def _stopped(record: TaskRecord, seconds: float) -> bool:
-    """Wait; return whether the task was cancelled meanwhile."""
+async def _stopped(record: TaskRecord, until: float) -> bool:
+    """Wait until a time; return whether the task was cancelled meanwhile."""
     try:
-        await asyncio.wait_for(record.stop.wait(), None if seconds == float("inf") else seconds)
+        await asyncio.wait_for(record.stop.wait(), None if until == math.inf else max(0.0, until - time.time()))
     except TimeoutError:
         return False
     return True

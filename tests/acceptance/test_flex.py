@@ -57,6 +57,18 @@ def test_shed_flex_calls_are_sent_again_and_cost_no_try(project, witness, gemini
     check_ledger(project, witness)
 
 
+def test_show_and_plan_name_the_mode(project, gemini):
+    manifest = gemini(jobs(2))
+    modes = {each["mode"]: each for each in project.run("plan", manifest, "--json").json["modes"]}
+    assert modes["flex"]["in_force"] is True
+    prices = [Decimal(modes[mode]["usd"]["expected"]) for mode in ("standard", "flex", "batch")]
+    assert prices[1] == prices[2] == prices[0] / 2
+    assert "(in force)" in project.run("plan", manifest).out
+    assert project.run("run", manifest, "--yes").code == 0
+    assert project.run("show", "j0", "--json").json["attempt_log"][0]["mode"] == "flex"
+    assert "  flex  delivered" in project.run("show", "j0").out
+
+
 def test_flex_that_was_carried_out_as_standard_is_booked_in_full(project, witness, gemini):
     assert project.run("run", gemini(jobs(2, " [sandbox: flex-standard]")), "--yes").code == 0
     assert sums(witness.charges(), "usd") == {"gemini": 2 * FULL}

@@ -37,12 +37,13 @@ def test_tasks_survive_a_kill_of_the_server(restart, calls):
     client = TaskClient(restart(), calls.name, calls.headers)
     slow = client.submit(calls.path, calls.body("a boat [sandbox: task-slow=3]"), **calls.also).json()
     quick = client.submit(calls.path, calls.body("a quick boat"), **calls.also).json()
+    stuck = client.submit(calls.path, calls.body("a boat [sandbox: task-stuck]"), **calls.also).json()
     before = client.wait(calls.poll(quick), lambda answer: calls.state(answer.json()) == calls.done).json()
     restart()
     after = client.get(calls.poll(quick)).json()
     assert calls.images(after) == calls.images(before)
     assert client.download(calls.images(after)[0]).status_code == 200
-    assert calls.state(client.get(calls.poll(slow)).json()) not in {calls.done, calls.failed}
+    assert calls.state(client.get(calls.poll(stuck)).json()) not in {calls.done, calls.failed}
     client.wait(calls.poll(slow), lambda answer: calls.state(answer.json()) == calls.done)
     for facts in (slow, quick):
         assert len(client.lines("task", calls.task(facts))) == 1

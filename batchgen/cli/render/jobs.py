@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...mode import Mode
 from ...money import share, show_credits, show_usd
 from .format import count, display_path, money
 from .marks import judgement_lines, mark_cell, mark_documents, suspect_cell, suspect_documents
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _PARAMETERS = (
     "size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"
 )  # fmt: skip
-_ATTEMPT = ("id", "provider", "account", "state", "cause", "message", "code", "status", "request_id")
+_ATTEMPT = ("id", "provider", "account", "mode", "state", "cause", "message", "code", "status", "request_id")
 
 
 def job_document(job: Job, bill: Bill, root: Path) -> dict[str, Any]:
@@ -211,8 +212,9 @@ def _attempt(attempt: AttemptRecord, home: str) -> str:
     lane = ""
     if attempt.provider != home or attempt.account:
         lane = f"{attempt.provider}{f'@{attempt.account}' if attempt.account else ''}  "
+    mode = "" if attempt.mode is Mode.STANDARD else f"{attempt.mode}  "
     request_id = f" [{attempt.request_id}]" if attempt.request_id else ""
-    return f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC  {took}  {lane}{result}{request_id}"
+    return f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC  {took}  {lane}{mode}{result}{request_id}"
 
 
 def _parameters(task: Task) -> str:
