@@ -232,8 +232,6 @@ def test_batch_that_is_cancelled_at_its_provider_frees_what_was_not_carried_out(
 
 def test_row_that_is_in_no_file_is_unknown_and_held(project, witness):
     path = nightly(project, "", " [sandbox: row-lost]")
-    text = path.read_text().replace("modes:", "on_unknown: hold\n    modes:")
-    path.write_text(text)
     done = project.run("run", path, "--yes")
     assert done.code == 3, done.err
     assert states(project) == {"j0": "done", "j1": "unknown"}
@@ -250,9 +248,15 @@ def test_row_that_comes_twice_is_delivered_and_booked_once(project, witness):
     check(project, witness)
 
 
-def test_batch_that_its_provider_forgets_is_unknown(project, witness):
-    path = nightly(project, " [sandbox: batch-forget]", "")
+def test_batch_that_its_provider_forgets_is_unknown_only_minutes_later(project, witness, held):
+    path = nightly(project, " [sandbox: batch-forget]", "", listing_grace=1)
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 2)
+    assert project.run("collect", path).code == 9
+    assert "does not know" in project.run("status").out
     done = project.run("run", path, "--yes")
+    assert "lost " in done.err
     assert done.code == 3, done.err
     assert set(states(project).values()) == {"unknown"}
     check_books(project, events(witness, "charge"))
