@@ -19,7 +19,7 @@ from . import local_kit as kit
 sandbox, witness, place = kit.sandbox_fixture, kit.witness_fixture, kit.place_fixture
 
 #: Polls every fraction of a second.
-QUICK = {"poll": {"state": "status", "first_wait": 0.1, "max_wait": 0.2, "patience": 60}}
+QUICK = {"poll": {"state": "status", "first_wait": 0.1, "max_wait": 0.2, "patience": 60, "lost_after": 0.3}}
 ENV = {"FAL_KEY": CANARY, "HIGGSFIELD_API_KEY": f"id:{CANARY}"}
 
 
