@@ -287,3 +287,14 @@ def test_at_its_time_a_batch_is_cancelled_and_the_rest_is_sent_at_once(project, 
     found = Counter(a["mode"] for job in project.jobs().values() for a in job["attempts"] if a["cause"] is None)
     assert found == {"batch": 1, None: 2}
     assert len(events(witness, "batch-cancel")) >= 1
+
+
+def test_plan_of_batches_is_done_within_a_day_at_half_the_price(project):
+    path = nightly(project, "", "")
+    planned = project.run("plan", path)
+    assert "time      within a day: the requests go in batches" in planned.out
+    half = Decimal(project.run("plan", path, "--json").json["usd"]["expected"])
+    standard = project.manifest(
+        [{"id": "a", **LOW, "prompt": "Cat 0"}, {"id": "b", **LOW, "prompt": "Cat 1"}], "s.yaml"
+    )
+    assert Decimal(project.run("plan", standard, "--json").json["usd"]["expected"]) == 2 * half

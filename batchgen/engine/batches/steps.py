@@ -259,8 +259,8 @@ class Steps:
         for call in calls:
             await self.attempts.resume(self._lane(submission), *call, missed)
         self.show_message(
-            f"lost      batch {submission.remote_id}: {submission.provider} does not know it any more, nor does its list "
-            f"of batches. Its {len(calls):,} calls may have been charged: they are unknown, and not sent again"
+            f"lost      batch {submission.remote_id}: {submission.provider} neither knows nor lists it any more. "
+            f"Its {len(calls):,} calls may have been charged: they are unknown, and not sent again"
         )
         self._files(submission).remove()
         return await self._step(submission, state=SubmissionState.COLLECTED, message=missed.fault.message)
