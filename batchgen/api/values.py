@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from ..job import Job as StoredJob
     from ..manifest import Batch as ManifestBatch
     from ..manifest.batch import PlannedJob
-    from ..planning.estimate import Range
     from ..planning.plan import Plan as RunPlan
+    from ..planning.range import Range
     from ..store.ledger import UsageLine
     from ..store.records import Bill
 

@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from types import NoneType
 from typing import Any, get_args
@@ -24,6 +25,7 @@ from ..planning.selection import Selection
 from ..providers.presets import preset_names
 from ..providers.profile import LONGEST, Limits
 from ..store import controls, migrate, run_lock
+from ..store.claims import at_provider
 from ..store.controls import Control
 from ..store.reader import Reader
 from ..store.records import Batch
@@ -208,6 +210,7 @@ class CancelReport:
     keys: Sequence[str]
     in_flight: int  #: cancelled jobs whose call was in flight; it will be paid for all the same
     already_ended: int  #: selected jobs that ended before they could be cancelled
+    at_provider: int  #: cancelled jobs whose remote task, or submission, has not ended
     holder: Holder | None  #: the process that holds the lock
 
 
@@ -224,11 +227,13 @@ def cancel(project: Project, name: str | None, selection: Selection) -> CancelRe
         batch = reader.batch(name)
         jobs = reader.jobs(batch.id, replace(selection, states=states))
         cancelled, already_ended = anyio.run(_cancel, reader, writer, batch, jobs, states)
+        remote = reader.ask(partial(at_provider, batch_id=batch.id, state=State.CANCELLED))
     return CancelReport(
         batch=batch,
         keys=[job.key for job in cancelled],
         in_flight=sum(job.state is State.RUNNING for job in cancelled),
         already_ended=already_ended,
+        at_provider=remote,
         holder=run_lock.holder(project.db),
     )
 

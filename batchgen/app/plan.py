@@ -41,6 +41,7 @@ from .config import providers as roster
 from .deliver import Copies
 from .loads import loaded_jobs, recall_from
 from .manifests import DASH, STDIN, standard_input
+from .modes import mode_clock
 from .project import DEMO, SANDBOX_OUTPUT, Project, open_reader
 from .retry import as_stored
 
@@ -198,6 +199,7 @@ def facts(project: Project, batch: Batch, reader: Reader | None = None) -> PlanC
         free_bytes=_free(batch.folder),
         prices=PriceMemory() if reader is None else learned_prices(reader, batch.profiles),
         accounts={} if project.sandbox else _accounts(batch),
+        mode_of=mode_clock(batch.profiles, utc_now(), utc_now),
     )
 
 

@@ -16,7 +16,7 @@ from ..files.lock import Holder
 from ..job import Job
 from ..planning.selection import Selection
 from ..store import controls, marks, migrate, records, run_lock
-from ..store.claims import at_provider
+from ..store.claims import at_provider, reserved_at_provider
 from ..store.controls import Control
 from ..store.copies import CopyRecords
 from ..store.judging import matching_files, suspects_of
@@ -32,6 +32,7 @@ from .project import Project, open_reader
 from .repeated_options import repeated_options, shard_of_command
 from .report.folder import ReportPage, find
 from .runners import preparing, runners_elsewhere, runners_of
+from .submissions import OpenSubmission, open_submissions
 
 #: Jobs whose costs are queried together.
 _PAGE = 500
@@ -74,6 +75,7 @@ class BatchStatus:
     holder: Holder | None = None  #: the process that holds the lock
     interrupted: int = 0  #: jobs in flight when a run was interrupted, until the next run settles them
     at_provider: int = 0  #: jobs in flight whose remote task, or submission, the provider has accepted
+    submissions: Sequence[OpenSubmission] = ()  #: files of calls that are not all settled
     run: records.Run | None = None  #: the latest
     ending: RunEnding | None = None  #: how it ended, if that is known
     budgets: Sequence[Budget] = ()  #: of the run in progress, or of the latest when it ended
@@ -105,8 +107,10 @@ def status(project: Project, name: str | None) -> BatchStatus:
         shard_status = ShardStatus.of(reader, result.batch.id, shard)
         holder = run_lock.holder(project.db, result.batch.name)
         in_preparation = preparing(project, reader, holder)
+        remote = reader.ask(partial(reserved_at_provider, batch_id=result.batch.id))
+        at_providers = open_submissions(reader, result.batch.id)
     interrupted = 0 if _in_progress(batch_runs, runners, before, holder) else result.counts.running
-    usage_ = at_rest(result.usage) if interrupted else result.usage
+    usage_ = at_rest(result.usage, remote) if interrupted else result.usage
     run = next(iter(batch_runs), None)
     ending, budgets = (None, ()) if run is None else _ending(project, run, result.batch.manifest)
     return replace(
@@ -120,6 +124,7 @@ def status(project: Project, name: str | None) -> BatchStatus:
         shard=shard_status,
         shards=_other_shards(batch_runs),
         interrupted=interrupted,
+        submissions=at_providers,
         run=run,
         ending=ending,
         budgets=budgets,

@@ -19,7 +19,7 @@ from ..errors import StoreError
 from ..fault import Fault
 from ..files import log
 from ..manifest import Batch
-from ..providers.profile import Limits
+from ..providers.profile import Limits, Profile
 from ..store.writer import Writer
 from . import live_limits
 from .lanes import LaneHistory, ago, configured, sent
@@ -140,11 +140,19 @@ class Supervisor:
         since = current_time()
         while True:
             since = max(since, self.runner.last_answer_at or since)
-            if (left := since + SILENCE - current_time()) > 0:
+            limit = silence_limit(self.batch.profiles)
+            if (left := since + limit - current_time()) > 0:
                 await sleep(left)
                 continue
-            self.stalled(f"no answer for {SILENCE / 60:.0f} min: {_state(self.runner)}")
+            self.stalled(f"no answer for {limit / 60:.0f} min: {_state(self.runner)}")
             since = current_time()
+
+
+def silence_limit(profiles: Mapping[str, Profile]) -> float:
+    """Return the seconds without a finished call before silence is reported: some modes have slower answers."""
+    models = [model for profile in profiles.values() if profile.modes for model in profile.models.values()]
+    totals = [terms.total for model in models for terms in model.modes.values() if terms.total is not None]
+    return max([SILENCE, *(total + 300.0 for total in totals)])
 
 
 def _state(runner: Runner) -> str:

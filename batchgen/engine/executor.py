@@ -81,10 +81,10 @@ class Executor:
 
     async def release(self, attempt: Attempt, *, delivered: bool) -> None:
         """Remove what is left of an attempt whose outcome is committed, soon."""
-        self.spool.release_soon(attempt.id, delivered, self.alarm)
-        if attempt.id in self._marked:
+        if attempt.id in self._marked:  # first, so that a slot that is left leads to a marker that is left
             self._marked.discard(attempt.id)
             await to_thread.run_sync(remove_marker, attempt)
+        self.spool.release_soon(attempt.id, delivered, self.alarm)
 
     async def _run(self, exchange: Exchange) -> Outcome:
         attempt = exchange.attempt

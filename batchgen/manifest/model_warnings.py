@@ -1,9 +1,10 @@
-"""Warnings of models that will not be offered for long, or whose prices are old."""
+"""Warnings of models that will not be offered for long, whose prices are old, or that lack a mode of their provider."""
 
 from __future__ import annotations
 
 from datetime import date
 
+from ..providers.mode_rules import skipped_mode
 from ..providers.pricing import is_stale
 from .problems import Problems
 from .render import RenderedJob
@@ -35,3 +36,8 @@ class ModelWarnings:
             message = f"the prices of {task.provider} {task.model} were read on {model.tariff.date}"
             hint = "look them up, and state yours with tariff:"
             self._warnings.add(job.problem("model", "stale_prices", message, hint))
+        profile = self._providers.profile(task.provider)
+        if profile is not None and (mode := skipped_mode(profile, model)):
+            able = [title for title, other in profile.models.items() if mode in other.offered]
+            message = f"{task.model} has no {mode} at {task.provider}: its jobs are bought in another of its modes"
+            self._warnings.add(job.problem("model", "skipped_mode", message, f"models with {mode}: {', '.join(able)}"))

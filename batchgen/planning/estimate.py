@@ -15,11 +15,18 @@ from typing import Any
 
 from ..learned_prices import PriceMemory
 from ..manifest.batch import PlannedJob, Recipe
+from ..mode import Mode
 from ..money import show_credits, show_usd
-from ..providers.pricing import Estimate, estimate, is_stale
+from ..providers.model import Model
+from ..providers.pricing import Estimate, estimate, highest, is_stale
 from ..providers.profile import Limits, Profile
 from ..task import Charge, Task
 from .forecast import Disk, Forecast, Latency, Share, call_bytes, forecast, image_bytes, longest
+from .modes import BATCH_TIME, FLEX_LATENCY, ModeEstimate
+from .range import Range
+
+#: Requests of one provider that take alike: model, images that one counts as, and mode.
+_ShareKind = tuple[str, int, Mode]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,34 +39,7 @@ class PlanContext:
     free_bytes: int | None = None  #: on the disk of the output folder
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what earlier calls cost
     accounts: Mapping[str, int] = field(default_factory=dict)  #: number of API keys by provider, if it may have several
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Range:
-    """An amount as it may turn out; None if it is not known."""
-
-    low: int | None = None
-    expected: int | None = None
-    high: int | None = None
-
-    def plus(self, other: Range) -> Range:
-        """Return the sum; an unknown amount adds nothing."""
-        return Range(
-            low=_sum(self.low, other.low),
-            expected=_sum(self.expected, other.expected),
-            high=_sum(self.high, other.high),
-        )
-
-    def times(self, number: int) -> Range:
-        """Return this range times *number*."""
-        low, expected, high = (
-            None if amount is None else amount * number for amount in (self.low, self.expected, self.high)
-        )
-        return Range(low=low, expected=expected, high=high)
-
-    def shown(self, show: Callable[[int | None], str | None]) -> dict[str, str | None]:
-        """Return low, expected and high as decimal strings."""
-        return {"low": show(self.low), "expected": show(self.expected), "high": show(self.high)}
+    mode_of: Callable[[Task], Mode] = lambda _task: Mode.STANDARD  #: how a request would be bought now
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,22 +106,54 @@ class CostEstimate:
     def plan_fields(self) -> dict[str, Any]:
         """Return the estimates by the names of their fields in ``Plan``."""
         names = ("alternates", "priceless", "dearest", "without", "dropped")
-        return {"lanes": self.lanes(), "disk": self.disk()} | {name: getattr(self, name) for name in names}
+        fields = {"lanes": self.lanes(), "modes": self.modes(), "disk": self.disk()}
+        return fields | {name: getattr(self, name) for name in names}
 
-    def lanes(self) -> tuple[ProviderEstimate, ...]:
-        """Return the requests to each provider and model, in order of first appearance."""
+    def lanes(self, mode_of: Callable[[Task], Mode] | None = None) -> tuple[ProviderEstimate, ...]:
+        """Return the requests to each provider and model, in order of first appearance.
+
+        *mode_of*: how they are bought; None: as they would be now.
+        """
+        mode_of = mode_of or self._context.mode_of
         lanes: dict[tuple[str, str], ProviderEstimate] = {}
-        shares: dict[str, Counter[tuple[str, int]]] = {}
+        shares: dict[str, Counter[_ShareKind]] = {}
         for (name, length), number in self._counts.items():
             task = self._kinds[name]
+            mode = mode_of(task)
             lane = lanes.get((task.provider, task.model)) or self._lane(task)
-            lanes[task.provider, task.model] = _with(lane, task, self._estimate(task, length), number)
+            lanes[task.provider, task.model] = _with(lane, task, self._estimate(task, length, mode), number)
             weights = shares.setdefault(task.provider, Counter())
-            weights[task.model, task.n + len(task.images)] += number
+            weights[task.model, task.n + len(task.images), mode] += number
         times = {provider: self._time(provider, weights) for provider, weights in shares.items()}
         return tuple(
             replace(lane, time=times[lane.provider], measured=self._is_measured(lane)) for lane in lanes.values()
         )
+
+    def modes(self) -> tuple[ModeEstimate, ...]:
+        """Return the same requests in each mode that their models offer; nothing if all offer only the standard one."""
+        offered = {mode for task in self._kinds.values() for mode in self._model(task).offered}
+        if offered <= {Mode.STANDARD}:
+            return ()
+        return tuple(self._in_mode(mode) for mode in Mode if mode in offered)
+
+    def _in_mode(self, mode: Mode) -> ModeEstimate:
+        def bought(task: Task) -> Mode:
+            return mode if mode in self._model(task).offered else Mode.STANDARD
+
+        lanes, usd = self.lanes(bought), Range()
+        for lane in lanes:
+            usd = usd.plus(lane.usd)
+        tasks = [(self._kinds[name], number) for (name, _), number in self._counts.items()]
+        return ModeEstimate(
+            mode=mode,
+            requests=sum(number for task, number in tasks if bought(task) is mode),
+            usd=usd,
+            time=longest([lane.time for lane in lanes]),
+            in_force=any(self._context.mode_of(task) is mode for task, _ in tasks),
+        )
+
+    def _model(self, task: Task) -> Model:
+        return self._profiles[task.provider].find(task.model)[1]
 
     @property
     def alternates(self) -> tuple[str, ...]:
@@ -199,9 +211,12 @@ class CostEstimate:
             width = self._profiles[provider].limits.concurrency * self._accounts(provider)
             yield min(width, number) * largest[provider]
 
-    def _estimate(self, task: Task, length: int) -> Estimate:
-        listed = estimate(replace(task, prompt="x" * length), self._profiles[task.provider].find(task.model)[1])
-        high = self._context.prices.at_least(task, listed.high)
+    def _estimate(self, task: Task, length: int, mode: Mode = Mode.STANDARD) -> Estimate:
+        prompt = replace(task, prompt="x" * length)
+        listed = estimate(prompt, self._model(task), mode)
+        if mode is Mode.FLEX:  # It may be carried out in the standard tier.
+            listed = replace(listed, high=highest(prompt, self._model(task), mode))
+        high = self._context.prices.at_least(task, listed.high, mode)
         if high is listed.high:
             return listed
         # A run reserves this price. If calls cost more than the highest listed price, that is what to expect.
@@ -218,29 +233,31 @@ class CostEstimate:
         kinds = self._context.prices.underpriced
         return any((kind.provider, kind.model) == (lane.provider, lane.model) for kind in kinds)
 
-    def _time(self, provider: str, weights: Mapping[tuple[str, int], int]) -> Forecast:
+    def _time(self, provider: str, weights: Mapping[_ShareKind, int]) -> Forecast:
         profile = self._profiles[provider]
         shares = {
-            (model, weight): Share(
-                -(-number // self._accounts(provider)),
-                weight,
-                self._context.latencies.get((provider, model), Latency()),
-            )
-            for (model, weight), number in weights.items()
+            kind: Share(-(-number // self._accounts(provider)), kind[1], self._latency(provider, kind))
+            for kind, number in weights.items()
+            if kind[2] is not Mode.BATCH
         }
         whole = forecast(profile.limits, [*shares.values()])
-        return longest([whole, *(forecast(limits, part) for limits, part in _groups(profile, shares))])
+        batches = [BATCH_TIME] if len(shares) < len(weights) else []
+        return longest([whole, *(forecast(limits, part) for limits, part in _groups(profile, shares)), *batches])
+
+    def _latency(self, provider: str, kind: _ShareKind) -> Latency:
+        model, _, mode = kind
+        return FLEX_LATENCY if mode is Mode.FLEX else self._context.latencies.get((provider, model), Latency())
 
     def _accounts(self, provider: str) -> int:
         return max(1, self._context.accounts.get(provider, 1))
 
 
-def _groups(profile: Profile, shares: Mapping[tuple[str, int], Share]) -> Iterator[tuple[Limits, list[Share]]]:
+def _groups(profile: Profile, shares: Mapping[_ShareKind, Share]) -> Iterator[tuple[Limits, list[Share]]]:
     """Yield the limits of each group of models and its share of the requests."""
     for name, models in profile.grouped.items():
         group, width = profile.groups[name], profile.limits.concurrency
         limits = group.model_copy(update={"concurrency": min(group.concurrency or width, width)})
-        yield limits, [share for (model, _), share in shares.items() if model in models]
+        yield limits, [share for (model, _, _), share in shares.items() if model in models]
 
 
 def _kind(task: Task) -> tuple[object, ...]:
@@ -263,9 +280,3 @@ def _with(lane: ProviderEstimate, task: Task, guess: Estimate, number: int) -> P
 
 def _part(guess: Estimate, part: Callable[[Charge], int | None]) -> Range:
     return Range(low=part(guess.low), expected=part(guess.expected), high=part(guess.high))
-
-
-def _sum(first: int | None, second: int | None) -> int | None:
-    if first is None:
-        return second
-    return first + (second or 0)

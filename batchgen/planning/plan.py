@@ -10,8 +10,10 @@ from ..budget import Budget
 from ..manifest.batch import PlannedJob, SkippedJobs
 from ..money import NANO, show_credits, show_usd
 from .diff import Change
-from .estimate import ProviderEstimate, Range
+from .estimate import ProviderEstimate
 from .forecast import Disk, Forecast
+from .modes import ModeEstimate
+from .range import Range
 
 #: nano-USD above which a run asks for confirmation, unless the manifest sets another amount.
 CONFIRM_ABOVE = NANO
@@ -37,6 +39,7 @@ class Plan:
     orphaned: int = 0  #: in the database but no longer in the manifest; never deleted
     skipped: SkippedJobs = field(default_factory=SkippedJobs)  #: jobs of the manifest with a bad source image
     lanes: tuple[ProviderEstimate, ...] = ()  #: by provider and model
+    modes: tuple[ModeEstimate, ...] = ()  #: the same in each mode that the models offer; empty: only standard
     disk: Disk = field(default_factory=Disk)
     changes: tuple[Change, ...] = ()  #: the first jobs that are changed or held, or all of them if requested
     examples: tuple[PlannedJob, ...] = ()  #: up to three of the jobs that are sent
@@ -128,6 +131,7 @@ class Plan:
             "requests": self.requests,
             "lanes": [lane.as_json() for lane in self.lanes],
             "time": self._time(),
+            "modes": [mode.as_json() for mode in self.modes],
             "disk": {"bytes": self.disk.bytes, "free_bytes": self.disk.free_bytes, "fits": self.disk.fits},
             "confirm": {"above_usd": show_usd(self.confirm_above), "asks": self.asks},
             "changes": [change.as_json() for change in self.changes],

@@ -6,11 +6,12 @@ for is booked, and a task that the provider no longer knows is ``unknown`` and h
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote, urljoin
 
+from .. import redaction
 from ..fault import Cause, Charged, Fault, ProviderError
 from ..money import milli_credits, nano_usd
 from ..task import Usage
@@ -27,11 +28,14 @@ from .task_errors import failed_task, lost_task, names_no_task, refused_submissi
 from .task_rules import Address, TaskRules, is_template
 from .usage import read_usage
 
-#: So many answers in a row must state that a task is not there: a cluster may not know a new one everywhere at once.
+#: So many answers in a row, at least, must state that a task is not there: a cluster may not know a new one everywhere
+#: at once, and a provider in trouble may know none for a while.
 LOST_ANSWERS = 3
 #: Each wait between two polls is so much longer than the one before.
 _GROWTH = 1.5
 _GONE = (404, 410)
+#: Answers to the key, or to the moment, that state nothing about a task.
+_REFUSED = (401, 402, 403, 407, 408, 409, 423, 425, 429)
 
 
 class RemoteTask:
@@ -106,7 +110,7 @@ def _handle(answer: _Answer, url: str, request: Request, rules: TaskRules) -> Ma
     document = answer.document
     task_id = text_at(document, rules.handle.id) if answer.good else ""
     status = _address(rules.handle.status, task_id, document, url, request)
-    if not task_id or not status:
+    if not task_id or not status or redaction.hidden(status, redaction.known()) != status:
         raise _not_accepted(answer, task_id, request, rules)
     cost = rules.cost if rules.cost is not None and rules.cost.answer == "submission" else None
     parts = {
@@ -116,7 +120,9 @@ def _handle(answer: _Answer, url: str, request: Request, rules: TaskRules) -> Ma
         "cancel": _address(rules.handle.cancel, task_id, document, url, request),
         "cost": text_at(document, cost.path) if cost else "",
     }
-    return {name: text for name, text in parts.items() if text}
+    # An address that repeats the key is not stored: the job database holds no keys.
+    keys = redaction.known()
+    return {name: text for name, text in parts.items() if text and redaction.hidden(text, keys) == text}
 
 
 def _address(address: Address | None, task_id: str, document: Json, url: str, request: Request) -> str:
@@ -161,32 +167,39 @@ class _Task:
 
     def last_answer(self, answer: _Answer) -> Generator[Step, Any, _Answer]:
         """Poll until the task is over, and return the answer that states it; raise ProviderError if it is lost."""
-        wait, absent = self._rules.poll.first_wait, 0
-        while not self._is_over(answer):
-            if answer is not _NO_ANSWER:
-                yield from self._remember_strange(answer)
-                yield Wait(seconds=wait)
-                wait = min(wait * _GROWTH, self._rules.poll.max_wait)
-            reply: Reply = yield _free("GET", self._handle["status"])
-            answer = _read(reply, self._rules)
-            absent = absent + 1 if self._is_absent(answer) else 0
-            if absent == LOST_ANSWERS:
-                raise self._lost(answer)
-        return answer
+        if self._is_over(answer):  # the answer to the submission may state it already
+            return answer
+        if answer is not _NO_ANSWER:
+            yield Wait(seconds=self._rules.poll.first_wait)
+        return (yield from self._get(self._handle["status"], self._is_over))
 
     def finish(self, answer: _Answer) -> Conversation:
         """Return the images of a task that is over; raise ProviderError if it has none."""
         meaning, status = self._meaning(answer), answer
         images = self._images(answer)
         if meaning == "done" and not images and self._stated_error(answer) is None and "result" in self._handle:
-            reply: Reply = yield _free("GET", self._handle["result"])
-            answer = _read(reply, self._rules)
-            if answer.reply.status in _GONE:
-                raise self._lost(answer)
+            answer = yield from self._get(self._handle["result"], _is_final)
             images = self._images(answer)
         if meaning != "done" or not answer.good or (not images and self._stated_error(answer) is not None):
             raise self._failure(answer, "failed" if meaning in (None, "done") else meaning)
         return (yield from self._deliver(answer, status, images))
+
+    def _get(self, url: str, is_enough: Callable[[_Answer], bool]) -> Generator[Step, Any, _Answer]:
+        """Ask *url* until an answer *is_enough*, and return it; raise ProviderError if the task is lost."""
+        poll, absent, absent_for = self._rules.poll, 0, 0.0
+        wait = poll.first_wait
+        while True:
+            reply: Reply = yield _free("GET", url)
+            answer = _read(reply, self._rules)
+            absent = absent + 1 if self._is_absent(answer) else 0
+            if absent >= LOST_ANSWERS and absent_for >= poll.lost_after:
+                raise self._lost(answer)
+            if not absent and is_enough(answer):
+                return answer
+            yield from self._remember_strange(answer)
+            wait = min(wait * _GROWTH, poll.max_wait)
+            absent_for = absent_for + wait if absent else 0.0
+            yield Wait(seconds=wait)
 
     def _is_over(self, answer: _Answer) -> bool:
         return answer.good and self._meaning(answer) in ("done", "failed", "refused", "cancelled")
@@ -201,9 +214,10 @@ class _Task:
 
     def _remember_strange(self, answer: _Answer) -> Generator[Step, Any, None]:
         """Write a state that the rules do not list, or a refused poll, into the handle, where ``show`` finds it."""
-        state = text_at(answer.document, self._rules.poll.state) if answer.good else f"HTTP {answer.reply.status}"
-        strange = clean(state, 60) if state and (not answer.good or self._meaning(answer) is None) else None
-        if strange == self._strange or self._is_absent(answer):
+        state = text_at(answer.document, self._rules.poll.state) or "no state in the answer"
+        is_strange = not answer.good or self._meaning(answer) is None
+        strange = clean(state if answer.good else f"HTTP {answer.reply.status}", 60) if is_strange else None
+        if strange == self._strange:
             return
         self._strange = strange
         handle = {key: value for key, value in self._handle.items() if key != "state"}
@@ -238,13 +252,14 @@ class _Task:
 
     def _held(self, fault: Fault, usage: Usage) -> Fault:
         """Return the fault of a finished task without an image: final, since the task was carried out."""
-        lifetime, hint = self._rules.result.lifetime, fault.hint
+        lifetime = self._rules.result.lifetime
         if fault.cause is Cause.SPOILED:
             kept = f" (results are kept for {lifetime / 60:.0f} minutes)" if lifetime else ""
             hint = f"task {self._handle['id']} is finished at the provider{kept}; `batchgen retry` buys it again"
             return replace(spoiled_fault(fault.message, hint=hint), final=True)
-        charged = Charged.YES if usage.stated else fault.charged
-        return replace(fault, charged=charged, hint=hint, final=fault.cause is Cause.EMPTY)
+        if fault.cause is Cause.REFUSED and not usage.stated:
+            return replace(fault, charged=self._rules.charged_when.refused)
+        return replace(fault, charged=Charged.YES, final=True)
 
     def _usage(self, answer: _Answer, status: _Answer, images: int) -> Usage:
         """Return the usage that the answers state; the rules' cost outranks other figures."""
@@ -271,6 +286,11 @@ class _Task:
 
     def _lost(self, answer: _Answer) -> ProviderError:
         return ProviderError(lost_task(answer.reply.status, self._handle["id"]))
+
+
+def _is_final(answer: _Answer) -> bool:
+    """Return whether an answer to a request for the result states how the task ended."""
+    return answer.good or (400 <= answer.reply.status < 500 and answer.reply.status not in _REFUSED)
 
 
 def _free(method: str, url: str) -> Call:

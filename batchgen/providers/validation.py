@@ -15,9 +15,10 @@ from ..errors import suggest
 from ..mode import Mode
 from ..task import Kind, Source, Task
 from . import dialect_names
+from .mode_rules import lacks_every_mode
 from .model import Model, Rules
 from .profile import Profile, UnknownModel
-from .sizes import fit_size, pixels
+from .sizes import SPELLINGS, fit_size, pixels
 
 #: Task fields that a model may allow; size and n have rules of their own.
 OPTIONAL = ("quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
@@ -46,7 +47,7 @@ _RESERVED = {
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 #: Other spellings of values, which count where the provider does not know the first.
-_SYNONYMS = {"output_format": {"jpg": "jpeg"}, "resolution": {"0.5k": "512", "512": "0.5k"}}
+_SYNONYMS = {"output_format": {"jpg": "jpeg"}, "resolution": SPELLINGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +101,8 @@ def check(task: Task, profile: Profile) -> tuple[UnsupportedRequest, ...]:
 
 def _check_modes(profile: Profile, name: str, model: Model) -> Iterator[UnsupportedRequest]:
     """Report a model that has none of the modes that the provider's settings name."""
-    modes = [step.mode for step in profile.modes]
-    if modes and not set(modes) & set(model.offered):
+    if lacks_every_mode(profile, model):
+        modes = [step.mode for step in profile.modes]
         able = [title for title, other in profile.models.items() if set(modes) & set(other.offered)]
         message = f"{profile.name} has {name} in the mode {' or '.join(model.offered)} only, and modes: has {modes[0]}"
         hint = f"add standard to the modes of {profile.name}, or use {' or '.join(able)}"

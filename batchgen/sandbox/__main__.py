@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log=options.log,
         host=options.host,
         port=options.port,
+        any_port=options.any_port,
         ready_file=options.ready_file,
         latency=options.latency,
         seed=options.seed,
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--port", type=int, default=0, help="0 takes a free one (default)")
+    add("--any-port", action="store_true", help="another port if that one is taken")
     add("--host", default="127.0.0.1", help="a loopback address (default: 127.0.0.1)")
     add("--log", type=Path, default=Path("charges.jsonl"), help="charge log, appended to (default: charges.jsonl)")
     add("--ready-file", type=Path, help="written when listening: {url, pid, log}")

@@ -83,8 +83,20 @@ def start(
     if running is not None:
         return running
     ready_file = folder / READY
+    # At the same address, so that polls of the tasks of an earlier server find them; at another if it is taken.
+    port = _earlier_port(ready_file)
     ready_file.unlink(missing_ok=True)
-    command = [sys.executable, "-P", "-m", "batchgen.sandbox", "--port", "0", "--log", str(folder / LOG)]
+    command = [
+        sys.executable,
+        "-P",
+        "-m",
+        "batchgen.sandbox",
+        "--port",
+        str(port),
+        "--any-port",
+        "--log",
+        str(folder / LOG),
+    ]
     command += ["--ready-file", str(ready_file), "--latency", latency, "--seed", str(seed)]
     command += ["--idle-exit", f"{idle_exit:g}", *extra]
     with (folder / OUTPUT).open("wb") as output:
@@ -109,6 +121,13 @@ def find(folder: Path) -> Sandbox | None:
     except (OSError, ValueError, KeyError, TypeError):
         return None
     return sandbox if _alive(sandbox.pid) and _answers(sandbox.url) else None
+
+
+def _earlier_port(ready_file: Path) -> int:
+    try:
+        return int(json.loads(ready_file.read_text(encoding="utf-8"))["url"].rpartition(":")[2])
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return 0
 
 
 def _wait_ready(process: subprocess.Popen[bytes], folder: Path) -> Sandbox:

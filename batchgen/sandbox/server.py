@@ -17,9 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from . import cdn
-from .batches.control import add_control as add_batch_control
-from .batches.gemini import GeminiBatches
-from .batches.openai import OpenAIBatches
+from .batches.service import BatchService
 from .body import fetch_source
 from .dialects import DIALECTS, TASK_DIALECTS
 from .dialects.dialect import Dialect
@@ -42,7 +40,7 @@ Charges: GET /_sandbox/totals, GET /_sandbox/log
 """
 
 
-def make_app(state: State) -> web.Application:
+def make_app(state: State, tasks: TaskStore, batches: BatchService) -> web.Application:
     """Return the application with the endpoints of every provider."""
     app = web.Application(client_max_size=_MOST_BODY, middlewares=[_activity(state)])
     router = app.router
@@ -53,10 +51,7 @@ def make_app(state: State) -> web.Application:
             router.add_get(f"/{name}{path}", free_endpoint_handler(state, dialect, endpoint))
     for name in _NAMES:
         router.add_get(f"/{name}/cdn/{{file}}", _cdn(state, name))
-    OpenAIBatches(state, DIALECTS["openai"]).add_to(router, "/openai/v1")
-    GeminiBatches(state, DIALECTS["gemini"]).add_to(router, "/gemini")
-    add_batch_control(router, state)
-    tasks = TaskStore()
+    batches.add_to(router)
     for task_dialect in TASK_DIALECTS.values():
         add_task_routes(router, state, tasks, task_dialect)
     for name in _NAMES:
@@ -172,20 +167,32 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    runner = web.AppRunner(make_app(state), access_log=None, shutdown_timeout=1.0)
+    tasks, batches = TaskStore(state), BatchService(state)
+    runner = web.AppRunner(make_app(state, tasks, batches), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, settings.host, settings.port, backlog=2048)
-        await site.start()
+        await _listen(runner, settings)
         host, port = runner.addresses[0][:2]
         state.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+        tasks.restore(TASK_DIALECTS)
+        batches.restore()
         _announce(settings, state.url)
         await _until_over(state, stop)
     finally:
         await runner.cleanup()
         state.pool.shutdown(cancel_futures=True)
+        tasks.memory.close()
         state.log.close()
         state.batches.close()
+
+
+async def _listen(runner: web.AppRunner, settings: Settings) -> None:
+    try:
+        await web.TCPSite(runner, settings.host, settings.port, backlog=2048).start()
+    except OSError:
+        if not settings.any_port or not settings.port:
+            raise
+        await web.TCPSite(runner, settings.host, 0, backlog=2048).start()
 
 
 async def _until_over(state: State, stop: asyncio.Event) -> None:

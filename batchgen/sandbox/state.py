@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from .batches.memory import BatchMemory
 from .batches.store import BatchStore
 from .cdn import ResultStore
 from .faults import Fault, FaultBook
@@ -29,6 +30,7 @@ class Settings:
     log: Path
     host: str = "127.0.0.1"
     port: int = 0
+    any_port: bool = False  #: another port if that one is taken
     ready_file: Path | None = None
     latency: Latency = field(default_factory=lambda: Latency(mode="realistic"))
     seed: int = 0
@@ -49,7 +51,7 @@ class State:
         self.log = ChargeLog(settings.log)
         self.book = FaultBook(settings.seed, settings.faults)
         self.results = ResultStore()
-        self.batches = BatchStore()
+        self.batches = BatchStore(BatchMemory(settings.log))
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="draw")
         self.throttles = {name: Throttle.parse(text, time.monotonic) for name, text in settings.throttles.items()}
         self.busy = 0

@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from dataclasses import replace
+from functools import partial
 
 from aiohttp import web
 
@@ -18,7 +19,8 @@ from .faults import EARLY, POLLS, REFUSALS, Fault
 from .keys import authorise
 from .request import Handler, free_endpoint_handler, trace_of
 from .state import Entry, State
-from .tasks import TaskRecord, TaskStore, shape_for_task
+from .task_memory import TaskRecord
+from .tasks import TaskStore, read_again, shape_for_task
 from .values import Form, Order, Package, Refusal, Reply, Trace, invalid
 
 
@@ -141,10 +143,12 @@ class Submission:
             faults=self._task_faults(directives, fault),
         )
         self.entry.task = task.id
-        record = TaskRecord(task=task, entry=self.entry, fault=fault)
-        self.tasks.add(self.dialect.name, record, self.key)
-        await self.state.log.write(self.entry.line("task"))
-        self.tasks.start(self.state, self.dialect, record)
+        record = TaskRecord(
+            task=task, entry=self.entry, fault=fault, path=self.request.match_info, headers=self.request.headers
+        )
+        self.tasks.add(record)
+        await asyncio.gather(self.state.log.write(self.entry.line("task")), self.tasks.memory.accept(record))
+        self.tasks.start(self.dialect, record)
         deadline = self.dialect.deadline(self.request.headers)
         if deadline != float("inf"):
             asyncio.get_running_loop().call_later(deadline, _expire, record)
@@ -181,7 +185,7 @@ class Submission:
 
     async def _read(self, form: Form) -> Order:
         def read() -> Order:
-            fetch = lambda url: fetch_source(url, self.state.url, self.state.results)  # noqa: E731 - bound to this state
+            fetch = partial(fetch_source, own_url=self.state.url, results=self.state.results)
             return self.dialect.read(self.request.match_info, form, self.request.headers, fetch)
 
         return await asyncio.get_running_loop().run_in_executor(self.state.pool, read)
@@ -233,7 +237,10 @@ def _view_handler(state: State, tasks: TaskStore, dialect: TaskDialect, path: st
         entry = Entry(provider=dialect.name, kind="poll", trace=trace, task=task_id)
         reply = _refusal_of_key(dialect, request, trace)
         if reply is None:
-            reply = _poll(dialect, view, tasks.find(dialect.name, task_id), entry)
+            record = tasks.find(dialect.name, task_id)
+            if record is not None and record.task.state.over:
+                await read_again(state, dialect, record)
+            reply = _poll(dialect, view, record, entry)
         await state.log.write(entry.line("poll", status=reply.status if reply else None))
         return _response(reply) if reply else reset(request)
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 
+from .body import fetch_source
 from .cdn import FOR_GOOD
 from .compose import actual_order, pictures_for
 from .dialects.task import Progress, Task, TaskDialect
 from .faults import Fault
 from .shapes import Draft, Shape
-from .state import Entry, State
-from .values import Link, Refusal, invalid
+from .state import State
+from .task_memory import TaskMemory, TaskRecord
+from .values import Form, Link, Order, Refusal, invalid
 
 #: The end that a task's fault leads to, and the refusal that explains it.
 _ENDS: Mapping[str, tuple[Progress, Refusal | None]] = {
@@ -29,21 +33,11 @@ _CHARGED_ENDS = frozenset({"task-fail-charged", "task-refuse-charged"})
 _EXPIRED = Link(first=404, times=FOR_GOOD)
 
 
-@dataclass(kw_only=True, slots=True)
-class TaskRecord:
-    """A task with what the server needs to carry it out."""
-
-    task: Task
-    entry: Entry
-    fault: Fault | None  #: of its pictures
-    stop: asyncio.Event = field(default_factory=asyncio.Event)  #: it is cancelled
-    done: asyncio.Event = field(default_factory=asyncio.Event)  #: it is over
-
-
 class TaskStore:
     """The tasks of a server by provider and id, and by the idempotency keys that submitted them."""
 
-    def __init__(self) -> None:
+    def __init__(self, state: State) -> None:
+        self._state, self.memory = state, TaskMemory(state.settings.log)
         self._records: dict[tuple[str, str], TaskRecord] = {}
         self._by_key: dict[tuple[str, str], TaskRecord] = {}
         self._turns: dict[str, asyncio.Lock] = {}
@@ -62,17 +56,32 @@ class TaskStore:
         """Let submissions with the same idempotency key wait for each other."""
         return contextlib.nullcontext() if key is None else self._turns.setdefault(key, asyncio.Lock())
 
-    def add(self, provider: str, record: TaskRecord, key: str | None) -> None:
-        """Remember a task."""
+    def add(self, record: TaskRecord) -> None:
+        """Make a task known."""
+        provider, key = record.entry.provider, record.entry.idempotency_key
         self._records[provider, record.task.id] = record
         if key:
             self._by_key[provider, key] = record
 
-    def start(self, state: State, dialect: TaskDialect, record: TaskRecord) -> None:
-        """Carry a task out in the background."""
-        job = asyncio.get_running_loop().create_task(_carry_out(state, dialect, record))
+    def start(self, dialect: TaskDialect, record: TaskRecord) -> None:
+        """Carry a task out in the background, and remember its end."""
+
+        async def carry_out() -> None:
+            await read_again(self._state, dialect, record)
+            await _carry_out(self._state, dialect, record)
+            self.memory.end(record)
+            record.done.set()
+
+        job = asyncio.get_running_loop().create_task(carry_out())
         self._jobs.add(job)
         job.add_done_callback(self._jobs.discard)
+
+    def restore(self, dialects: Mapping[str, TaskDialect]) -> None:
+        """Make the tasks of an earlier server known, and carry on with those that are not over."""
+        for record in self.memory.restore(self._state.url):
+            self.add(record)
+            if not record.done.is_set():
+                self.start(dialects[record.entry.provider], record)
 
 
 def shape_for_task(fault: Fault | None) -> Shape:
@@ -86,39 +95,60 @@ def shape_for_task(fault: Fault | None) -> Shape:
     return shape
 
 
+async def read_again(state: State, dialect: TaskDialect, record: TaskRecord) -> None:
+    """Read the body of a restored task, and draw its pictures if it is done."""
+    async with record.turn:
+        if not record.unread:
+            return
+        task, loop = record.task, asyncio.get_running_loop()
+
+        def read() -> Order:
+            fetch = partial(fetch_source, own_url=state.url, results=state.results)
+            return dialect.read(record.path, Form(fields=task.fields), record.headers, fetch)
+
+        try:
+            task.order = await loop.run_in_executor(state.pool, read)
+            task.bill = dialect.price(task.order, task.order.n)
+        except Refusal as refusal:
+            task.refusal = refusal
+        if task.state in {Progress.DONE, Progress.FAILED, Progress.REFUSED}:
+            await _result(state, dialect, record)
+        record.unread = False
+
+
 async def _carry_out(state: State, dialect: TaskDialect, record: TaskRecord) -> None:
     """Wait in the queue, work, charge, and end the task."""
     task = record.task
-    queued, running = _durations(state, record)
-    if await _stopped(record, queued):
-        return _end(record, Progress.ABORTED if task.state is Progress.QUEUED else task.state)
+    start, end_of_work = _times(state, record)
+    if await _stopped(record, start):
+        return _end(task, Progress.ABORTED if task.state is Progress.QUEUED else task.state)
     task.state, task.started = Progress.RUNNING, time.time()
-    if await _stopped(record, running):
+    if await _stopped(record, end_of_work):
         end: Progress = Progress.CANCELLED
     else:
         end = await _result(state, dialect, record)
     if end in dialect.charged or any(task.fault(kind) is not None for kind in _CHARGED_ENDS):
         await _charge(state, dialect, record)
-    return _end(record, end)
+    return _end(task, end)
 
 
-def _durations(state: State, record: TaskRecord) -> tuple[float, float]:
-    """Return the seconds in the queue and at work."""
+def _times(state: State, record: TaskRecord) -> tuple[float, float]:
+    """Return the times at which the work starts and ends; they do not depend on when the server runs."""
     task, order = record.task, record.task.order
     if task.fault("task-stuck") is not None:
-        return float("inf"), 0.0
+        return math.inf, math.inf
     slow = task.fault("task-slow")
     latency = state.settings.latency
     seconds = latency.seconds_for(order, state.chance(record.entry.trace, "latency")) if order else 0.0
     if slow is not None:
         seconds = slow.amount
-    return seconds / 4, seconds * 3 / 4
+    return task.created + seconds / 4, task.created + seconds
 
 
-async def _stopped(record: TaskRecord, seconds: float) -> bool:
-    """Wait; return whether the task was cancelled meanwhile."""
+async def _stopped(record: TaskRecord, until: float) -> bool:
+    """Wait until a time; return whether the task was cancelled meanwhile."""
     try:
-        await asyncio.wait_for(record.stop.wait(), None if seconds == float("inf") else seconds)
+        await asyncio.wait_for(record.stop.wait(), None if until == math.inf else max(0.0, until - time.time()))
     except TimeoutError:
         return False
     return True
@@ -146,7 +176,7 @@ async def _result(state: State, dialect: TaskDialect, record: TaskRecord) -> Pro
 async def _charge(state: State, dialect: TaskDialect, record: TaskRecord) -> None:
     """Log the charge; it is durable before any poll shows the result."""
     task, shape = record.task, shape_for_task(record.fault)
-    if task.order is None:
+    if task.order is None or record.charged:
         return
     bill = dialect.price(task.order, task.order.n)
     if shape.bill is not None and record.fault is not None:
@@ -156,6 +186,5 @@ async def _charge(state: State, dialect: TaskDialect, record: TaskRecord) -> Non
     state.spend(dialect.name, bill)
 
 
-def _end(record: TaskRecord, end: Progress) -> None:
-    record.task.state, record.task.ended = end, time.time()
-    record.done.set()
+def _end(task: Task, end: Progress) -> None:
+    task.state, task.ended = end, time.time()

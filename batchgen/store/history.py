@@ -64,6 +64,7 @@ def measured(database: Database) -> History:
 
 def _latencies(connection: Connection) -> dict[tuple[str, str], Latency]:
     calls = select(attempts.c.provider, attempts.c.model, attempts.c.state, attempts.c.seconds)
+    calls = calls.where(attempts.c.mode.is_(None))  # Answers in other modes take longer.
     newest = newest_first(connection, calls, attempts).limit(RECENT)
     durations: dict[tuple[str, str], list[float]] = {}
     for provider, model, state, seconds in connection.execute(newest):

@@ -158,10 +158,10 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
         gone = [f"{where}/{name} is gone" for name in old if name not in new]
         return gone + _flat(differences(old[name], new[name], f"{where}/{name}") for name in old if name in new)
     if isinstance(old, list) and isinstance(new, list):
-        if old and all(isinstance(item, dict) and "about" in item for item in old):
-            by_subject = {item["about"]: item for item in new}
-            named = [item for item in old if item["about"] not in MASKS]
-            return _flat(differences(item, by_subject.get(item["about"]), f"{where}/{item['about']}") for item in named)
+        if (keys := _identity(old, new)) is not None:
+            by_subject = {_subject(item, keys): item for item in new}
+            named = {_subject(item, keys): item for item in old if MASKS.keys().isdisjoint(_subject(item, keys))}
+            return _flat(differences(item, by_subject.get(who), f"{where}/{who}") for who, item in named.items())
         if all(isinstance(item, str) for item in old):
             # columns of a table are only added at its end
             kept = {item for item in old if any(line == item or line.startswith(f"{item},") for line in new)}
@@ -170,6 +170,24 @@ def differences(old: Any, new: Any, where: str = "") -> list[str]:
             return [f"{where}: {len(old)} items became {len(new)}"]
         return _flat(differences(*pair, f"{where}/{n}") for n, pair in enumerate(zip(old, new, strict=True)))
     return [] if old == new and type(old) is type(new) else [f"{where}: {old!r} became {new!r}"]
+
+
+#: What tells the items of a list apart, to which more may be added.
+_IDENTITIES = (("about",), ("provider", "model"), ("name",), ("id",))
+
+
+def _identity(old: list[Any], new: list[Any]) -> tuple[str, ...] | None:
+    """Return the names of the fields that tell the items of two lists apart; None if no such fields do."""
+    for keys in _IDENTITIES:
+        if old and all(isinstance(item, dict) and item.keys() >= set(keys) for item in [*old, *new]):
+            subjects = [_subject(item, keys) for item in new]
+            if len(set(subjects)) == len(subjects):
+                return keys
+    return None
+
+
+def _subject(item: dict[str, Any], keys: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(str(item[key]) for key in keys)
 
 
 def _flat(lists: Any) -> list[str]:

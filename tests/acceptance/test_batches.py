@@ -6,9 +6,11 @@ import json
 import signal
 import urllib.request
 from collections import Counter
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from PIL import Image
 
 from batchgen.sandbox.log import read_log
 
@@ -206,3 +208,93 @@ def test_collect_in_the_sandbox_of_a_run(project):
     path = nightly(project, "")
     assert project.run("run", path, "--sandbox", "--latency", "none").code == 0
     assert project.run("collect", path, "--sandbox").code == 0
+
+
+def test_batch_that_is_cancelled_at_its_provider_frees_what_was_not_carried_out(project, witness, held):
+    path = nightly(project, "", " [sandbox: batch-pause=1]", "")
+    held(hold=False)
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    wait_for(lambda: events(witness, "batch-row"))
+    [shown] = project.run("status", "--json").json["submissions"]
+    assert (shown["state"], shown["jobs"], shown["provider"]) == ("submitted", 3, "openai")
+    assert shown["remote_id"] in project.run("status").out
+    assert project.run("cancel", "--submission", "none").code == 10
+    assert project.run("cancel", "--submission", shown["remote_id"], "--id", "j0").code == 2
+    asked = project.run("cancel", "--submission", shown["remote_id"])
+    assert asked.code == 0, asked.err
+    assert len(events(witness, "batch-cancel")) == 1
+    wait_for(lambda: project.run("collect", path).code == 8)
+    assert Counter(states(project).values()) == {"done": 1, "pending": 2}
+    assert len(events(witness, "charge")) == 1
+    check(project, witness)
+    assert project.run("cancel", "--submission", shown["id"]).code == 10
+
+
+def test_row_that_is_in_no_file_is_unknown_and_held(project, witness):
+    path = nightly(project, "", " [sandbox: row-lost]")
+    done = project.run("run", path, "--yes")
+    assert done.code == 3, done.err
+    assert states(project) == {"j0": "done", "j1": "unknown"}
+    charges = events(witness, "charge")
+    assert len(charges) == 2
+    check_books(project, charges)
+    assert project.run("run", path, "--yes").code == 3
+    assert len(events(witness, "batch")) == 1
+
+
+def test_row_that_comes_twice_is_delivered_and_booked_once(project, witness):
+    done = project.run("run", nightly(project, " [sandbox: row-twice]", ""), "--yes")
+    assert done.code == 0, done.err
+    check(project, witness)
+
+
+def test_batch_that_its_provider_forgets_is_unknown_only_minutes_later(project, witness, held):
+    path = nightly(project, " [sandbox: batch-forget]", "", listing_grace=1)
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 2)
+    assert project.run("collect", path).code == 9
+    assert "does not know" in project.run("status").out
+    done = project.run("run", path, "--yes")
+    assert "lost " in done.err
+    assert done.code == 3, done.err
+    assert set(states(project).values()) == {"unknown"}
+    check_books(project, events(witness, "charge"))
+    assert len(events(witness, "batch")) == 1
+
+
+def test_edits_upload_their_source_once_and_are_delivered(project, witness):
+    Image.new("RGB", (512, 512), "teal").save(project.folder / "a.png")
+    edits = [{"id": f"e{number}", **LOW, "images": ["a.png"], "prompt": f"Edit {number}"} for number in range(3)]
+    done = project.run("run", nightly(project, jobs=edits), "--yes")
+    assert done.code == 0, done.err
+    check(project, witness)
+    assert Counter(line["purpose"] for line in events(witness, "file")) == {"batch": 1, "vision": 1}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(240)
+def test_at_its_time_a_batch_is_cancelled_and_the_rest_is_sent_at_once(project, witness):
+    soon = datetime.now().astimezone() + timedelta(seconds=65)
+    modes = [{"batch": f"until {soon:%H:%M}"}, "standard"]
+    path = nightly(project, "", " [sandbox: batch-pause=1]", "", modes=modes)
+    done = project.run("run", path, "--yes", seconds=150)
+    assert done.code == 0, done.err
+    assert set(states(project).values()) == {"done"}
+    charges = events(witness, "charge")
+    assert len({line["prompt"] for line in charges}) == len(charges) == 3
+    check_books(project, charges)
+    found = Counter(a["mode"] for job in project.jobs().values() for a in job["attempts"] if a["cause"] is None)
+    assert found == {"batch": 1, None: 2}
+    assert len(events(witness, "batch-cancel")) >= 1
+
+
+def test_plan_of_batches_is_done_within_a_day_at_half_the_price(project):
+    path = nightly(project, "", "")
+    planned = project.run("plan", path)
+    assert "time      within a day: the requests go in batches" in planned.out
+    half = Decimal(project.run("plan", path, "--json").json["usd"]["expected"])
+    standard = project.manifest(
+        [{"id": "a", **LOW, "prompt": "Cat 0"}, {"id": "b", **LOW, "prompt": "Cat 1"}], "s.yaml"
+    )
+    assert Decimal(project.run("plan", standard, "--json").json["usd"]["expected"]) == 2 * half

@@ -57,6 +57,18 @@ def test_shed_flex_calls_are_sent_again_and_cost_no_try(project, witness, gemini
     check_ledger(project, witness)
 
 
+def test_show_and_plan_name_the_mode(project, gemini):
+    manifest = gemini(jobs(2))
+    modes = {each["mode"]: each for each in project.run("plan", manifest, "--json").json["modes"]}
+    assert modes["flex"]["in_force"] is True
+    prices = [Decimal(modes[mode]["usd"]["expected"]) for mode in ("standard", "flex", "batch")]
+    assert prices[1] == prices[2] == prices[0] / 2
+    assert "(in force)" in project.run("plan", manifest).out
+    assert project.run("run", manifest, "--yes").code == 0
+    assert project.run("show", "j0", "--json").json["attempt_log"][0]["mode"] == "flex"
+    assert "  flex  delivered" in project.run("show", "j0").out
+
+
 def test_flex_that_was_carried_out_as_standard_is_booked_in_full(project, witness, gemini):
     assert project.run("run", gemini(jobs(2, " [sandbox: flex-standard]")), "--yes").code == 0
     assert sums(witness.charges(), "usd") == {"gemini": 2 * FULL}
@@ -82,7 +94,12 @@ def test_standard_takes_over_when_the_time_of_flex_is_over(project, witness, gem
 
 def test_models_without_flex_are_standard_where_the_modes_allow_it(project, witness, gemini):
     mixed = [*jobs(1), {"id": "lite", "model": "gemini-3.1-flash-lite-image", "prompt": "P9"}]
-    assert project.run("run", gemini(mixed, ["flex", "standard"]), "--yes").code == 0
+    manifest = gemini(mixed, ["flex", "standard"])
+    checked = project.run("validate", manifest)
+    assert checked.code == 0
+    assert "gemini-3.1-flash-lite-image has no flex at gemini" in checked.out + checked.err
+    assert "models with flex: gemini-3-pro-image, gemini-2.5-flash-image" in checked.out + checked.err
+    assert project.run("run", manifest, "--yes").code == 0
     prices = {line["model"]: Decimal(line["usd"]) for line in witness.charges()}
     assert prices == {MODEL: FULL / 2, "gemini-3.1-flash-lite-image": Decimal("0.03360025")}
     check_ledger(project, witness)
@@ -91,7 +108,7 @@ def test_models_without_flex_are_standard_where_the_modes_allow_it(project, witn
 @pytest.mark.parametrize(
     ("modes", "model", "message"),
     [
-        ("batch", MODEL, "modes: gemini has no mode batch"),
+        ("felx", MODEL, "there is no mode 'felx'"),
         ("flex", "gemini-3.1-flash-lite-image", "add standard to the modes of gemini"),
         ([{"flex": "until dawn"}], MODEL, "write  {flex: until 06:00}"),
     ],
@@ -102,6 +119,14 @@ def test_modes_that_cannot_work_are_reported_with_their_place(project, witness, 
     assert done.code == 4
     assert message in done.err
     assert f"{manifest.name}:" in done.err
+    assert witness.arrivals() == []
+
+
+def test_mode_that_no_model_of_a_provider_has_is_refused(project, witness):
+    manifest = project.manifest(jobs(1), providers={"openai": {"modes": "flex"}}, defaults={"provider": "openai"})
+    done = project.run("run", manifest, "--yes")
+    assert done.code == 4
+    assert "modes: openai has no mode flex: none of its models can be bought that way. It has: standard" in done.err
     assert witness.arrivals() == []
 
 
@@ -137,3 +162,12 @@ def test_openrouter_sells_flex_by_chat_and_other_models_by_its_images_endpoint(p
     booked = claimed(project.run("usage", "--json").json, "usd")["openrouter"]
     assert booked == sum(prices.values())
     assert len(list((project.folder / "output").rglob("*.png"))) == 4
+
+
+def test_prices_name_the_modes_of_each_model(project):
+    rows = {row["model"]: row for row in project.run("providers", "prices", "gemini", "--json").json["models"]}
+    assert rows[MODEL]["modes"] == {"flex": "0.5", "batch": "0.5"}
+    assert rows["gemini-3.1-flash-image"]["modes"] == {"batch": "0.5"}
+    assert rows["gemini-3.1-flash-image"]["image"]["512"]["usd"] == "0.0448205"
+    shown = project.run("providers", "prices", "gemini").out
+    assert "; flex, batch at half" in shown

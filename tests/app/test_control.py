@@ -403,7 +403,8 @@ async def test_cancel_wants_to_know_which(command, place):
     code, document, _ = await to_thread.run_sync(command, "cancel", "--id", "c*", "--json")
     assert code == 0
     assert json.loads(document) == {
-        "schema_version": 1, "batch": "b", "cancelled": ["cat"], "under_way": 0, "late": 0, "run": None,
+        "schema_version": 1, "batch": "b", "cancelled": ["cat"], "under_way": 0, "late": 0,
+        "at_provider": 0, "run": None,
     }  # fmt: skip
     code, _, said = await to_thread.run_sync(command, "cancel", "--all")
     assert (code, said.splitlines()[0]) == (0, "b: 1 job cancelled")

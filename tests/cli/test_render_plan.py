@@ -13,9 +13,10 @@ from batchgen.job import State
 from batchgen.manifest.batch import PlannedJob
 from batchgen.planning.compare import StoredJob
 from batchgen.planning.diff import Change, Difference
-from batchgen.planning.estimate import ProviderEstimate, Range
+from batchgen.planning.estimate import ProviderEstimate
 from batchgen.planning.forecast import Disk, Forecast
 from batchgen.planning.plan import Plan
+from batchgen.planning.range import Range
 from batchgen.task import Kind, Source, Task
 
 SHOP = Path("/shop")

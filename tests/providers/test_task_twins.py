@@ -123,13 +123,7 @@ FAULTS = {
 }
 
 
-#: Refusals of submissions whose code the dialect does not read yet.
-UNREAD = {("fal", "money"), ("dashscope", "money"), ("dashscope", "refuse")}
-
-
-@pytest.mark.parametrize(
-    ("name", "directive"), [pair for pair in product(PRESETS, FAULTS) if pair not in UNREAD], ids=str
-)
+@pytest.mark.parametrize(("name", "directive"), list(product(PRESETS, FAULTS)), ids=str)
 def test_faults_are_classified(sandbox, play, name, directive):
     fault, cause = fault_at(sandbox, play, name, directive), FAULTS[directive]
     assert fault.cause is cause, fault

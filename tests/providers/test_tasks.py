@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from batchgen import redaction
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers.base import Call, DataUrl, Generation, Remember, Reply, Wait
 from batchgen.providers.task import LOST_ANSWERS, RemoteTask, cancellation
@@ -64,8 +65,8 @@ class Play:
         return [step.seconds for step in self.steps if isinstance(step, Wait)]
 
 
-def fal(**fields: Any) -> Any:
-    return request("fal", **{"model": "gemini-3.1-flash-image", "prompt": "a cat on the moon", **fields})
+def fal(override: dict[str, Any] | None = None, **fields: Any) -> Any:
+    return request("fal", override, **{"model": "gemini-3.1-flash-image", "prompt": "a cat on the moon", **fields})
 
 
 def state(word: str, status: int = 202, **more: Any) -> Reply:
@@ -188,12 +189,41 @@ def test_refused_poll_never_ends_the_task() -> None:
     assert play.handles[-1]["state"] == "HTTP 401"
 
 
+def test_result_is_asked_for_until_the_key_is_accepted() -> None:
+    refused = answer({"detail": "Forbidden"}, 403)
+    play = Play(
+        fal(), answer(FAL_SUBMITTED), state("COMPLETED", 200), refused, refused, answer(FAL_RESULT), PICTURE
+    )  # fmt: skip
+    assert [call.url for call in play.calls[2:5]] == [FAL_URL] * 3
+    assert play.handles[-1]["state"] == "HTTP 403"
+    assert play.generation is not None
+
+
+def test_answer_without_a_state_is_pending_and_shown() -> None:
+    play = Play(fal(), answer(FAL_SUBMITTED), Reply(status=200, body=b"<html>busy</html>"), state("IN_QUEUE"))
+    assert [handle.get("state") for handle in play.handles] == [None, "no state in the answer", None]
+
+
+def test_handle_holds_no_key() -> None:
+    key = "sk-canary-in-an-address-0123456789"
+    redaction.register([key])
+    for name, kept in (("status_url", False), ("cancel_url", True)):
+        play = Play(fal(), answer({**FAL_SUBMITTED, name: f"https://queue.fal.run/x?key={key}"}))
+        assert bool(play.handles) is kept
+        assert key not in str(play.handles)
+        assert kept or (play.fault is not None and play.fault.final)
+
+
 def test_lost_task_is_unknown_and_held() -> None:
     gone = answer({"detail": "not found"}, 404)
-    play = Play(fal(), answer(FAL_SUBMITTED), gone, state("IN_QUEUE"), *[gone] * LOST_ANSWERS)
+    play = Play(fal(), answer(FAL_SUBMITTED), gone, state("IN_QUEUE"), *[gone] * 100)
     assert play.fault is not None
     assert (play.fault.cause, play.fault.charged, play.fault.final) == (Cause.UNKNOWN, Charged.MAYBE, True)
-    assert len(play.calls) == 3 + LOST_ANSWERS
+    assert play.handles[-1]["state"] == "HTTP 404"
+    assert 120 <= sum(play.waits[3:]) < 150  # a provider in trouble may know no task for a while
+    again = Play(fal({"task": {"poll": {"lost_after": 0}}}), answer(FAL_SUBMITTED), *[gone] * 100)
+    assert again.fault is not None
+    assert len(again.calls) == 1 + LOST_ANSWERS
 
 
 def test_result_that_cannot_be_fetched_is_booked_and_final() -> None:
@@ -206,4 +236,4 @@ def test_result_that_cannot_be_fetched_is_booked_and_final() -> None:
 def test_finished_task_without_an_image_is_final() -> None:
     play = Play(fal(), answer(FAL_SUBMITTED), state("COMPLETED", 200), answer({"images": [], "seed": 1}))
     assert play.fault is not None
-    assert (play.fault.cause, play.fault.final) == (Cause.EMPTY, True)
+    assert (play.fault.cause, play.fault.charged, play.fault.final) == (Cause.EMPTY, Charged.YES, True)

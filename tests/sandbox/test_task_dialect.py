@@ -111,6 +111,7 @@ def test_preset_reads_failures(driver: Driver, name: str) -> None:
     failed = driver.carry_out(driver.request(name, "a red apple [sandbox: task-fail]"))
     assert isinstance(failed, Fault)
     assert failed.cause is Cause.ERROR
+    assert (failed.charged is Charged.NO) == (name in ("dashscope", "fal", "higgsfield"))
     refused = driver.carry_out(driver.request(name, "a red apple [sandbox: task-refuse]"))
     assert isinstance(refused, Fault)
     assert refused.cause is Cause.REFUSED

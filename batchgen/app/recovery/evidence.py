@@ -14,6 +14,7 @@ from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 
+from ...engine.cluster import marker
 from ...fault import Cause
 from ...files.listing import ListedFile, list_file, list_files
 from ...files.output import SUPERSEDED
@@ -154,6 +155,14 @@ def read_order(path: Path, batch: Batch) -> RecoveredAttempt | None:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def remove_marker_of(path: Path) -> None:
+    """Remove the marker of a slot's attempt, which is settled."""
+    with suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
+        order = json.loads(file.readline(_LONGEST))
+        if isinstance(order, dict) and isinstance(order.get("folder"), str):
+            marker.remove(order["folder"], path.stem)
 
 
 def has_order(path: Path) -> bool:

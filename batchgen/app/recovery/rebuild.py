@@ -104,6 +104,8 @@ async def _write(
 ) -> RecoveryReport:
     now, batch = utc_now(), scan.batch
     for stray in strays:
+        if stray[1].handle is not None and not stray[2]:
+            continue  # It is at the provider, which states how it ended.
         await _settle(scan, writer, *stray)
     batch_id = await writer.open_batch(batch.name, str(batch.manifest), str(batch.folder), now)
     revise = None

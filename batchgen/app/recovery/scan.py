@@ -27,6 +27,7 @@ from .evidence import (
     has_order,
     read_order,
     read_sidecar,
+    remove_marker_of,
     sidecars,
     slots,
     unknown_attempt,
@@ -127,6 +128,7 @@ class RecoveryScan:
             elif state is None:
                 attempts += [unknown_attempt(order, self.batch)] if (order := read_order(path, self.batch)) else []
             elif state != "open":
+                remove_marker_of(path)
                 Spool(folder).release(attempt_id, delivered=state == "delivered")
         for attempt_id, path in kept.items():
             if attempt_id not in known and (order := read_order(path, self.batch)):

@@ -150,20 +150,32 @@ def _document(state: ControlState) -> dict[str, Any]:
     "batchgen cancel --id 'poster-*'",
     "batchgen cancel --provider openai --status pending",
     "batchgen cancel --cause refused",
+    "batchgen cancel --submission batch_6a1f     a batch at its provider",
 )
+@option("--submission", metavar="ID", help="A batch at its provider, by its id there or in batchgen.")
 @option("--all", "everything", is_flag=True, help="All jobs that are pending or running.")
 @selecting
 @batch
 @sandbox
-def cancel(session: Session, everything: bool, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - the selection
+def cancel(
+    session: Session,
+    submission: str | None,
+    everything: bool,
+    batch: str | None,
+    **options: Any,  # noqa: ANN401 - the selection
+) -> int:
     """Cancel jobs, also during a run.
 
     These are the selected jobs that are pending or running; failed and unknown ones only if --status or --cause names
-    them. A request in flight completes, is paid for and booked, but its job stays cancelled.
+    them. A request in flight completes, is paid for and booked, but its job stays cancelled. A task that the provider
+    has accepted is cancelled there by the next run. With --submission, the provider is asked to cancel a batch: what is
+    done by then is collected, the other jobs are pending again.
     """
     from ...app import control
 
     chosen = selection(options)
+    if submission is not None:
+        return _cancel_submission(session, batch, submission, alone=chosen.everything and not everything)
     if chosen.everything and not everything:
         raise UsageError("select jobs with --id, --tag, --provider, --status and so on; or add --all")
     project = session.project()
@@ -173,20 +185,39 @@ def cancel(session: Session, everything: bool, batch: str | None, **options: Any
         "cancelled": list(report.keys),
         "under_way": report.in_flight,
         "late": report.already_ended,
+        "at_provider": report.at_provider,
         "run": asdict(report.holder) if report.holder else None,
     }
     session.print(document, _cancel_lines(report, project.command_flags()), output.say)
     return 0
 
 
+def _cancel_submission(session: Session, batch: str | None, start: str, *, alone: bool) -> int:
+    from ...app import submissions
+
+    if not alone:
+        raise UsageError("--submission cancels a whole batch: leave out the selection of jobs")
+    project = session.project()
+    cancelled = submissions.cancel(project, batch, start)
+    document = {"submission": cancelled.id, "provider": cancelled.provider, "remote_id": cancelled.remote_id}
+    text = f"{cancelled.provider} was asked to cancel batch {cancelled.remote_id}; this may take some minutes"
+    command = project.command_flags().on_batch("collect")
+    lines = [text, f"next      {command}    collects what is done; the other jobs are pending again"]
+    session.print(document, lines, output.say)
+    return 0
+
+
 def _cancel_lines(report: CancelReport, way: CommandFlags) -> list[str]:
     lines = [f"{report.batch.name}: {count(len(report.keys), 'job')} cancelled"]
-    if report.in_flight:
+    if report.in_flight and (report.holder or not report.at_provider):
         requests = count(report.in_flight, "request")
         if report.holder:
             lines.append(f"{requests} in flight will still be paid for and booked; what arrives is kept")
         else:
             lines.append(f"{requests} of an earlier run may have been paid for: the next run books them")
+    if report.at_provider and not report.holder:
+        tasks = count(report.at_provider, "cancelled job")
+        lines.append(f"{tasks} still at the provider: the next run asks it to cancel them, and books what they cost")
     if report.already_ended:
         lines.append(f"{count(report.already_ended, 'job')} had ended before")
     if report.holder and report.keys:

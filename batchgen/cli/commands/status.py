@@ -13,6 +13,7 @@ from ..render.controls import control_documents, control_lines
 from ..render.jobs import job_document, job_table, show_document, show_lines
 from ..render.runners import elsewhere_lines, holder_documents, runner_documents, runner_lines
 from ..render.status import at_provider_lines, run_document, run_documents, run_lines, run_table, status_lines
+from ..render.submissions import submission_lines
 
 
 @command("status", "batchgen status", "batchgen status --batch autumn --json | jq .jobs")
@@ -33,8 +34,9 @@ def status(session: Session, batch: str | None) -> int:
     flags = project.command_flags(batch, report.again)
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
-        *status_lines(*figures, flags, cut_off=report.interrupted),
+        *status_lines(*figures, flags, cut_off=report.interrupted, at_provider=report.at_provider),
         *at_provider_lines(report.at_provider),
+        *submission_lines(report.submissions),
         *run_lines(report, flags),
         *runner_lines(report.runners),
         *elsewhere_lines(report.elsewhere, report.preparing),
@@ -45,6 +47,7 @@ def status(session: Session, batch: str | None) -> int:
     ]
     document = ledger.status_document(*figures) | {
         "at_provider": report.at_provider,
+        "submissions": [each.as_json() for each in report.submissions],
         "controls": control_documents(report.controls),
         "runners": runner_documents(report.runners),
         "runners_elsewhere": runner_documents(report.elsewhere),

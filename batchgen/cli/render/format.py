@@ -19,7 +19,7 @@ from .width import cells, wrapped
 
 if TYPE_CHECKING:
     from ...object_url import Folder
-    from ...planning.estimate import Range
+    from ...planning.range import Range
 
 _DAY = 86_400
 #: Characters of the bar of an action.

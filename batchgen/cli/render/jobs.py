@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...mode import Mode
 from ...money import share, show_credits, show_usd
 from .format import count, display_path, money
 from .marks import judgement_lines, mark_cell, mark_documents, suspect_cell, suspect_documents
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _PARAMETERS = (
     "size", "quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed"
 )  # fmt: skip
-_ATTEMPT = ("id", "provider", "account", "state", "cause", "message", "code", "status", "request_id")
+_ATTEMPT = ("id", "provider", "account", "mode", "state", "cause", "message", "code", "status", "request_id")
 
 
 def job_document(job: Job, bill: Bill, root: Path) -> dict[str, Any]:
@@ -98,6 +99,8 @@ def show_document(
                 "started": attempt.started_at.isoformat(),
                 "seconds": attempt.seconds,
                 "answer": answers.get(attempt.id),
+                "mode": attempt.mode.value,
+                "task": None if attempt.handle is None else dict(attempt.handle),
             }
             for attempt in attempts
         ],
@@ -133,7 +136,7 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers:
         yield f"at risk   {risk} for {count(bill.at_risk, 'attempt')} that may have been charged"
     for number, attempt in enumerate(attempts, 1):
         yield f"attempt {number} {_attempt(attempt, task.provider)}"
-        if answer := answers.get(attempt.id):
+        if (answer := answers.get(attempt.id)) and not _is_remote(attempt):
             yield f"{'':<10}its answer is kept: {answer}"
 
 
@@ -189,17 +192,29 @@ def _fields(value: object, *names: str) -> dict[str, Any]:
     return {name: getattr(value, name) for name in names}
 
 
+def _is_remote(attempt: AttemptRecord) -> bool:
+    """Return whether an attempt is a remote task that has not ended."""
+    return attempt.state == "open" and attempt.handle is not None
+
+
+def _task(handle: Mapping[str, Any]) -> str:
+    """Return where a remote task is, and what the provider stated about it last if that was unusual."""
+    parts = [str(handle[name]) for name in ("id", "status", "state") if handle.get(name)]
+    return f"at the provider: task {', '.join(parts)}"
+
+
 def _attempt(attempt: AttemptRecord, home: str) -> str:
     took = f"{attempt.seconds:.1f} s" if attempt.seconds is not None else "open"
-    result = attempt.state
+    result = _task(attempt.handle) if _is_remote(attempt) and attempt.handle else attempt.state
     if attempt.cause:
         status = f"HTTP {attempt.status}, " if attempt.status else ""
         result = f"{attempt.cause}: {status}{short(attempt.message or '', 300)}"
     lane = ""
     if attempt.provider != home or attempt.account:
         lane = f"{attempt.provider}{f'@{attempt.account}' if attempt.account else ''}  "
+    mode = "" if attempt.mode is Mode.STANDARD else f"{attempt.mode}  "
     request_id = f" [{attempt.request_id}]" if attempt.request_id else ""
-    return f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC  {took}  {lane}{result}{request_id}"
+    return f"{attempt.started_at:%Y-%m-%d %H:%M:%S} UTC  {took}  {lane}{mode}{result}{request_id}"
 
 
 def _parameters(task: Task) -> str:

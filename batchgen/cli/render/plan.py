@@ -11,6 +11,7 @@ from ...files.output import SUPERSEDED
 from ...object_url import ObjectUrl
 from .controls import control_documents, control_lines, in_force
 from .format import count, credits_, display_path, duration, size, span, under, usd
+from .modes import mode_lines
 from .table import Fit, table
 from .width import short
 
@@ -231,6 +232,7 @@ def _sums(plan: Plan) -> Iterator[str]:
     yield from under("cost", cost)
     yield from under("budget", [_budget(budget, plan) for budget in plan.budgets])
     yield f"time      {_time(plan)}"
+    yield from under("modes", mode_lines(plan))
     if plan.alternates:
         most = [f"{usd(plan.dearest)} at most"] if plan.dearest else []
         most += [f"no price in USD: {', '.join(plan.priceless)}"] if plan.priceless else []
@@ -275,7 +277,11 @@ def _reach(left: int, lanes: Sequence[ProviderEstimate]) -> str:
 
 
 def _time(plan: Plan) -> str:
+    from ...planning.modes import BATCH_TIME  # It loads the checks of settings, which --help has no need of.
+
     time, slowest = plan.time, plan.slowest
+    if time == BATCH_TIME:
+        return "within a day: the requests go in batches"
     low, expected, high = (duration(seconds) for seconds in (time.low, time.expected, time.high))
     text = f"about {expected}" if low == high else f"about {expected} ({low} to {high})"
     if slowest is None:

@@ -1,0 +1,116 @@
+"""Submissions for users: which are at a provider, and how one of them is cancelled there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import BatchgenError, NotFound, UsageError
+from ..store import submissions
+from ..store.reader import Reader
+from ..store.submissions import Submission, SubmissionState
+from .project import Project, open_reader
+
+if TYPE_CHECKING:
+    from ..providers.batch_base import BatchDialect
+    from ..providers.profile import Profile
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSubmission:
+    """A submission with calls that are not settled."""
+
+    submission: Submission
+    calls: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the submission as ``status --json`` prints it."""
+        facts = self.submission
+        moments = ("created_at", "submitted_at", "deadline_at", "collect_by", "polled_at")
+        times = {name: None if (at := getattr(facts, name)) is None else at.isoformat() for name in moments}
+        return {
+            "id": facts.id,
+            "provider": facts.provider,
+            "account": facts.account,
+            "model": facts.model,
+            "endpoint": facts.endpoint,
+            "state": facts.state.value,
+            "remote_id": facts.remote_id,
+            "jobs": self.calls,
+            "counts": dict(facts.counts),
+            "message": facts.message,
+            **times,
+        }
+
+
+def open_submissions(reader: Reader, batch_id: int) -> Sequence[OpenSubmission]:
+    """Return the submissions of a batch whose calls are not all settled, oldest first."""
+    live = reader.ask(partial(submissions.of_batch, batch_id=batch_id, live=True))
+    calls = reader.ask(partial(submissions.open_counts, ids=[each.id for each in live])) if live else {}
+    return [OpenSubmission(each, calls.get(each.id, 0)) for each in live]
+
+
+def cancel(project: Project, name: str | None, start: str) -> Submission:
+    """Ask the provider to cancel the submission whose id begins with *start*, or whose batch has that id.
+
+    What the provider has carried out by then is paid for, and collected by the next run. Raises NotFound, UsageError,
+    KeyMissing, and BatchgenError if the provider refuses it.
+    """
+    # Here because commands that only look import this module, too.
+    import anyio
+
+    from ..fault import ProviderError
+    from ..providers import batches_of
+    from .config.keys import load_keys
+    from .plan import read_manifest
+
+    with open_reader(project) as reader:
+        batch = reader.batch(name)
+        found = reader.ask(partial(submissions.find, batch_id=batch.id, start=start))
+    live = [each for each in found if each.is_live]
+    if len(live) > 1:
+        raise UsageError(f"{len(live)} submissions begin with {start!r}; type more of the id. Nothing was changed")
+    if not live:
+        why = f"submission {found[0].id} has ended" if found else f"there is no submission {start!r} in {batch.name}"
+        raise NotFound(f"{why}. Those at a provider: batchgen status")
+    submission = live[0]
+    if submission.state is not SubmissionState.SUBMITTED or submission.remote_id is None:
+        raise UsageError(
+            f"submission {submission.id} is {submission.state}: there is nothing at the provider to cancel"
+        )
+    profiles = read_manifest(project, Path(batch.manifest)).profiles
+    profile = profiles.get(submission.provider)
+    dialect = None if profile is None else batches_of(profile, profile.find(submission.model)[1])
+    if profile is None or dialect is None:
+        raise UsageError(f"{submission.provider} has no batches of {submission.model} in {batch.manifest} any more")
+    keys = load_keys(profiles, [profile.name], [])
+    try:
+        anyio.run(_cancel, submission, profile, dialect, keys.first, keys.keys)
+    except ProviderError as error:
+        raise BatchgenError(
+            f"{profile.name} did not cancel batch {submission.remote_id}: {error.fault.message}"
+        ) from error
+    return replace(submission, message="cancelled by the user")
+
+
+async def _cancel(
+    submission: Submission,
+    profile: Profile,
+    dialect: BatchDialect,
+    keys: Mapping[str, str],
+    accounts: Mapping[str, Mapping[str, str]],
+) -> None:
+    from ..engine.batches.remote import RemoteBatches
+    from ..transport import Transport
+
+    async with Transport({profile.name: profile}, keys, accounts) as transport:
+        remote = RemoteBatches(
+            client=transport.client(profile.name, submission.account),
+            dialect=dialect,
+            profile=profile,
+            model=profile.find(submission.model)[1],
+        )
+        await remote.ask(dialect.cancel(profile, submission.remote_id or ""))
