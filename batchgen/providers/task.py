@@ -28,7 +28,8 @@ from .task_errors import failed_task, lost_task, names_no_task, refused_submissi
 from .task_rules import Address, TaskRules, is_template
 from .usage import read_usage
 
-#: So many answers in a row must state that a task is not there: a cluster may not know a new one everywhere at once.
+#: So many answers in a row, at least, must state that a task is not there: a cluster may not know a new one everywhere
+#: at once, and a provider in trouble may know none for a while.
 LOST_ANSWERS = 3
 #: Each wait between two polls is so much longer than the one before.
 _GROWTH = 1.5
@@ -185,18 +186,19 @@ class _Task:
 
     def _get(self, url: str, is_enough: Callable[[_Answer], bool]) -> Generator[Step, Any, _Answer]:
         """Ask *url* until an answer *is_enough*, and return it; raise ProviderError if the task is lost."""
-        wait, absent = self._rules.poll.first_wait, 0
+        poll, absent, absent_for = self._rules.poll, 0, 0.0
+        wait = poll.first_wait
         while True:
             reply: Reply = yield _free("GET", url)
             answer = _read(reply, self._rules)
             absent = absent + 1 if self._is_absent(answer) else 0
-            if absent == LOST_ANSWERS:
+            if absent >= LOST_ANSWERS and absent_for >= poll.lost_after:
                 raise self._lost(answer)
             if not absent and is_enough(answer):
                 return answer
-            if not absent:
-                yield from self._remember_strange(answer)
-            wait = min(wait * _GROWTH, self._rules.poll.max_wait)
+            yield from self._remember_strange(answer)
+            wait = min(wait * _GROWTH, poll.max_wait)
+            absent_for = absent_for + wait if absent else 0.0
             yield Wait(seconds=wait)
 
     def _is_over(self, answer: _Answer) -> bool:

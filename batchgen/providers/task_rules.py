@@ -141,6 +141,9 @@ class PollRules(Frozen):
     patience: float = Field(
         1200, gt=0, le=604_800, description="Seconds after the submission for which a run waits for the result"
     )
+    lost_after: float = Field(
+        120, ge=0, le=86_400, description="Seconds for which polls must not find the task before it counts as lost"
+    )
 
 
 class StateWords(Frozen):

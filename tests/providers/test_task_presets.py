@@ -145,7 +145,7 @@ def test_task_that_fails_is_classified(case: str) -> None:
     ("name", "lost"), [("bfl", {"status": "Task not found"}), ("dashscope", {"output": {"task_status": "UNKNOWN"}})]
 )
 def test_task_that_expired_is_unknown_and_held(name: str, lost: Any) -> None:
-    play = Play(order(name), answer(SUCCESSES[name][0]), *[answer(lost)] * 3)
+    play = Play(order(name), answer(SUCCESSES[name][0]), *[answer(lost)] * 50)
     assert play.fault is not None
     assert (play.fault.cause, play.fault.charged, play.fault.final) == (Cause.UNKNOWN, Charged.MAYBE, True)
 
@@ -203,8 +203,8 @@ def test_submission_refused_with_http_200_is_no_task() -> None:
 def test_kie_states_errors_with_http_200() -> None:
     gone = answer({"code": 404, "msg": "Task not found", "data": None})
     busy = answer({"code": 500, "msg": "Server Error", "data": None})
-    play = Play(order("kie"), answer(KIE), busy, kie("queuing"), *[gone] * 3)
-    assert [handle.get("state") for handle in play.handles] == [None, "HTTP 500", None]
+    play = Play(order("kie"), answer(KIE), busy, kie("queuing"), *[gone] * 50)
+    assert [handle.get("state") for handle in play.handles] == [None, "HTTP 500", None, "HTTP 404"]
     assert play.fault is not None
     assert (play.fault.cause, play.fault.final) == (Cause.UNKNOWN, True)
 
@@ -237,7 +237,7 @@ def test_prompt_in_an_error_is_not_evidence() -> None:
 
 def test_kie_states_in_words_that_there_is_no_task() -> None:
     gone = answer({"code": 422, "msg": "recordInfo is null", "data": None})
-    play = Play(order("kie"), answer(KIE), *[gone] * 3)
+    play = Play(order("kie"), answer(KIE), *[gone] * 50)
     assert play.fault is not None
     assert (play.fault.cause, play.fault.final) == (Cause.UNKNOWN, True)
 

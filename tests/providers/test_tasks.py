@@ -65,8 +65,8 @@ class Play:
         return [step.seconds for step in self.steps if isinstance(step, Wait)]
 
 
-def fal(**fields: Any) -> Any:
-    return request("fal", **{"model": "gemini-3.1-flash-image", "prompt": "a cat on the moon", **fields})
+def fal(override: dict[str, Any] | None = None, **fields: Any) -> Any:
+    return request("fal", override, **{"model": "gemini-3.1-flash-image", "prompt": "a cat on the moon", **fields})
 
 
 def state(word: str, status: int = 202, **more: Any) -> Reply:
@@ -216,10 +216,14 @@ def test_handle_holds_no_key() -> None:
 
 def test_lost_task_is_unknown_and_held() -> None:
     gone = answer({"detail": "not found"}, 404)
-    play = Play(fal(), answer(FAL_SUBMITTED), gone, state("IN_QUEUE"), *[gone] * LOST_ANSWERS)
+    play = Play(fal(), answer(FAL_SUBMITTED), gone, state("IN_QUEUE"), *[gone] * 100)
     assert play.fault is not None
     assert (play.fault.cause, play.fault.charged, play.fault.final) == (Cause.UNKNOWN, Charged.MAYBE, True)
-    assert len(play.calls) == 3 + LOST_ANSWERS
+    assert play.handles[-1]["state"] == "HTTP 404"
+    assert 120 <= sum(play.waits[3:]) < 150  # a provider in trouble may know no task for a while
+    again = Play(fal({"task": {"poll": {"lost_after": 0}}}), answer(FAL_SUBMITTED), *[gone] * 100)
+    assert again.fault is not None
+    assert len(again.calls) == 1 + LOST_ANSWERS
 
 
 def test_result_that_cannot_be_fetched_is_booked_and_final() -> None:
