@@ -16,7 +16,7 @@ from ..files.lock import Holder
 from ..job import Job
 from ..planning.selection import Selection
 from ..store import controls, marks, migrate, records, run_lock
-from ..store.claims import at_provider
+from ..store.claims import at_provider, reserved_at_provider
 from ..store.controls import Control
 from ..store.copies import CopyRecords
 from ..store.judging import matching_files, suspects_of
@@ -107,9 +107,10 @@ def status(project: Project, name: str | None) -> BatchStatus:
         shard_status = ShardStatus.of(reader, result.batch.id, shard)
         holder = run_lock.holder(project.db, result.batch.name)
         in_preparation = preparing(project, reader, holder)
+        remote = reader.ask(partial(reserved_at_provider, batch_id=result.batch.id))
         at_providers = open_submissions(reader, result.batch.id)
     interrupted = 0 if _in_progress(batch_runs, runners, before, holder) else result.counts.running
-    usage_ = at_rest(result.usage) if interrupted else result.usage
+    usage_ = at_rest(result.usage, remote) if interrupted else result.usage
     run = next(iter(batch_runs), None)
     ending, budgets = (None, ()) if run is None else _ending(project, run, result.batch.manifest)
     return replace(

@@ -116,10 +116,10 @@ def prepare_run(
     if plan.lanes and not options.collects_only and (limit := confirm(batch, plan)) is not None:
         options = replace(options, selection=replace(options.selection, limit=limit))
         plan = _plan(project, batch, options, repeats)
-    if (sends := bool(plan.lanes or plan.pending)) or interrupted:
+    if plan.lanes or plan.pending or interrupted:
         folder.make()
-    if sends and project.sandbox:
-        batch = _at_sandbox(batch, resources.enter_context(launch.start(project.state, latency=options.latency)))
+        if project.sandbox:
+            batch = _at_sandbox(batch, resources.enter_context(launch.start(project.state, latency=options.latency)))
     requeued = None if repeats is None else requeue(project, repeats.jobs, plan)
     return RunSession(
         project=project,

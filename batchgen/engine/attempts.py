@@ -161,7 +161,7 @@ class AttemptRunner:
                 return await self._settle(lane, opened, outcome)
         except UnfinishedTask as error:
             if str(error):
-                self.report_once(f"waiting   {opened.job.key}: {error}")
+                self.report_once(str(error), opened.job.key)
         except UnreadableAnswer as error:
             # Other jobs continue; this attempt stays open until a later version can read its answer.
             self.unreadable = self.unreadable or error
@@ -300,11 +300,11 @@ class AttemptRunner:
             self._notify(lane, opened, settlement)
         return after
 
-    def report_once(self, text: str) -> None:
-        """Show a message; the same one is shown once a run."""
-        if text not in self._reported:
-            self._reported.add(text)
-            self.show_message(text)
+    def report_once(self, why: str, key: str) -> None:
+        """Show why remote tasks are left at the provider; a reason is shown once a run, with the first job."""
+        if why not in self._reported:
+            self._reported.add(why)
+            self.show_message(f"waiting   {why} (such as job {key})")
 
     def is_superseded(self, attempt: Attempt) -> bool:
         """Return whether the names of an attempt's files are another's by now; blocks, so it belongs into a thread."""

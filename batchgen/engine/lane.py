@@ -244,7 +244,8 @@ class Lane:
         """Count an unknown job that is bought again, or that is not because the lane has bought enough again."""
         if isinstance(event, Deferred) and event.fault.cause is Cause.UNKNOWN:
             self.rebuys += 1
-        if isinstance(event, Unknown) and self.policy.why_not_again(job) is None:
+        is_held = isinstance(event, Unknown) and (event.fault.final or self.policy.why_not_again(job) is not None)
+        if isinstance(event, Unknown) and not is_held:
             self.rebuys_refused += 1
 
     def record_settlement(self, job: Job, settlement: Settlement) -> None:

@@ -51,9 +51,7 @@ class Recovery:
         lane = lane_of(self.lanes, provider, account, record.model)
         if lane is None or lane.account != account:
             whose = f"{provider} is" if lane is None else f"the key {account} of {provider} is"
-            self.attempts.report_once(
-                f"waiting   {job.key}: {whose} no longer in the manifest, so that its remote task cannot be polled"
-            )
+            self.attempts.report_once(f"{whose} no longer in the manifest, so that its tasks cannot be polled", job.key)
             return None
         opened, _ = self.attempts.reopen(lane, job, record)
         return RemoteTask(lane, opened)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, literal_column, or_, select, text, update
+from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, literal_column, or_, select, text, update
 
 from ..errors import StaleClaim
 from ..job import Job, State
@@ -91,11 +91,23 @@ def open_attempts(
     return result
 
 
+def reserved_at_provider(connection: Connection, *, batch_id: int) -> dict[tuple[str, str], tuple[int, int, int]]:
+    """Return the open attempts that are at the provider, by provider and model: how many, nano-USD, milli-credits."""
+    sums = (func.count(), func.sum(attempts.c.estimate_usd), func.sum(attempts.c.estimate_credits))
+    asked = select(attempts.c.provider, attempts.c.model, *sums).select_from(attempts.join(jobs))
+    asked = asked.where(text("attempts.state = 'open'"), _is_remote(), batch_of_job == batch_id)
+    rows = connection.execute(asked.group_by(attempts.c.provider, attempts.c.model))
+    return {(row[0], row[1]): (int(row[2]), int(row[3] or 0), int(row[4] or 0)) for row in rows}
+
+
+def _is_remote() -> ColumnElement[bool]:
+    return or_(attempts.c.handle.is_not(None), attempts.c.submission_id.is_not(None))
+
+
 def at_provider(connection: Connection, *, batch_id: int, state: State | None = None) -> int:
     """Return how many jobs of a batch, or those in one state, have a remote task or submission that has not ended."""
-    is_remote = or_(attempts.c.handle.is_not(None), attempts.c.submission_id.is_not(None))
     found = select(func.count(attempts.c.job_id.distinct())).select_from(attempts.join(jobs))
-    found = found.where(text("attempts.state = 'open'"), is_remote, batch_of_job == batch_id)
+    found = found.where(text("attempts.state = 'open'"), _is_remote(), batch_of_job == batch_id)
     if state is not None:
         found = found.where(jobs.c.state == state.value)
     return int(connection.execute(found).scalar_one())

@@ -121,17 +121,29 @@ def merged(lines: Sequence[UsageLine]) -> UsageLine:
     return UsageLine(provider=lines[0].provider, model=lines[0].model, usd_by_basis=parts, **sums)
 
 
-def at_rest(lines: Sequence[UsageLine]) -> list[UsageLine]:
-    """Return *lines* as they count while no run is in progress: reservations of open attempts are at risk."""
-    return [
-        replace(
-            line,
-            at_risk=line.at_risk + line.open,
-            at_risk_usd=add([line.at_risk_usd, line.open_usd]),
-            at_risk_credits=add([line.at_risk_credits, line.open_credits]),
-        )
-        for line in lines
+def at_rest(
+    lines: Sequence[UsageLine], remote: Mapping[tuple[str, str], tuple[int, int, int]] | None = None
+) -> list[UsageLine]:
+    """Return *lines* as they count while no run is in progress: reservations of open attempts are at risk.
+
+    *remote*: how many of these are at the provider, and what they reserved, by provider and model: they stay open.
+    """
+    return [_at_rest(line, *(remote or {}).get((line.provider, line.model), (0, 0, 0))) for line in lines]
+
+
+def _at_rest(line: UsageLine, attempts: int, usd: int, credits_: int) -> UsageLine:
+    if line.open == attempts:
+        return line
+    left = [
+        None if amount is None else amount - less
+        for amount, less in ((line.open_usd, usd), (line.open_credits, credits_))
     ]
+    return replace(
+        line,
+        at_risk=line.at_risk + line.open - attempts,
+        at_risk_usd=add([line.at_risk_usd, left[0]]),
+        at_risk_credits=add([line.at_risk_credits, left[1]]),
+    )
 
 
 def status_document(

@@ -111,6 +111,8 @@ def test_run_whose_patience_is_over_leaves_the_task_and_the_next_one_collects_it
     assert "collects the 1 remaining job from the provider" in left.err
     status = place.do("status", "--json")
     assert status.json["at_provider"] == 1
+    assert status.json["spend"]["at_risk_usd"] == "0"
+    assert "1 job: 1 at the provider" in place.do("status").out
     shown = place.do("show", "a").out
     assert "at the provider" in shown
     wait_for(lambda: len(witness.charges()) == 1)
@@ -138,6 +140,7 @@ def test_task_that_the_provider_does_not_know_any_more_is_unknown_and_never_boug
         done = place.do("run", batch, "--yes", **ENV)
         assert done.code == 3, done.err
         assert list(tasks(witness).values()) == [1]
+        assert "bought again" not in done.err
     assert place.rows("select state from jobs") == [{"state": "unknown"}]
     [row] = place.ledger().values()
     assert row["at_risk_usd"] == 80_000_000

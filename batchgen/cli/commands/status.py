@@ -34,7 +34,7 @@ def status(session: Session, batch: str | None) -> int:
     flags = project.command_flags(batch, report.again)
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
-        *status_lines(*figures, flags, cut_off=report.interrupted),
+        *status_lines(*figures, flags, cut_off=report.interrupted, at_provider=report.at_provider),
         *at_provider_lines(report.at_provider),
         *submission_lines(report.submissions),
         *run_lines(report, flags),

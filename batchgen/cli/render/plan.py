@@ -277,7 +277,11 @@ def _reach(left: int, lanes: Sequence[ProviderEstimate]) -> str:
 
 
 def _time(plan: Plan) -> str:
+    from ...planning.modes import BATCH_TIME  # It loads the checks of settings, which --help has no need of.
+
     time, slowest = plan.time, plan.slowest
+    if time == BATCH_TIME:
+        return "within a day: the requests go in batches"
     low, expected, high = (duration(seconds) for seconds in (time.low, time.expected, time.high))
     text = f"about {expected}" if low == high else f"about {expected} ({low} to {high})"
     if slowest is None:

@@ -27,13 +27,20 @@ def status_lines(
     flags: CommandFlags,
     *,
     cut_off: int = 0,
+    at_provider: int = 0,
 ) -> list[str]:
-    """Return the screen of ``status``; *cut_off*: running jobs are those that a run was cut off with."""
-    states = [
-        f"{number:,} {'in flight when a run was cut off' if state == 'running' and cut_off else state}"
-        for state in ("done", "running", "pending", "failed", "unknown", "cancelled")
-        if (number := getattr(counts, state))
-    ]
+    """Return the screen of ``status``.
+
+    *cut_off*: running jobs are those that a run was cut off with; *at_provider*: so many of them are at the provider.
+    """
+    remote = min(at_provider, counts.running) if cut_off else 0
+    numbers = {
+        "done": counts.done,
+        "at the provider": remote,
+        "in flight when a run was cut off" if cut_off else "running": counts.running - remote,
+        **{state: getattr(counts, state) for state in ("pending", "failed", "unknown", "cancelled")},
+    }
+    states = [f"{number:,} {state}" for state, number in numbers.items() if number]
     lines = [
         f"{batch}: {count(counts.total, 'job')}: {', '.join(states) or 'none'}",
         f"images    {counts.images:,}",
