@@ -56,6 +56,11 @@ class ResultRows(Generic[Row]):
             for start, raw in _lines(file):
                 self._add(file, start, raw)
 
+    def size(self, key: str) -> int:
+        """Return the bytes of the row of a request; 0 if no file has one."""
+        place = self.places.get(key)
+        return 0 if place is None else place.length
+
     def row(self, key: str) -> Row | None:
         """Return the row of a request; None if no file has one. Raise OSError if its file is gone or has changed."""
         place = self.places.get(key)

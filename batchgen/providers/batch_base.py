@@ -229,7 +229,7 @@ def unreadable(reply: Reply, why: str) -> ProviderError:
 
 
 def gone(what: str, status: int) -> ProviderError:
-    """Return the error of a batch that its provider no longer knows: nobody can state whether it was charged."""
+    """Return the error of a batch that its provider no longer knows; it may have been charged."""
     return ProviderError(
         Fault(
             cause=Cause.UNKNOWN,

@@ -6,13 +6,15 @@ here has to be committed: rows whose calls are settled are passed over.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
 from typing import Any
 
-from anyio import Semaphore, create_task_group, to_thread
+from anyio import Event, create_task_group, to_thread
 
 from ...errors import StoreError
+from ...files.large_blocks import return_large_blocks
 from ...files.result_files import SubmissionFiles
 from ...files.result_rows import ResultRows
 from ...files.spool import Spool
@@ -27,8 +29,8 @@ from ..lane import Lane
 from .decisions import outcome_of
 from .remote import RemoteBatches
 
-#: Rows that are delivered at once: each is in memory as a whole.
-_TOGETHER = 4
+#: Rows that are delivered at once, and their bytes: each is in memory as a whole, several times while it is read.
+_TOGETHER, _TOGETHER_BYTES = 4, 12_000_000
 _ATTEMPT_FIELDS = tuple(field.name for field in fields(Attempt))
 
 #: A call of a submission, as the job database has it.
@@ -50,6 +52,7 @@ class Collector:
 
     async def fetch(self) -> None:
         """Download the files of results and read them once; raise ProviderError while the provider withholds one."""
+        return_large_blocks()
         results = self.remote.dialect.results(self.remote.profile, self.batch)
         for file in results:
             await self.remote.download(file, self.files)
@@ -57,20 +60,21 @@ class Collector:
 
     async def deliver(self, calls: Sequence[OpenCall]) -> None:
         """Settle *calls*; when the run is drained, the rest is left to the next run."""
-        places = Semaphore(_TOGETHER)
+        room = _Room()
         async with create_task_group() as tasks:
             for call in calls:
-                await places.acquire()
+                size = self.rows.size(call[1].id)
+                await room.take(size)
                 if self.lane.draining:
                     return
-                tasks.start_soon(self._deliver, call, places)
+                tasks.start_soon(self._deliver, call, partial(room.give, size))
 
     async def lose(self, calls: Sequence[OpenCall]) -> None:
         """Settle *calls* as unknown: their results can no longer be downloaded."""
         for job, record in calls:
             await self.attempts.resume(self.lane, job, record, Missed(fault=lost_results(self.batch)))
 
-    async def _deliver(self, call: OpenCall, places: Semaphore) -> None:
+    async def _deliver(self, call: OpenCall, done: Callable[[], None]) -> None:
         job, record = call
         try:
             outcome = await to_thread.run_sync(self._outcome, job, record)
@@ -78,7 +82,7 @@ class Collector:
         except (StoreError, OSError) as error:
             self.attempts.on_failure(error)
         finally:
-            places.release()
+            done()
 
     def _outcome(self, job: Job, record: AttemptRecord) -> Missed | None:
         """Return the outcome of a call without an answer; None if its answer is in the spool now."""
@@ -103,3 +107,26 @@ class Collector:
             slot.sync()
             if slot.error is not None:
                 raise StoreError(f"cannot store an answer in the spool: {slot.error}") from slot.error
+
+
+@dataclass(slots=True)
+class _Room:
+    """The memory for rows that are delivered at once: as many as fit, and a larger one alone."""
+
+    rows: int = 0
+    size: int = 0
+    _freed: Event = field(default_factory=Event)
+
+    async def take(self, size: int) -> None:
+        """Wait until there is room for a row of *size* bytes."""
+        while self.rows and (self.rows == _TOGETHER or self.size + size > _TOGETHER_BYTES):
+            self._freed = Event()
+            await self._freed.wait()
+        self.rows += 1
+        self.size += size
+
+    def give(self, size: int) -> None:
+        """Free the room of a row."""
+        self.rows -= 1
+        self.size -= size
+        self._freed.set()

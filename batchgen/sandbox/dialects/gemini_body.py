@@ -14,6 +14,7 @@ from ..values import Fetch, Json, invalid
 _UNDERSCORE = re.compile(r"_([a-z])")
 #: Bytes of a whole request with inline data.
 MOST_INLINE = 20_000_000
+_USUAL = str.maketrans("-_", "+/")
 _MIMES = ("image/png", "image/jpeg", "image/webp", "image/heic", "image/heif")
 
 
@@ -62,8 +63,9 @@ def _read_part(part: object, where: str, fetch: Fetch, words: list[str], sources
 
 
 def _decoded(data: str, where: str) -> bytes:
+    """Return the bytes of base64 in the usual or, as Google's client sends it, in the URL-safe alphabet."""
     try:
-        return base64.b64decode(data, validate=True)
+        return base64.b64decode(data.translate(_USUAL), validate=True)
     except ValueError:
         raise invalid(f"Invalid value at '{where}.inline_data.data' (TYPE_BYTES), Base64 decoding failed") from None
 
