@@ -56,6 +56,7 @@ def lost_row(batch: RemoteBatch) -> Fault:
         message=f"batch {batch.id} ended ({batch.word or batch.state}), and its result files do not have this request",
         charged=Charged.MAYBE,
         hint="it may have been carried out and charged; check the provider's own log",
+        final=True,
     )
 
 

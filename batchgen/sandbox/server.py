@@ -17,9 +17,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from . import cdn
-from .batches.control import add_control as add_batch_control
-from .batches.gemini import GeminiBatches
-from .batches.openai import OpenAIBatches
+from .batches.service import BatchService
 from .body import fetch_source
 from .dialects import DIALECTS, TASK_DIALECTS
 from .dialects.dialect import Dialect
@@ -42,7 +40,7 @@ Charges: GET /_sandbox/totals, GET /_sandbox/log
 """
 
 
-def make_app(state: State, tasks: TaskStore) -> web.Application:
+def make_app(state: State, tasks: TaskStore, batches: BatchService) -> web.Application:
     """Return the application with the endpoints of every provider."""
     app = web.Application(client_max_size=_MOST_BODY, middlewares=[_activity(state)])
     router = app.router
@@ -53,9 +51,7 @@ def make_app(state: State, tasks: TaskStore) -> web.Application:
             router.add_get(f"/{name}{path}", free_endpoint_handler(state, dialect, endpoint))
     for name in _NAMES:
         router.add_get(f"/{name}/cdn/{{file}}", _cdn(state, name))
-    OpenAIBatches(state, DIALECTS["openai"]).add_to(router, "/openai/v1")
-    GeminiBatches(state, DIALECTS["gemini"]).add_to(router, "/gemini")
-    add_batch_control(router, state)
+    batches.add_to(router)
     for task_dialect in TASK_DIALECTS.values():
         add_task_routes(router, state, tasks, task_dialect)
     for name in _NAMES:
@@ -171,14 +167,15 @@ async def serve(settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    tasks = TaskStore(state)
-    runner = web.AppRunner(make_app(state, tasks), access_log=None, shutdown_timeout=1.0)
+    tasks, batches = TaskStore(state), BatchService(state)
+    runner = web.AppRunner(make_app(state, tasks, batches), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await _listen(runner, settings)
         host, port = runner.addresses[0][:2]
         state.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
         tasks.restore(TASK_DIALECTS)
+        batches.restore()
         _announce(settings, state.url)
         await _until_over(state, stop)
     finally:

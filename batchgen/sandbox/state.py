@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
 
+from .batches.memory import BatchMemory
 from .batches.store import BatchStore
 from .cdn import ResultStore
 from .faults import Fault, FaultBook
@@ -50,7 +51,7 @@ class State:
         self.log = ChargeLog(settings.log)
         self.book = FaultBook(settings.seed, settings.faults)
         self.results = ResultStore()
-        self.batches = BatchStore()
+        self.batches = BatchStore(BatchMemory(settings.log))
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="draw")
         self.throttles = {name: Throttle.parse(text, time.monotonic) for name, text in settings.throttles.items()}
         self.busy = 0

@@ -232,8 +232,6 @@ def test_batch_that_is_cancelled_at_its_provider_frees_what_was_not_carried_out(
 
 def test_row_that_is_in_no_file_is_unknown_and_held(project, witness):
     path = nightly(project, "", " [sandbox: row-lost]")
-    text = path.read_text().replace("modes:", "on_unknown: hold\n    modes:")
-    path.write_text(text)
     done = project.run("run", path, "--yes")
     assert done.code == 3, done.err
     assert states(project) == {"j0": "done", "j1": "unknown"}
@@ -250,9 +248,15 @@ def test_row_that_comes_twice_is_delivered_and_booked_once(project, witness):
     check(project, witness)
 
 
-def test_batch_that_its_provider_forgets_is_unknown(project, witness):
-    path = nightly(project, " [sandbox: batch-forget]", "")
+def test_batch_that_its_provider_forgets_is_unknown_only_minutes_later(project, witness, held):
+    path = nightly(project, " [sandbox: batch-forget]", "", listing_grace=1)
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 2)
+    assert project.run("collect", path).code == 9
+    assert "does not know" in project.run("status").out
     done = project.run("run", path, "--yes")
+    assert "lost " in done.err
     assert done.code == 3, done.err
     assert set(states(project).values()) == {"unknown"}
     check_books(project, events(witness, "charge"))
@@ -283,3 +287,14 @@ def test_at_its_time_a_batch_is_cancelled_and_the_rest_is_sent_at_once(project, 
     found = Counter(a["mode"] for job in project.jobs().values() for a in job["attempts"] if a["cause"] is None)
     assert found == {"batch": 1, None: 2}
     assert len(events(witness, "batch-cancel")) >= 1
+
+
+def test_plan_of_batches_is_done_within_a_day_at_half_the_price(project):
+    path = nightly(project, "", "")
+    planned = project.run("plan", path)
+    assert "time      within a day: the requests go in batches" in planned.out
+    half = Decimal(project.run("plan", path, "--json").json["usd"]["expected"])
+    standard = project.manifest(
+        [{"id": "a", **LOW, "prompt": "Cat 0"}, {"id": "b", **LOW, "prompt": "Cat 1"}], "s.yaml"
+    )
+    assert Decimal(project.run("plan", standard, "--json").json["usd"]["expected"]) == 2 * half

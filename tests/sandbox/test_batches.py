@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -251,3 +254,37 @@ def test_batch_can_be_forgotten(sandbox: Sandbox, client: openai.OpenAI) -> None
     with pytest.raises(openai.NotFoundError):
         client.batches.retrieve(batch.id)
     assert batch.id not in [item.id for item in client.batches.list()]
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_batches_outlive_their_server(tmp_path: Path, number: signal.Signals) -> None:
+    options = {"latency": "none", "idle_exit": 60, "extra": ("--draw", "small")}
+    with start(tmp_path, **options) as first:  # type: ignore[arg-type]
+        with sdk(first, "/openai/v1") as client:
+            done = until(client, created(client, [line("r1")]).id)
+            lines = [line("r2"), line("r3"), line("r4", "A [sandbox: batch-pause=2]"), line("r5")]
+            batch = created(client, lines, metadata={"batchgen": "s-restart"})
+            stays = created(client, [line("r6", "A dog [sandbox: batch-pause]")])
+            deadline = time.monotonic() + patience(20)
+            while client.batches.retrieve(batch.id).request_counts.completed < 2:
+                assert time.monotonic() < deadline
+                time.sleep(0.02)
+            client.batches.cancel(stays.id)
+            until(client, stays.id)
+        os.kill(first.pid, number)
+        first.stop()
+        # As if the end had come while a row was written, after its charge.
+        [part] = tmp_path.glob(f"*.files/{batch.id}-output")
+        part.write_bytes(part.read_bytes()[:-10])
+        with start(tmp_path, **options) as second, sdk(second, "/openai/v1") as client:  # type: ignore[arg-type]
+            assert second.url == first.url
+            assert client.batches.retrieve(done.id).output_file_id == done.output_file_id
+            assert [row["custom_id"] for row in rows(client, done.output_file_id)] == ["r1"]
+            assert client.batches.retrieve(stays.id).status == "cancelled"
+            assert client.batches.retrieve(batch.id).metadata == {"batchgen": "s-restart"}
+            control(second, release=True)
+            batch = until(client, batch.id)
+            assert batch.status == "completed"
+            assert sorted(row["custom_id"] for row in rows(client, batch.output_file_id)) == ["r2", "r3", "r4", "r5"]
+            keys = [item["attempt"] for item in read_log(second.log) if item["event"] == "charge"]
+            assert sorted(keys) == ["r1", "r2", "r3", "r4", "r5"]

@@ -42,6 +42,24 @@ def judge_listing(listing: Listing, since: datetime | None, now: datetime, grace
     return Verdict.CREATE
 
 
+#: How the message of a submission begins whose batch its provider did not know at the last look.
+NOT_KNOWN = "the provider does not know the batch"
+#: So many times the grace of lists must have passed since a batch was seen last.
+LOST_AFTER = 5
+
+
+def is_lost(submission: Submission, listing: Listing, now: datetime, grace: float) -> bool:
+    """Return whether a batch that its provider does not know now is gone for good.
+
+    The look before must have had the same answer, minutes must have passed since the batch was seen last, and a
+    complete list must lack it: a provider that fails for a moment may answer 404 as well.
+    """
+    was_missing = (submission.message or "").startswith(NOT_KNOWN)
+    seen = submission.polled_at or submission.submitted_at or submission.created_at
+    is_old = now - seen >= timedelta(seconds=LOST_AFTER * grace)
+    return was_missing and is_old and listing.complete and not listing.batches
+
+
 def look_again(submission: Submission, now: datetime) -> float:
     """Return the seconds until the next look at a submission."""
     since = submission.submitted_at or submission.created_at

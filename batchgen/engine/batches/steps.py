@@ -43,7 +43,7 @@ from ..attempts import AttemptRunner
 from ..lane import Lane
 from .building import RequestFile, claim_all, order_of
 from .collecting import Collector, OpenCall
-from .decisions import Verdict, judge_listing, reminder, unsent
+from .decisions import NOT_KNOWN, Verdict, is_lost, judge_listing, reminder, unsent
 from .grouping import Draft
 from .remote import RemoteBatches, is_refusal
 
@@ -181,7 +181,7 @@ class Steps:
                 await remote.ask(remote.dialect.cancel(self.profile, batch.id))
         except ProviderError as error:
             if error.fault.cause is Cause.UNKNOWN and error.fault.final:
-                return await self._lost(submission, Missed(fault=error.fault))
+                return await self._missing(submission, error.fault)
             return await self._step(submission, message=error.fault.message)
         dialect, since = remote.dialect, submission.submitted_at or submission.created_at
         end = collect_by(batch, dialect.limits, since)
@@ -242,10 +242,26 @@ class Steps:
         self.show_message(f"collected batch {batch.id} of {submission.provider} ({batch.word or batch.state})")
         return after
 
+    async def _missing(self, submission: Submission, fault: Fault) -> Submission:
+        """Leave a batch at the provider that does not know it now; once it is lost for good, its calls are unknown."""
+        remote, text = self._remote(submission), f"{NOT_KNOWN}: {fault.message} (HTTP {fault.status})"
+        try:
+            listing = await remote.ask(remote.dialect.find(self.profile, self._order(submission)))
+        except ProviderError as error:
+            return await self._step(submission, message=f"{text}; its list cannot be read: {error.fault.message}")
+        if not is_lost(submission, listing, self.attempts.now(), self.profile.batch.listing_grace):
+            return await self._step(submission, message=f"{text}; it is looked for again")
+        return await self._lost(submission, Missed(fault=fault))
+
     async def _lost(self, submission: Submission, missed: Missed) -> Submission:
-        """Settle the calls of a batch that the provider no longer knows."""
-        for call in await self._open_calls(submission):
+        """Settle the calls of a batch that the provider has lost."""
+        calls = await self._open_calls(submission)
+        for call in calls:
             await self.attempts.resume(self._lane(submission), *call, missed)
+        self.show_message(
+            f"lost      batch {submission.remote_id}: {submission.provider} neither knows nor lists it any more. "
+            f"Its {len(calls):,} calls may have been charged: they are unknown, and not sent again"
+        )
         self._files(submission).remove()
         return await self._step(submission, state=SubmissionState.COLLECTED, message=missed.fault.message)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
 from aiohttp import web
 
@@ -15,13 +15,15 @@ from ..request import trace_of
 from ..state import Entry, State
 from ..values import Json, Refusal, Reply, invalid
 from .store import Batch
-from .work import BatchFormat, BatchWork
+from .work import BatchFormat, BatchWork, lines_of
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class BatchEndpoints:
     """The endpoints of one provider."""
+
+    form: BatchFormat
 
     def __init__(self, state: State, dialect: Dialect) -> None:
         self.state, self.dialect, self.store = state, dialect, state.batches
@@ -45,9 +47,16 @@ class BatchEndpoints:
         entry = Entry(provider=self.dialect.name, kind="batch", trace=trace)
         await self.state.log.write(entry.line(event) | more)
 
-    def begin(self, batch: Batch, form: BatchFormat) -> None:
+    def restore(self, batches: Iterable[Batch]) -> None:
+        """Carry on with those of an earlier server's *batches* that have not ended."""
+        for batch in batches:
+            if batch.provider == self.dialect.name and not batch.phase.is_final:
+                batch.lines = lines_of(batch, self.form)
+                self.begin(batch)
+
+    def begin(self, batch: Batch) -> None:
         """Begin the work on a batch whose lines are checked."""
-        task = asyncio.create_task(BatchWork(self.state, self.dialect, batch, form).run())
+        task = asyncio.create_task(BatchWork(self.state, self.dialect, batch, self.form).run())
         self.store.tasks.add(task)
         task.add_done_callback(self.store.tasks.discard)
 

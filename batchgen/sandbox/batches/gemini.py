@@ -45,6 +45,10 @@ class GeminiFormat:
         """Return the id of a file of results, which is longer than those of uploads."""
         return f"batch-{batch.id}"
 
+    def key(self, document: Json) -> str:
+        """Return the key of a line or of a row."""
+        return str(document["key"])
+
     def request(self, document: Json) -> Json:
         """Return the body of the request in a line."""
         body: Json = camel_case(document["request"])
@@ -66,6 +70,8 @@ class GeminiFormat:
 
 class GeminiBatches(BatchEndpoints):
     """The endpoints of Gemini."""
+
+    form = GeminiFormat()
 
     def add_to(self, router: web.UrlDispatcher, prefix: str) -> None:
         """Add the endpoints below *prefix*, such as ``/gemini``."""
@@ -115,7 +121,7 @@ class GeminiBatches(BatchEndpoints):
         if "finalize" not in commands:
             return web.Response(headers={"X-Goog-Upload-Status": "active"})
         del self.store.uploads[file.id]
-        self.store.add_file(file)
+        await self.store.add_file(file)
         await self.log("file", request, {"file": f"files/{file.id}", "purpose": "", "bytes": file.size})
         return web.json_response({"file": _file_object(file)}, headers={"X-Goog-Upload-Status": "final"})
 
@@ -167,20 +173,19 @@ class GeminiBatches(BatchEndpoints):
             input_file=file,
             label=wanted["displayName"],
         )
-        form = GeminiFormat()
         try:
             loop = asyncio.get_running_loop()
             batch.lines = await loop.run_in_executor(self.state.pool, self._checked_lines, batch)
-            batch.traits = traits_of(self.state, batch, form)
+            batch.traits = traits_of(self.state, batch, self.form)
         except InvalidBatch as error:
             full = error.problem["code"] == "token_limit_exceeded"
             raise Refusal("throttle" if full else "invalid", error.problem["message"]) from error
         batch.enter(Phase.VALIDATING)
-        self.store.batches[batch.id] = batch
+        await self.store.add_batch(batch)
         facts = {"batch": f"batches/{batch.id}", "metadata": batch.label, "file": f"files/{file.id}"}
         await self.log("batch", request, facts)
         answer = _operation(batch)
-        self.begin(batch, form)
+        self.begin(batch)
         return reset(request) if "batch-drop" in batch.traits else web.json_response(answer)
 
     def _checked_lines(self, batch: Batch) -> list[Line]:
@@ -219,12 +224,15 @@ class GeminiBatches(BatchEndpoints):
         batch = self._known_batch(request)
         if not batch.phase.is_final:
             batch.enter(Phase.CANCELLING)
+            self.store.memory.change(batch)
             batch.news.set()
             await self.log("batch-cancel", request, {"batch": f"batches/{batch.id}"})
         return web.json_response({})
 
     async def _delete(self, request: web.Request) -> web.StreamResponse:
-        self._known_batch(request).is_gone = True
+        batch = self._known_batch(request)
+        batch.is_gone = True
+        self.store.memory.change(batch)
         return web.json_response({})
 
     def _known_batch(self, request: web.Request) -> Batch:

@@ -42,6 +42,10 @@ class OpenAIFormat:
         """Return the id of a new file of results."""
         return f"file-{uuid4().hex[:24]}"
 
+    def key(self, document: Json) -> str:
+        """Return the key of a line or of a row."""
+        return str(document["custom_id"])
+
     def request(self, document: Json) -> Json:
         """Return the body of the request in a line."""
         body: Json = document["body"]
@@ -63,6 +67,8 @@ class OpenAIFormat:
 
 class OpenAIBatches(BatchEndpoints):
     """The endpoints of one provider with OpenAI's batches."""
+
+    form = OpenAIFormat()
 
     def add_to(self, router: web.UrlDispatcher, prefix: str) -> None:
         """Add the endpoints below *prefix*, such as ``/openai/v1``."""
@@ -98,7 +104,7 @@ class OpenAIBatches(BatchEndpoints):
             raise invalid("'file' is a required property", "missing_required_parameter", "file")
         check_upload(fields, file)
         file.purpose = fields["purpose"]
-        self.store.add_file(file)
+        await self.store.add_file(file)
         await self.log("file", request, {"file": file.id, "purpose": file.purpose, "bytes": file.size})
         return web.json_response(_file_object(file))
 
@@ -143,22 +149,23 @@ class OpenAIBatches(BatchEndpoints):
             label=fields.get("metadata"),
         )
         batch.enter(Phase.VALIDATING)
-        self.store.batches[batch.id] = batch
-        await self.log("batch", request, {"batch": batch.id, "metadata": batch.label, "file": source.id})
-        form, problem = OpenAIFormat(), None
+        problem = None
         try:
             loop = asyncio.get_running_loop()
             batch.lines, batch.model = await loop.run_in_executor(self.state.pool, checked_lines, source, kind)
-            batch.traits = traits_of(self.state, batch, form)
+            batch.traits = traits_of(self.state, batch, self.form)
         except InvalidBatch as error:
             problem = error.problem
+            batch.problems = [problem]
+        await self.store.add_batch(batch)
+        await self.log("batch", request, {"batch": batch.id, "metadata": batch.label, "file": source.id})
         answer = _batch_object(batch)  # as it is before the validation
         if problem is not None:
-            batch.problems = [problem]
             batch.lines = []
             batch.enter(Phase.FAILED)
+            self.store.memory.change(batch)
         else:
-            self.begin(batch, form)
+            self.begin(batch)
         if "batch-drop" in batch.traits:
             return reset(request)
         return web.json_response(answer)
@@ -189,6 +196,7 @@ class OpenAIBatches(BatchEndpoints):
             return json_response(reply)
         if batch.phase is not Phase.CANCELLING:
             batch.enter(Phase.CANCELLING)
+            self.store.memory.change(batch)
         answer = _batch_object(batch)  # as it is before the work on it notices
         batch.news.set()
         await self.log("batch-cancel", request, {"batch": batch.id})

@@ -53,7 +53,7 @@ async def carry_out(state: State, dialect: Dialect, batch: Batch, line: Line, bo
     entry = Entry(provider=dialect.name, kind=batch.kind, trace=trace, model=str(model), prompt=raw_prompt(body))
     try:
         job = await _read(state, dialect, batch, entry, body)
-        reply = await _answer(state, dialect, entry, job)
+        reply = await _answer(state, dialect, entry, job, charged=line.key in batch.charged)
     except Refusal as refusal:
         reply = dialect.refuse(refusal, trace, batch.kind)
     await state.log.write(entry.line("batch-row", status=reply.status) | {"batch": batch.id})
@@ -84,8 +84,8 @@ async def _read(state: State, dialect: Dialect, batch: Batch, entry: Entry, body
     return _Job(order=order, fault=fault, sources=sources_of(form))
 
 
-async def _answer(state: State, dialect: Dialect, entry: Entry, job: _Job) -> Reply:
-    """Draw and charge."""
+async def _answer(state: State, dialect: Dialect, entry: Entry, job: _Job, *, charged: bool) -> Reply:
+    """Draw and charge, unless an earlier server *charged* it and ended before its row was written."""
     order, fault = job.order, job.fault
     kind = fault.kind if fault else ""
     shape = shape_of(fault, order)
@@ -96,8 +96,9 @@ async def _answer(state: State, dialect: Dialect, entry: Entry, job: _Job) -> Re
     draft = replace(draft, order=order, bill=bill)
     if kind not in ("empty", "text") and not (kind == "short" and entry.n == 1):
         draft = replace(draft, pictures=await pictures_for(state, dialect, entry, draft, shape))
-    await state.log.write(entry.line("charge", bill=bill))
-    state.spend(dialect.name, bill)
+    if not charged:
+        await state.log.write(entry.line("charge", bill=bill))
+        state.spend(dialect.name, bill)
     return dialect.answer(order, bill, draft.pictures, entry.trace, None)
 
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from ..values import Json
+
+if TYPE_CHECKING:
+    from .memory import BatchMemory
 
 
 class Phase(StrEnum):
@@ -80,6 +82,7 @@ class Batch:
     traits: dict[str, float] = field(default_factory=dict)  #: how it misbehaves: kinds of faults, and their amounts
     is_gone: bool = False  #: the provider does not know it any more
     news: asyncio.Event = field(default_factory=asyncio.Event)  #: set by a cancellation or a control request
+    charged: set[str] = field(default_factory=set)  #: requests that an earlier server charged
     released: bool = False
     expires: bool = False  #: the control interface ends its window
 
@@ -97,28 +100,30 @@ class Batch:
 class BatchStore:
     """All files and batches, by id, in the order in which they were made."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: BatchMemory) -> None:
+        self.memory = memory
         self.files: dict[str, RemoteFile] = {}
         self.uploads: dict[str, RemoteFile] = {}  #: files that are being uploaded in pieces
         self.batches: dict[str, Batch] = {}
         self.hold = False  #: batches wait before their first request until they are released
         self.tasks: set[asyncio.Task[None]] = set()
-        self._folder: Path | None = None
 
     def new_file(self, provider: str, purpose: str, name: str, mime: str, *, file_id: str = "") -> RemoteFile:
         """Return an empty file; it is listed once it is added."""
-        if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(prefix="batchgen-sandbox-"))
         file_id = file_id or f"file-{uuid4().hex[:24]}"
-        path = self._folder / uuid4().hex
-        path.touch()
+        path = self.memory.new_path()
         return RemoteFile(id=file_id, provider=provider, purpose=purpose, name=name, mime=mime, path=path)
 
-    def add_file(self, file: RemoteFile) -> RemoteFile:
+    async def add_file(self, file: RemoteFile) -> None:
         """List a file, which is complete now."""
         file.size = file.path.stat().st_size
+        await self.memory.add_file(file)
         self.files[file.id] = file
-        return file
+
+    async def add_batch(self, batch: Batch) -> None:
+        """List a batch."""
+        await self.memory.add_batch(batch)
+        self.batches[batch.id] = batch
 
     def file(self, provider: str, file_id: object) -> RemoteFile | None:
         """Return a file of a provider."""
@@ -128,6 +133,7 @@ class BatchStore:
     def remove_file(self, file: RemoteFile) -> None:
         """Delete a file."""
         del self.files[file.id]
+        self.memory.remove_file(file)
         file.path.unlink(missing_ok=True)
 
     def batch(self, provider: str, batch_id: str) -> Batch | None:
@@ -141,8 +147,7 @@ class BatchStore:
         return list(own)[::-1]
 
     def close(self) -> None:
-        """End all work, and delete the files."""
+        """End all work; the next server carries on with it."""
         for task in self.tasks:
             task.cancel()
-        if self._folder is not None:
-            shutil.rmtree(self._folder, ignore_errors=True)
+        self.memory.close()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -38,6 +40,9 @@ class BatchFormat(Protocol):
     def file_id(self, batch: Batch) -> str:
         """Return the id of a new file of results."""
 
+    def key(self, document: Json) -> str:
+        """Return the key of a line or of a row."""
+
     def request(self, document: Json) -> Json:
         """Return the body of the request in a line."""
 
@@ -55,6 +60,14 @@ def documents(path: Path) -> Iterator[tuple[int, int, bytes]]:
         for number, raw in enumerate(file, start=1):
             yield number, start, raw
             start += len(raw)
+
+
+def lines_of(batch: Batch, form: BatchFormat) -> list[Line]:
+    """Return the lines of a batch that was checked by an earlier server."""
+    return [
+        Line(number=number, key=form.key(json.loads(raw)), start=start, length=len(raw))
+        for number, start, raw in documents(batch.input_file.path)
+    ]
 
 
 def body_at(batch: Batch, line: Line, form: BatchFormat) -> Json:
@@ -95,6 +108,7 @@ class BatchWork:
 
     def __init__(self, state: State, dialect: Dialect, batch: Batch, form: BatchFormat) -> None:
         self.state, self.dialect, self.batch, self.form = state, dialect, batch, form
+        self.done: set[str] = set()  #: requests whose rows an earlier server wrote
         self.output = self._file("output")
         self.errors = self._file("errors") if form.apart else self.output
 
@@ -103,17 +117,35 @@ class BatchWork:
         batch = self.batch
         self.state.busy += 1
         try:
-            await asyncio.sleep(batch.traits.get("batch-slow", 0.0))
+            await asyncio.sleep(max(0.0, batch.created + batch.traits.get("batch-slow", 0.0) - time.time()))
             if self.state.batches.hold:
                 await self._pause()
+            self._take_up()
             if not self._ending:
-                batch.enter(Phase.RUNNING)
+                self._enter(Phase.RUNNING)
             end = await self._carry_out()
             if end is Phase.COMPLETED:
-                batch.enter(Phase.FINALIZING)
-            self._finish(end)
+                self._enter(Phase.FINALIZING)
+            await self._finish(end)
         finally:
             self.state.busy -= 1
+
+    def _enter(self, phase: Phase) -> None:
+        self.batch.enter(phase)
+        self.state.batches.memory.change(self.batch)
+
+    def _take_up(self) -> None:
+        """Note the rows that an earlier server wrote, without one that its end cut off."""
+        for file in {self.output.path, self.errors.path}:
+            rows = file.read_bytes()
+            whole = rows[: rows.rfind(b"\n") + 1]
+            if len(whole) < len(rows):
+                file.write_bytes(whole)
+            for row in whole.splitlines():
+                with suppress(ValueError):  # one that a directive cut off
+                    self.done.add(self.form.key(json.loads(row)))
+        good = sum(b'"response": {' in row for row in self.output.path.read_bytes().splitlines())
+        self.batch.completed, self.batch.failed = good, len(self.done) - good
 
     @property
     def _ending(self) -> bool:
@@ -129,6 +161,8 @@ class BatchWork:
         """Carry out the requests, and write their rows; return how it ended."""
         batch, traits = self.batch, self.batch.traits
         for number, line in enumerate(batch.lines):
+            if line.key in self.done:
+                continue
             if traits.get("batch-pause") == number:
                 await self._pause()
             batch.expires = batch.expires or number >= traits.get("batch-expire", number + 1)
@@ -161,7 +195,7 @@ class BatchWork:
         with file.path.open("ab") as stream:
             stream.write((raw[: len(raw) * 2 // 3] if cut else raw) + b"\n")
 
-    def _finish(self, end: Phase) -> None:
+    async def _finish(self, end: Phase) -> None:
         """List the files that have rows, and end the batch."""
         batch, traits = self.batch, self.batch.traits
         for file in {self.output.id: self.output, self.errors.id: self.errors}.values():
@@ -178,13 +212,17 @@ class BatchWork:
                 batch.output = file
             else:
                 batch.errors = file
-            self.state.batches.add_file(file)
+            await self.state.batches.add_file(file)
         batch.is_gone = "batch-forget" in traits
-        batch.enter(end)
+        self._enter(end)
 
     def _file(self, what: str) -> RemoteFile:
-        name = f"{self.batch.id}_{what}.jsonl"
-        file_id = self.form.file_id(self.batch)
-        return self.state.batches.new_file(
-            self.dialect.name, "batch_output", name, "application/jsonl", file_id=file_id
+        """Return a file of results, with the rows that an earlier server wrote."""
+        return RemoteFile(
+            id=self.form.file_id(self.batch),
+            provider=self.dialect.name,
+            purpose="batch_output",
+            name=f"{self.batch.id}_{what}.jsonl",
+            mime="application/jsonl",
+            path=self.state.batches.memory.new_path(f"{self.batch.id}-{what}"),
         )

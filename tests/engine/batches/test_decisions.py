@@ -43,6 +43,21 @@ def test_batch_that_is_listed_is_adopted_whatever_else_is_missing():
     assert judge_listing(Listing(batches=(ENDED,), complete=False), None, NOW, 120) is Verdict.ADOPT
 
 
+@pytest.mark.parametrize(
+    ("message", "seconds", "listing", "lost"),
+    [
+        (f"{decisions.NOT_KNOWN}: 404", 600, Listing(batches=(), complete=True), True),
+        (f"{decisions.NOT_KNOWN}: 404", 599, Listing(batches=(), complete=True), False),
+        (f"{decisions.NOT_KNOWN}: 404", 600, Listing(batches=(), complete=False), False),
+        (f"{decisions.NOT_KNOWN}: 404", 600, Listing(batches=(ENDED,), complete=True), False),
+        (None, 600, Listing(batches=(), complete=True), False),
+    ],
+)
+def test_batch_is_lost_only_if_looks_and_a_complete_list_minutes_apart_agree(message, seconds, listing, lost):
+    seen = replace(SUBMITTED, message=message, polled_at=NOW)
+    assert decisions.is_lost(seen, listing, NOW + timedelta(seconds=seconds), 120) is lost
+
+
 @pytest.mark.parametrize(("age", "seconds"), [(0, 2), (60, 3), (1200, 60), (86400, 300)])
 def test_looks_become_rarer_with_the_age_of_a_batch(age, seconds):
     assert decisions.look_again(SUBMITTED, NOW + timedelta(seconds=age)) == seconds
