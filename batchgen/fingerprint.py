@@ -154,6 +154,9 @@ class Stamp:
 
 
 def _identity(source: Source) -> str | None:
+    if source.job is not None:
+        # A job that is changed redoes the jobs that use its image; another id of it changes nothing.
+        return f"@{source.version or source.job}#{source.number or 1}"
     if source.etag is not None:
         version = f"{source.url}@{source.etag}"
         return version if source.preparation is None else f"{version}+{source.preparation}"

@@ -37,8 +37,12 @@ def register(secrets: Iterable[str]) -> None:
     Of a key of the form ``id:secret``, the secret is hidden also where it stands alone.
     """
     for secret in secrets:
-        parts = (secret, secret.partition(":")[2])
-        _KNOWN.update(part for part in parts if len(part) >= SHORTEST)
+        _KNOWN.update(part for part in _parts(secret) if len(part) >= SHORTEST)
+
+
+def _parts(secret: str) -> tuple[str, ...]:
+    """Return a key, and the secret in one of the form ``id:secret``."""
+    return tuple(filter(None, (secret, secret.partition(":")[2])))
 
 
 def known() -> frozenset[str]:
@@ -104,19 +108,27 @@ def blackout(body: bytes, secrets: Iterable[str]) -> bytes:
     return body
 
 
+def _overlap(end: bytes, secret: str) -> int:
+    """Return how many bytes of *end* are the beginning of *secret*."""
+    sizes = range(min(len(secret) - 1, len(end)), 0, -1)
+    return next((size for size in sizes if end.endswith(secret[:size].encode())), 0)
+
+
 class Redactor:
     """Turns every form of a key into asterisks in a body that comes in pieces, wherever it is cut."""
 
     def __init__(self, secret: str) -> None:
-        self._secret = secret if is_distinctive(secret) else ""
+        self._secrets = [part for part in _parts(secret) if is_distinctive(part)]
         self._overlap = _WIDEST * len(secret)
         self.rest = b""
 
     def add(self, piece: bytes) -> bytes:
         """Take a piece in; return what is safe to hand on. An end that may begin a key is held back."""
-        if not self._secret:
+        if not self._secrets:
             return piece
-        data = _asterisks(self.rest + piece, self._secret)
+        data = self.rest + piece
+        for secret in self._secrets:
+            data = _asterisks(data, secret)
         upto = len(data) - self._unfinished(data)
         self.rest = data[upto:]
         return data[:upto]
@@ -126,8 +138,7 @@ class Redactor:
         end = data[-self._overlap :]
         if any(sign in end for sign in _SIGNS):
             return len(end)
-        sizes = range(min(len(self._secret) - 1, len(end)), 0, -1)
-        return next((size for size in sizes if end.endswith(self._secret[:size].encode())), 0)
+        return max(_overlap(end, secret) for secret in self._secrets)
 
     def end(self) -> bytes:
         """Return what was held back."""

@@ -19,7 +19,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """A source image of an edit: a local file, or the URL of an image on the web or in an object store."""
+    """A source image of an edit: a local file, the URL of an image on the web or in an object store, or a job's image.
+
+    The image of another job has a path or a URL once that job is done; see ``engine.parents``.
+    """
 
     path: str | None = None  #: absolute path of a local file
     url: str | None = None
@@ -30,6 +33,16 @@ class Source:
     copy: str | None = None  #: what is sent in place of the file: an upright copy, or one as jpeg or png
     #: What is done to an object that turns out to need it: "upright", "jpeg", "png", or "upright" and one of these.
     preparation: str | None = None
+    job: str | None = None  #: id of the job of the same batch whose image it is
+    number: int | None = None  #: which of that job's images, counted from 1
+    version: str | None = None  #: fingerprint of that job when the plan was made
+
+    @property
+    def name(self) -> str:
+        """Return what to show: ``@job``, the URL or the path."""
+        if self.job is None:
+            return self.url or self.path or ""
+        return f"@{self.job}#{self.number}" if (self.number or 1) > 1 else f"@{self.job}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

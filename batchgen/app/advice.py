@@ -47,7 +47,7 @@ def next_steps(
     if imageless is not None:
         what = "shows an answer without an image; look at it before you run again"
         yield NextStep(command=flags.on_batch("show", shlex.quote(imageless)), what=what)
-    if counts.pending + counts.running and status.holder is None:
+    if counts.pending + counts.running - status.stuck and status.holder is None:
         yield from _resuming(status, flags, lanes)
     yield from _looks(status, flags)
     for failure in status.failures:
@@ -59,7 +59,8 @@ def next_steps(
 
 def resuming(status: BatchStatus, flags: CommandFlags) -> list[NextStep]:
     """Return how the waiting jobs of a batch are sent, what stopped the last run first; nothing during a run."""
-    return [] if status.holder is not None else list(_resuming(status, flags, ()))
+    done = status.counts.pending + status.counts.running == status.stuck
+    return [] if status.holder is not None or done else list(_resuming(status, flags, ()))
 
 
 def cause_step(cause: str, manifest: str, flags: CommandFlags) -> NextStep:
@@ -73,7 +74,7 @@ def cause_step(cause: str, manifest: str, flags: CommandFlags) -> NextStep:
 def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResult]) -> Iterator[NextStep]:
     """Yield how the waiting jobs are sent; what stopped the run comes first, as the same run would only repeat it."""
     counts, run = status.counts, flags.on_manifest("run", status.batch.manifest)
-    waiting = counts.pending + counts.running
+    waiting = counts.pending + counts.running - status.stuck
     stops = {lane.provider: lane for lane in lanes if lane.left and _needs_the_user(lane)}
     for text in dict.fromkeys(_remedy(lane, flags) for lane in stops.values()):
         yield NextStep(command=None, what=f"{text}; then: {_larger_budget(run, stops.values())}")

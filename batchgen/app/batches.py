@@ -74,6 +74,7 @@ def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: 
         reader=inputs.reader,
         steps=steps,
         scope=runner.scope,
+        chained=runner.chained,
         leaves=inputs.options.leaves,
         collects_only=inputs.options.collects_only,
         show_message=inputs.show_message,

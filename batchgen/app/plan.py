@@ -140,6 +140,7 @@ def plan(
     changes_all: bool = False,
     budget: int | None = None,
     allow_unpriced: bool = False,
+    cascade: Container[str] = (),
 ) -> Plan:
     """Compare *batch* with the job database, if there is one; opens no connection and writes nothing.
 
@@ -169,6 +170,7 @@ def plan(
                 alone=alone,
                 on_job=on_job,
                 changes_all=changes_all,
+                cascade=cascade,
             )
         copies = Copies(project, batch).count_missing(reader, batch_id) if batch.copies and reader and batch_id else 0
     _require_ids(project, batch, selection, result)

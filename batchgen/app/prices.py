@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from decimal import Decimal
 
+from ..mode import Mode
 from ..providers.model import Model, Tariff
 from ..providers.pricing import estimate
 from ..task import Charge, Kind, Task
@@ -25,6 +27,7 @@ class PriceRow:
     image: Mapping[str, Charge]  #: price of one image without source images, by tier ("medium", "2K"; "" is any)
     ends: str | None = None  #: the day on which the provider retires it
     successor: str | None = None
+    modes: Mapping[Mode, Decimal] = field(default_factory=dict)  #: factors of the price, by mode
 
 
 def prices(project: Project, names: Sequence[str] = ()) -> Iterator[PriceRow]:
@@ -39,6 +42,7 @@ def prices(project: Project, names: Sequence[str] = ()) -> Iterator[PriceRow]:
                 image=image,
                 ends=model.ends,
                 successor=model.successor,
+                modes={mode: terms.factor for mode, terms in model.modes.items()},
             )
 
 
@@ -50,7 +54,7 @@ def _tiers(tariff: Tariff) -> Sequence[str]:
 
 
 def _image(provider: str, title: str, model: Model, tier: str) -> Charge:
-    by_resolution = tier.upper().endswith("K")
+    by_resolution = tier.upper().endswith("K") or tier.isdecimal()
     task = Task(
         kind=Kind.GENERATE,
         prompt="",

@@ -7,20 +7,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import Self
+from typing import Any, Self
 
 from ..budget import Budget
 from ..engine.worker_state import WorkerState
 from ..errors import ExitCode
 from ..files.lock import Holder
-from ..job import Job
+from ..job import Job, State
 from ..planning.selection import Selection
-from ..store import controls, marks, migrate, records, run_lock
+from ..store import controls, marks, migrate, needs, records, run_lock
 from ..store.claims import at_provider, reserved_at_provider
 from ..store.controls import Control
 from ..store.copies import CopyRecords
 from ..store.judging import matching_files, suspects_of
 from ..store.ledger import Calls, Counts, Failure, UsageLine, at_rest
+from ..store.needs import WaitingJob
 from ..store.queries import unfinished
 from ..store.reader import Reader
 from ..store.runners import RunnerRecord
@@ -87,6 +88,12 @@ class BatchStatus:
     shard: ShardStatus | None = None  #: of the latest run, if it made only a shard
     shards: Mapping[str, records.Run] = field(default_factory=dict)  #: the latest runs of the other shards
     report: ReportPage | None = None  #: the page that was written last
+    waiting: Sequence[WaitingJob] = ()  #: pending jobs that wait for others
+
+    @property
+    def stuck(self) -> int:
+        """Return the number of pending jobs that no run sends: they wait for jobs that have ended without an image."""
+        return sum(job.ended is not None for job in self.waiting)
 
     @property
     def again(self) -> str:
@@ -197,6 +204,13 @@ def usage(project: Project, name: str | None, asked: UsageQuery, now: datetime, 
         )
 
 
+def waiting_document(status: BatchStatus) -> dict[str, Any]:
+    """Return the jobs that wait for others, for ``--json``: their number, how many no run sends, and an example."""
+    first = next((job for job in status.waiting if job.ended is not None), next(iter(status.waiting), None))
+    example = None if first is None else {"id": first.key, "for": first.ended or first.parent, "state": first.state}
+    return {"jobs": len(status.waiting), "stuck": status.stuck, "example": example}
+
+
 def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:
     """Read the status of *batch*."""
     return BatchStatus(
@@ -204,6 +218,7 @@ def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:
         counts=reader.counts(batch.id),
         usage=reader.usage(batch.id),
         failures=reader.failures(batch.id),
+        waiting=reader.ask(partial(needs.waiting, batch_id=batch.id)),
         at_provider=reader.ask(partial(at_provider, batch_id=batch.id)),
     )
 
@@ -252,6 +267,15 @@ def show(project: Project, name: str | None, key: str) -> tuple[Job, Sequence[re
         job = reader.job(reader.batch(name).id, key)
         [(_, bill)] = _billed(project, reader, [job], Selection())
         return job, reader.attempts(job), bill
+
+
+def waits_of(project: Project, name: str | None, job: Job) -> WaitingJob | None:
+    """Return what a pending job waits for; None if that is nothing."""
+    if job.state is not State.PENDING:
+        return None
+    with open_reader(project) as reader:
+        waiting = reader.ask(partial(needs.waiting, batch_id=reader.batch(name).id))
+    return next((each for each in waiting if each.key == job.key), None)
 
 
 def kept_answers(project: Project, attempts: Sequence[records.AttemptRecord]) -> dict[str, str]:

@@ -20,7 +20,7 @@ from ..manifest import Batch
 from ..mark import NOTE_LENGTH, PICK, REJECT
 from ..planning.override_marks import NOTE, Overrides, overrides_of
 from ..planning.selection import Selection
-from ..store import marks
+from ..store import marks, needs
 from ..store.queries import known_keys, remade
 from ..store.reader import Reader
 from ..store.records import DeliveredFile
@@ -28,6 +28,8 @@ from ..wording import canonical
 from .project import CommandFlags, Project
 from .reading import STORE_WIDTH, read_ahead
 from .run_options import RunOptions
+
+_UNFINISHED = (State.PENDING, State.RUNNING)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,10 +39,11 @@ class Requeue:
     jobs: Mapping[str, Job] = field(default_factory=dict)
     notices: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)  #: of marks, by key; a note of the options replaces them
+    cascade: frozenset[str] = frozenset()  #: keys of those that were not selected: they use images of the others
 
     def overrides(self, options: RunOptions) -> Mapping[str, Overrides]:
         """Return what *options* set in place of the manifest, by key."""
-        return {key: self._overrides(key, options) for key in self.jobs}
+        return {key: self._overrides(key, options) for key in self.jobs if key not in self.cascade}
 
     def _overrides(self, key: str, options: RunOptions) -> Overrides:
         note = options.note or self.notes.get(key, "")
@@ -63,7 +66,15 @@ def jobs_to_retry(project: Project, reader: Reader, batch: Batch, options: RunOp
         if number := sum(1 for _ in reader.jobs(batch_id, done)):
             notices.append(f"{number:,} done: left as they are; redo makes them again")
     notes = _notes_of_marks(reader, jobs.values(), options)
-    return Requeue(jobs=jobs, notices=(*notices, *_note_notices(notes)), notes=notes)
+    # They are pending, and only waited for these: the same run makes them.
+    followers = [] if batch.chains is None else batch.chains.followers(jobs)
+    after = {job.key: job for job in _jobs_of(reader, batch_id, followers) if job.state is State.PENDING}
+    return Requeue(
+        jobs={**jobs, **after},
+        notices=(*notices, *_note_notices(notes), *_waiting_notices(len(after))),
+        notes=notes,
+        cascade=frozenset(after),
+    )
 
 
 def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
@@ -82,18 +93,59 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
     edited = [job for job in named if _has_other_prompt(job, options.prompts)]
     gone = _jobs_without_files(project, reader, batch_id, selection) if options.missing_files else None
     due = edited if gone is None else [job for job in edited if job.key in gone]
-    once_done = reader.ask(partial(remade, ids=[job.id for job in unfinished]))
+    once_done = {job.id for job in _made_before(reader, unfinished)}
     waiting = [job for job in unfinished if job.id in once_done or _waits_with_prompt(job, options.prompts)]
     others = Counter({str(state): len(jobs) for state, jobs in by_state.items()})
     others["pending"] = len(unfinished) - len(waiting)
+    # A picture whose file is gone is made again for its own sake: what was made from it is still there.
+    selected = [] if options.missing_files else [job.key for job in (*named, *unfinished)]
+    users = _users_of_images(reader, batch, batch_id, selected)
+    interrupted = _made_before(reader, users)
+    if waiting or interrupted:
+        cascade = interrupted
+    else:
+        redone = _users_of_images(reader, batch, batch_id, [job.key for job in due if job.key in selected])
+        cascade = [job for job in redone if job.state in (State.DONE, *_UNFINISHED)]
+    first = waiting if waiting or interrupted else due
     notices = [
-        *_progress_notices(len(waiting), len(due)),
+        *_progress_notices(len(waiting) + len(interrupted), len(due)),
         *([f"{number:,} with the prompt in the file already"] if (number := len(named) - len(edited)) else []),
         *([] if options.missing_files else _other_notices(others, project.command_flags(batch.name))),
     ]
-    notes = _notes_of_marks(reader, waiting or due, options)
-    jobs = {job.key: job for job in waiting or due}
-    return Requeue(jobs=jobs, notices=(*notices, *_note_notices(notes)), notes=notes)
+    notes = _notes_of_marks(reader, first, options)
+    jobs = {job.key: job for job in (*first, *cascade)}
+    return Requeue(
+        jobs=jobs,
+        notices=(*notices, *_note_notices(notes), *_cascade_notices(len(cascade))),
+        notes=notes,
+        cascade=frozenset(job.key for job in cascade),
+    )
+
+
+def _users_of_images(reader: Reader, batch: Batch, batch_id: int, keys: Iterable[str]) -> list[Job]:
+    """Return the jobs that use images of *keys*, directly or not, and are not among these."""
+    return [] if batch.chains is None else _jobs_of(reader, batch_id, batch.chains.users(keys))
+
+
+def _jobs_of(reader: Reader, batch_id: int, keys: list[str]) -> list[Job]:
+    return reader.ask(partial(needs.jobs_of, batch_id=batch_id, wanted=keys)) if keys else []
+
+
+def _made_before(reader: Reader, users: Iterable[Job]) -> list[Job]:
+    """Return the pending jobs among *users* that an interrupted redo has requeued."""
+    unfinished = [job for job in users if job.state in _UNFINISHED]
+    before = reader.ask(partial(remade, ids=[job.id for job in unfinished])) if unfinished else frozenset[int]()
+    return [job for job in unfinished if job.id in before]
+
+
+def _cascade_notices(number: int) -> Iterator[str]:
+    if number:
+        yield f"{number:,} {'uses' if number == 1 else 'use'} their images: made again, too"
+
+
+def _waiting_notices(number: int) -> Iterator[str]:
+    if number:
+        yield f"{number:,} {'waits' if number == 1 else 'wait'} for these: made as well"
 
 
 def _notes_of_marks(reader: Reader, jobs: Iterable[Job], options: RunOptions) -> dict[str, str]:

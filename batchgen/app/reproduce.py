@@ -88,9 +88,9 @@ def manifest_entry(task: Task, job: Entry, tags: Sequence[str] = ()) -> dict[str
     entry["model"] = task.model
     entry |= {name: value for name in ("size", *OPTIONAL) if (value := getattr(task, name)) is not None}
     if task.images:
-        entry["images"] = [source.url or source.path for source in task.images]
+        entry["images"] = [source.name for source in task.images]
     if task.mask is not None:
-        entry["mask"] = task.mask.url or task.mask.path
+        entry["mask"] = task.mask.name
     entry |= _preparation(task)
     if job.wanted > 1:
         entry |= {"n": job.wanted, "per_request": job.wanted}

@@ -196,6 +196,7 @@ def _plan(project: Project, batch: Batch, options: RunOptions, repeats: Requeue 
         alone=options.only_requeued,
         budget=options.budget,
         allow_unpriced=options.allow_unpriced,
+        cascade=() if repeats is None else repeats.cascade,
     )
     if repeats is None:
         return plan

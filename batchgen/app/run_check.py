@@ -98,6 +98,9 @@ def _unfinished(plan: Plan, flags: CommandFlags, manifest: Path) -> Iterator[Fin
     for state, command in commands.items():
         if number := getattr(plan, state):
             yield Finding("run", f"{number:,} {state}: {command}", "bad", ExitCode.JOBS_FAILED)
+    if plan.waiting:
+        names = ", ".join(plan.waits_for[:3])
+        yield Finding("run", f"{plan.waiting:,} waiting for jobs that ended: {names}", "bad", ExitCode.JOBS_FAILED)
     if plan.skipped:
         reasons = "; ".join(plan.skipped.reasons[:3])
         yield Finding("run", f"{plan.skipped.count:,} skipped: {reasons}", "bad", ExitCode.JOBS_FAILED)

@@ -27,7 +27,7 @@ from .advice import NextStep, next_steps
 from .deliver import CopyReport
 from .lane_result import LaneResult
 from .project import CommandFlags, Project
-from .queries import BatchStatus
+from .queries import BatchStatus, waiting_document
 from .recovery.rebuild import RecoveryReport
 from .recovery.resumed import Resumed
 from .run_options import FailOn
@@ -82,11 +82,12 @@ class RunResult:
             return ExitCode.OUT_OF_MONEY
         if Closure.DENIED in closures:
             return ExitCode.DENIED
-        if closures or (self.status.counts.pending and (self.drained is not None or not self.plan.selected)):
+        left = self.status.counts.pending > self.status.stuck
+        if closures or (left and (self.drained is not None or not self.plan.selected)):
             return ExitCode.STOPPED
         if self.status.at_provider:
             return ExitCode.AT_PROVIDER
-        incomplete = (self.has_failures or self.skipped) and not self.failures_ignored
+        incomplete = (self.has_failures or self.skipped or self.status.stuck) and not self.failures_ignored
         return ExitCode.JOBS_FAILED if incomplete else ExitCode.OK
 
     @property
@@ -109,6 +110,8 @@ class RunResult:
         """Return what the exit code means here."""
         if self.exit_code == ExitCode.OK:
             return self._success()
+        if self.exit_code == ExitCode.JOBS_FAILED and not self.has_failures and not self.skipped:
+            return "ran to the end; some jobs wait for jobs that were cancelled"
         if self.exit_code == ExitCode.JOBS_FAILED and not self.has_failures:
             return f"ran to the end; {self._skipped_text()} because of bad source images"
         return ExitCode(self.exit_code).meaning
@@ -150,6 +153,7 @@ class RunResult:
             "run": self._run(),
             "budgets": [budget.as_json() for budget in self.budgets],
             "skipped": self.plan.skipped.as_json(),
+            "waiting": waiting_document(self.status),
             "underpriced": [price.as_json() for price in self.underpriced],
             "next": [{"command": step.command, "what": step.what, "cause": step.cause} for step in steps],
         }

@@ -18,6 +18,7 @@ from ..budget import Budget, Budgets
 from ..database_url import DatabaseUrl
 from ..engine.attempts import AttemptRunner, Backend
 from ..engine.lane import Lane
+from ..engine.parents import parent_images
 from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
@@ -162,13 +163,14 @@ class RunSession(RunInputs):
             spread=spread,
             show_message=self.show_message,
         )
+        parents = parent_images(self.reader, batch_id, self.batch.name, self.project.root, self.project.state)
+        if parents is not None:
+            attempts.with_images = parents.place
         return Runner(
-            batch_id=batch_id,
+            batch_id=batch_id, reader=self.reader, attempts=attempts, chained=parents is not None,
             scope=self.reader.scope(batch_id, self.options.selection, only=self.requeued),
             lanes=self._lanes(profiles, attempts.now(), place.others if place else ()),
-            reader=self.reader,
-            attempts=attempts,
-        )
+        )  # fmt: skip
 
     def _budgets(self, batch_id: int) -> tuple[Budget, ...]:
         options = self.options

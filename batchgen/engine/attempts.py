@@ -5,7 +5,7 @@ This module knows jobs, lanes, a backend and the job database; it knows neither 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -28,6 +28,7 @@ from .clearance import Clearance
 from .lane import Lane
 from .lease import Lease
 from .limits.gate import Gate
+from .parents import without_parents
 from .retry import Policy, judge
 from .withdrawal import withdraw_earlier
 
@@ -88,6 +89,7 @@ class AttemptRunner:
     show_message: Callable[[str], None] = lambda _text: None
     end_waits: Callable[[], None] = lambda: None  #: leaves remote tasks to the next run
     unreadable: UnreadableAnswer | None = None  #: the first answer that only a later version can read
+    with_images: Callable[[Attempt], Awaitable[Attempt]] = without_parents  #: places images of other jobs
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
     _reported: set[str] = field(default_factory=set)
@@ -122,6 +124,7 @@ class AttemptRunner:
         if attempt.resumed:  # an earlier run opened it
             return prepared
         try:
+            attempt = await self.with_images(attempt)
             # A claim that is cut off here would leave an open attempt that is never carried out.
             with CancelScope(shield=True):
                 amounts = estimate.usd, estimate.credits
@@ -182,6 +185,7 @@ class AttemptRunner:
         *known*: its outcome, where that is known without its answer.
         """
         opened, own_lane = self.reopen(lane, job, record)
+        opened = replace(opened, attempt=await self.with_images(opened.attempt))
         task = opened.attempt.task
         clearance = Clearance(lane=own_lane, model=task.model, images=task.weight)
         try:
@@ -245,21 +249,10 @@ class AttemptRunner:
     ) -> Attempt:
         """Return an attempt at *task*: the images that *job* still lacks."""
         return Attempt(
-            id=attempt_id,
-            job_id=job.id,
-            claim=claim,
-            batch=self.batch,
-            key=job.key,
-            task=task,
-            account=account,
-            fingerprint=job.fingerprint,
-            folder=self.folder,
-            output=job.output,
-            ordinal=job.delivered,
-            wanted=job.wanted,
-            sidecar=job.sidecar,
-            mode=mode,
-        )
+            id=attempt_id, job_id=job.id, claim=claim, batch=self.batch, key=job.key, task=task, account=account,
+            fingerprint=job.fingerprint, folder=self.folder, output=job.output, ordinal=job.delivered,
+            wanted=job.wanted, sidecar=job.sidecar, mode=mode,
+        )  # fmt: skip
 
     async def _settle(self, lane: Lane, opened: OpenAttempt, outcome: Outcome) -> Job | None:
         """Commit an outcome, and only then release the attempt."""

@@ -6,14 +6,14 @@ its time has come, but only so often that new jobs are sent as well.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
 from anyio import Lock
 
-from ..job import Job
+from ..job import Delivery, Job, Settlement
 from ..store.records import DueFilter
 
 #: After a retry, so many new jobs go before the next retry, if there are any.
@@ -147,6 +147,20 @@ class Backlog:
 
     def _available(self, jobs: list[Job]) -> dict[int, Job]:
         return {job.id: job for job in jobs if job.id not in self.in_flight}
+
+
+def are_left(backlogs: Mapping[str, Sequence[Backlog]], lanes: Container[str]) -> bool:
+    """Return whether these *lanes* have jobs left, which others may wait for; *backlogs* are those of each lane."""
+    return any(not backlog.empty for name, of_lane in backlogs.items() if name in lanes for backlog in of_lane)
+
+
+def look_again(
+    backlogs: Mapping[str, Sequence[Backlog]], _lane: object, _opened: object, settlement: Settlement | None
+) -> None:
+    """Let lanes look up due jobs again when a job is done: others may have waited for it."""
+    if settlement is not None and isinstance(settlement.event, Delivery):
+        for backlog in (each for of_lane in backlogs.values() for each in of_lane):
+            backlog.returned(None)
 
 
 def _earlier(*moments: datetime | None) -> datetime | None:

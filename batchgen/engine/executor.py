@@ -34,6 +34,7 @@ from ..ready import Ready
 from ..transport import ProviderClient, ResponseHead, Transport, decompressed
 from .exchange import Exchange, ProfileDumps, TaskProgress, begin, is_keyed, missed, own_fault, stored_reply
 from .handover import delivered_before, marked_delivery, remove_marker, write_marker
+from .parents import require_fitting
 from .publication import publish
 from .readers import Readers
 from .remote_tasks import RemoteTasks, fault_of_task
@@ -207,6 +208,8 @@ class Executor:
             return await self._read_in_place(exchange, partial(self._read, exchange, head, scratch))
 
     async def _buy(self, exchange: Exchange, request: Request, call: Call) -> Step | Delivered:
+        if exchange.attempt.handle is not None:  # Its task was started by another dialect, or for another model.
+            raise UnfinishedTask(f"{request.profile.name} is set up in another way than when its tasks were started")
         client = self._client(exchange)
         with await self._slot(exchange) as slot:
             try:
@@ -305,6 +308,7 @@ class Executor:
                 raise
             by_bytes = rules is not None and not rules.image_urls
             task = await self.inputs.with_local_files(task) if by_bytes else task
+            require_fitting(task, rules, profile.name)
         return Request(
             task=task,
             profile=profile,

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from anyio import create_task_group, current_time, get_cancelled_exc_class, move_on_after, to_thread
@@ -22,7 +23,7 @@ from ..store.queries import Scope
 from ..store.reader import Reader
 from ..store.records import DueFilter
 from .attempts import AttemptRunner, Listener, OpenAttempt
-from .backlog import Backlog
+from .backlog import Backlog, are_left, look_again
 from .bug_report import as_batchgen_error
 from .clearance import Clearance
 from .failover import close_siblings, job_filter
@@ -33,12 +34,10 @@ from .worker_state import WorkerState
 
 #: Due jobs looked up at once: of each other provider so many, of the lane's own at least so many, and at most.
 PAGE, WIDEST_PAGE = 64, 1_000
-#: Seconds between two checks of a budget that calls in flight have reserved, and of jobs that may be failed over.
+#: Seconds between two checks of a budget that calls in flight have reserved, and whether a job may be failed over.
 BUDGET_LOOK, FAILOVER_LOOK = 0.5, 1.0
-#: Seconds for settling the attempts of a run that is cut off.
-SETTLE_SECONDS = 10.0
-#: Seconds after which a lane that waits for a retry looks at the clock again: a timer stands still in suspend.
-CLOCK_LOOK = 30.0
+#: Seconds for settling a run that is cut off, and until a waiting lane looks at the clock: timers stop in suspend.
+SETTLE_SECONDS, CLOCK_LOOK = 10.0, 30.0
 #: What a lane waits for while other runners have the limits, and the seconds between two looks at an ended lease.
 SHARE, LEASE_LOOK = "a share of the limits", 0.5
 
@@ -54,6 +53,7 @@ class Runner:
     scope: Scope | None = None  #: the jobs this run may send; None: all of the batch
     workers: Callable[[], Sequence[WorkerState]] = tuple  #: of a cluster; none where this process sends the calls
     on_recovered: Callable[[], Awaitable[None]] | None = None  #: called once the attempts of earlier runs are settled
+    chained: bool = False  #: jobs of the batch wait for others
     companions: list[Callable[[], Coroutine[Any, Any, None]]] = field(default_factory=list)  #: tasks beside the lanes
     draining: bool = False
     drained: str | None = None  #: what ended the run early
@@ -76,16 +76,15 @@ class Runner:
         self.attempts.listeners.append(listener)
 
     async def run(self) -> None:
-        """Run until no job is left that could run, or until the run is drained.
-
-        Raises BatchgenError if this machine or this program failed; the calls in flight have ended by then.
-        """
+        """Run until no job is left that could run, or the run is drained; raise BatchgenError for an own failure."""
         recovery = Recovery(self.attempts, self.batch_id, self.lanes)
         remote_tasks = await recovery.run()
         if self.on_recovered is not None:
             await self.on_recovered()
         for lane in self.lanes:
             self._assign_backlogs(lane)
+        if self.chained:
+            self.subscribe(partial(look_again, self._backlogs))
         try:
             async with create_task_group() as self._lane_tasks:
                 for task in remote_tasks:
@@ -154,7 +153,7 @@ class Runner:
     def _assign_backlogs(self, lane: Lane) -> None:
         """Give a lane the backlogs that it may take from: its own provider's first, then those of all others."""
         homes = dict.fromkeys(lane.provider for lane in self.lanes)
-        own = DueFilter(provider=lane.provider, models=lane.models)
+        own = DueFilter(provider=lane.provider, models=lane.models, chained=self.chained)
         others = [replace(own, provider=other, by=lane.provider) for other in homes if other != lane.provider]
         # Accounts of one provider share a backlog.
         existing = {backlog.wanted: backlog for backlogs in self._backlogs.values() for backlog in backlogs}
@@ -238,9 +237,8 @@ class Runner:
 
     def _follow(self, task: RemoteTask, polls: TaskGroup) -> None:
         """Poll a remote task of an earlier run, which counts as in flight, until it ends."""
-        sent = task.opened.attempt.task
         self._begin(task.opened.job)
-        now = task.lane.adopt()
+        sent, now = task.opened.attempt.task, task.lane.adopt()
         clearance = Clearance(lane=task.lane, model=sent.model, images=sent.weight, written_at=now)
         polls.start_soon(self._attempt, task.lane, task.opened, clearance)
 
@@ -302,6 +300,8 @@ class Runner:
 
     def _over(self, lane: Lane) -> bool:
         """Return whether no job is left that could ever come to this lane."""
+        if self.chained and (self._in_flight or are_left(self._backlogs, self._driven)):
+            return False
         return all(each.empty and not self._in_flight_of[each.wanted.provider] for each in self._backlogs[lane.name])
 
     def _until_due(self, lane: Lane) -> float | None:

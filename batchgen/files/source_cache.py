@@ -47,6 +47,10 @@ class SourceCache:
     async def require_unchanged(self, task: Task) -> None:
         """Raise ProviderError (invalid) if a source file differs from the one that the plan was made for."""
         for source in (*task.images, *([task.mask] if task.mask else [])):
+            if source.job is not None and source.sha256 is None:
+                raise _invalid(
+                    f"job {source.job} has no image {source.name}", f"redo {source.job}, then retry this job"
+                )
             if source.path is not None and source.sha256 is not None:
                 await to_thread.run_sync(self._verify, Path(source.path), source.sha256)
 

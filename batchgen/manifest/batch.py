@@ -19,6 +19,7 @@ from ..task import Task
 from ..wording import canonical
 
 if TYPE_CHECKING:
+    from .chains import Chains
     from .inputs import Inputs
 
 #: Hexadecimal digits of the hash in an id that was made from the prompt.
@@ -46,9 +47,16 @@ class Recipe:
     #: The task before its images column was recognised, where that is guessed, or with earlier versions of its objects.
     earlier: Task | None = None
     unclear_quotes: bool = False  #: earlier versions removed quotes from the cells of the list
+    needs: tuple[str, ...] = ()  #: ids of jobs that must be done before; with its images, those of ``parents``
     stamp: Stamp = field(init=False)
+    parents: tuple[str, ...] = field(init=False)  #: ids of all jobs that must be done before
 
     def __post_init__(self) -> None:
+        sources = self.task.images if self.task.mask is None else (*self.task.images, self.task.mask)
+        of_images = (source.job for source in sources if source.job is not None)
+        object.__setattr__(
+            self, "parents", tuple(dict.fromkeys((*of_images, *self.needs))) if sources or self.needs else ()
+        )
         object.__setattr__(self, "stamp", Stamp.of(self.task))
 
     def fingerprint(self, prompt: str) -> str:
@@ -141,7 +149,7 @@ class PlannedJob(NamedTuple):
             "model": task.model,
             "size": task.size,
             "n": task.n,
-            "images": [source.url or source.path for source in task.images],
+            "images": [source.name if source.job else source.url or source.path for source in task.images],
             "output": self.output,
             "prompt": self.prompt,
             "alternates": list(route.others) if route else [],
@@ -218,6 +226,7 @@ class Batch:
     skipped: SkippedJobs = field(default_factory=SkippedJobs)  #: jobs left out because of a bad source image
     warnings: tuple[Problem, ...] = ()
     copies: tuple[CopySpec, ...] = ()  #: derived copies of every image
+    chains: Chains | None = None  #: which jobs use images of others or wait for them; None: none does
     inputs: Inputs | None = None  #: what its jobs depend on; None where that cannot be compared as a whole
     overlay: Overlay = field(default_factory=Overlay)  #: options typed for one run; already applied to the fields above
 

@@ -17,6 +17,7 @@ from ..wording import canonical, is_blank, tidy
 from . import filenames, messages
 from .bad_source import BadSource, StoreTrouble
 from .batch import PlannedJob, Recipe, id_hash
+from .chains import ChainCheck, is_reference
 from .deliver import taken_by
 from .duplicates import DuplicateCheck
 from .expand import key_of, portions
@@ -93,6 +94,7 @@ class JobBuilder:
         warnings: Problems,
         duplicates: DuplicateCheck | None,
         today: date | None,
+        chains: ChainCheck | None = None,
     ) -> None:
         self._providers = providers
         self._naming = naming
@@ -101,6 +103,7 @@ class JobBuilder:
         self._problems = problems
         self._warnings = warnings
         self._duplicates = duplicates
+        self._chains = chains
         self._models = ModelWarnings(providers, warnings, today)
         self._variants: dict[tuple[object, ...], JobVariants] = {}
         self._usual: tuple[object, object, JobVariants | None] = (None, None, None)  #: template and list of the last
@@ -126,6 +129,9 @@ class JobBuilder:
                 self._take("file", filenames.folded(stem), stem, job)
                 if self._naming.copies:
                     self._require_own_name(job, stem)
+            if recipe.parents and self._chains is not None:
+                self._chains.add(recipe, job_id)
+                self._chains.report(job, job_id, self._problems)
             fingerprint = recipe.fingerprint(prompt)
             if first == 0 and job.row.repeat == 1:
                 self._take("request", fingerprint, fingerprint, job)
@@ -209,6 +215,7 @@ class JobBuilder:
                     without=choice.without,
                     defaulted=job.defaulted,
                     dropped=home.dropped,
+                    needs=tuple(name.removeprefix("@") for name in values.get("needs", ())),
                 )
             yield first, recipe
             first += count
@@ -251,6 +258,9 @@ class JobBuilder:
         mask: Source | None = None
         faults: list[tuple[str, BadSource]] = []
         for name in values.get("images", ()):
+            if is_reference(name):
+                images.append(Source(job=name[1:]))
+                continue
             try:
                 sources, read = self._sources.images([name], folder, preparation)
             except BadSource as bad:
@@ -258,7 +268,9 @@ class JobBuilder:
                 faults.append(("images", bad))
             images += sources
             local += read
-        if "mask" in values and images:
+        if "mask" in values and is_reference(values["mask"]):
+            mask = Source(job=values["mask"][1:])
+        elif "mask" in values and images:
             try:
                 mask = self._sources.mask(values["mask"], None if faults else images[0], folder, preparation)
             except BadSource as bad:

@@ -13,6 +13,7 @@ from ..object_url import Folder
 from . import columns, expand, volume
 from .batch import PlannedJob, SkippedJobs
 from .builder import JobBuilder, Naming
+from .chains import ChainCheck, Chains, link
 from .duplicates import DuplicateCheck
 from .expand import Entry
 from .filenames import FILE_FIELDS
@@ -60,13 +61,15 @@ class Expansion:
         self._naming = self._checked(naming, problems)
         self._cache: JobCache | None = None  #: None: the jobs were not checked in this process
         self._size = 0
+        self.chains: Chains | None = None  #: None: no job refers to another one
         self.depends_on_images = False  #: files that do not exist yet could change warnings, or skip jobs
 
     def __len__(self) -> int:
         return self._size
 
     def __iter__(self) -> Iterator[PlannedJob]:
-        return self._again() if self._cache is None or not self._cache.is_complete else iter(self._cache)
+        jobs = self._again() if self._cache is None or not self._cache.is_complete else iter(self._cache)
+        return jobs if self.chains is None else map(self.chains.resolve, jobs)
 
     def _again(self) -> Iterator[PlannedJob]:
         """Make the jobs once more; raise ManifestError where the lists have changed since they were checked."""
@@ -89,21 +92,34 @@ class Expansion:
     ) -> None:
         """Go through all jobs once and report all that is wrong with them; *on_jobs* gets their number so far."""
         self._cache = JobCache()
-        duplicates = DuplicateCheck(problems, warnings)
+        duplicates, chains = DuplicateCheck(problems, warnings), ChainCheck()
         with suppress(EnoughError):
-            for job in self._jobs(problems, warnings, duplicates, self._photos):
+            for job in self._jobs(problems, warnings, duplicates, self._photos, chains):
                 self._size += 1
                 on_jobs(self._size)
                 self._cache.add(job)
             if duplicates.needs_second_pass():
                 for _ in self._jobs(Problems(), Problems(), duplicates, PhotoCheck(self._photos.skips)):
                     pass
+            # A job that is wrong is missing here, so that a reference to it would seem wrong, too.
+            if chains.references and not problems:
+                self._link(chains, problems)
         self.depends_on_images |= bool(self.skipped)
         self._photos.report(warnings)
         if not self._size and not problems and self.entries:
             self._report_no_jobs(problems)
         if not problems:
             self._warn_of_unused(warnings)
+
+    def _link(self, check: ChainCheck, problems: Problems) -> None:
+        """Resolve the references of jobs to each other, and report those that are wrong."""
+        chains = link(check, self)
+        if check.faults:
+            for _ in self._jobs(problems, Problems(), None, PhotoCheck(self._photos.skips), check):
+                pass
+        else:
+            self.chains = chains
+            self.depends_on_images = True  # no digest covers what other jobs made
 
     def _report_no_jobs(self, problems: Problems) -> None:
         origin = self.entries[0].origin()
@@ -119,7 +135,12 @@ class Expansion:
         return self._photos.skipped
 
     def _jobs(
-        self, problems: Problems, warnings: Problems, duplicates: DuplicateCheck | None, photos: PhotoCheck
+        self,
+        problems: Problems,
+        warnings: Problems,
+        duplicates: DuplicateCheck | None,
+        photos: PhotoCheck,
+        chains: ChainCheck | None = None,
     ) -> Iterator[PlannedJob]:
         builder = JobBuilder(
             self._providers,
@@ -130,6 +151,7 @@ class Expansion:
             warnings=warnings,
             duplicates=duplicates,
             today=self._today,
+            chains=chains,
         )
         defaults = {id(part): _defaults(part, problems) for part in self._parts}
         for entry in self.entries:

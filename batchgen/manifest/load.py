@@ -71,7 +71,7 @@ def load(
         name=name, manifest=root.folder / path.name, folder=folder, jobs=jobs, profiles=table.profiles, budget=budget,
         allow_unpriced=manifest.budget.allow_unpriced, retry=manifest.retry, on_unknown=manifest.on_unknown,
         skipped=jobs.skipped, confirm_above=nano_usd(manifest.confirm_above), report=manifest.report,
-        copies=naming.copies, warnings=reported, inputs=inputs,
+        copies=naming.copies, warnings=reported, inputs=inputs, chains=jobs.chains,
     )  # fmt: skip
 
 

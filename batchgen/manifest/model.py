@@ -214,7 +214,8 @@ class Parameters(Strict):
 
     prompt: Prompt | None = Field(None, description="What to draw, or what to change")
     images: Texts | None = Field(
-        None, description="Source images of an edit: paths, globs, https URLs, or s3://, gs:// and az:// URLs and globs"
+        None,
+        description="Source images of an edit: paths, globs, URLs (https, s3, gs, az), or @id: another job's image",
     )
     mask: str | None = Field(
         None, min_length=1, description="PNG whose transparent parts are edited; of the size of the first image"
@@ -255,6 +256,7 @@ class Parameters(Strict):
     priority: Annotated[int, Field(ge=-1000, le=1000), FILLED_IN] | None = Field(
         None, description="Higher goes first; default 0"
     )
+    needs: Texts | None = Field(None, description="Ids of jobs of this batch that must be done before")
     tags: Texts | None = Field(
         None, description="Words to select jobs by; those of a job are added to those of the defaults"
     )
@@ -304,8 +306,8 @@ class JobSpec(Parameters):
     repeat: int = Field(1, ge=1, le=10_000, description="Make all of it this many times; {{ repeat }} counts from 1")
 
 
-#: Parameters of the source images; a column that happens to have such a name stays a variable.
-PREPARATION = frozenset({"orient", "convert"})
+#: Parameters that no row sets; a column that happens to have such a name stays a variable.
+PREPARATION = frozenset({"orient", "convert", "needs"})
 #: Parameters that a row, a matrix or a zip sets by a variable of the same name.
 PARAMETERS = frozenset(Parameters.model_fields) - PREPARATION | {"id"}
 

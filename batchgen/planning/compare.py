@@ -73,16 +73,18 @@ def compare(
     alone: bool = True,
     on_job: OnJob | None = None,
     changes_all: bool = False,
+    cascade: Container[str] = (),
 ) -> Plan:
     """Compare *batch* with the job database; *table* is None if that does not know the batch yet.
 
     New, changed and pending jobs that *selection* selects are what a run sends: their cost, time and space are
     estimated. With *keep_changed*, changed jobs that are done are left as they are. *again* has the keys of ended
-    jobs that are requeued; if they go *alone*, nothing else is sent.
+    jobs that are requeued; if they go *alone*, nothing else is sent. Jobs of *cascade* are selected with these.
     """
     comparison = _Comparison(batch, table, selection, keep_changed=keep_changed, on_job=on_job)
     comparison.requeued, comparison.only = again, again if alone else None
     comparison.changes_left = None if changes_all else CHANGES
+    comparison.cascade, comparison.blocked = cascade, _blocked(batch, table, again)
     estimate, examples = CostEstimate(batch.profiles, context), Examples()
     selected = not selection.everything or comparison.only is not None
     revise, requeue = set[str](), set[str]()
@@ -105,6 +107,8 @@ def compare(
         absent=tuple(sorted(comparison.absent)),
         revise=frozenset(revise) if selected else None,
         again=frozenset(requeue),
+        waiting=comparison.waiting,
+        waits_for=tuple(dict.fromkeys(comparison.blocked.values())) if comparison.waiting else (),
         confirm_above=CONFIRM_ABOVE if batch.confirm_above is None else batch.confirm_above,
     )
 
@@ -115,6 +119,20 @@ def _sent(batch: Batch, comparison: _Comparison, sampler: Sampler) -> Iterator[l
     while chunk := list(islice(jobs, CHUNK)):
         yield sampler.take(comparison.due(chunk))
     yield sampler.rest()
+
+
+def _blocked(batch: Batch, table: Table | None, again: Container[str] | None) -> Mapping[str, str]:
+    """Return the jobs that wait for an ended one, which this run does not send either; each with the ended one."""
+    if batch.chains is None or table is None:
+        return {}
+    states: dict[str, State] = {}
+    parents = iter(dict.fromkeys(parent for of_job in batch.chains.parents.values() for parent in of_job))
+    while keys := list(islice(parents, CHUNK)):
+        for key, stored in table.lookup(keys).items():
+            requeued = again is not None and key in again
+            if not requeued and not batch.chains.has_changed(key, stored.fingerprint):
+                states[key] = stored.state
+    return batch.chains.blocked(states)
 
 
 class _Comparison:
@@ -131,6 +149,9 @@ class _Comparison:
         self.absent.update(() if selection.listed is None else selection.listed.lines)
         self.requeued: Container[str] | None = None
         self.only: Container[str] | None = None
+        self.cascade: Container[str] = ()
+        self.blocked: Mapping[str, str] = {}
+        self.waiting = 0  #: selected jobs that would be sent, but wait for an ended one
         self._folder = batch.manifest.parent
         self._table = table
         self._last_id = 0 if table is None else table.last_id()
@@ -154,7 +175,9 @@ class _Comparison:
             if not self._selects(job, outcome, stored):
                 continue
             self.matched += 1
-            if outcome in _SENT:
+            if outcome in _SENT and job.key in self.blocked:
+                self.waiting += 1
+            elif outcome in _SENT:
                 due.append(job)
             # With a sample or a limit, only jobs that are sent are reported; see ``report``.
             if self._on_job is not None and not self._selection.counted:
@@ -212,6 +235,8 @@ class _Comparison:
         self.absent.discard(job.key)
         if self.only is not None and job.key not in self.only:
             return False
+        if job.key in self.cascade:
+            return True
         state = "pending" if outcome in _SENT else outcome.replace("held", "done")
         if selection.states and state not in selection.states:
             return False

@@ -70,7 +70,12 @@ def _sources(before: Sequence[Source], after: Sequence[Source], folder: Path) ->
             note = f"source image {name} has other content"
             if source_before.etag and source_after.etag:
                 note = f"source image {name} was written again (its etag is another one)"
-            same = (source_before.sha256, source_before.etag) == (source_after.sha256, source_after.etag)
+            if source_after.job is not None:
+                note = f"job {source_after.job} has changed, whose image it is"
+            same = source_after.job is None and (source_before.sha256, source_before.etag) == (
+                source_after.sha256,
+                source_after.etag,
+            )
             if same:
                 note = f"source image {name} is sent {_form(source_after)}, and was sent {_form(source_before)}"
             yield Difference(field="images", before=name, after=name, note=note)
@@ -84,6 +89,8 @@ def _mask(before: Source | None, after: Source | None, folder: Path) -> Iterator
 
 
 def _content(source: Source) -> str | None:
+    if source.job is not None:
+        return f"{source.name} {source.version}"
     if source.etag is not None:
         return f"{source.url}@{source.etag}+{source.preparation}"
     return source.url or f"{source.sha256}+{source.copy}"
@@ -99,7 +106,7 @@ def _form(source: Source) -> str:
 
 
 def _name(source: Source, folder: Path) -> str:
-    if source.path is None:
-        return source.url or ""
+    if source.path is None or source.job is not None:
+        return source.name
     path = Path(source.path)
     return str(path.relative_to(folder) if path.is_relative_to(folder) else path)

@@ -140,7 +140,7 @@ BYTES_PER_PIXEL: Mapping[str, float] = {"png": 1.5, "jpeg": 0.35, "webp": 0.25}
 #: Bytes that come with each image: its sidecar, which takes a block, and about 1,100 bytes of the job database.
 BESIDE = 4_096 + 1_100
 
-_AREA = {"0.5k": 512 * 512, "1k": 1024 * 1024, "2k": 2048 * 2048, "4k": 4096 * 4096}
+_AREA = {"512": 512 * 512, "0.5k": 512 * 512, "1k": 1024 * 1024, "2k": 2048 * 2048, "4k": 4096 * 4096}
 #: Without a size the provider decides; this is the largest of the usual sizes.
 _OPEN_AREA = 1024 * 1536
 

@@ -65,6 +65,7 @@ def override(
         priority=before.priority,
         sidecar=before.sidecar,
         wanted=before.wanted,
+        needs=before.needs,
         defaulted=before.defaulted - overrides.keys(),
     )
     return PlannedJob(job.key, task.prompt, fingerprint, job.output, recipe)

@@ -55,6 +55,8 @@ class Plan:
     absent: tuple[str, ...] = ()  #: selected ids that no job has
     revise: frozenset[str] | None = None  #: keys of the changed jobs that are sent; None: all changed jobs
     again: frozenset[str] = frozenset()  #: keys of ended jobs that are requeued and sent
+    waiting: int = 0  #: new, changed and pending jobs that are not sent: they wait for jobs that have ended
+    waits_for: tuple[str, ...] = ()  #: these ended jobs
     notices: tuple[str, ...] = ()  #: selected jobs that are not requeued, and why
     ending: tuple[str, ...] = ()  #: models of ``--with`` that their provider will switch off
     copies: int = 0  #: derived copies of delivered images that are missing; they cost nothing
@@ -140,6 +142,7 @@ class Plan:
             "alternates": {"providers": list(self.alternates), "usd": show_usd(self.dearest)},
             "budgets": [budget.as_json() for budget in self.budgets],
             "skipped": self.skipped.as_json(),
+            "waiting": {"jobs": self.waiting, "for": list(self.waits_for)},
             "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
             "dropped": [dict(zip(_DROPPED, default, strict=True)) for default in self.dropped],
         }

@@ -17,7 +17,7 @@ from ..mode import Mode
 from ..money import MILLI, NANO
 from ..task import Basis, Charge, Task, Usage
 from .model import Model, Tariff, Tokens
-from .sizes import pixels
+from .sizes import SPELLINGS, pixels
 
 Value = TypeVar("Value")
 
@@ -284,7 +284,7 @@ def _flat_usd(task: Task, tariff: Tariff, images: int, level: int = 1) -> int | 
 def _lookup(table: Mapping[str, Value], task: Task, quality: str) -> Value | None:
     by_name = {key.lower(): value for key, value in table.items()}
     resolution = _resolution(task)
-    names = (f"{quality} {resolution}", resolution, quality)
+    names = (f"{quality} {resolution}", resolution, SPELLINGS.get(resolution, resolution), quality)
     return next((by_name[name] for name in names if name in by_name), None)
 
 

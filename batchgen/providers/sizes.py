@@ -14,6 +14,9 @@ _RATIO = re.compile(r"(\d{1,4})\s*:\s*(\d{1,4})")
 #: Suggested sizes are multiples of it, as those that every provider names in its documents.
 _STEP = 16
 
+#: Two spellings of the smallest resolution: providers know one of them.
+SPELLINGS = {"0.5k": "512", "512": "0.5k"}
+
 #: A message and a hint.
 SizeProblem = tuple[str, str]
 

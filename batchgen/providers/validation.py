@@ -18,7 +18,7 @@ from . import dialect_names
 from .mode_rules import lacks_every_mode
 from .model import Model, Rules
 from .profile import Profile, UnknownModel
-from .sizes import fit_size, pixels
+from .sizes import SPELLINGS, fit_size, pixels
 
 #: Task fields that a model may allow; size and n have rules of their own.
 OPTIONAL = ("quality", "resolution", "background", "output_format", "output_compression", "moderation", "seed")
@@ -47,7 +47,7 @@ _RESERVED = {
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 #: Other spellings of values, which count where the provider does not know the first.
-_SYNONYMS = {"output_format": {"jpg": "jpeg"}, "resolution": {"0.5k": "512", "512": "0.5k"}}
+_SYNONYMS = {"output_format": {"jpg": "jpeg"}, "resolution": SPELLINGS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,13 +311,13 @@ def _check_urls(sources: Iterable[Source], profile: Profile, dialect: str) -> It
         if source.path is not None or not (source.url or "").startswith(("https://", "http://")):
             yield UnsupportedRequest(
                 "images",
-                f"{profile.name} fetches source images from the web, and {source.path or source.url} is not there",
+                f"{profile.name} fetches source images from the web, and {source.name} is not there",
                 "publish it and write its https URL, or use a provider that takes files (fal, bfl, dashscope, openai)",
             )
 
 
 def _check_source(field: str, source: Source, limit: int, types: tuple[str, ...]) -> Iterator[UnsupportedRequest]:
-    name = source.path or source.url or field
+    name = source.name or field
     if source.size_bytes is not None and source.size_bytes > limit:
         yield UnsupportedRequest(
             field,

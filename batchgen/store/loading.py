@@ -17,7 +17,7 @@ import orjson
 from sqlalchemy import Connection, select
 
 from ..job import State
-from . import load_record
+from . import load_record, needs
 from .compare_and_set import supersede
 from .connection import driver
 from .dialects import BATCH, is_postgres, lock_rows_of
@@ -90,6 +90,7 @@ class Loading:
         [(self._last_id,)] = driver(connection).execute(_LAST_ID)
         self.is_exact = True  #: every row is as planned
         self._seen: set[int] = set()
+        self._chained = needs.keys(connection, batch_id)  #: jobs that waited for others until now
         self._batch_id = batch_id
         self._now = now
         self._keep_changed = keep_changed
@@ -116,10 +117,20 @@ class Loading:
         moment = micros(self._now)
         driver(connection).executemany(_INSERT, ((self._batch_id, moment, moment, *row) for row in new))
         self._update(connection, differences)
+        self._store_needs(connection, chunk)
         counts = Counter(difference.outcome for difference in differences)
         counts["returned"] = sum(difference.stored.orphaned for difference in differences)
         counts["kept"] += len(chunk) - len(new) - len(differences)
         return Loaded(new=len(new), **counts)
+
+    def _store_needs(self, connection: Connection, chunk: Sequence[tuple[int, PlannedJob]]) -> None:
+        chained = {
+            planned.key: planned.recipe.parents
+            for _, planned in chunk
+            if planned.recipe.parents or planned.key in self._chained
+        }
+        if chained:
+            needs.store(connection, self._batch_id, chained)
 
     def absent(self, connection: Connection) -> list[int]:
         """Return the ids of jobs of the batch that are in no chunk and not orphaned yet."""

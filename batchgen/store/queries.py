@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, Connection, Row, and_, exists, false, func
 from ..errors import NotFound, nearest
 from ..job import State
 from ..planning.selection import ORPHANED, UNMARKED, Selection, absent_ids, is_literal, literal_start
+from . import needs
 from .connection import driver
 from .dialects import named
 from .judging import judging_conditions, require_examined
@@ -242,6 +243,8 @@ def pending(wanted: DueFilter) -> Iterator[ColumnElement[bool]]:
     """Yield the conditions for jobs that may be sent now or later."""
     yield text("jobs.state = 'pending' AND jobs.orphaned_at IS NULL")  # type: ignore[misc]
     yield jobs.c.provider == wanted.provider
+    if wanted.chained:
+        yield needs.are_met()
     models = sorted(wanted.models.named)
     if wanted.models.only:
         yield jobs.c.model.in_(models) if models else false()

@@ -39,6 +39,7 @@ class DueFilter:
     models: ModelFilter = ALL
     by: str | None = None  #: only jobs with this fallback provider
     waiting: bool | None = None  #: only jobs with a ``not_before`` (True) or without (False)
+    chained: bool = False  #: jobs of the batch wait for others: only those whose parents are done
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -39,7 +39,7 @@ _PLAIN = (
     "moderation",
     "seed",
 )
-_SOURCE = ("path", "url", "sha256", "etag", "mime", "size_bytes", "copy", "preparation")
+_SOURCE = ("path", "url", "sha256", "etag", "mime", "size_bytes", "copy", "preparation", "job", "number", "version")
 
 
 class PlanRow(NamedTuple):

@@ -131,6 +131,14 @@ Index("jobs_overridden", jobs.c.batch_id, sqlite_where=text("instr(fingerprint, 
 #: Orphaned jobs are missing from ``jobs_lane``.
 Index("jobs_orphaned", jobs.c.batch_id, sqlite_where=text("orphaned_at IS NOT NULL"))
 
+#: Jobs of the same batch, by their ids, that a job waits for: it is sent once all of them are done.
+needs = Table(
+    "needs",
+    metadata,
+    Column("job_id", ForeignKey("jobs.id"), primary_key=True, nullable=False),
+    Column("parent", Words, primary_key=True, nullable=False),
+)
+
 #: The batch of jobs that another table leads to. By the plain column, SQLite would search all jobs of the batch first.
 batch_of_job = jobs.c.batch_id + 0
 

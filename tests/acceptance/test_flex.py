@@ -162,3 +162,12 @@ def test_openrouter_sells_flex_by_chat_and_other_models_by_its_images_endpoint(p
     booked = claimed(project.run("usage", "--json").json, "usd")["openrouter"]
     assert booked == sum(prices.values())
     assert len(list((project.folder / "output").rglob("*.png"))) == 4
+
+
+def test_prices_name_the_modes_of_each_model(project):
+    rows = {row["model"]: row for row in project.run("providers", "prices", "gemini", "--json").json["models"]}
+    assert rows[MODEL]["modes"] == {"flex": "0.5", "batch": "0.5"}
+    assert rows["gemini-3.1-flash-image"]["modes"] == {"batch": "0.5"}
+    assert rows["gemini-3.1-flash-image"]["image"]["512"]["usd"] == "0.0448205"
+    shown = project.run("providers", "prices", "gemini").out
+    assert "; flex, batch at half" in shown

@@ -13,7 +13,7 @@ from batchgen.mode import Mode
 from batchgen.providers.base import Call, DataUrl, Generation, Reply
 from batchgen.providers.error_mapping import fault_of
 from batchgen.providers.presets import profile
-from batchgen.providers.pricing import charge
+from batchgen.providers.pricing import charge, estimate
 from batchgen.providers.probe import check_key
 from batchgen.providers.validation import check, deadline
 from batchgen.task import Basis, Kind, Source, Task
@@ -242,3 +242,11 @@ def test_model_without_the_mode_of_its_provider_is_refused_with_a_way_out() -> N
     assert "add standard to the modes of gemini" in misfit.hint
     assert "gemini-3-pro-image" in misfit.hint
     assert not check(task, profile("gemini", {"modes": ["flex", "standard"]}))
+
+
+@pytest.mark.parametrize("written", ["0.5K", "512"])
+def test_smallest_resolution_is_priced_under_either_name(written: str) -> None:
+    for name in ("gemini", "openrouter"):
+        model = profile(name).find("gemini-3.1-flash-image")[1]
+        task = Task(kind=Kind.GENERATE, prompt="", provider=name, model="gemini-3.1-flash-image", resolution=written)
+        assert estimate(task, model).expected.usd == 747 * 60_000 + 500  # one token of prompt

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchgen.mode import Mode
-from batchgen.providers.model import Model
+from batchgen.providers.model import Model, Tariff
 from batchgen.providers.presets import PRESET_NAMES, profile
 from batchgen.providers.pricing import Estimate, charge, estimate, highest, reported_charge
 from batchgen.task import Basis, Charge, Kind, Source, Task, Usage
@@ -260,3 +260,20 @@ def test_reservation_of_flex_is_the_standard_price_and_that_of_a_batch_is_its_ow
     assert highest(order, terms, Mode.BATCH).usd == full.usd // 2
     standard, flex = estimate(order, terms), estimate(order, terms, Mode.FLEX)
     assert flex.expected.usd == (standard.expected.usd or 0) // 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "usd"),
+    [
+        ({"size": "1024x1024"}, 1),
+        ({"size": "2048x2048"}, 2),
+        ({"size": "3840x2160"}, 4),
+        ({"resolution": "2k"}, 2),
+        ({"resolution": "2k", "quality": "low"}, 3),
+        ({"size": "16:9"}, 1),
+    ],
+)
+def test_price_by_resolution_follows_the_size_in_pixels(fields, usd) -> None:
+    tariff = Tariff(usd_per_image={"1K": 1, "2K": 2, "4K": 4, "low 2K": 3})
+    offered = model("openai").model_copy(update={"tariff": tariff})
+    assert estimate(task(**fields), offered).expected.usd == usd * 10**9

@@ -93,3 +93,12 @@ def test_a_key_in_a_key_is_hidden_with_it():
 
 def test_a_key_that_is_no_ascii_is_hidden_in_text():
     assert hidden("a schl\u00fcssel b", ["schl\u00fcssel"]) == "a [hidden] b"
+
+
+@pytest.mark.parametrize("sent", ["id-4711:canary-secret-1234", "canary-secret-1234"])
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_secret_of_a_key_with_an_id_is_blacked_out_alone_too(sent, size):
+    redactor = Redactor("id-4711:canary-secret-1234")
+    body = f"before {sent} after".encode()
+    pieces = [redactor.add(body[start : start + size]) for start in range(0, len(body), size)]
+    assert b"".join([*pieces, redactor.end()]) == b"before " + b"*" * len(sent) + b" after"

@@ -67,7 +67,8 @@ def _visible_values(extra: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 def _source(source: Source, looks: Looks) -> str:
     sent = {None: "", "upright": " (sent upright)"}.get(source.copy, f" (sent as {source.copy})")
-    return f"{source.url or looks.typed(source.path or '')}{sent}"
+    name = source.name if source.job else source.url or looks.typed(source.path or "")
+    return f"{name}{sent}"
 
 
 def _attempt(call: Call) -> dict[str, Any]:

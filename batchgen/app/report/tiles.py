@@ -37,7 +37,7 @@ class Looks:
     #: The place of a superseded file, as stored, and its prompt if that is known; None: it is gone.
     earlier: Callable[[FileRow], tuple[str, str | None] | None] = lambda row: (row.path, None)
     #: Path, URL and hash of a source image.
-    source: Callable[[Source], tuple[str, str | None, str]] = lambda each: (each.path or each.url or "", None, "")
+    source: Callable[[Source], tuple[str, str | None, str]] = lambda each: (each.name, None, "")
     #: The path of a local source image as a manifest states it.
     typed: Callable[[str], str] = lambda path: path
 

@@ -12,7 +12,15 @@ from ..options import STATES, Session, batch, batch_argument, command, judging, 
 from ..render.controls import control_documents, control_lines
 from ..render.jobs import job_document, job_table, show_document, show_lines
 from ..render.runners import elsewhere_lines, holder_documents, runner_documents, runner_lines
-from ..render.status import at_provider_lines, run_document, run_documents, run_lines, run_table, status_lines
+from ..render.status import (
+    at_provider_lines,
+    run_document,
+    run_documents,
+    run_lines,
+    run_table,
+    status_lines,
+    waiting_lines,
+)
 from ..render.submissions import submission_lines
 
 
@@ -35,6 +43,7 @@ def status(session: Session, batch: str | None) -> int:
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
         *status_lines(*figures, flags, cut_off=report.interrupted, at_provider=report.at_provider),
+        *waiting_lines(report, flags),
         *at_provider_lines(report.at_provider),
         *submission_lines(report.submissions),
         *run_lines(report, flags),
@@ -52,6 +61,7 @@ def status(session: Session, batch: str | None) -> int:
         "runners": runner_documents(report.runners),
         "runners_elsewhere": runner_documents(report.elsewhere),
         "preparing": holder_documents(report.preparing),
+        "waiting": queries.waiting_document(report),
         "files_gone": report.presence.as_json(),
         "last_run": run_document(report),
         "report": None if report.report is None else str(report.report.place),
@@ -130,9 +140,11 @@ def show(session: Session, job: str, form: str | None, batch: str | None) -> int
     from ...store.rows import encode_task
 
     found, attempts, bill = queries.show(project, batch, job)
-    answers = queries.kept_answers(project, attempts)
-    session.print(
-        show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers),
-        show_lines(found, attempts, bill, answers),
-    )
+    answers, waits = queries.kept_answers(project, attempts), queries.waits_of(project, batch, found)
+    document = show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers)
+    lines = list(show_lines(found, attempts, bill, answers))
+    if waits is not None:
+        stuck = f", and no run sends it before {waits.ended} ({waits.state}) is done" if waits.ended else ""
+        lines.insert(1, f"waiting   for {waits.parent}{stuck}")
+    session.print(document | {"waits_for": waits and waits.parent}, lines)
     return 0

@@ -180,6 +180,9 @@ def models_document(listing: ProviderListing) -> dict[str, Any]:
     }
 
 
+_FACTORS = {Decimal("0.5"): "half"}
+
+
 def price_lines(prices: Iterable[PriceRow]) -> list[str]:
     """Return a table of the models and what one image costs."""
     rows = []
@@ -189,10 +192,17 @@ def price_lines(prices: Iterable[PriceRow]) -> list[str]:
         then = f", then {price.successor}" if price.successor else ""
         ends = f"  (ends {price.ends}{then})" if price.ends else ""
         name = "" if price.provider == previous else price.provider
-        rows.append([name, price.model, cost + ends, price.tariff.date or ""])
+        rows.append([name, price.model, cost + _modes(price) + ends, price.tariff.date or ""])
         previous = price.provider
     fit = Fit(least={0: 8, 1: 12, 2: 24}, names=(1,), wrap=(2,), drop=(3,))
     return table(rows, ("provider", "model", "one image is about", "as of"), fit=fit)
+
+
+def _modes(price: PriceRow) -> str:
+    """Return the modes with prices of their own, such as "; flex, batch at half"."""
+    factors = dict.fromkeys(price.modes.values())
+    named = {factor: ", ".join(mode for mode, each in price.modes.items() if each == factor) for factor in factors}
+    return "".join(f"; {modes} at {_FACTORS.get(factor, f'{factor:f} of it')}" for factor, modes in named.items())
 
 
 def _charge(charge: Charge) -> str:
@@ -211,6 +221,7 @@ def prices_document(prices: Iterable[PriceRow]) -> dict[str, Any]:
                 "deprecated": price.ends,
                 "successor": price.successor,
                 "tariff": price.tariff.model_dump(mode="json"),
+                "modes": {mode.value: f"{factor:f}" for mode, factor in price.modes.items()},
                 "image": {
                     tier: {"usd": show_usd(charge.usd), "credits": show_credits(charge.credits)}
                     for tier, charge in price.image.items()

@@ -123,7 +123,8 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers:
         yield f"fallback  {', '.join(job.route.others)}"
     for source in (*task.images, *([task.mask] if task.mask else [])):
         form = {None: "", "upright": "  (sent upright)"}.get(source.copy, f"  (sent as {source.copy})")
-        yield f"source    {source.url or display_path(source.path or '')}{form}"
+        name = source.name if source.job else source.url or display_path(source.path or "")
+        yield f"source    {name}{form}"
     for file in bill.files:
         yield f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}"
     for copy in bill.copies:

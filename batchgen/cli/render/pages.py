@@ -19,7 +19,7 @@ WIDTH = 100
 
 #: Titles of the list of topics, and the pages below each; a page that is in no group comes last.
 GROUPS: Mapping[str, tuple[str, ...]] = {
-    "Write a manifest": ("manifest", "lists", "tables", "photos", "templates", "deliver", "object-store"),
+    "Write a manifest": ("manifest", "lists", "tables", "photos", "templates", "chains", "deliver", "object-store"),
     "Providers": ("providers", "own-providers", "tasks", "modes", "batches", "keys", "limits", "failover", "outages"),
     "Run": ("runs", "arguments", "control", "terminal", "sandbox", "sandbox-faults", "settings", "environment"),
     "Unattended": ("cron", "budgets", "monitoring", "exit-codes", "json", "python"),

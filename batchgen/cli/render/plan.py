@@ -79,6 +79,11 @@ def _not_sent(plan: Plan, flags: CommandFlags, manifest: str | Path) -> Iterator
         yield f"{plan.failed:,} failed: not sent again; {flags.on_manifest('retry', manifest)} does that"
     if plan.unknown:
         yield f"{plan.unknown:,} unknown: may have been bought; {flags.on_batch('unknown list')} shows them"
+    if plan.waiting:
+        first, more = plan.waits_for[0], len(plan.waits_for) - 1
+        others = f" and {more:,} more" if more else ""
+        retry = flags.on_manifest("retry", manifest)
+        yield f"{plan.waiting:,} waiting for {short(first, 40)}{others}, which ended without an image; {retry}"
     if plan.held:
         why = "--keep-changed, a list that an earlier version read otherwise, or an object that was written again"
         redo = flags.on_manifest("redo", manifest, "--id ID")
@@ -304,7 +309,10 @@ def _examples(plan: Plan, folder: Path) -> Iterator[str]:
         dropped = dict(job.recipe.dropped)
         sent = [getattr(task, field) for field in ("size", "quality", "resolution") if field not in dropped]
         request = " ".join(filter(None, [task.kind.value, *sent]))
-        sources = [source.url or _from_folder(source.path or "", folder) for source in task.images]
+        sources = [
+            source.name if source.job else source.url or _from_folder(source.path or "", folder)
+            for source in task.images
+        ]
         of = f" of {short(', '.join(sources), 60)}" if sources else ""
         yield f"{name:<10}{job.key}: {request}{of} by {task.provider} {task.model}, to {job.output}"
         yield f"{'':<10}{short(job.prompt, 100)}"

@@ -12,7 +12,7 @@ from ...money import show_credits, show_usd
 from ...object_url import is_object_url
 from .figures import budget_line
 from .format import count, credits_, display_path, duration, under, usd
-from .status import at_provider_lines, failure_lines, money_lines
+from .status import at_provider_lines, failure_lines, money_lines, waiting_lines
 from .width import short
 
 if TYPE_CHECKING:
@@ -177,6 +177,7 @@ def gone_lines(presence: Presence) -> list[str]:
 def _unmade(result: RunResult) -> Iterator[str]:
     if skipped := result.skipped:
         yield f"skipped   {count(skipped.count, 'job')}: {short('; '.join(skipped.reasons), 200)}"
+    yield from waiting_lines(result.status, result.command_flags)
     if kept := result.loaded.held:
         plan = result.command_flags.on_manifest("plan", result.status.batch.manifest)
         yield f"kept      {count(kept, 'job')} changed, but done: {plan} shows them"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -82,6 +83,24 @@ def money_lines(lines: Sequence[UsageLine], scope: str = "for this batch", run_u
         risk = add([line.at_risk_usd for line in lines if line.at_risk])
         texts.append(f"at risk   {usd(risk)} for {count(at_risk, 'attempt')} that may have been charged")
     return texts
+
+
+def waiting_lines(status: BatchStatus, flags: CommandFlags) -> list[str]:
+    """Return the pending jobs that wait for others, by the first that ended without an image."""
+    stuck = [job for job in status.waiting if job.ended is not None]
+    others = len(status.waiting) - len(stuck)
+    lines = []
+    if stuck:
+        first = stuck[0]
+        number = len({job.ended for job in stuck}) - 1
+        more = f" and {number:,} more" if number else ""
+        chosen = f"--id {shlex.quote(first.ended or '')} --status {first.state}"
+        command = flags.on_manifest("retry", status.batch.manifest, chosen)
+        lines.append(f"{count(len(stuck), 'job')} for {short(first.ended or '', 40)} ({first.state}){more}: {command}")
+    if others:
+        example = next(job for job in status.waiting if job.ended is None)
+        lines.append(f"{count(others, 'job')} for others to be done, such as {example.key} for {example.parent}")
+    return under("waiting", lines)
 
 
 def failure_lines(failures: Sequence[Failure]) -> list[str]:

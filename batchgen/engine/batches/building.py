@@ -21,6 +21,7 @@ from ...task import NOTHING, Source, Task
 from ...transport.payload import pack
 from ..attempts import AttemptRunner, OpenAttempt
 from ..lane import Lane
+from ..parents import require_fitting
 from .grouping import Weight
 from .remote import RemoteBatches
 
@@ -107,7 +108,9 @@ class RequestFile:
         await self.inputs.require_unchanged(task)
         task = await self.inputs.with_objects(await self.inputs.with_copies(task))
         by_bytes = rules is not None and not rules.image_urls
-        return await self.inputs.with_local_files(task) if by_bytes else task
+        task = await self.inputs.with_local_files(task) if by_bytes else task
+        require_fitting(task, rules, self.remote.profile.name)
+        return task
 
     async def _upload(self, source: Source) -> str:
         """Upload a source image once, however many requests have it."""

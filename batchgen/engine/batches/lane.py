@@ -52,6 +52,7 @@ class BatchLane:
     reader: Reader
     steps: Steps
     scope: Scope | None = None  #: the jobs this run may send; None: all of the batch
+    chained: bool = False  #: jobs of the batch wait for others
     leaves: bool = False  #: it looks once and submits, and does not wait
     collects_only: bool = False  #: it submits nothing
     show_message: Callable[[str], None] = lambda _text: None
@@ -170,7 +171,7 @@ class BatchLane:
 
     async def _due(self) -> list[Job]:
         """Return the next jobs that are bought in batches now."""
-        wanted = DueFilter(provider=self.provider)
+        wanted = DueFilter(provider=self.provider, chained=self.chained)
         found = await to_thread.run_sync(self.reader.due, self.batch_id, wanted, PAGE, self.attempts.now(), self.scope)
         return [job for job in found if self.attempts.mode_of(self.attempts.task_at(job, self.provider)) is Mode.BATCH]
 
@@ -215,7 +216,10 @@ class BatchLane:
             if await self._due():
                 moments.append(max(now + timedelta(seconds=LOOK), self._submit_at or now))
             retry = await to_thread.run_sync(
-                self.reader.next_retry, self.batch_id, DueFilter(provider=self.provider), self.scope
+                self.reader.next_retry,
+                self.batch_id,
+                DueFilter(provider=self.provider, chained=self.chained),
+                self.scope,
             )
             moments += [] if retry is None else [retry]
         if not moments:
