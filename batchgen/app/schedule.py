@@ -13,8 +13,8 @@ from typing import Any
 
 from ..errors import UsageError
 
-#: Exit codes that are not a failure of the unit: some jobs failed, budget reached, stopped early.
-ACCEPTABLE_CODES = "3 7 8"
+#: Exit codes that are not a failure of the unit: some jobs failed, budget reached, stopped early, at the provider.
+ACCEPTABLE_CODES = "3 7 8 9"
 #: Seconds that a stopped run gets: its calls in flight have 75.
 GRACE = 90
 

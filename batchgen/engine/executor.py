@@ -208,6 +208,8 @@ class Executor:
             return await self._read_in_place(exchange, partial(self._read, exchange, head, scratch))
 
     async def _buy(self, exchange: Exchange, request: Request, call: Call) -> Step | Delivered:
+        if exchange.attempt.handle is not None:  # Its task was started by another dialect, or for another model.
+            raise UnfinishedTask(f"{request.profile.name} is set up in another way than when its tasks were started")
         client = self._client(exchange)
         with await self._slot(exchange) as slot:
             try:

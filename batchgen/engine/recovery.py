@@ -50,8 +50,10 @@ class Recovery:
         provider, account = record.provider, record.account
         lane = lane_of(self.lanes, provider, account, record.model)
         if lane is None or lane.account != account:
-            whose = f"{provider} is" if lane is None else f"the key {account} of {provider} is"
-            self.attempts.report_once(f"{whose} no longer in the manifest, so that its tasks cannot be polled", job.key)
+            key = f"the key {account} of {provider}" if account else f"the one key that {provider} had"
+            whose = provider if lane is None else key
+            why = f"{whose} is no longer in the settings, so that its tasks cannot be polled: set it up again as it was"
+            self.attempts.report_once(why, job.key)
             return None
         opened, _ = self.attempts.reopen(lane, job, record)
         return RemoteTask(lane, opened)

@@ -102,7 +102,10 @@ class RemoteTasks:
 
         Raises UnfinishedTask as ``wait`` does, and ProviderError if a call before the submission is not answered.
         """
-        gives_up, pause = current_time() + PREPARATION, FIRST_PAUSE
+        profile, gives_up, pause = client.profile, current_time() + PREPARATION, FIRST_PAUSE
+        if exchange.task is not None and profile.api_key_env and not client.key:
+            variables = " or ".join(profile.api_key_env)
+            raise UnfinishedTask(f"tasks at {profile.name} cannot be polled without its key ({variables})")
         while True:
             self._require_time(exchange)
             with self._until_end():

@@ -16,6 +16,7 @@ from tests.torture.task_points import POINTS, die_at
 
 from . import local_kit as kit
 
+pytestmark = pytest.mark.timeout(400)
 sandbox, witness, place = kit.sandbox_fixture, kit.witness_fixture, kit.place_fixture
 
 #: Polls every fraction of a second.
@@ -196,3 +197,57 @@ def test_key_goes_to_no_other_host_than_the_providers_own(place, witness):
     assert left.code == 9, left.err
     assert "key_hosts" in left.err
     assert list(tasks(witness).values()) == [1]
+
+
+def left_behind(place: kit.Place) -> None:
+    batch = manifest(place, job(sandbox="task-slow=1"), patience=0.3)
+    assert place.do("run", batch, "--yes", **ENV).code == 9
+
+
+def check_held(place: kit.Place, witness, batch: Path, message: str, **env: str) -> None:
+    """The next run leaves the task where it is, and states why; with the settings of before it is collected."""
+    held = place.do("run", batch, "--yes", **env)
+    assert (held.code, held.err.count(message)) == (9, 1), held.err
+    assert place.rows("select state from jobs") == [{"state": "running"}]
+    done = place.do("run", manifest(place, job(sandbox="task-slow=1")), "--yes", **ENV)
+    assert done.code == 0, done.err
+    check_once(place, witness)
+
+
+def test_task_is_held_while_the_key_is_missing(place, witness):
+    left_behind(place)
+    batch = manifest(place, job(sandbox="task-slow=1"))
+    refused = place.do("run", batch, "--yes")
+    assert (refused.code, "FAL_KEY" in refused.err) == (5, True)
+    assert place.do("run", batch, "--yes", **ENV).code == 0
+    check_once(place, witness)
+
+
+def test_task_is_held_while_its_provider_is_not_in_the_manifest(place, witness):
+    left_behind(place)
+    other = {**job(sandbox="task-slow=1"), "provider": "openai", "quality": "low"}
+    check_held(place, witness, place.batch(other), "fal is no longer in the settings", **ENV)
+
+
+def test_task_is_held_while_its_provider_has_several_keys(place, witness):
+    left_behind(place)
+    fal = {"base_url": f"{place.url}/fal", "task": QUICK, "api_key_env": ["FAL_KEY", "SECOND_KEY"]}
+    wanted = {name: value for name, value in job(sandbox="task-slow=1").items() if value is not None}
+    batch = place.batch(wanted, providers={"fal": fal}, on_unknown="hold")
+    check_held(place, witness, batch, "the one key that fal had is no longer", **ENV, SECOND_KEY="second-key-12345")
+
+
+def test_task_is_held_while_the_address_of_its_provider_is_another(place, witness):
+    left_behind(place)
+    fal = {"base_url": f"{place.url.replace('127.0.0.1', 'localhost')}/fal", "task": QUICK}
+    wanted = {name: value for name, value in job(sandbox="task-slow=1").items() if value is not None}
+    batch = place.batch(wanted, providers={"fal": fal}, on_unknown="hold")
+    check_held(place, witness, batch, "list of other hosts for the key", **ENV)
+
+
+def test_task_is_held_while_its_provider_has_another_dialect(place, witness):
+    left_behind(place)
+    fal = {"preset": "aigate", "base_url": f"{place.url}/aigate", "api_key_env": "FAL_KEY"}
+    wanted = {name: value for name, value in job(sandbox="task-slow=1").items() if value is not None}
+    batch = place.batch(wanted, providers={"fal": fal}, on_unknown="hold")
+    check_held(place, witness, batch, "fal is set up in another way than when its tasks were started", **ENV)

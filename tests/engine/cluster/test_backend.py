@@ -16,6 +16,7 @@ from batchgen.engine.limits.gate import Gate
 from batchgen.errors import StoreError
 from batchgen.fault import Cause
 from batchgen.job import Delivered, Missed
+from batchgen.providers.presets import profile
 
 from .world import Direct, driver, until
 
@@ -307,3 +308,15 @@ async def test_a_run_without_the_cluster_settles_calls_of_dead_workers_after_the
     assert isinstance(outcome, Missed)
     assert outcome.fault.cause is Cause.UNKNOWN
     assert world.arrivals == 1
+
+
+async def test_remote_task_is_carried_out_by_the_driver(world):
+    attempt = world.attempt()
+    submitted = replace(attempt, resumed=True, handle={"id": "task-1"})
+    fal = replace(attempt, id="f" * 32, task=replace(attempt.task, provider="fal", model="gemini-3.1-flash-image"))
+    async with driver(world, *await workers(world)) as ours:
+        ours.backend.profiles = {**ours.backend.profiles, "fal": profile("fal")}
+        for call in (submitted, fal):
+            await ours.run(call)
+        assert ours.local.asked == [submitted.id, fal.id]
+    assert world.arrivals == 0
