@@ -193,8 +193,7 @@ def job_document(job: PlannedJob, state: str, row: StoredJob | None) -> dict[str
 
 def _states(plan: Plan) -> str:
     names = ("new", "changed", "pending", "at_provider", "failed", "unknown", "done", "cancelled", "held", "orphaned")
-    words = {"at_provider": "at the provider"}
-    parts = [f"{number:,} {words.get(name, name)}" for name in names if (number := getattr(plan, name))]
+    parts = [f"{number:,} {name.replace('_', ' the ')}" for name in names if (number := getattr(plan, name))]
     return ", ".join(parts) or "none"
 
 
