@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from .cdn import MOST_BYTES
 from .dialects import DIALECTS, TASK_DIALECTS
 from .faults import parse_rate
 from .server import require_loopback, serve
@@ -39,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         idle_exit=options.idle_exit,
         honour_idempotency=options.honour_idempotency,
         draw=options.draw,
+        keep=options.keep,
         clock=options.clock,
     )
     asyncio.run(serve(settings))
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="answer a repeated Idempotency-Key from memory, without a charge",
     )
+    add("--keep", type=int, default=MOST_BYTES, metavar="BYTES", help="of pictures at addresses; older ones expire")
     add("--draw", choices=("full", "small"), default="full", help="small: tiny images, for stress tests")
     add("--clock", type=float, default=0, metavar="SECONDS", help="error of the date in every answer")
     return parser

@@ -38,7 +38,8 @@ class StoredFile:
 class ResultStore:
     """The newest result files, by the path of their URL."""
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._files: OrderedDict[str, StoredFile] = OrderedDict()
         self._bytes = 0
 
@@ -46,7 +47,7 @@ class ResultStore:
         """Add a file; the oldest ones expire."""
         self._files[path] = stored
         self._bytes += len(stored.data)
-        while self._bytes > MOST_BYTES and len(self._files) > 1:
+        while self._bytes > self._most_bytes and len(self._files) > 1:
             _, oldest = self._files.popitem(last=False)
             self._bytes -= len(oldest.data)
 

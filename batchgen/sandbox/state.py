@@ -14,7 +14,7 @@ from pathlib import Path
 
 from .batches.memory import BatchMemory
 from .batches.store import BatchStore
-from .cdn import ResultStore
+from .cdn import MOST_BYTES, ResultStore
 from .faults import Fault, FaultBook
 from .log import ChargeLog, Line, read_log, totals
 from .timing import Latency, Throttle
@@ -38,6 +38,7 @@ class Settings:
     throttles: Mapping[str, str] = field(default_factory=dict)  #: provider -> such as ``60/m``
     idle_exit: float | None = None  #: seconds without requests
     honour_idempotency: bool = False
+    keep: int = MOST_BYTES  #: bytes of pictures at addresses
     draw: str = "full"  #: or ``small``
     clock: float = 0  #: error of the date in every answer, in seconds
 
@@ -50,7 +51,7 @@ class State:
         self.url = ""
         self.log = ChargeLog(settings.log)
         self.book = FaultBook(settings.seed, settings.faults)
-        self.results = ResultStore()
+        self.results = ResultStore(settings.keep)
         self.batches = BatchStore(BatchMemory(settings.log))
         self.pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="draw")
         self.throttles = {name: Throttle.parse(text, time.monotonic) for name, text in settings.throttles.items()}

@@ -12,7 +12,7 @@ from functools import partial
 from aiohttp import web
 
 from .body import fetch_source, raw_prompt, read_form, take_directives
-from .compose import package_of
+from .compose import CLOUDFLARE_524, HTML_200, package_of
 from .deliver import deliver, reset
 from .dialects.task import Cancel, Progress, Task, TaskDialect, View
 from .faults import EARLY, POLLS, REFUSALS, Fault
@@ -62,6 +62,7 @@ class Submission:
         """Answer the submission; in any case the log gets its arrival and its answer."""
         fault: Fault | None = None
         early: Package | None = None
+        package: Package | None
         try:
             form, directives = await self._admit()
             async with self.tasks.turn(self.key if self.dialect.idempotent else None):
@@ -71,9 +72,8 @@ class Submission:
             if record is None:
                 return await self._send(early, fault)
             await self._hold(record)
-            package: Package | None = package_of(self.dialect.accept(record.task, self.entry.trace))
-            if fault is not None and fault.kind == "gateway-timeout":
-                package = self._refusal(Refusal(fault.kind))
+            package = package_of(self.dialect.accept(record.task, self.entry.trace))
+            package = self._spoiled(package, fault)
         except Refusal as refusal:
             package, fault = self._refusal(refusal), None
         return await self._send(package, fault)
@@ -206,6 +206,23 @@ class Submission:
                 await asyncio.wait_for(record.done.wait(), seconds)
             except TimeoutError:
                 return
+
+    def _spoiled(self, package: Package, fault: Fault | None) -> Package:
+        """Return the answer to a submission as a fault leaves it; the task exists."""
+        match fault.kind if fault else "":
+            case "gateway-timeout":
+                return self._refusal(Refusal("gateway-timeout"))
+            case "cloudflare524":
+                return Package(status=524, headers={}, body=CLOUDFLARE_524.encode(), mime="text/html")
+            case "html200":
+                return Package(status=200, headers={}, body=HTML_200.encode(), mime="text/html")
+            case "badjson":
+                return replace(package, body=package.body[: len(package.body) // 2])
+            case "dupkey":
+                return replace(
+                    package, body=b"{" + package.body[1 : package.body.index(b":")] + b": null, " + package.body[1:]
+                )
+        return package
 
     def _refusal(self, refusal: Refusal) -> Package:
         return package_of(self.dialect.refuse(refusal, self.entry.trace, "task"))

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from functools import partial
+from urllib.parse import urlsplit
 
 from .body import fetch_source
 from .cdn import FOR_GOOD
@@ -19,7 +20,7 @@ from .faults import Fault
 from .shapes import Draft, Shape
 from .state import State
 from .task_memory import TaskMemory, TaskRecord
-from .values import Form, Link, Order, Refusal, invalid
+from .values import Form, Link, Order, Picture, Refusal, invalid
 
 #: The end that a task's fault leads to, and the refusal that explains it.
 _ENDS: Mapping[str, tuple[Progress, Refusal | None]] = {
@@ -30,6 +31,8 @@ _ENDS: Mapping[str, tuple[Progress, Refusal | None]] = {
     "task-cancel": (Progress.CANCELLED, None),
 }
 _CHARGED_ENDS = frozenset({"task-fail-charged", "task-refuse-charged"})
+#: Faults that need the picture in the answer itself.
+_NOT_OF_TASKS = frozenset({"text", "badbase64", "nan"})
 _EXPIRED = Link(first=404, times=FOR_GOOD)
 
 
@@ -87,6 +90,8 @@ class TaskStore:
 def shape_for_task(fault: Fault | None) -> Shape:
     """Return the shape of a task's pictures; refuse one that only a synchronous answer can have."""
     shape = fault.shape if fault else None
+    if fault is not None and fault.kind in _NOT_OF_TASKS:
+        raise invalid(f"Bad sandbox directive: {fault.kind!r} is not a fault of tasks.", "invalid_value", "prompt")
     if fault is None or shape is None:
         return Shape("")
     answers = (shape.refusal, shape.reply, shape.text, shape.body, shape.base64_text)
@@ -96,9 +101,9 @@ def shape_for_task(fault: Fault | None) -> Shape:
 
 
 async def read_again(state: State, dialect: TaskDialect, record: TaskRecord) -> None:
-    """Read the body of a restored task, and draw its pictures if it is done."""
+    """Read the body of a restored task, and draw its pictures if it is done; again if the server has dropped them."""
     async with record.turn:
-        if not record.unread:
+        if not record.unread and not _has_lost_pictures(state, dialect, record.task):
             return
         task, loop = record.task, asyncio.get_running_loop()
 
@@ -114,6 +119,13 @@ async def read_again(state: State, dialect: TaskDialect, record: TaskRecord) -> 
         if task.state in {Progress.DONE, Progress.FAILED, Progress.REFUSED}:
             await _result(state, dialect, record)
         record.unread = False
+
+
+def _has_lost_pictures(state: State, dialect: TaskDialect, task: Task) -> bool:
+    """Return whether pictures are gone that the provider would still have: the server keeps the newest ones only."""
+    if task.ended is None or time.time() > task.ended + dialect.lifetime:
+        return False
+    return any(state.results.get(urlsplit(picture.url or "").path) is None for picture in task.pictures)
 
 
 async def _carry_out(state: State, dialect: TaskDialect, record: TaskRecord) -> None:
@@ -169,8 +181,18 @@ async def _result(state: State, dialect: TaskDialect, record: TaskRecord) -> Pro
     task.order = actual_order(task.order, kind, shape)
     if kind != "empty":
         draft = Draft(order=task.order, trace=record.entry.trace, kind=kind, amount=fault.amount if fault else 0.0)
-        task.pictures = await pictures_for(state, dialect, record.entry, draft, shape)
+        pictures = await pictures_for(state, dialect, record.entry, draft, shape)
+        _expire_with_task(state, dialect, task, pictures)
+        task.pictures = tuple(replace(picture, data=b"") for picture in pictures)  # the store has the data
     return Progress.DONE
+
+
+def _expire_with_task(state: State, dialect: TaskDialect, task: Task, pictures: tuple[Picture, ...]) -> None:
+    """Let pictures that are drawn again expire when the first ones would have expired."""
+    for picture in pictures:
+        stored = state.results.get(urlsplit(picture.url or "").path)
+        if stored is not None and task.ended is not None:
+            stored.until = task.ended + dialect.lifetime
 
 
 async def _charge(state: State, dialect: TaskDialect, record: TaskRecord) -> None:
@@ -188,3 +210,5 @@ async def _charge(state: State, dialect: TaskDialect, record: TaskRecord) -> Non
 
 def _end(task: Task, end: Progress) -> None:
     task.state, task.ended = end, time.time()
+    if task.order is not None:
+        task.order = replace(task.order, sources=())  # they take much memory, and are read again if they are needed

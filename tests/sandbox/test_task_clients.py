@@ -60,7 +60,7 @@ def test_fal_client_follows_a_request(sandbox, fal):
         on_queue_update=seen.append,
     )
     assert size_of(result["images"][0]["url"]) == (1344, 768)
-    assert {type(status) for status in seen} >= {fal_client.InProgress, fal_client.Completed}
+    assert isinstance(seen[-1], fal_client.Completed)
     assert charges(sandbox, "fal", BOAT) == ["0.08"]
 
 
@@ -92,7 +92,7 @@ def replicate(sandbox):
 def test_replicate_client_polls_a_prediction(sandbox, replicate):
     inputs = {"prompt": BOAT, "aspect_ratio": "2:3", "output_format": "jpg"}
     prediction = replicate.models.predictions.create("google/nano-banana-2", input=inputs)
-    assert prediction.status == "starting"
+    assert prediction.status in {"starting", "processing"}
     prediction.wait()
     assert (prediction.status, prediction.error) == ("succeeded", None)
     assert size_of(prediction.output) == (832, 1248)

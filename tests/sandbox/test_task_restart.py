@@ -84,3 +84,15 @@ def test_address_is_another_if_its_port_is_taken(restart):
         other.bind(("127.0.0.1", int(first.url.rpartition(":")[2])))
         other.listen()
         assert restart().url != first.url
+
+
+def test_pictures_that_the_server_dropped_are_drawn_again(tmp_path):
+    """Only the newest pictures are kept; a provider has all of them for as long as it documents."""
+    calls = PROVIDERS[0]
+    with start(tmp_path, latency="none", idle_exit=60, extra=["--keep", "1"]) as sandbox:
+        client = TaskClient(sandbox, calls.name, calls.headers)
+        tasks = [client.submit(calls.path, calls.body(f"boat {number}"), **calls.also).json() for number in range(2)]
+        for facts in tasks * 2:
+            answer = client.wait(calls.poll(facts), lambda answer: calls.state(answer.json()) == calls.done).json()
+            assert client.download(calls.images(answer)[0]).status_code == 200
+        client.close()

@@ -64,10 +64,11 @@ def final(client, calls, facts):
 
 
 def test_task_is_done_and_charged_once(client, calls):
-    facts = submit(client, calls, "a boat [sandbox: task-slow=0.4]")
+    stuck = submit(client, calls, "a boat [sandbox: task-stuck]")
+    facts = submit(client, calls, "a boat")
     task = calls.task(facts)
-    assert calls.state(client.get(calls.poll(facts)).json()) not in {calls.done, calls.failed}
-    assert client.lines("charge", task) == []
+    assert calls.state(client.get(calls.poll(stuck)).json()) not in {calls.done, calls.failed}
+    assert client.lines("charge", calls.task(stuck)) == []
     last = final(client, calls, facts)
     assert calls.state(last) == calls.done
     for url in calls.images(last):
@@ -164,7 +165,7 @@ def test_replicate_waits_as_preferred(one):
     client, calls = one("replicate")
     waited = client.submit(calls.path, calls.body("a boat [sandbox: task-slow=0.3]"), Prefer="wait=20")
     assert (waited.status_code, waited.json()["status"]) == (201, "succeeded")
-    assert submit(client, calls, "a boat [sandbox: task-slow=0.3]")["status"] == "starting"
+    assert submit(client, calls, "a boat [sandbox: task-stuck]")["status"] == "starting"
     assert client.submit(calls.path, calls.body("a boat"), Prefer="wait=61").status_code == 422
 
 

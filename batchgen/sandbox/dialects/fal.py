@@ -162,7 +162,7 @@ def result(task: Task, trace: Trace) -> Reply:
     if task.state is Progress.DONE:
         images = [
             {"url": picture.url, "content_type": picture.mime, "file_name": (picture.url or "").rpartition("/")[2]}
-            | {"file_size": len(picture.data), "width": task.order.width, "height": task.order.height}
+            | {"width": task.order.width, "height": task.order.height}
             for picture in task.pictures
             if task.order is not None
         ]
