@@ -52,18 +52,23 @@ class ParentImages:
         if source.job is None:
             return source
         file = files.get((source.job, source.number or 1))
-        if file is None:
+        path = None if file is None else self._path(file)
+        if file is None or path is None:
             return replace(source, path=source.name)
-        path = self._local(file) if is_object_url(file.path) else str((self.root / file.path).absolute())
         return replace(source, path=path, sha256=file.sha256, mime=file.mime, size_bytes=file.size_bytes)
 
-    def _local(self, file: StoredArtifact) -> str:
-        """Return a copy of an object on this machine; raise StoreError if the store fails."""
+    def _path(self, file: StoredArtifact) -> str | None:
+        """Return a file on this machine, the copy of an object; None if that is gone. Raise StoreError."""
+        if not is_object_url(file.path):
+            return str((self.root / file.path).absolute())
         name = f"{file.sha256}.{file.mime.rpartition('/')[2]}"
         copy = self.inputs / name
         if not copy.exists():
+            stored = open_file(self.root, file.path)
             try:
-                data = open_file(self.root, file.path).read()
+                if not stored.exists():
+                    return None
+                data = stored.read()
             except OSError as error:
                 raise StoreError(f"cannot read {file.path}, which another job uses: {error}") from error
             publish(make_private(self.inputs), name, data)

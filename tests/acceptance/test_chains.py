@@ -57,7 +57,7 @@ def test_jobs_are_sent_once_their_parents_are_done(project, witness):
     assert set(states(project).values()) == {"done"}
     check_order(project)
     assert sorted(witness.prompts()) == sorted(f"P {each['id']}" for each in FAMILY)
-    assert [name.rpartition("/")[2] for name in sources(project, "sheet")] == ["day.png", "night.png"]
+    assert sources(project, "sheet") == ["@day", "@night"]
     check_files(project)
     check_books(project, witness.charges())
     again = project.run("run", manifest, "--yes")
@@ -75,8 +75,8 @@ def test_one_image_of_several_is_used(project):
         ]
     )
     assert project.run("run", manifest, "--yes").code == 0
-    assert [name.rpartition("/")[2] for name in sources(project, "second")] == ["pair-2.png"]
-    assert [name.rpartition("/")[2] for name in sources(project, "single")] == ["row-2.png"]
+    assert sources(project, "second") == ["@pair#2"]
+    assert sources(project, "single") == ["@row-2"]
 
 
 def test_job_whose_parent_fails_waits_and_a_retry_makes_both(project, witness):
@@ -203,7 +203,7 @@ def test_image_that_is_gone_when_it_is_needed_fails_the_job_unsent(project, witn
     assert (done.code, len(witness.charges())) == (3, 1)
     [attempt] = project.jobs()["day"]["attempts"]
     assert (attempt["cause"], attempt["state"]) == ("invalid", "missed")
-    assert "base.png: No such file" in attempt["message"]
+    assert "base" in attempt["message"]
 
 
 def test_image_that_the_provider_does_not_accept_fails_the_job_unsent(project, witness):
