@@ -26,6 +26,9 @@ FOLDER = "submissions"
 def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profiles: Mapping[str, Profile]) -> None:
     """Give *runner* a lane for the batches of each provider that buys in batches, or has some to be collected."""
     live = providers_with_batches(inputs.reader, runner.batch_id)
+    for name in sorted(live - (set(profiles) - set(inputs.keys.without_key))):
+        why = "has no key" if name in profiles else "is no longer in the manifest"
+        inputs.show_message(f"waiting   {name} {why}: its batches stay at the provider until it is put back")
     for name, profile in profiles.items():
         if name not in live and all(step.mode is not Mode.BATCH for step in profile.modes):
             continue

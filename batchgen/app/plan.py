@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from .. import manifest
@@ -30,6 +31,7 @@ from ..providers.pricing import charge
 from ..providers.profile import Profile, UnknownModel
 from ..providers.validation import translate
 from ..store import migrate
+from ..store.claims import keys_at_provider
 from ..store.history import History, measured
 from ..store.reader import Reader
 from ..task import Basis
@@ -154,8 +156,11 @@ def plan(
             batch_id = reader.batch_id(batch.name)
         budgets = budgets_of(batch, reader, batch_id, utc_now(), own=budget, unpriced=allow_unpriced)
         context = facts(project, batch, reader)
+        remote = frozenset[str]()
+        if reader is not None and batch_id is not None:
+            remote = reader.ask(partial(keys_at_provider, batch_id=batch_id))
         # Nothing is selected, and nothing that the job database has as it is requeued: it needs no comparison.
-        is_whole = selection.everything and on_job is None and (again is None or not (again or alone))
+        is_whole = not remote and selection.everything and on_job is None and (again is None or not (again or alone))
         stored = loaded_jobs(reader, batch_id, batch) if is_whole and reader and batch_id is not None else None
         if stored is not None:
             result = plan_of_loaded(batch, stored, context)
@@ -170,6 +175,7 @@ def plan(
                 alone=alone,
                 on_job=on_job,
                 changes_all=changes_all,
+                remote=remote,
                 cascade=cascade,
             )
         copies = Copies(project, batch).count_missing(reader, batch_id) if batch.copies and reader and batch_id else 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,8 +53,10 @@ def open_submissions(reader: Reader, batch_id: int) -> Sequence[OpenSubmission]:
     return [OpenSubmission(each, calls.get(each.id, 0)) for each in live]
 
 
-def cancel(project: Project, name: str | None, start: str) -> Submission:
+def cancel(project: Project, name: str | None, start: str) -> tuple[Submission, str]:
     """Ask the provider to cancel the submission whose id begins with *start*, or whose batch has that id.
+
+    Returns it, and the manifest of its jobs.
 
     What the provider has carried out by then is paid for, and collected by the next run. Raises NotFound, UsageError,
     KeyMissing, and BatchgenError if the provider refuses it.
@@ -75,7 +77,7 @@ def cancel(project: Project, name: str | None, start: str) -> Submission:
         raise UsageError(f"{len(live)} submissions begin with {start!r}; type more of the id. Nothing was changed")
     if not live:
         why = f"submission {found[0].id} has ended" if found else f"there is no submission {start!r} in {batch.name}"
-        raise NotFound(f"{why}. Those at a provider: batchgen status")
+        raise NotFound(f"{why}. Those at a provider: {project.command_flags().on_batch('status')}")
     submission = live[0]
     if submission.state is not SubmissionState.SUBMITTED or submission.remote_id is None:
         raise UsageError(
@@ -93,7 +95,7 @@ def cancel(project: Project, name: str | None, start: str) -> Submission:
         raise BatchgenError(
             f"{profile.name} did not cancel batch {submission.remote_id}: {error.fault.message}"
         ) from error
-    return replace(submission, message="cancelled by the user")
+    return submission, batch.manifest
 
 
 async def _cancel(

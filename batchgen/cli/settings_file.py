@@ -30,7 +30,18 @@ _ALL_COMMANDS = "it applies to every command; set BATCHGEN_{} in the environment
 REFUSED: Mapping[str, str] = {
     **dict.fromkeys(SELECTION, _COMMAND_LINE),
     **dict.fromkeys(
-        ("batch", "sandbox", "dry_run", "keep_changed", "retry_failed", "with", "prompts", "note", "missing"),
+        (
+            "batch",
+            "submission",
+            "sandbox",
+            "dry_run",
+            "keep_changed",
+            "retry_failed",
+            "with",
+            "prompts",
+            "note",
+            "missing",
+        ),
         _COMMAND_LINE,
     ),
     **dict.fromkeys(("as_curl", "as_yaml", "csv", "example", "files", "layout", "since", "until"), _COMMAND_LINE),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, Self
 
 from ..errors import StoreError
-from .atomic import sync_folder
+from .atomic import sync_folder, write_atomic
 from .output import make_private
 
 _REQUESTS, _PART = ".requests.jsonl", ".part"
@@ -45,6 +45,24 @@ class SubmissionFiles:
         except OSError as error:
             raise StoreError(f"cannot write {self.requests}: {error.strerror}. Nothing of it was sent.") from error
         return digest.hexdigest()
+
+    def write_address(self, base_url: str) -> None:
+        """Note where the batch is: at any other address it is not known."""
+        try:
+            write_atomic(self._address, f"{base_url}\n".encode())
+        except OSError as error:
+            raise StoreError(f"cannot write {self._address}: {error.strerror}. Nothing of it was sent.") from error
+
+    def read_address(self) -> str | None:
+        """Return where the batch is; None if another machine submitted it."""
+        try:
+            return self._address.read_text(encoding="utf-8").strip()
+        except OSError:
+            return None
+
+    @property
+    def _address(self) -> Path:
+        return self.folder / f"{self.submission_id}.address"
 
     def receive(self, name: str) -> ResultSink:
         """Return a sink for a file of results; raise StoreError if the disk refuses it."""

@@ -74,15 +74,18 @@ def compare(
     on_job: OnJob | None = None,
     changes_all: bool = False,
     cascade: Container[str] = (),
+    remote: Container[str] = (),
 ) -> Plan:
     """Compare *batch* with the job database; *table* is None if that does not know the batch yet.
 
     New, changed and pending jobs that *selection* selects are what a run sends: their cost, time and space are
     estimated. With *keep_changed*, changed jobs that are done are left as they are. *again* has the keys of ended
-    jobs that are requeued; if they go *alone*, nothing else is sent. Jobs of *cascade* are selected with these.
+    jobs that are requeued; if they go *alone*, nothing else is sent. Jobs of *cascade* are selected with these;
+    those of *remote* are at the provider, and are not sent again.
     """
     comparison = _Comparison(batch, table, selection, keep_changed=keep_changed, on_job=on_job)
     comparison.requeued, comparison.only = again, again if alone else None
+    comparison.remote = remote
     comparison.changes_left = None if changes_all else CHANGES
     comparison.cascade, comparison.blocked = cascade, _blocked(batch, table, again)
     estimate, examples = CostEstimate(batch.profiles, context), Examples()
@@ -148,6 +151,7 @@ class _Comparison:
         self.absent = {pattern for pattern in selection.ids if is_literal(pattern)}
         self.absent.update(() if selection.listed is None else selection.listed.lines)
         self.requeued: Container[str] | None = None
+        self.remote: Container[str] = ()
         self.only: Container[str] | None = None
         self.cascade: Container[str] = ()
         self.blocked: Mapping[str, str] = {}
@@ -225,7 +229,7 @@ class _Comparison:
         if not _has_changed(stored, job) or (
             requeued and without_note(stored.fingerprint) == without_note(job.fingerprint)
         ):
-            return outcome
+            return "at_provider" if outcome == "pending" and job.key in self.remote else outcome
         keep = self._keep_changed or job.is_to_be_kept(stored.fingerprint)
         return "held" if outcome == "done" and keep else "changed"
 
@@ -237,7 +241,7 @@ class _Comparison:
             return False
         if job.key in self.cascade:
             return True
-        state = "pending" if outcome in _SENT else outcome.replace("held", "done")
+        state = "pending" if outcome in _SENT or outcome == "at_provider" else outcome.replace("held", "done")
         if selection.states and state not in selection.states:
             return False
         if selection.causes and (stored is None or stored.cause not in selection.causes):

@@ -19,7 +19,7 @@ from .range import Range
 CONFIRM_ABOVE = NANO
 
 #: The outcomes that a plan counts, in the order of display; all but the last are jobs of the manifest.
-STANDINGS = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "held", "orphaned")
+STANDINGS = ("new", "changed", "pending", "at_provider", "failed", "unknown", "done", "cancelled", "held", "orphaned")
 
 _DROPPED = ("field", "value", "provider", "jobs")
 
@@ -31,6 +31,7 @@ class Plan:
     new: int = 0
     changed: int = 0  #: another fingerprint than in the database: would be redone
     pending: int = 0  #: waiting, or left open by an earlier run
+    at_provider: int = 0  #: accepted by the provider in an earlier run: collected, not sent
     failed: int = 0
     unknown: int = 0
     done: int = 0
@@ -67,7 +68,7 @@ class Plan:
     def total(self) -> int:
         """Return the number of jobs in the manifest."""
         left = self.failed + self.unknown + self.done + self.cancelled + self.held
-        return self.new + self.changed + self.pending + left
+        return self.new + self.changed + self.pending + self.at_provider + left
 
     @property
     def requests(self) -> int:

@@ -100,6 +100,13 @@ def reserved_at_provider(connection: Connection, *, batch_id: int) -> dict[tuple
     return {(row[0], row[1]): (int(row[2]), int(row[3] or 0), int(row[4] or 0)) for row in rows}
 
 
+def keys_at_provider(connection: Connection, *, batch_id: int) -> frozenset[str]:
+    """Return the keys of the jobs in flight that are at the provider."""
+    asked = select(jobs.c.key).select_from(attempts.join(jobs))
+    asked = asked.where(text("attempts.state = 'open'"), _is_remote(), batch_of_job == batch_id)
+    return frozenset(connection.execute(asked.where(jobs.c.state == State.RUNNING.value)).scalars())
+
+
 def _is_remote() -> ColumnElement[bool]:
     return or_(attempts.c.handle.is_not(None), attempts.c.submission_id.is_not(None))
 

@@ -14,7 +14,7 @@ from PIL import Image
 
 from batchgen.sandbox.log import read_log
 
-from .kit import check_books, check_files, finish, wait_for
+from .kit import CANARY, check_books, check_files, finish, wait_for
 from .test_notify import Hook
 
 LOW = {"provider": "openai", "quality": "low", "size": "1024x1024"}
@@ -298,3 +298,30 @@ def test_plan_of_batches_is_done_within_a_day_at_half_the_price(project):
         [{"id": "a", **LOW, "prompt": "Cat 0"}, {"id": "b", **LOW, "prompt": "Cat 1"}], "s.yaml"
     )
     assert Decimal(project.run("plan", standard, "--json").json["usd"]["expected"]) == 2 * half
+
+
+@pytest.mark.parametrize("change", ["key", "base_url", "provider"])
+def test_batch_whose_key_or_address_is_gone_stays_at_its_provider(project, witness, held, change):
+    project.env |= {"FIRST_KEY": CANARY, "SECOND_KEY": f"{CANARY[:-4]}1111"}
+    path = nightly(project, "", "", listing_grace=0.1)
+    text = path.read_text().replace("    modes:", "    api_key_env: [FIRST_KEY, SECOND_KEY]\n    modes:")
+    path.write_text(text)
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 2)
+    other = {
+        "key": text.replace("FIRST_KEY, ", ""),
+        "base_url": text.replace("/openai\n", "/openai/\n").replace("127.0.0.1", "localhost"),
+        "provider": text.replace("provider: openai", "provider: aigate").replace(
+            "openai:", "elsewhere:\n    preset: openai"
+        ),
+    }[change]
+    path.write_text(other)
+    for _ in range(2):
+        left = project.run("collect", path)
+        assert left.code == 9, left.err
+        assert "waiting " in left.err
+        assert set(states(project).values()) == {"running"}
+    path.write_text(text)
+    assert project.run("collect", path).code == 0
+    check(project, witness)

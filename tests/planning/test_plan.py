@@ -98,7 +98,7 @@ def test_each_job_goes_where_its_row_says():
     plan = compare(batch(*map(job, ["new", "changed", *STATES])), table, context=FACTS)
     assert {name: getattr(plan, name) for name in STANDINGS} == {
         "new": 1, "changed": 1, "pending": 2, "failed": 1, "unknown": 1, "done": 1, "cancelled": 1, "held": 0,
-        "orphaned": 1,
+        "orphaned": 1, "at_provider": 0,
     }  # fmt: skip
     assert (plan.total, plan.images, plan.selected) == (8, 4, False)
 
@@ -170,7 +170,7 @@ def test_the_json_is_as_designed():
     assert list(found)[:7] == ["schema_version", "jobs", "images", "usd", "credits", "seconds", "unpriced"]
     assert found["jobs"] == {
         "total": 2, "new": 2, "changed": 0, "pending": 0, "done": 0, "failed": 0, "orphaned": 0, "unknown": 0,
-        "cancelled": 0, "held": 0,
+        "cancelled": 0, "held": 0, "at_provider": 0,
     }  # fmt: skip
     assert found["credits"] == {"gptimageapi": {"low": "2", "expected": "6", "high": "12"}}
     assert (found["images"], found["unpriced"], found["schema_version"]) == (4, 1, 1)

@@ -198,10 +198,10 @@ def _cancel_submission(session: Session, batch: str | None, start: str, *, alone
     if not alone:
         raise UsageError("--submission cancels a whole batch: leave out the selection of jobs")
     project = session.project()
-    cancelled = submissions.cancel(project, batch, start)
+    cancelled, manifest = submissions.cancel(project, batch, start)
     document = {"submission": cancelled.id, "provider": cancelled.provider, "remote_id": cancelled.remote_id}
     text = f"{cancelled.provider} was asked to cancel batch {cancelled.remote_id}; this may take some minutes"
-    command = project.command_flags().on_batch("collect")
+    command = project.command_flags().on_manifest("collect", manifest)
     lines = [text, f"next      {command}    collects what is done; the other jobs are pending again"]
     session.print(document, lines, output.say)
     return 0

@@ -192,8 +192,9 @@ def job_document(job: PlannedJob, state: str, row: StoredJob | None) -> dict[str
 
 
 def _states(plan: Plan) -> str:
-    names = ("new", "changed", "pending", "failed", "unknown", "done", "cancelled", "held", "orphaned")
-    return ", ".join(f"{number:,} {name}" for name in names if (number := getattr(plan, name))) or "none"
+    names = ("new", "changed", "pending", "at_provider", "failed", "unknown", "done", "cancelled", "held", "orphaned")
+    parts = [f"{number:,} {name.replace('_', ' the ')}" for name in names if (number := getattr(plan, name))]
+    return ", ".join(parts) or "none"
 
 
 def _lanes(plan: Plan) -> list[str]:

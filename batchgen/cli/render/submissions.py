@@ -21,7 +21,7 @@ def submission_lines(submissions: Sequence[OpenSubmission]) -> list[str]:
 def _line(open_submission: OpenSubmission) -> str:
     facts, jobs = open_submission.submission, count(open_submission.calls, "job")
     name = f"{facts.provider} {facts.remote_id or facts.id[:8]}: {jobs}, {facts.state}"
-    parts = [name if facts.submitted_at is None else f"{name} since {local(facts.submitted_at)}"]
+    parts = [name if facts.submitted_at is None else f"{name} {local(facts.submitted_at)}"]
     total, completed = facts.counts.get("total"), facts.counts.get("completed")
     if total and completed is not None:
         parts.append(f"{completed:,} of {total:,} carried out")

@@ -102,7 +102,7 @@ class BatchLane:
         for submission in list(self._live.values()):
             if self.ending:
                 return
-            if now < self._look_at.get(submission.id, now):
+            if now < self._look_at.get(submission.id, now) or submission.id in self.steps.stuck:
                 continue
             try:
                 after = await self.steps.advance(submission, keep=self._buys_in_batches(submission.model))

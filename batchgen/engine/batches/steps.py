@@ -45,6 +45,7 @@ from .building import RequestFile, claim_all, order_of
 from .collecting import Collector, OpenCall
 from .decisions import NOT_KNOWN, Verdict, is_lost, judge_listing, reminder, unsent
 from .grouping import Draft
+from .holding import why_held
 from .remote import RemoteBatches, is_refusal
 
 
@@ -64,7 +65,7 @@ class Steps:
     show_message: Callable[[str], None] = lambda _text: None
     on_alarm: Callable[[str], None] = lambda _text: None  #: called if results may be lost unless the user acts
     refused: dict[str, Fault] = field(default_factory=dict)  #: why the provider did not take a submission
-    stuck: set[str] = field(default_factory=set)  #: submissions with a call that this run cannot settle
+    stuck: set[str] = field(default_factory=set)  #: submissions that this run cannot settle
     _missing_since: dict[str, datetime] = field(default_factory=dict)  #: since when no list has a submission
     _reminded: dict[str, int] = field(default_factory=dict)
     _uploaded: dict[tuple[str | None, str], dict[str, str]] = field(default_factory=dict)
@@ -78,6 +79,10 @@ class Steps:
     async def advance(self, submission: Submission, *, keep: bool) -> Submission:
         """Do what is next for a submission, and return it; *keep*: it need not be cancelled at the provider."""
         self._remind(submission)
+        if (why := why_held(submission, self.profile, self.lanes, self._files(submission))) is not None:
+            self.stuck.add(submission.id)
+            self.show_message(f"waiting   batch {submission.remote_id or submission.id}: {why}")
+            return await self._step(submission, message=why)
         if submission.state is SubmissionState.BUILDING:
             return await self._release(submission, "the run ended before the batch was submitted")
         if submission.state is SubmissionState.SUBMITTING:
@@ -117,6 +122,7 @@ class Steps:
         if uploaded is None or lane.draining:
             return await self._release(submission, "the run ended before the batch was submitted")
         name, digest = uploaded
+        await to_thread.run_sync(self._files(submission).write_address, self.profile.base_url)
         submission = await self._step(
             submission,
             state=SubmissionState.SUBMITTING,
@@ -142,8 +148,12 @@ class Steps:
         except ProviderError as error:
             if is_refusal(error.fault):
                 return await self._refuse(submission, error.fault)
-            # It may have been created: the next look searches the provider's list.
-            return await self._step(submission, message=error.fault.message)
+            # It may have been created: the next looks search the provider's list.
+            grace = self.profile.batch.listing_grace
+            text = f"the creation of the batch has no answer ({error.fault.message}): it is looked for in the list of "
+            text += f"{submission.provider}, and created only if that still lacks it {grace:g} s after the first look"
+            self.show_message(text)
+            return await self._step(submission, message=text)
         return await self._submitted(submission, batch)
 
     async def _adopt(self, submission: Submission, *, may_create: bool) -> Submission:
