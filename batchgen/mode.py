@@ -25,7 +25,9 @@ class ModeStep:
     until: time | None = None
 
 
-_HALF_DAY = timedelta(hours=12)
+_DAY = timedelta(days=1)
+#: For so long a time of day counts as over.
+_OVER = timedelta(hours=6)
 #: How a time of day is written in a step.
 _UNTIL = re.compile(r"(?:until\s+)?([01]?\d|2[0-3]):([0-5]\d)", re.IGNORECASE)
 
@@ -45,14 +47,15 @@ def mode_at(
 
 
 def end_of(until: time, started: datetime) -> datetime:
-    """Return the moment with the time of day *until* that is nearest to *started*, in its zone.
+    """Return the moment with the time of day *until* that counts for a run that *started* then, in its zone.
 
-    A run that starts again at 05:00 after a crash must not wait for 04:00 of the next day: that time is over.
+    A time is over for six hours, then the one of the next day counts: a run that starts again at 05:00 after a crash
+    must not wait for 04:00 of the next day, and one that starts in the afternoon has the night before it.
     """
     day = started.replace(hour=until.hour, minute=until.minute, second=until.second, microsecond=0, fold=0)
-    if day > started + _HALF_DAY:
-        return day - timedelta(days=1)
-    return day if day > started - _HALF_DAY else day + timedelta(days=1)
+    if day > started + _DAY - _OVER:
+        return day - _DAY
+    return day if day > started - _OVER else day + _DAY
 
 
 def read_step(value: object) -> object:

@@ -48,11 +48,11 @@ class TaskMemory:
         """Add a task; the returned future is done once it is durable."""
         return self._open().write(_accepted(record))
 
-    def end(self, record: TaskRecord) -> None:
-        """Add the end of a task."""
+    def end(self, record: TaskRecord, end: Progress, ended: float) -> asyncio.Future[None]:
+        """Add the end of a task; the returned future is done once it is durable."""
         task = record.task
-        ended: Line = {"id": task.id, "provider": record.entry.provider, "state": task.state.value}
-        self._open().note(ended | {"started": task.started, "ended": task.ended})
+        line: Line = {"id": task.id, "provider": record.entry.provider, "state": end.value}
+        return self._open().write(line | {"started": task.started, "ended": ended})
 
     def restore(self, url: str) -> list[TaskRecord]:
         """Return the tasks of the last day at the address *url* of the server."""

@@ -71,9 +71,9 @@ class TaskStore:
 
         async def carry_out() -> None:
             await read_again(self._state, dialect, record)
-            await _carry_out(self._state, dialect, record)
-            self.memory.end(record)
-            record.done.set()
+            end, ended = await _carry_out(self._state, dialect, record), time.time()
+            await self.memory.end(record, end, ended)  # before a poll can show it
+            _end(record, end, ended)
 
         job = asyncio.get_running_loop().create_task(carry_out())
         self._jobs.add(job)
@@ -128,12 +128,12 @@ def _has_lost_pictures(state: State, dialect: TaskDialect, task: Task) -> bool:
     return any(state.results.get(urlsplit(picture.url or "").path) is None for picture in task.pictures)
 
 
-async def _carry_out(state: State, dialect: TaskDialect, record: TaskRecord) -> None:
-    """Wait in the queue, work, charge, and end the task."""
+async def _carry_out(state: State, dialect: TaskDialect, record: TaskRecord) -> Progress:
+    """Wait in the queue, work, charge, and return the end of the task."""
     task = record.task
     start, end_of_work = _times(state, record)
     if await _stopped(record, start):
-        return _end(task, Progress.ABORTED if task.state is Progress.QUEUED else task.state)
+        return Progress.ABORTED
     task.state, task.started = Progress.RUNNING, time.time()
     if await _stopped(record, end_of_work):
         end: Progress = Progress.CANCELLED
@@ -141,7 +141,7 @@ async def _carry_out(state: State, dialect: TaskDialect, record: TaskRecord) -> 
         end = await _result(state, dialect, record)
     if end in dialect.charged or any(task.fault(kind) is not None for kind in _CHARGED_ENDS):
         await _charge(state, dialect, record)
-    return _end(task, end)
+    return end
 
 
 def _times(state: State, record: TaskRecord) -> tuple[float, float]:
@@ -208,7 +208,9 @@ async def _charge(state: State, dialect: TaskDialect, record: TaskRecord) -> Non
     state.spend(dialect.name, bill)
 
 
-def _end(task: Task, end: Progress) -> None:
-    task.state, task.ended = end, time.time()
+def _end(record: TaskRecord, end: Progress, ended: float) -> None:
+    task = record.task
+    task.state, task.ended = end, ended
+    record.done.set()
     if task.order is not None:
         task.order = replace(task.order, sources=())  # they take much memory, and are read again if they are needed

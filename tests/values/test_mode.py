@@ -35,9 +35,9 @@ def test_mode_at_follows_the_times_of_one_night(now: datetime, mode: Mode) -> No
 
 @pytest.mark.parametrize(
     ("hour", "mode"),
-    [(3, Mode.BATCH), (5, Mode.FLEX), (7, Mode.STANDARD), (15, Mode.STANDARD), (19, Mode.BATCH), (23, Mode.BATCH)],
+    [(3, Mode.BATCH), (5, Mode.FLEX), (7, Mode.STANDARD), (9, Mode.STANDARD), (13, Mode.BATCH), (23, Mode.BATCH)],
 )
-def test_mode_at_the_start_of_a_run_follows_the_nearest_times(hour: int, mode: Mode) -> None:
+def test_mode_at_the_start_of_a_run_follows_the_night_that_it_belongs_to(hour: int, mode: Mode) -> None:
     started = datetime(2026, 12, 2, hour, 0, tzinfo=BERLIN)
     assert mode_at(NIGHT, started, started) is mode
 
