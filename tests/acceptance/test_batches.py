@@ -275,7 +275,7 @@ def test_edits_upload_their_source_once_and_are_delivered(project, witness):
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_at_its_time_a_batch_is_cancelled_and_the_rest_is_sent_at_once(project, witness):
-    soon = datetime.now().astimezone() + timedelta(seconds=65)
+    soon = datetime.now().astimezone() + timedelta(seconds=85)
     modes = [{"batch": f"until {soon:%H:%M}"}, "standard"]
     path = nightly(project, "", " [sandbox: batch-pause=1]", "", modes=modes)
     done = project.run("run", path, "--yes", seconds=150)
