@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from aiolimiter import AsyncLimiter
 from anyio import CancelScope, CapacityLimiter, current_time, sleep
@@ -123,10 +124,17 @@ class RemoteTasks:
                 await sleep(min(asked or pause, PREPARATION))
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def before_download(self, exchange: Exchange, error: ProviderError) -> bool:
-        """Wait before a result is downloaded again after *error*, and return True; False if it is lost."""
-        if exchange.task is None or error.fault.final or exchange.attempt.age > RESULT_LIFE:
+    async def before_download(self, exchange: Exchange, url: str, error: ProviderError) -> bool:
+        """Wait before *url* is downloaded again after *error*, and return True; False if its result is lost.
+
+        Raises UnfinishedTask for an address that nothing but the settings can make allowed, such as an unlisted host.
+        """
+        if exchange.task is None or exchange.attempt.age > RESULT_LIFE:
             return False
+        if error.fault.final:
+            name, host = exchange.profile.name, urlsplit(url).hostname
+            hint = f"if it belongs to {name}, add it to url_hosts of {name}"
+            raise UnfinishedTask(f"results at {host} may not be fetched with these settings; {hint}")
         exchange.task.polled = True
         await self.wait(exchange, DOWNLOAD_PAUSE)
         return True

@@ -19,6 +19,7 @@ from ...providers.error_mapping import fault_of
 from ...providers.model import Model
 from ...providers.profile import Profile
 from ...transport import BufferSink, ProviderClient, decompressed
+from ..lease import Lease
 
 Value = TypeVar("Value")
 
@@ -42,6 +43,7 @@ class RemoteBatches:
     profile: Profile
     model: Model
     may_repeat: Callable[[], bool] = lambda: True  #: False: the run is ending
+    lease: Lease | None = None  #: for which the billed call may be sent; None: it has no need of one
 
     async def ask(self, talk: Talk[Value], upload_bytes: int = 0) -> Value:
         """Carry out a conversation about batches and return its result; raise ProviderError."""
@@ -74,9 +76,15 @@ class RemoteBatches:
 
     async def _once(self, call: Call, seconds: float) -> Reply:
         sink = BufferSink()
-        head = await self.client.carry(call, sink, seconds)
+        head = await self.client.carry(call, sink, seconds, ready=self._ready if call.billed else None)
         body = decompressed(sink.body(), head.headers)
         return Reply(status=head.status, headers=head.headers, body=body, broken=head.broken)
+
+    async def _ready(self) -> None:
+        """Raise ProviderError if another run may have the submission by now: it would create the batch as well."""
+        if self.lease is not None and not self.lease.left:
+            why = "nothing was sent: this runner could not renew its lease"
+            raise ProviderError(Fault(cause=Cause.UNREACHED, message=why))
 
     async def _repeated(self, call: Call, seconds: float) -> Reply:
         """Return the answer to a free call, which is sent again where none came, or one that may pass."""
