@@ -46,6 +46,7 @@ def providers_with_submissions(reader: Reader, batch_id: int) -> set[str]:
 
 def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: Profile) -> BatchLane | None:
     from ..engine.batches.lane import BatchLane
+    from ..engine.batches.reminders import Reminders
     from ..engine.batches.steps import Steps
 
     lanes = [lane for lane in runner.lanes if lane.provider == profile.name]
@@ -66,7 +67,7 @@ def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: 
         inputs=executor.inputs,
         folder=inputs.project.state / FOLDER,
         show_message=inputs.show_message,
-        on_alarm=partial(_alarm, inputs.on_silence or inputs.show_message),
+        reminders=Reminders(partial(_alarm, inputs.on_silence or inputs.show_message)),
     )
     return BatchLane(
         provider=profile.name,

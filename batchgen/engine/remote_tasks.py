@@ -21,6 +21,7 @@ from ..providers.base import Call, Remember, Reply
 from ..providers.retry_after import retry_after
 from ..transport import ProviderClient, is_temporary
 from .exchange import Exchange, TaskProgress
+from .waits import Waits
 
 #: Seconds for the answer to one poll.
 POLL_SECONDS = 60.0
@@ -60,13 +61,12 @@ class RemoteTasks:
     remembered: Callable[[str], None] = lambda _id: None  #: called for an attempt once its handle is committed
     ended: bool = False  #: the run sends nothing more: tasks are left to the next one
     _limits: dict[tuple[str, str], _Limit] = field(default_factory=dict)
-    _waits: set[CancelScope] = field(default_factory=set)
+    _waits: Waits = field(default_factory=Waits)
 
     def end(self) -> None:
         """End all waits and polls: their attempts stay open."""
         self.ended = True
-        for scope in tuple(self._waits):
-            scope.cancel()
+        self._waits.interrupt()
 
     async def remember(self, exchange: Exchange, step: Remember) -> None:
         """Commit the handle of a task before anything else happens."""
@@ -164,12 +164,8 @@ class RemoteTasks:
 
     @contextmanager
     def _until_end(self) -> Iterator[None]:
-        with CancelScope() as scope:
-            self._waits.add(scope)
-            try:
-                yield
-            finally:
-                self._waits.discard(scope)
+        with self._waits.interruptible() as scope:
+            yield
         if scope.cancelled_caught:
             raise UnfinishedTask
 

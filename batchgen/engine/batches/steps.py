@@ -42,9 +42,10 @@ from ..attempts import AttemptRunner
 from ..lane import Lane
 from .building import RequestFile, claim_all, order_of
 from .collecting import Collector, OpenCall
-from .decisions import NOT_KNOWN, Verdict, concerns_all, is_lost, judge_listing, reminder, unsent
+from .decisions import NOT_KNOWN, Verdict, concerns_all, is_lost, judge_listing, unsent
 from .grouping import Draft
 from .holding import why_held
+from .reminders import Reminders
 from .remote import RemoteBatches, is_refusal
 
 
@@ -61,11 +62,10 @@ class Steps:
     spool: Spool
     inputs: SourceCache
     folder: Path  #: of the files of submissions
+    reminders: Reminders
     show_message: Callable[[str], None] = lambda _text: None
-    on_alarm: Callable[[str], None] = lambda _text: None  #: called if results may be lost unless the user acts
     refused: dict[str, Fault] = field(default_factory=dict)  #: why the provider did not take a submission
     stuck: set[str] = field(default_factory=set)  #: submissions that this run cannot settle
-    _reminded: dict[str, int] = field(default_factory=dict)
     _uploaded: dict[tuple[str | None, str], dict[str, str]] = field(default_factory=dict)
 
     async def take_over(self, batch_id: int) -> list[Submission]:
@@ -76,7 +76,7 @@ class Steps:
 
     async def advance(self, submission: Submission, *, keep: bool, may_create: bool) -> Submission:
         """Do what is next for a submission, and return it; *keep*: it need not be cancelled at the provider."""
-        self._remind(submission)
+        self.reminders.look(submission, self.attempts.now())
         if (why := why_held(submission, self.profile, self.lanes, self._files(submission))) is not None:
             self.stuck.add(submission.id)
             self.show_message(f"waiting   batch {submission.remote_id or submission.id}: {why}")
@@ -308,17 +308,6 @@ class Steps:
             "deadline_at": batch.deadline_at,
             "polled_at": self.attempts.now(),
         }
-
-    def _remind(self, submission: Submission) -> None:
-        given = self._reminded.get(submission.id, 0)
-        due = reminder(submission, self.attempts.now(), given)
-        if due > given and submission.collect_by is not None:
-            self._reminded[submission.id] = due
-            end = f"{submission.collect_by.astimezone():%Y-%m-%d %H:%M}"
-            self.on_alarm(
-                f"the results of batch {submission.remote_id} at {submission.provider} are not collected yet and "
-                f"vanish at {end}: {submission.message or 'the batch has not ended'}"
-            )
 
     def _lane(self, submission: Submission) -> Lane:
         own = (lane for lane in self.lanes if lane.account == submission.account)
