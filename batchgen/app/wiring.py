@@ -39,7 +39,7 @@ from ..store.runners import Registration
 from ..store.shared_budgets import SharedBudgets
 from ..task import Charge, Task
 from . import loads
-from .batches import add_batch_lanes
+from .batch_lanes import add_batch_lanes
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .collect_result import collect_result

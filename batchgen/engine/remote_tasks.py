@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from aiolimiter import AsyncLimiter
@@ -19,10 +19,8 @@ from ..errors import StoreError, UnfinishedTask
 from ..fault import Cause, Fault, ProviderError
 from ..providers.base import Call, Remember, Reply
 from ..providers.retry_after import retry_after
+from ..transport import ProviderClient, is_temporary
 from .exchange import Exchange, TaskProgress
-
-if TYPE_CHECKING:
-    from ..transport import ProviderClient
 
 #: Seconds for the answer to one poll.
 POLL_SECONDS = 60.0
@@ -39,8 +37,6 @@ RESULT_LIFE = 24 * 3600.0
 _OPEN = frozenset({Cause.THROTTLED, Cause.UNREACHED, Cause.MONEY, Cause.DENIED})
 #: Causes after which a task that was submitted is not bought again by itself.
 _FINAL = frozenset({Cause.UNKNOWN, Cause.SPOILED})
-#: Statuses of an answer after which a poll is repeated, besides those of 500 and above.
-_TEMPORARY = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +109,7 @@ class RemoteTasks:
                 news = await self._once(client, call)
             if exchange.task is not None:
                 exchange.task.polled = True
-            if isinstance(news, Reply) and not (news.status in _TEMPORARY or news.status >= 500):
+            if isinstance(news, Reply) and not is_temporary(news.status):
                 return news
             asked = retry_after(news.headers, "") if isinstance(news, Reply) else None
             if exchange.task is not None:

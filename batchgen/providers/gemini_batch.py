@@ -42,7 +42,7 @@ from .batch_base import (
     text_of,
     unreadable,
 )
-from .batch_rows import BrokenRow, key_in, members, rest_after, value_at
+from .batch_rows import BrokenRow, key_in, members, rest_after, short_value
 from .error_bodies import clean
 from .jsonbody import Json, objects
 from .profile import Profile
@@ -180,9 +180,9 @@ class GeminiBatch(BatchDialect):
         """Return the content of a row; a broken one yields what is left of its answer."""
         try:
             places = members(raw)
-            key = value_at(raw, places.get("key"))
+            key = short_value(raw, places.get("key"))
             if key is None and "metadata" in places:
-                key = part_of({"metadata": value_at(raw, places["metadata"])}, "metadata").get("key")
+                key = part_of({"metadata": short_value(raw, places["metadata"])}, "metadata").get("key")
         except BrokenRow as error:
             name = key_in(raw, "key")
             broken = f"the row of the result file is damaged: {error}"
@@ -193,7 +193,7 @@ class GeminiBatch(BatchDialect):
         headers = {"content-type": "application/json"}
         if (span := places.get("response")) is not None and raw[span[0] : span[0] + 1] == b"{":
             return Row(key=key, reply=Reply(status=200, headers=headers, body=raw[span[0] : span[1]]))
-        stated = value_at(raw, places.get("error"))
+        stated = short_value(raw, places.get("error"))
         details = stated if isinstance(stated, Mapping) else {"message": "the row has neither an answer nor an error"}
         body = orjson.dumps({"error": details})
         return Row(key=key, reply=Reply(status=_status(details.get("code")), headers=headers, body=body))

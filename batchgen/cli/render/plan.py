@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -274,10 +275,7 @@ def _examples(plan: Plan, folder: Path) -> Iterator[str]:
         dropped = dict(job.recipe.dropped)
         sent = [getattr(task, field) for field in ("size", "quality", "resolution") if field not in dropped]
         request = " ".join(filter(None, [task.kind.value, *sent]))
-        sources = [
-            source.name if source.job else source.url or _from_folder(source.path or "", folder)
-            for source in task.images
-        ]
+        sources = [source.shown(partial(_from_folder, folder=folder)) for source in task.images]
         of = f" of {short(', '.join(sources), 60)}" if sources else ""
         yield f"{name:<10}{job.key}: {request}{of} by {task.provider} {task.model}, to {job.output}"
         yield f"{'':<10}{short(job.prompt, 100)}"

@@ -64,7 +64,7 @@ class BatchLane:
     _failures: int = 0
 
     def begin(self) -> None:
-        """Keep the lanes of the provider from sending what belongs into a batch; called before they start."""
+        """Keep the lanes of the provider from sending what belongs in a batch; called before they start."""
         for lane in self.lanes:
             lane.batching = WAITS
 

@@ -18,7 +18,7 @@ from ...providers.batch_base import BatchDialect, ResultFile, Talk
 from ...providers.error_mapping import fault_of
 from ...providers.model import Model
 from ...providers.profile import Profile
-from ...transport import BufferSink, ProviderClient, decompressed
+from ...transport import BufferSink, ProviderClient, decompressed, is_temporary
 from ..lease import Lease
 
 Value = TypeVar("Value")
@@ -31,7 +31,6 @@ CALL_SECONDS, DOWNLOAD_SECONDS = 90.0, 4 * 3600.0
 SLOWEST_UPLOAD = 100_000
 #: Bytes of the largest file of results that is downloaded.
 MOST_RESULTS = 20_000_000_000
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,7 +95,7 @@ class RemoteBatches:
                 if is_last:
                     raise
             else:
-                if is_last or (reply.status not in _PASSING and reply.broken is None):
+                if is_last or (not is_temporary(reply.status) and reply.broken is None):
                     return reply
             await sleep(min(FIRST_WAIT * 2.0 ** (number - 1), LONGEST_WAIT))
         raise AssertionError("the last try returns or raises")
@@ -104,5 +103,5 @@ class RemoteBatches:
 
 def is_refusal(fault: Fault) -> bool:
     """Return whether a provider that answered in this way has certainly not created a batch."""
-    is_answer = fault.status is not None and 400 <= fault.status < 500 and fault.status not in _PASSING
+    is_answer = fault.status is not None and 400 <= fault.status < 500 and not is_temporary(fault.status)
     return fault.charged is Charged.NO and fault.cause is not Cause.UNREACHED and is_answer
