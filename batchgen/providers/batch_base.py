@@ -243,7 +243,7 @@ def gone(what: str, status: int) -> ProviderError:
 
 
 def text_of(document: Mapping[str, Json], name: str) -> str | None:
-    """Return a text field that is not empty, or None; a text with half of a surrogate pair can be sent to no address."""
+    """Return a text field that is neither empty nor holds half of a surrogate pair, or None."""
     value = document.get(name)
     is_whole = isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
     return value if isinstance(value, str) and value and is_whole else None
