@@ -101,9 +101,13 @@ class GeminiBatch(BatchDialect):
         if not (target := reply.headers.get("x-goog-upload-url")):
             document_of(reply, profile)
             raise unreadable(reply, "the answer names no address for the upload")
+        try:
+            target = _at_home(profile, target)
+        except ValueError as error:
+            raise unreadable(reply, "the address for the upload is not valid") from error
         headers = {"X-Goog-Upload-Offset": "0", "X-Goog-Upload-Command": "upload, finalize"}
         body = Source(path=file.path, mime=mime)
-        reply = yield Call(method="POST", url=_at_home(profile, target), file=body, headers=headers, billed=False)
+        reply = yield Call(method="POST", url=target, file=body, headers=headers, billed=False)
         file_id = text_of(part_of(document_of(reply, profile), "file"), "name")
         if file_id is None:
             raise unreadable(reply, "the answer names no file")
@@ -227,7 +231,7 @@ def _fault(error: Mapping[str, Json]) -> Fault:
 
 
 def _at_home(profile: Profile, url: str) -> str:
-    """Return an address of an upload at the provider's own origin, which alone may get the key."""
+    """Return an address of an upload at the provider's own origin, which alone may get the key; raise ValueError."""
     parts, own = urlsplit(url), urlsplit(profile.base_url)
     return parts._replace(scheme=own.scheme, netloc=origin_of(own).partition("://")[2]).geturl()
 
@@ -249,4 +253,5 @@ def _time(value: Json) -> datetime | None:
         time = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return time if time is not None and time.tzinfo is not None else None
+    is_plausible = time is not None and time.tzinfo is not None and 2000 <= time.year < 3000  # sums must not overflow
+    return time if is_plausible else None

@@ -214,6 +214,25 @@ def test_handle_holds_no_key() -> None:
         assert kept or (play.fault is not None and play.fault.final)
 
 
+@pytest.mark.parametrize("odd", ["x" * 5000, "\ud800", "a\x00b", "http://[::1"])
+def test_odd_texts_are_not_stored(odd: str) -> None:
+    for name in ("request_id", "status_url"):
+        play = Play(fal(), answer({**FAL_SUBMITTED, name: odd}))
+        if name == "status_url" or not odd.startswith("http"):
+            assert play.fault is not None
+            assert play.fault.final
+            assert not play.handles
+    play = Play(fal(), answer({**FAL_SUBMITTED, "cancel_url": odd}))
+    assert "cancel" not in play.handles[0]
+
+
+def test_result_at_an_address_that_is_none_is_booked_and_final() -> None:
+    result = {"images": [{"url": "http://[::1"}]}
+    play = Play(fal(), answer(FAL_SUBMITTED), state("COMPLETED", 200), answer(result))
+    assert play.fault is not None
+    assert (play.fault.cause, play.fault.charged, play.fault.final) == (Cause.SPOILED, Charged.YES, True)
+
+
 def test_lost_task_is_unknown_and_held() -> None:
     gone = answer({"detail": "not found"}, 404)
     play = Play(fal(), answer(FAL_SUBMITTED), gone, state("IN_QUEUE"), *[gone] * 100)
