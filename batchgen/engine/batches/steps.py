@@ -29,7 +29,7 @@ from ...files.source_cache import SourceCache
 from ...files.spool import Spool
 from ...job import Missed
 from ...providers import batches_of
-from ...providers.batch_base import BatchOrder, RemoteBatch
+from ...providers.batch_base import BatchOrder, BatchState, RemoteBatch
 from ...providers.batch_rules import collect_by, lacks_results
 from ...providers.profile import Profile
 from ...store import submissions
@@ -256,6 +256,10 @@ class Steps:
 
     async def _missing(self, submission: Submission, fault: Fault) -> Submission:
         """Leave a batch at the provider that does not know it now; once it is lost for good, its calls are unknown."""
+        if submission.state is SubmissionState.DOWNLOADED:  # What the provider had is on this disk.
+            name, output, errors = submission.remote_id or "", submission.output_file, submission.error_file
+            stored = RemoteBatch(id=name, state=BatchState.DONE, output_file=output, error_file=errors)
+            return await self._collect(submission, stored)
         remote, text = self._remote(submission), f"{NOT_KNOWN}: {fault.message} (HTTP {fault.status})"
         try:
             listing = await remote.ask(remote.dialect.find(self.profile, self._order(submission)))
