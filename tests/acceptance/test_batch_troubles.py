@@ -120,3 +120,23 @@ def test_used_up_budget_leaves_no_empty_submissions(project, held):
     done = project.run("run", path, "--budget", f"{highest * Decimal('1.1'):.6f}", "--no-wait")
     assert done.code == 8, done.err
     assert Counter(row["state"] for row in submissions(project)) == {"submitted": 1}
+
+
+@pytest.mark.not_on(postgres="the test replaces the file of the job database")
+def test_lost_job_database_buys_no_batch_again(project, witness, held):
+    path = nightly(project, "", "")
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    kept = project.state / "kept.db"
+    (project.state / "batchgen.db").rename(kept)
+    lost = project.run("run", path, "--yes", "--no-wait")
+    assert lost.code == 1, lost.err
+    assert "may have been at" in lost.err
+    assert project.run("run", path, "--yes", "--no-wait", "--db", "other.db").code == 9
+    assert len(events(witness, "batch")) == 2  # another job database of the same folder has nothing to do with it
+    for file in project.state.glob("batchgen.db*"):
+        file.unlink()
+    kept.rename(project.state / "batchgen.db")
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 4)
+    assert project.run("run", path, "--yes").code == 0
+    assert len(events(witness, "batch")) == 2

@@ -21,7 +21,7 @@ from typing import Any
 
 from anyio import to_thread
 
-from ...database_url import Database
+from ...database_url import Database, database_name
 from ...fault import Cause, Fault, ProviderError
 from ...files.result_files import SubmissionFiles
 from ...files.result_rows import ResultRows
@@ -122,7 +122,8 @@ class Steps:
         if uploaded is None or lane.draining:
             return await self._release(submission, "the run ended before the batch was submitted")
         name, digest = uploaded
-        await to_thread.run_sync(self._files(submission).write_address, self.profile.base_url)
+        notes = self.profile.base_url, database_name(self.database)
+        await to_thread.run_sync(self._files(submission).write_address, *notes)
         submission = await self._step(
             submission,
             state=SubmissionState.SUBMITTING,
