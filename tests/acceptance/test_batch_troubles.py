@@ -16,7 +16,7 @@ from decimal import Decimal
 import pytest
 
 from .kit import finish, wait_for
-from .test_batches import check, events, held, nightly, states, submissions
+from .test_batches import LOW, check, events, held, nightly, states, submissions
 
 __all__ = ["held"]
 
@@ -121,6 +121,14 @@ def test_used_up_budget_leaves_no_empty_submissions(project, held):
     done = project.run("run", path, "--budget", f"{highest * Decimal('1.1'):.6f}", "--no-wait")
     assert done.code == 8, done.err
     assert Counter(row["state"] for row in submissions(project)) == {"submitted": 1}
+
+
+def test_image_of_a_job_in_a_batch_is_used_by_one_in_the_next_batch(project, witness):
+    night = {"id": "night", **LOW, "images": ["@j0"], "prompt": "The same cat at night"}
+    done = project.run("run", nightly(project, "", jobs=[night]), "--yes")
+    assert done.code == 0, done.err
+    assert states(project) == {"j0": "done", "night": "done"}
+    check(project, witness, batches=2)
 
 
 @pytest.mark.not_on(postgres="the test replaces the file of the job database")

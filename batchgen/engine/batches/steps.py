@@ -137,7 +137,8 @@ class Steps:
         """Write and upload the file; None if no request of it can be sent."""
         for call in await self._open_calls(submission):
             opened, lane = self.attempts.reopen(self._lane(submission), *call)
-            if (missed := await file.add(opened.attempt)) is not None:
+            attempt = await self.attempts.with_images(opened.attempt)
+            if (missed := await file.add(attempt)) is not None:
                 await self.attempts.resume(lane, *call, missed)
         return await file.upload(submission.id) if file.lines else None
 
