@@ -155,12 +155,17 @@ def are_left(backlogs: Mapping[str, Sequence[Backlog]], lanes: Container[str]) -
 
 
 def look_again(
-    backlogs: Mapping[str, Sequence[Backlog]], _lane: object, _opened: object, settlement: Settlement | None
+    backlogs: Mapping[str, Sequence[Backlog]],
+    wake: Callable[[], None],
+    _lane: object,
+    _opened: object,
+    settlement: Settlement | None,
 ) -> None:
-    """Let lanes look up due jobs again when a job is done: others may have waited for it."""
+    """Let lanes look up due jobs again when a job is done, also one of a batch: others may have waited for it."""
     if settlement is not None and isinstance(settlement.event, Delivery):
         for backlog in (each for of_lane in backlogs.values() for each in of_lane):
             backlog.returned(None)
+        wake()
 
 
 def _earlier(*moments: datetime | None) -> datetime | None:

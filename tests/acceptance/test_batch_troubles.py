@@ -131,6 +131,15 @@ def test_image_of_a_job_in_a_batch_is_used_by_one_in_the_next_batch(project, wit
     check(project, witness, batches=2)
 
 
+def test_image_of_a_job_in_a_batch_is_used_at_another_provider(project, witness):
+    night = {"id": "night", "provider": "aigate", "images": ["@j0"], "prompt": "The same cat at night"}
+    other = {"id": "other", "provider": "aigate", "prompt": "A dog"}
+    done = project.run("run", nightly(project, "", jobs=[night, other]), "--yes")
+    assert done.code == 0, done.err
+    assert set(states(project).values()) == {"done"}
+    check(project, witness)
+
+
 @pytest.mark.not_on(postgres="the test replaces the file of the job database")
 def test_lost_job_database_buys_no_batch_again(project, witness, held):
     path = nightly(project, "", "")

@@ -243,3 +243,4 @@ class BatchLane:
                 lane.models = ModelFilter(only=True)
             lane.batching = ""
             lane.interrupt()
+        self.attempts.on_outcome()  # Lanes of other providers may wait for what was in a batch.
