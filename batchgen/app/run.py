@@ -36,7 +36,7 @@ from ..store.batch_owner import require_owner
 from ..store.reader import Reader
 from ..store.silent_server import until_end
 from ..store.writer import Writer
-from .batches import providers_with_batches
+from .batch_lanes import providers_with_submissions
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
 from .lane_result import LaneResult
 from .loads import is_loaded
@@ -225,7 +225,7 @@ def _interrupted_providers(reader: Reader, batch: Batch) -> set[str]:
     if batch_id is None:
         return set()
     attempts = {record.provider for _, record in reader.open_attempts(batch_id)}
-    return (attempts | providers_with_batches(reader, batch_id)) & set(batch.profiles)
+    return (attempts | providers_with_submissions(reader, batch_id)) & set(batch.profiles)
 
 
 def _at_sandbox(batch: Batch, sandbox: launch.Sandbox) -> Batch:

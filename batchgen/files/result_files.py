@@ -100,7 +100,7 @@ class ResultSink:
             raise _refused(self._part, error) from error
 
     def seal(self, *, whole: bool = True) -> None:
-        """Do nothing: ``finish`` waits for the disk, and belongs into a thread."""
+        """Do nothing: ``finish`` waits for the disk, and belongs in a thread."""
 
     def beginning(self) -> bytes:
         """Return the beginning of the body, which explains a refusal."""

@@ -14,7 +14,7 @@ from ..keys import authorise
 from ..request import trace_of
 from ..state import Entry, State
 from ..values import Json, Refusal, Reply, invalid
-from .store import Batch
+from .batch import Batch
 from .work import BatchFormat, BatchWork, lines_of
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -1,4 +1,4 @@
-"""Batches of a run: the lanes that send and collect them, and the providers that still have some."""
+"""Batch lanes of a run: which providers get one, to submit jobs in batches and to collect these."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FOLDER = "submissions"
 
 def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profiles: Mapping[str, Profile]) -> None:
     """Give *runner* a lane for the batches of each provider that buys in batches, or has some to be collected."""
-    live = providers_with_batches(inputs.reader, runner.batch_id)
+    live = providers_with_submissions(inputs.reader, runner.batch_id)
     for name in sorted(live - (set(profiles) - set(inputs.keys.without_key))):
         why = "has no key" if name in profiles else "is no longer in the manifest"
         inputs.show_message(f"waiting   {name} {why}: its batches stay at the provider until it is put back")
@@ -38,7 +38,7 @@ def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profi
             runner.companions.append(lane.drive)
 
 
-def providers_with_batches(reader: Reader, batch_id: int) -> set[str]:
+def providers_with_submissions(reader: Reader, batch_id: int) -> set[str]:
     """Return the providers with submissions whose calls are not all settled."""
     query = partial(submissions.of_batch, batch_id=batch_id, live=True)
     return {each.provider for each in reader.ask(query)}
@@ -46,6 +46,7 @@ def providers_with_batches(reader: Reader, batch_id: int) -> set[str]:
 
 def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: Profile) -> BatchLane | None:
     from ..engine.batches.lane import BatchLane
+    from ..engine.batches.reminders import Reminders
     from ..engine.batches.steps import Steps
 
     lanes = [lane for lane in runner.lanes if lane.provider == profile.name]
@@ -66,7 +67,7 @@ def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: 
         inputs=executor.inputs,
         folder=inputs.project.state / FOLDER,
         show_message=inputs.show_message,
-        on_alarm=partial(_alarm, inputs.on_silence or inputs.show_message),
+        reminders=Reminders(partial(_alarm, inputs.on_silence or inputs.show_message)),
     )
     return BatchLane(
         provider=profile.name,
