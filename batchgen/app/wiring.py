@@ -175,9 +175,7 @@ class RunSession(RunInputs):
 
     def _budgets(self, batch_id: int, now: datetime) -> tuple[Budget, ...]:
         options = self.options
-        return budgets_of(
-            self.batch, self.reader, batch_id, now, own=options.budget, unpriced=options.allow_unpriced
-        )
+        return budgets_of(self.batch, self.reader, batch_id, now, own=options.budget, unpriced=options.allow_unpriced)
 
     async def _begin_run(self, batch_id: int, started: datetime) -> str:
         run_id = f"{started:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
