@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..budget import Budget, Budgets
 from ..database_url import DatabaseUrl
 from ..engine.attempts import AttemptRunner, Backend
-from ..engine.parents import parent_images
+from ..engine.parents import parent_images, without_parents
 from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
@@ -141,6 +141,7 @@ class RunSession(RunInputs):
         shared = [budget for budget in budgets if budget.earlier] if place else []
         if place is not None:
             self.writer.shared = SharedBudgets(batch_id, [budget.limit for budget in shared])
+        parents = parent_images(self.reader, batch_id, self.batch.name, self.project.root, self.project.state)
         attempts = AttemptRunner(
             batch=self.batch.name,
             folder=str(self.batch.folder),
@@ -160,10 +161,8 @@ class RunSession(RunInputs):
             new_id=lambda: uuid.uuid4().hex,
             spread=spread,
             show_message=self.show_message,
+            with_images=parents.place if parents else without_parents,
         )
-        parents = parent_images(self.reader, batch_id, self.batch.name, self.project.root, self.project.state)
-        if parents is not None:
-            attempts.with_images = parents.place
         return Runner(
             batch_id=batch_id,
             scope=self.reader.scope(batch_id, self.options.selection, only=self.requeued),
