@@ -7,8 +7,8 @@ Where nothing is ready the loop asks its selector to wait for the next timer. Th
 * Neither thread nor timer: nothing can ever happen again, which is an error and not a hang.
 
 Work leaves the loop through five doors, ``anyio.to_thread.run_sync``, ``asyncio.wrap_future``, ``Committer.post`` (the
-writer's thread), ``Readers`` and ``GroupThread``, and each is counted from before it is handed over until its answer has
-been put into the loop. A callback from a thread while the count is zero means one more: the run ends with an error,
+writer's thread), ``Readers`` and ``GroupThread``, and each is counted from before it is handed over until its answer
+has been put into the loop. A callback from a thread while the count is zero means one more: the run ends with an error,
 because its times mean nothing.
 """
 
