@@ -76,6 +76,8 @@ class GeminiBatch(BatchDialect):
         lifetime=48 * 3600.0,  # of files in general; that of results is not documented
     )
 
+    keeps_part = False  # "The job will not have any results to retrieve" (guide, of an expired one)
+
     def line(self, request: Request, key: str, files: Mapping[str, str]) -> Mapping[str, Any]:
         """Return the line: the body of the same call. Images are in it: uploaded ones might expire before it runs."""
         del files
