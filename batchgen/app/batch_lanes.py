@@ -7,7 +7,10 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
+from ..database_url import database_name
+from ..errors import StoreError
 from ..files import log
+from ..files.result_files import stored_submissions
 from ..mode import Mode
 from ..providers.profile import Profile
 from ..store import submissions
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from ..engine.batches.lane import BatchLane
     from ..engine.executor import Executor
     from ..engine.runner import Runner
+    from .project import Project
     from .run_inputs import RunInputs
 
 #: The folder of the files of submissions, in the state folder.
@@ -42,6 +46,27 @@ def providers_with_submissions(reader: Reader, batch_id: int) -> set[str]:
     """Return the providers with submissions whose calls are not all settled."""
     query = partial(submissions.of_batch, batch_id=batch_id, live=True)
     return {each.provider for each in reader.ask(query)}
+
+
+def require_known(project: Project, reader: Reader) -> None:
+    """Raise StoreError if the job database was lost, or is older, while a batch was at its provider.
+
+    Its jobs seem to have been sent never, and would be bought a second time.
+    """
+    name = database_name(project.db)
+    stored = [files for files in stored_submissions(project.state / FOLDER) if files.belongs_to(name)]
+    if not stored:
+        return
+    known = reader.ask(partial(submissions.known, ids=[files.submission_id for files in stored]))
+    lost = [files for files in stored if files.submission_id not in known]
+    if not lost:
+        return
+    first, many = lost[0], f"{len(lost)} batches" if len(lost) > 1 else "a batch"
+    raise StoreError(
+        f"{name} was lost or replaced while {many} may have been at {first.read_address()}: the job database lacks "
+        f"submission {first.submission_id}, and this run would buy its jobs again. Nothing was sent. Put the job "
+        f"database back; or look for the batch at the provider, then delete {first.folder}/{first.submission_id}.*"
+    )
 
 
 def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: Profile) -> BatchLane | None:

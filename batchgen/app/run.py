@@ -36,7 +36,7 @@ from ..store.batch_owner import require_owner
 from ..store.reader import Reader
 from ..store.silent_server import until_end
 from ..store.writer import Writer
-from .batch_lanes import providers_with_submissions
+from .batch_lanes import providers_with_submissions, require_known
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
 from .lane_result import LaneResult
 from .loads import is_loaded
@@ -108,6 +108,7 @@ def prepare_run(
     if (recovery := recover_before_run(project, reader, batch)) is not None:
         batch = as_stored(project, reader, in_manifest)
     _restore_sidecars(project, reader, batch, report)
+    require_known(project, reader)
     repeats = _jobs_to_requeue(project, reader, batch, options)
     batch = with_overrides(project, batch, {} if repeats is None else repeats.overrides(options))
     plan = _plan(project, batch, options, repeats)

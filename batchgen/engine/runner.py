@@ -30,7 +30,7 @@ from .clearance import Clearance
 from .failover import close_siblings, job_filter
 from .lane import STANDBY, Closure, Lane
 from .limits.windows import Window
-from .recovery import Recovery, RemoteTask
+from .recovery import OpenTask, Recovery
 from .worker_state import WorkerState
 
 #: Due jobs looked up at once: of each other provider so many, of the lane's own at least so many, and at most.
@@ -81,18 +81,20 @@ class Runner:
         self.attempts.listeners.append(listener)
 
     async def run(self) -> None:
-        """Run until no job is left that could run, or the run is drained; raise BatchgenError for an own failure."""
+        """Run until no job is left that could run, or the run is drained.
+
+        Raises BatchgenError if this machine or this program failed; the calls in flight have ended by then.
+        """
         recovery = Recovery(self.attempts, self.batch_id, self.lanes)
-        remote_tasks = await recovery.run()
+        open_tasks = await recovery.run()
         if self.on_recovered is not None:
             await self.on_recovered()
         for lane in self.lanes:
             self._assign_backlogs(lane)
-        if self.chained:
-            self.subscribe(partial(look_again, self._backlogs))
+        self.subscribe(partial(look_again, self._backlogs, self.chained))
         try:
             async with create_task_group() as self._lane_tasks:
-                for task in remote_tasks:
+                for task in open_tasks:
                     self._follow(task, self._lane_tasks)
                 for drive in self.companions:
                     self._lane_tasks.start_soon(drive)
@@ -231,7 +233,7 @@ class Runner:
         clearance = Clearance(lane=lane, model=model, images=images, let_go_at=lane.sent(images))
         attempts.start_soon(self._attempt, lane, prepared, clearance)
 
-    def _follow(self, task: RemoteTask, polls: TaskGroup) -> None:
+    def _follow(self, task: OpenTask, polls: TaskGroup) -> None:
         """Poll a remote task of an earlier run, which counts as in flight, until it ends."""
         self._begin(task.opened.job)
         sent, now = task.opened.attempt.task, task.lane.adopt()
@@ -296,7 +298,7 @@ class Runner:
 
     def _over(self, lane: Lane) -> bool:
         """Return whether no job is left that could ever come to this lane."""
-        if self.chained and (self._in_flight or are_left(self._backlogs, self._driven)):
+        if lane.expects or (self.chained and (self._in_flight or are_left(self._backlogs, self._driven))):
             return False
         return all(each.empty and not self._in_flight_of[each.wanted.provider] for each in self._backlogs[lane.name])
 

@@ -47,7 +47,9 @@ class RemoteTask:
 
     def cancellation(self, request: Request) -> Call | None:
         """Return the call that asks the provider to cancel the task; None if it offers none."""
-        return cancellation(request)
+        rules = _rules(request)
+        url = (request.handle or {}).get("cancel")
+        return _free(rules.handle.cancel_method, url) if url else None
 
     def converse(self, request: Request) -> Conversation:
         """Make one attempt, or poll for the task that an earlier run submitted; raise ProviderError."""
@@ -62,13 +64,6 @@ class RemoteTask:
         task = _Task(request, rules, handle)
         last = yield from task.last_answer(answer)
         return (yield from task.finish(last))
-
-
-def cancellation(request: Request) -> Call | None:
-    """Return the call that asks the provider to cancel the task of ``request.handle``; None if it offers none."""
-    rules = _rules(request)
-    url = (request.handle or {}).get("cancel")
-    return _free(rules.handle.cancel_method, url) if url else None
 
 
 @dataclass(frozen=True, slots=True)

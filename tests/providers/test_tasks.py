@@ -11,7 +11,7 @@ import pytest
 from batchgen import redaction
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers.base import Call, DataUrl, Generation, Remember, Reply, Wait
-from batchgen.providers.task import LOST_ANSWERS, RemoteTask, cancellation
+from batchgen.providers.task import LOST_ANSWERS, RemoteTask
 from batchgen.task import Kind, Source
 
 from .test_dialects import PNG, answer, request
@@ -128,7 +128,7 @@ def test_remembered_task_is_polled_and_not_submitted() -> None:
     assert play.handles == [handle]
     assert not play.waits
     assert play.generation is not None
-    call = cancellation(replace(fal(), handle=handle))
+    call = RemoteTask().cancellation(replace(fal(), handle=handle))
     assert call is not None
     assert (call.method, call.url, call.billed, call.signed) == ("PUT", f"{FAL_URL}/cancel", False, True)
 
