@@ -136,7 +136,8 @@ class RunSession(RunInputs):
         spread: Callable[[], float] = random.random,
     ) -> Runner:
         """Build the runner; its backend is still to be set. *place*: its place among those of the job database."""
-        budgets, clock = self._budgets(batch_id), now or steady_clock(place.now if place else None)
+        clock = now or steady_clock(place.now if place else None)
+        budgets = self._budgets(batch_id, clock())
         shared = [budget for budget in budgets if budget.earlier] if place else []
         if place is not None:
             self.writer.shared = SharedBudgets(batch_id, [budget.limit for budget in shared])
@@ -171,11 +172,9 @@ class RunSession(RunInputs):
             chained=parents is not None,
         )
 
-    def _budgets(self, batch_id: int) -> tuple[Budget, ...]:
+    def _budgets(self, batch_id: int, now: datetime) -> tuple[Budget, ...]:
         options = self.options
-        return budgets_of(
-            self.batch, self.reader, batch_id, utc_now(), own=options.budget, unpriced=options.allow_unpriced
-        )
+        return budgets_of(self.batch, self.reader, batch_id, now, own=options.budget, unpriced=options.allow_unpriced)
 
     async def _begin_run(self, batch_id: int, started: datetime) -> str:
         run_id = f"{started:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"

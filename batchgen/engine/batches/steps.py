@@ -75,7 +75,7 @@ class Steps:
         return [each for each in taken if each.provider == self.profile.name]
 
     async def advance(self, submission: Submission, *, keep: bool, may_create: bool) -> Submission:
-        """Do what is next for a submission, and return it; *keep*: it need not be cancelled at the provider."""
+        """Do what is next for a submission, and return it; *keep*: its calls are still bought in batches."""
         self.reminders.look(submission, self.attempts.now())
         if (why := why_held(submission, self.profile, self.lanes, self._files(submission))) is not None:
             self.stuck.add(submission.id)
@@ -189,7 +189,7 @@ class Steps:
         remote = self._remote(submission)
         try:
             batch = await remote.ask(remote.dialect.poll(self.profile, submission.remote_id or ""))
-            if cancel and not batch.state.is_final:
+            if cancel and remote.dialect.keeps_part and not batch.state.is_final:
                 await remote.ask(remote.dialect.cancel(self.profile, batch.id))
         except ProviderError as error:
             if error.fault.cause is Cause.UNKNOWN and error.fault.final:
