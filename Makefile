@@ -129,7 +129,7 @@ bench: setup-browser ## measure speed against a bare loop in the same run (half 
 
 torture: setup-dev ## kill it in every way and count charges (ARGS="--kills 1000" for the long form)
 	@"$(BIN)/python" -m tests.torture $(ARGS)
-	@"$(BIN)/python" -m tests.torture.tasks
+	@"$(BIN)/python" -m tests.torture.remote
 
 #: Housekeeping
 lock: ## rewrite constraints.txt from pyproject.toml: names and versions only
