@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..files import log
+from ..files.result_files import SubmissionFiles, submissions_with_files
 from ..mode import Mode
 from ..providers.profile import Profile
 from ..store import submissions
@@ -25,6 +27,7 @@ FOLDER = "submissions"
 
 def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profiles: Mapping[str, Profile]) -> None:
     """Give *runner* a lane for the batches of each provider that buys in batches, or has some to be collected."""
+    _remove_remains(inputs.reader, inputs.project.state / FOLDER)
     live = providers_with_batches(inputs.reader, runner.batch_id)
     for name in sorted(live - (set(profiles) - set(inputs.keys.without_key))):
         why = "has no key" if name in profiles else "is no longer in the manifest"
@@ -42,6 +45,13 @@ def providers_with_batches(reader: Reader, batch_id: int) -> set[str]:
     """Return the providers with submissions whose calls are not all settled."""
     query = partial(submissions.of_batch, batch_id=batch_id, live=True)
     return {each.provider for each in reader.ask(query)}
+
+
+def _remove_remains(reader: Reader, folder: Path) -> None:
+    """Remove the files of submissions that have ended: a run that was cut off may have left them."""
+    if names := submissions_with_files(folder):
+        for name in reader.ask(partial(submissions.ended, ids=names)):
+            SubmissionFiles(folder, name).remove()
 
 
 def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: Profile) -> BatchLane | None:
