@@ -27,7 +27,6 @@ FOLDER = "submissions"
 
 def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profiles: Mapping[str, Profile]) -> None:
     """Give *runner* a lane for the batches of each provider that buys in batches, or has some to be collected."""
-    _remove_remains(inputs.reader, inputs.project.state / FOLDER)
     live = providers_with_batches(inputs.reader, runner.batch_id)
     for name in sorted(live - (set(profiles) - set(inputs.keys.without_key))):
         why = "has no key" if name in profiles else "is no longer in the manifest"
@@ -41,17 +40,17 @@ def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profi
             runner.companions.append(lane.drive)
 
 
+def remove_remains(reader: Reader, folder: Path) -> None:
+    """Remove the files in *folder* of submissions that have ended: a run that was cut off may have left them."""
+    if names := submissions_with_files(folder):
+        for name in reader.ask(partial(submissions.ended, ids=names)):
+            SubmissionFiles(folder, name).remove()
+
+
 def providers_with_batches(reader: Reader, batch_id: int) -> set[str]:
     """Return the providers with submissions whose calls are not all settled."""
     query = partial(submissions.of_batch, batch_id=batch_id, live=True)
     return {each.provider for each in reader.ask(query)}
-
-
-def _remove_remains(reader: Reader, folder: Path) -> None:
-    """Remove the files of submissions that have ended: a run that was cut off may have left them."""
-    if names := submissions_with_files(folder):
-        for name in reader.ask(partial(submissions.ended, ids=names)):
-            SubmissionFiles(folder, name).remove()
 
 
 def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: Profile) -> BatchLane | None:
