@@ -150,6 +150,10 @@ def _prepare_database(project: Project, batch: Batch) -> None:
 def _complete_last_run(project: Project, reader: Reader, batch: Batch, report: ShowMessage) -> None:
     """Remove the files that a run that was cut off has left, and write those that it could not."""
     remove_remains(reader, project.state / FOLDER)
+    _restore_sidecars(project, reader, batch, report)
+
+
+def _restore_sidecars(project: Project, reader: Reader, batch: Batch, report: ShowMessage) -> None:
     try:
         if restored := restore_sidecars(project, reader, batch):
             report(f"restored  {restored} sidecar{'s' if restored > 1 else ''} that the last run could not complete")
