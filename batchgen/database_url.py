@@ -72,6 +72,11 @@ def _without(match: re.Match[str]) -> str:
     return match[2] or f"{match[1]}@"
 
 
+def database_name(database: Database) -> str:
+    """Return what tells a job database from others of one project: a folder may be moved with its file."""
+    return database.name if isinstance(database, Path) else str(database)
+
+
 def parse_database(text: str) -> Database:
     """Return the database that *text* names: a path, or an address with a scheme; raise UsageError."""
     if "://" in text:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
@@ -40,8 +40,12 @@ class Source:
     @property
     def name(self) -> str:
         """Return what to show: ``@job``, the URL or the path."""
+        return self.shown(str)
+
+    def shown(self, show_path: Callable[[str], str]) -> str:
+        """Return what to show: ``@job``, the URL, or the path as *show_path* writes it."""
         if self.job is None:
-            return self.url or self.path or ""
+            return self.url or show_path(self.path or "")
         return f"@{self.job}#{self.number}" if (self.number or 1) > 1 else f"@{self.job}"
 
 
@@ -65,6 +69,11 @@ class Task:
     moderation: str | None = None
     seed: int | None = None
     extra: Mapping[str, Any] = field(default_factory=dict)  #: sent unchanged
+
+    @property
+    def sources(self) -> tuple[Source, ...]:
+        """Return all source images, the mask last."""
+        return self.images if self.mask is None else (*self.images, self.mask)
 
     @property
     def weight(self) -> int:

@@ -122,7 +122,7 @@ def _flow(value: object) -> str:
 
 def _preparation(task: Task) -> dict[str, Any]:
     """Return the parameters that say which copies of the source images are sent."""
-    kinds = {source.copy for source in (*task.images, *([task.mask] if task.mask else []))} - {None}
+    kinds = {source.copy for source in task.sources} - {None}
     converted = sorted(kind for kind in kinds if kind != "upright" and kind is not None)
     return ({"orient": True} if "upright" in kinds else {}) | ({"convert": converted[0]} if converted else {})
 

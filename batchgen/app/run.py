@@ -36,7 +36,7 @@ from ..store.batch_owner import require_owner
 from ..store.reader import Reader
 from ..store.silent_server import until_end
 from ..store.writer import Writer
-from .batches import FOLDER, providers_with_batches, remove_remains
+from .batch_lanes import FOLDER, providers_with_submissions, remove_remains, require_known
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
 from .lane_result import LaneResult
 from .loads import is_loaded
@@ -108,6 +108,7 @@ def prepare_run(
     if (recovery := recover_before_run(project, reader, batch)) is not None:
         batch = as_stored(project, reader, in_manifest)
     _complete_last_run(project, reader, batch, report)
+    require_known(project, reader)
     repeats = _jobs_to_requeue(project, reader, batch, options)
     batch = with_overrides(project, batch, {} if repeats is None else repeats.overrides(options))
     plan = _plan(project, batch, options, repeats)
@@ -231,7 +232,7 @@ def _interrupted_providers(reader: Reader, batch: Batch) -> set[str]:
     if batch_id is None:
         return set()
     attempts = {record.provider for _, record in reader.open_attempts(batch_id)}
-    return (attempts | providers_with_batches(reader, batch_id)) & set(batch.profiles)
+    return (attempts | providers_with_submissions(reader, batch_id)) & set(batch.profiles)
 
 
 def _at_sandbox(batch: Batch, sandbox: launch.Sandbox) -> Batch:

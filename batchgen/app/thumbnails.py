@@ -118,7 +118,7 @@ def pictures_of(
     if selection.kinds and Kind.EDIT.value not in selection.kinds:
         return
     for job in reader.jobs(batch.id, replace(selection, kinds=(Kind.EDIT.value,))):
-        for source in (*job.task.images, *([job.task.mask] if job.task.mask else [])):
+        for source in job.task.sources:
             if file := source_file(project, source):
                 yield file
 

@@ -6,7 +6,7 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from ..budget import Budget, Budgets
 from ..database_url import DatabaseUrl
 from ..engine.attempts import AttemptRunner, Backend
-from ..engine.lane import Lane
 from ..engine.parents import parent_images
 from ..engine.readers import Readers
 from ..engine.retry import Policy
@@ -32,14 +31,13 @@ from ..providers.pricing import highest
 from ..providers.profile import Profile, Retry
 from ..providers.retry_after import MAX_WAIT
 from ..providers.validation import translate
-from ..route import ModelFilter
 from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.runners import Registration
 from ..store.shared_budgets import SharedBudgets
 from ..task import Charge, Task
 from . import loads
-from .batches import add_batch_lanes, providers_with_batches
+from .batch_lanes import add_batch_lanes, providers_with_submissions
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .collect_result import collect_result
@@ -47,11 +45,10 @@ from .copy_task import CopyTask
 from .deliver import Copies
 from .heartbeat import Heartbeat, leave, register
 from .idle_thumbnails import IdleThumbnails
-from .lanes import LaneHistory, lanes, policy_of
+from .lanes import lanes_of_run, policy_of
 from .modes import mode_clock
 from .output_lock import prepare_output
 from .plan import learned_prices
-from .preflight import limited_widths, require_files
 from .recovery import last_run
 from .recovery.resumed import Resumed, SentCalls, resumed_text
 from .run_inputs import RunInputs
@@ -126,7 +123,7 @@ class RunSession(RunInputs):
         waiting = {name for name, counts in self.reader.lanes(batch_id).items() if counts.pending or counts.running}
         interrupted = {record.provider for _, record in self.reader.open_attempts(batch_id)}
         fallbacks = set(self.plan.alternates) - set(self.keys.without_key) if waiting else set()
-        return waiting | interrupted | fallbacks | providers_with_batches(self.reader, batch_id)
+        return waiting | interrupted | fallbacks | providers_with_submissions(self.reader, batch_id)
 
     def build_runner(
         self,
@@ -167,10 +164,13 @@ class RunSession(RunInputs):
         if parents is not None:
             attempts.with_images = parents.place
         return Runner(
-            batch_id=batch_id, reader=self.reader, attempts=attempts, chained=parents is not None,
+            batch_id=batch_id,
             scope=self.reader.scope(batch_id, self.options.selection, only=self.requeued),
-            lanes=self._lanes(profiles, attempts.now(), place.others if place else ()),
-        )  # fmt: skip
+            lanes=lanes_of_run(self, profiles, attempts.now(), place.others if place else ()),
+            reader=self.reader,
+            attempts=attempts,
+            chained=parents is not None,
+        )
 
     def _budgets(self, batch_id: int) -> tuple[Budget, ...]:
         options = self.options
@@ -330,20 +330,3 @@ class RunSession(RunInputs):
         any_holds = any(profile.on_unknown == "hold" for profile in self.batch.profiles.values())
         hold = any_holds if self.batch.on_unknown is None else self.batch.on_unknown == "hold"
         return policy_of(retry, "hold" if hold else "retry")
-
-    def _lanes(self, profiles: Mapping[str, Profile], now: datetime, others: Collection[str]) -> list[Lane]:
-        configured = {
-            (name, account): profile.limits.concurrency
-            for name, profile in profiles.items()
-            for account in self.keys.accounts(profile)
-        }
-        history = LaneHistory(table=self.project.db, lessons=self.reader.learned_rates(), now=now, others=others)
-        result: list[Lane] = []
-        for (name, account), width in limited_widths(configured).items():
-            for lane in lanes(profiles[name], account, width, history):
-                if name in self.keys.without_key or self.options.collects_only:
-                    # Without a key a lane only finishes answers that have already arrived.
-                    lane.models = ModelFilter(only=True)
-                result.append(lane)
-        require_files(len(result))
-        return result

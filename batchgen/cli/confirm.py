@@ -11,8 +11,9 @@ import click
 from ..errors import SpendNotConfirmed
 from . import output
 from .options import Session
+from .render.changes import requeue_lines
 from .render.format import count, hanging, warning_line
-from .render.plan import key_lines, keys_of_plan, plan_lines, question, requeue_lines
+from .render.plan import key_lines, keys_of_plan, plan_lines, question
 from .settings_file import is_from_file
 
 if TYPE_CHECKING:

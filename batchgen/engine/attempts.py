@@ -300,7 +300,7 @@ class AttemptRunner:
             self.show_message(f"waiting   {why} (such as job {key})")
 
     def is_superseded(self, attempt: Attempt) -> bool:
-        """Return whether the names of an attempt's files are another's by now; blocks, so it belongs into a thread."""
+        """Return whether the names of an attempt's files are another's by now; blocks, so it belongs in a thread."""
         if self.lease is None or self.lease.left:
             return False
         try:

@@ -201,7 +201,7 @@ class Executor:
             try:
                 head = await client.fetch(call.url, scratch, call.patience)
             except ProviderError as error:
-                if await self.tasks.before_download(exchange, error):
+                if await self.tasks.before_download(exchange, call.url, error):
                     return call
                 # The dialect knows what the answer cost, and whether its other images are complete.
                 return await self._read_in_place(exchange, partial(self._feed, exchange, error))

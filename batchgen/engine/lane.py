@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from anyio import CancelScope, Event, move_on_after
+from anyio import Event, move_on_after
 
 from ..budget import BudgetLimit
 from ..fault import WORKER_LOST, Cause, Charged, Fault
@@ -39,6 +38,7 @@ from .flex import FlexPause
 from .lease import Lease
 from .limits.gate import Gate
 from .retry import Policy
+from .waits import Waits
 
 __all__ = ["Closure", "Lane"]
 
@@ -83,7 +83,7 @@ class Lane:
     batching: str = ""  #: what its submissions wait for; "" if its jobs are sent one by one
     has_turn: bool = False  #: even spacing lets the next request go
     changed: Event = field(default_factory=Event)
-    _waits: set[CancelScope] = field(default_factory=set)
+    _waits: Waits = field(default_factory=Waits)
     _permitted: ModelFilter | None = None  #: the models before the first was denied
 
     def __post_init__(self) -> None:
@@ -310,21 +310,14 @@ class Lane:
 
     def interrupt(self) -> None:
         """End every wait of the lane at once."""
-        for scope in tuple(self._waits):
-            scope.cancel()
+        self._waits.interrupt()
         for gate in self.gates:
             gate.wire.notify()
         self.notify()
 
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
+    def interruptible(self) -> AbstractContextManager[object]:
         """Let ``interrupt`` end the waits inside."""
-        with CancelScope() as scope:
-            self._waits.add(scope)
-            try:
-                yield
-            finally:
-                self._waits.discard(scope)
+        return self._waits.interruptible()
 
     async def wait_for_change(self, seconds: float | None, since: Event | None = None) -> None:
         """Wait until something changes, or has changed since the event *since*; at most *seconds*."""

@@ -38,7 +38,7 @@ class ParentImages:
 
     async def place(self, attempt: Attempt) -> Attempt:
         """Return *attempt* with the files of the jobs whose images it uses; a missing one has no hash."""
-        keys = [source.job for source in _sources(attempt.task) if source.job is not None]
+        keys = [source.job for source in attempt.task.sources if source.job is not None]
         if not keys:
             return attempt
         files = await to_thread.run_sync(self.reader.ask, partial(needs.images, batch=self.batch, parents=keys))
@@ -87,7 +87,7 @@ def require_fitting(task: Task, rules: Rules | None, provider: str) -> None:
 
     How large they are, and of which kind, is known only once they are made.
     """
-    sources = [source for source in _sources(task) if source.job is not None and source.sha256 is not None]
+    sources = [source for source in task.sources if source.job is not None and source.sha256 is not None]
     if not sources or rules is None:
         return
     for source in sources:
@@ -103,7 +103,3 @@ def require_fitting(task: Task, rules: Rules | None, provider: str) -> None:
 
 def _invalid(message: str, hint: str) -> ProviderError:
     return ProviderError(Fault(cause=Cause.INVALID, message=message, hint=hint))
-
-
-def _sources(task: Task) -> tuple[Source, ...]:
-    return task.images if task.mask is None else (*task.images, task.mask)

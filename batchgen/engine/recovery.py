@@ -14,7 +14,7 @@ from .lane import Lane
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteTask:
+class OpenTask:
     """A remote task that an earlier run submitted, and the lane that polls it."""
 
     lane: Lane
@@ -29,7 +29,7 @@ class Recovery:
     batch_id: int
     lanes: Sequence[Lane]
 
-    async def run(self) -> list[RemoteTask]:
+    async def run(self) -> list[OpenTask]:
         """Settle the attempts that earlier runs left open; return the remote tasks that are left."""
         left = await to_thread.run_sync(self._left)
         calls = [(job, record) for job, record in left if record.handle is None]
@@ -39,13 +39,13 @@ class Recovery:
         if calls:  # An answer in the spool may have named a task.
             left = await to_thread.run_sync(self._left)
         remote = [(job, record) for job, record in left if record.handle is not None]
-        return [task for job, record in remote if (task := self._remote_task(job, record)) is not None]
+        return [task for job, record in remote if (task := self._open_task(job, record)) is not None]
 
     def _left(self) -> list[tuple[Job, AttemptRecord]]:
         attempts = self.attempts
         return attempts.reader.open_attempts(self.batch_id, run_id=attempts.run_id, shard=attempts.shard)
 
-    def _remote_task(self, job: Job, record: AttemptRecord) -> RemoteTask | None:
+    def _open_task(self, job: Job, record: AttemptRecord) -> OpenTask | None:
         """Return a task with the lane of its account: to any other account it may not be known."""
         provider, account = record.provider, record.account
         lane = lane_of(self.lanes, provider, account, record.model)
@@ -56,7 +56,7 @@ class Recovery:
             self.attempts.report_once(why, job.key)
             return None
         opened, _ = self.attempts.reopen(lane, job, record)
-        return RemoteTask(lane, opened)
+        return OpenTask(lane, opened)
 
     async def _recover(self, job: Job, record: AttemptRecord) -> None:
         lane = lane_of(self.lanes, record.provider, record.account, record.model)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
 
 from aiolimiter import AsyncLimiter
 from anyio import CancelScope, CapacityLimiter, current_time, sleep
@@ -18,10 +19,9 @@ from ..errors import StoreError, UnfinishedTask
 from ..fault import Cause, Fault, ProviderError
 from ..providers.base import Call, Remember, Reply
 from ..providers.retry_after import retry_after
+from ..transport import ProviderClient, is_temporary
 from .exchange import Exchange, TaskProgress
-
-if TYPE_CHECKING:
-    from ..transport import ProviderClient
+from .waits import Waits
 
 #: Seconds for the answer to one poll.
 POLL_SECONDS = 60.0
@@ -38,8 +38,6 @@ RESULT_LIFE = 24 * 3600.0
 _OPEN = frozenset({Cause.THROTTLED, Cause.UNREACHED, Cause.MONEY, Cause.DENIED})
 #: Causes after which a task that was submitted is not bought again by itself.
 _FINAL = frozenset({Cause.UNKNOWN, Cause.SPOILED})
-#: Statuses of an answer after which a poll is repeated, besides those of 500 and above.
-_TEMPORARY = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,12 @@ class RemoteTasks:
     remembered: Callable[[str], None] = lambda _id: None  #: called for an attempt once its handle is committed
     ended: bool = False  #: the run sends nothing more: tasks are left to the next one
     _limits: dict[tuple[str, str], _Limit] = field(default_factory=dict)
-    _waits: set[CancelScope] = field(default_factory=set)
+    _waits: Waits = field(default_factory=Waits)
 
     def end(self) -> None:
         """End all waits and polls: their attempts stay open."""
         self.ended = True
-        for scope in tuple(self._waits):
-            scope.cancel()
+        self._waits.interrupt()
 
     async def remember(self, exchange: Exchange, step: Remember) -> None:
         """Commit the handle of a task before anything else happens."""
@@ -112,7 +109,7 @@ class RemoteTasks:
                 news = await self._once(client, call)
             if exchange.task is not None:
                 exchange.task.polled = True
-            if isinstance(news, Reply) and not (news.status in _TEMPORARY or news.status >= 500):
+            if isinstance(news, Reply) and not is_temporary(news.status):
                 return news
             asked = retry_after(news.headers, "") if isinstance(news, Reply) else None
             if exchange.task is not None:
@@ -123,10 +120,17 @@ class RemoteTasks:
                 await sleep(min(asked or pause, PREPARATION))
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def before_download(self, exchange: Exchange, error: ProviderError) -> bool:
-        """Wait before a result is downloaded again after *error*, and return True; False if it is lost."""
-        if exchange.task is None or error.fault.final or exchange.attempt.age > RESULT_LIFE:
+    async def before_download(self, exchange: Exchange, url: str, error: ProviderError) -> bool:
+        """Wait before *url* is downloaded again after *error*, and return True; False if its result is lost.
+
+        Raises UnfinishedTask for an address that nothing but the settings can make allowed, such as an unlisted host.
+        """
+        if exchange.task is None or exchange.attempt.age > RESULT_LIFE:
             return False
+        if error.fault.final:
+            name, host = exchange.profile.name, urlsplit(url).hostname
+            hint = f"if it belongs to {name}, add it to url_hosts of {name}"
+            raise UnfinishedTask(f"results at {host} may not be fetched with these settings; {hint}")
         exchange.task.polled = True
         await self.wait(exchange, DOWNLOAD_PAUSE)
         return True
@@ -160,12 +164,8 @@ class RemoteTasks:
 
     @contextmanager
     def _until_end(self) -> Iterator[None]:
-        with CancelScope() as scope:
-            self._waits.add(scope)
-            try:
-                yield
-            finally:
-                self._waits.discard(scope)
+        with self._waits.interruptible() as scope:
+            yield
         if scope.cancelled_caught:
             raise UnfinishedTask
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -24,20 +24,25 @@ from ..store.reader import Reader
 from ..store.records import DueFilter
 from .attempts import AttemptRunner, Listener, OpenAttempt
 from .backlog import Backlog, are_left, look_again
+from .backlogs import Backlogs
 from .bug_report import as_batchgen_error
 from .clearance import Clearance
 from .failover import close_siblings, job_filter
 from .lane import STANDBY, Closure, Lane
 from .limits.windows import Window
-from .recovery import Recovery, RemoteTask
+from .recovery import OpenTask, Recovery
 from .worker_state import WorkerState
 
 #: Due jobs looked up at once: of each other provider so many, of the lane's own at least so many, and at most.
 PAGE, WIDEST_PAGE = 64, 1_000
-#: Seconds between two checks of a budget that calls in flight have reserved, and whether a job may be failed over.
-BUDGET_LOOK, FAILOVER_LOOK = 0.5, 1.0
-#: Seconds for settling a run that is cut off, and until a waiting lane looks at the clock: timers stop in suspend.
-SETTLE_SECONDS, CLOCK_LOOK = 10.0, 30.0
+#: Seconds between two checks of a budget that is reserved by calls in flight.
+BUDGET_LOOK = 0.5
+#: Seconds between two checks whether a job of another provider may be failed over.
+FAILOVER_LOOK = 1.0
+#: Seconds for settling the attempts of a run that is cut off.
+SETTLE_SECONDS = 10.0
+#: Seconds after which a lane that waits for a retry looks at the clock again: a timer stands still in suspend.
+CLOCK_LOOK = 30.0
 #: What a lane waits for while other runners have the limits, and the seconds between two looks at an ended lease.
 SHARE, LEASE_LOOK = "a share of the limits", 0.5
 
@@ -59,8 +64,7 @@ class Runner:
     drained: str | None = None  #: what ended the run early
     failure: BatchgenError | None = field(default=None)
     last_answer_at: float | None = None  #: when the last call ended, on the loop's clock
-    _backlogs: dict[str, list[Backlog]] = field(default_factory=dict)  #: by lane
-    _backlogs_of: dict[str, list[Backlog]] = field(default_factory=dict)  #: those of the jobs of one provider
+    _backlogs: Backlogs = field(init=False)
     _in_flight: set[int] = field(default_factory=set)  #: ids of jobs that a lane has taken
     _unclaimed: int = 0  #: so many of these are still pending in the job database
     _in_flight_of: Counter[str] = field(default_factory=Counter)  #: these jobs by their own provider
@@ -68,6 +72,7 @@ class Runner:
     _driven: set[str] = field(default_factory=set)  #: names of the lanes that a task sends for
 
     def __post_init__(self) -> None:
+        self._backlogs = Backlogs(self._backlog)
         self.attempts.on_failure = self.halt
         self.attempts.on_outcome = self._notify_lanes  # So that the next claim shares a commit with the settlement.
 
@@ -76,9 +81,12 @@ class Runner:
         self.attempts.listeners.append(listener)
 
     async def run(self) -> None:
-        """Run until no job is left that could run, or the run is drained; raise BatchgenError for an own failure."""
+        """Run until no job is left that could run, or the run is drained.
+
+        Raises BatchgenError if this machine or this program failed; the calls in flight have ended by then.
+        """
         recovery = Recovery(self.attempts, self.batch_id, self.lanes)
-        remote_tasks = await recovery.run()
+        open_tasks = await recovery.run()
         if self.on_recovered is not None:
             await self.on_recovered()
         for lane in self.lanes:
@@ -87,7 +95,7 @@ class Runner:
             self.subscribe(partial(look_again, self._backlogs))
         try:
             async with create_task_group() as self._lane_tasks:
-                for task in remote_tasks:
+                for task in open_tasks:
                     self._follow(task, self._lane_tasks)
                 for drive in self.companions:
                     self._lane_tasks.start_soon(drive)
@@ -151,16 +159,7 @@ class Runner:
     # --- what a lane does next ------------------------------------------------
 
     def _assign_backlogs(self, lane: Lane) -> None:
-        """Give a lane the backlogs that it may take from: its own provider's first, then those of all others."""
-        homes = dict.fromkeys(lane.provider for lane in self.lanes)
-        own = DueFilter(provider=lane.provider, models=lane.models, chained=self.chained)
-        others = [replace(own, provider=other, by=lane.provider) for other in homes if other != lane.provider]
-        # Accounts of one provider share a backlog.
-        existing = {backlog.wanted: backlog for backlogs in self._backlogs.values() for backlog in backlogs}
-        self._backlogs[lane.name] = [existing.get(wanted) or self._backlog(wanted) for wanted in (own, *others)]
-        self._backlogs_of = {}
-        for backlog in {id(backlog): backlog for of in self._backlogs.values() for backlog in of}.values():
-            self._backlogs_of.setdefault(backlog.wanted.provider, []).append(backlog)
+        self._backlogs.assign(lane, (each.provider for each in self.lanes), chained=self.chained)
 
     def _backlog(self, wanted: DueFilter) -> Backlog:
         # Jobs of other providers are looked through, often in vain, whenever a call ends: a small page suffices.
@@ -229,13 +228,13 @@ class Runner:
         prepared = self.attempts.prepare(lane, job)
         backlog.take(job)
         self._begin(job)
-        for other in self._backlogs_of[job.task.provider]:
+        for other in self._backlogs.of_provider[job.task.provider]:
             other.forget(job.id)
         images, model = job.task.weight, prepared.attempt.task.model
         clearance = Clearance(lane=lane, model=model, images=images, let_go_at=lane.sent(images))
         attempts.start_soon(self._attempt, lane, prepared, clearance)
 
-    def _follow(self, task: RemoteTask, polls: TaskGroup) -> None:
+    def _follow(self, task: OpenTask, polls: TaskGroup) -> None:
         """Poll a remote task of an earlier run, which counts as in flight, until it ends."""
         self._begin(task.opened.job)
         sent, now = task.opened.attempt.task, task.lane.adopt()
@@ -331,7 +330,7 @@ class Runner:
             self._in_flight.discard(job.id)
             self._in_flight_of[job.task.provider] -= 1
             if after is not None and after.state is State.PENDING:
-                for backlog in self._backlogs_of.get(job.task.provider, ()):
+                for backlog in self._backlogs.of_provider.get(job.task.provider, ()):
                     backlog.returned(after.not_before)
             close_siblings(self.lanes, lane)
             self._notify_lanes()

@@ -14,7 +14,12 @@ from ..errors import StoreError
 from .atomic import sync_folder, write_atomic
 from .output import make_private
 
-_REQUESTS, _PART = ".requests.jsonl", ".part"
+_REQUESTS, _ADDRESS, _PART = ".requests.jsonl", ".address", ".part"
+
+
+def stored_submissions(folder: Path) -> list[SubmissionFiles]:
+    """Return the submissions in *folder* whose batches may exist at a provider."""
+    return [SubmissionFiles(folder, path.name.removesuffix(_ADDRESS)) for path in sorted(folder.glob(f"*{_ADDRESS}"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +51,30 @@ class SubmissionFiles:
             raise StoreError(f"cannot write {self.requests}: {error.strerror}. Nothing of it was sent.") from error
         return digest.hexdigest()
 
-    def write_address(self, base_url: str) -> None:
-        """Note where the batch is: at any other address it is not known."""
+    def write_address(self, base_url: str, database: str) -> None:
+        """Note where the batch is, at any other address it is not known, and the job database that knows of it."""
         try:
-            write_atomic(self._address, f"{base_url}\n".encode())
+            write_atomic(self._address, f"{base_url}\n{database}\n".encode())
         except OSError as error:
             raise StoreError(f"cannot write {self._address}: {error.strerror}. Nothing of it was sent.") from error
 
     def read_address(self) -> str | None:
         """Return where the batch is; None if another machine submitted it."""
+        return next(iter(self._notes()), None)
+
+    def belongs_to(self, database: str) -> bool:
+        """Return whether the submission was noted in *database* before its batch was created."""
+        return self._notes()[1:] == [database]
+
+    def _notes(self) -> list[str]:
         try:
-            return self._address.read_text(encoding="utf-8").strip()
+            return self._address.read_text(encoding="utf-8").splitlines()
         except OSError:
-            return None
+            return []
 
     @property
     def _address(self) -> Path:
-        return self.folder / f"{self.submission_id}.address"
+        return self.folder / f"{self.submission_id}{_ADDRESS}"
 
     def receive(self, name: str) -> ResultSink:
         """Return a sink for a file of results; raise StoreError if the disk refuses it."""
@@ -107,7 +119,7 @@ class ResultSink:
             raise _refused(self._part, error) from error
 
     def seal(self, *, whole: bool = True) -> None:
-        """Do nothing: ``finish`` waits for the disk, and belongs into a thread."""
+        """Do nothing: ``finish`` waits for the disk, and belongs in a thread."""
 
     def beginning(self) -> bytes:
         """Return the beginning of the body, which explains a refusal."""

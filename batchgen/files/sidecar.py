@@ -164,4 +164,4 @@ def _count(value: object) -> int:
 
 def _name(source: Source) -> str:
     # The file name only: a sidecar travels with its image and must not reveal the layout of a disk.
-    return source.name if source.job else source.url or PurePath(source.path or "").name
+    return source.shown(lambda path: PurePath(path).name)

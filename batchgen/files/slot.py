@@ -100,7 +100,7 @@ class Slot:
     def sync(self) -> None:
         """Make what arrived durable, once: from here on nothing can lose it. ``error`` holds the reason if that fails.
 
-        This waits for the disk, so it belongs into a thread.
+        This waits for the disk, so it belongs in a thread.
         """
         if self.error is not None or self._synced:
             return

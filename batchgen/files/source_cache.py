@@ -46,7 +46,7 @@ class SourceCache:
 
     async def require_unchanged(self, task: Task) -> None:
         """Raise ProviderError (invalid) if a source file differs from the one that the plan was made for."""
-        for source in (*task.images, *([task.mask] if task.mask else [])):
+        for source in task.sources:
             if source.job is not None and source.sha256 is None:
                 raise _invalid(
                     f"job {source.job} has no image {source.name}", f"redo {source.job}, then retry this job"
@@ -102,7 +102,7 @@ class SourceCache:
         Raise ProviderError (invalid) if one has changed or cannot be used, StoreError if the store fails, and
         StopWaiting if the run ends first.
         """
-        sources = (*task.images, *([task.mask] if task.mask else []))
+        sources = task.sources
         if not any(source.etag for source in sources):
             return task
         files = [await self._objects.local(source) if source.etag else source for source in sources]

@@ -52,7 +52,7 @@ class Recipe:
     parents: tuple[str, ...] = field(init=False)  #: ids of all jobs that must be done before
 
     def __post_init__(self) -> None:
-        sources = self.task.images if self.task.mask is None else (*self.task.images, self.task.mask)
+        sources = self.task.sources
         of_images = (source.job for source in sources if source.job is not None)
         object.__setattr__(
             self, "parents", tuple(dict.fromkeys((*of_images, *self.needs))) if sources or self.needs else ()
@@ -149,7 +149,7 @@ class PlannedJob(NamedTuple):
             "model": task.model,
             "size": task.size,
             "n": task.n,
-            "images": [source.name if source.job else source.url or source.path for source in task.images],
+            "images": [source.name for source in task.images],
             "output": self.output,
             "prompt": self.prompt,
             "alternates": list(route.others) if route else [],

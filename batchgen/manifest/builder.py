@@ -17,7 +17,7 @@ from ..wording import canonical, is_blank, tidy
 from . import filenames, messages
 from .bad_source import BadSource, StoreTrouble
 from .batch import PlannedJob, Recipe, id_hash
-from .chains import ChainCheck, is_reference
+from .chain_check import ChainCheck, is_reference
 from .deliver import taken_by
 from .duplicates import DuplicateCheck
 from .expand import key_of, portions

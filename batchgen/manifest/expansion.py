@@ -13,7 +13,8 @@ from ..object_url import Folder
 from . import columns, expand, volume
 from .batch import PlannedJob, SkippedJobs
 from .builder import JobBuilder, Naming
-from .chains import ChainCheck, Chains, link
+from .chain_check import ChainCheck, link, resolve
+from .chains import Chains
 from .duplicates import DuplicateCheck
 from .expand import Entry
 from .filenames import FILE_FIELDS
@@ -69,7 +70,8 @@ class Expansion:
 
     def __iter__(self) -> Iterator[PlannedJob]:
         jobs = self._again() if self._cache is None or not self._cache.is_complete else iter(self._cache)
-        return jobs if self.chains is None else map(self.chains.resolve, jobs)
+        chains = self.chains
+        return jobs if chains is None else (resolve(job, chains) for job in jobs)
 
     def _again(self) -> Iterator[PlannedJob]:
         """Make the jobs once more; raise ManifestError where the lists have changed since they were checked."""

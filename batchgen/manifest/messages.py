@@ -11,7 +11,7 @@ from pydantic_core import ErrorDetails
 from ..errors import Problem, suggest
 from ..providers.cost import Cost
 from ..providers.model import Tariff, Tokens
-from . import deliver, guesses, list_spec, model, secrets
+from . import deliver, guesses, list_spec, model, provider_spec, secrets
 from .locations import Path, Places
 
 #: The model of the value of a key, for suggestions.
@@ -20,16 +20,16 @@ _MODELS: Mapping[str, type[BaseModel]] = {
     "deliver": deliver.DeliverSpec,
     "route": model.RoutingSpec,
     "defaults": model.Parameters,
-    "retry": model.RetrySpec,
+    "retry": provider_spec.RetrySpec,
     "budget": model.BudgetSpec,
     "per_day": model.Amounts,
     "per_month": model.Amounts,
-    "limits": model.LimitsSpec,
-    "timeout": model.TimeoutsSpec,
-    "batch": model.BatchSpec,
-    "auth": model.AuthSpec,
+    "limits": provider_spec.LimitsSpec,
+    "timeout": provider_spec.TimeoutsSpec,
+    "batch": provider_spec.BatchSpec,
+    "auth": provider_spec.AuthSpec,
     "cost": Cost,
-    "polling": model.PollingSpec,
+    "polling": provider_spec.PollingSpec,
     "tariff": Tariff,
     "usd_per_million_tokens": Tokens,
 }
@@ -183,9 +183,9 @@ def _model_at(path: Path) -> type[BaseModel]:
     if names[0] == "jobs":
         return _JOB_MODELS.get(names[-1], model.JobSpec)
     if names[0] == "providers" and len(names) == 2:
-        return model.ProviderSpec
+        return provider_spec.ProviderSpec
     if names[0] == "providers" and names[2:3] == ["groups"]:
-        return model.GroupSpec
+        return provider_spec.GroupSpec
     return _MODELS.get(names[-1], model.Manifest)
 
 

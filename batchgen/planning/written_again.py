@@ -91,17 +91,13 @@ def _declared(stored: StoredJob) -> str:
     return stored.fingerprint.partition(OVERRIDDEN)[0]
 
 
-def _sources(task: Task) -> tuple[Source, ...]:
-    return task.images if task.mask is None else (*task.images, task.mask)
-
-
 def _has_objects(task: Task) -> bool:
-    return any(source.etag for source in _sources(task))
+    return any(source.etag for source in task.sources)
 
 
 def _versions(before: Task, after: Task) -> list[tuple[Source, Source]]:
     """Return the objects that have another etag than before; none if the sources differ otherwise."""
-    old, new = _sources(before), _sources(after)
+    old, new = before.sources, after.sources
     if [(source.url, source.path) for source in old] != [(source.url, source.path) for source in new]:
         return []
     pairs = zip(old, new, strict=True)

@@ -243,9 +243,10 @@ def gone(what: str, status: int) -> ProviderError:
 
 
 def text_of(document: Mapping[str, Json], name: str) -> str | None:
-    """Return a text field that is not empty, or None."""
+    """Return a text field that is neither empty nor holds half of a surrogate pair, or None."""
     value = document.get(name)
-    return value if isinstance(value, str) and value else None
+    is_whole = isinstance(value, str) and value.encode("utf-8", "ignore").decode() == value
+    return value if isinstance(value, str) and value and is_whole else None
 
 
 def part_of(document: Mapping[str, Json], name: str) -> Mapping[str, Json]:

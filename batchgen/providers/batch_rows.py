@@ -34,7 +34,7 @@ def members(raw: bytes, start: int = 0) -> dict[str, Span]:
     position = _after_space(raw, position + 1)
     while raw[position : position + 1] != b"}":
         end = _string_end(raw, position)
-        name = value_at(raw, (position, end))
+        name = short_value(raw, (position, end))
         position = _after_space(raw, end)
         if raw[position : position + 1] != b":" or not isinstance(name, str):
             raise BrokenRow(f"no value at byte {position}")
@@ -50,7 +50,7 @@ def members(raw: bytes, start: int = 0) -> dict[str, Span]:
     return places
 
 
-def value_at(raw: bytes, span: Span | None) -> Json:
+def short_value(raw: bytes, span: Span | None) -> Json:
     """Return a short value; None if there is none, if it is long, or if it is not JSON."""
     if span is None or span[1] - span[0] > _SHORT:
         return None
@@ -64,7 +64,7 @@ def key_in(raw: bytes, name: str) -> str | None:
     """Return the text of a member of a row that is broken somewhere, if the member itself is whole."""
     pattern = re.compile(rb'"' + re.escape(name.encode()) + rb'"\s*:\s*("(?:[^"\\]|\\.){1,512}")')
     match = pattern.search(raw)
-    text = value_at(raw, match.span(1)) if match else None
+    text = short_value(raw, match.span(1)) if match else None
     return text if isinstance(text, str) else None
 
 

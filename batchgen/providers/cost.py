@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
 from ..money import milli_credits, nano_usd
-from .jsonbody import Json
+from .jsonbody import Json, value_at
 from .model import Frozen
 
 Scale = Annotated[
@@ -33,9 +32,7 @@ class Cost(Frozen):
         return milli_credits(self._amount(document)) if self.unit == "credits" else None
 
     def _amount(self, document: Json) -> Decimal | None:
-        value = document
-        for step in self.path.split("."):
-            value = value.get(step) if isinstance(value, Mapping) else None
+        value = value_at(document, self.path)
         if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)) or len(str(value)) > 64:
             return None
         try:

@@ -42,7 +42,7 @@ from .batch_base import (
     text_of,
     unreadable,
 )
-from .batch_rows import BrokenRow, key_in, members, rest_after, value_at
+from .batch_rows import BrokenRow, key_in, members, rest_after, short_value
 from .error_bodies import clean
 from .jsonbody import Json, objects
 from .profile import Profile
@@ -101,9 +101,13 @@ class GeminiBatch(BatchDialect):
         if not (target := reply.headers.get("x-goog-upload-url")):
             document_of(reply, profile)
             raise unreadable(reply, "the answer names no address for the upload")
+        try:
+            target = _at_home(profile, target)
+        except ValueError as error:
+            raise unreadable(reply, "the address for the upload is not valid") from error
         headers = {"X-Goog-Upload-Offset": "0", "X-Goog-Upload-Command": "upload, finalize"}
         body = Source(path=file.path, mime=mime)
-        reply = yield Call(method="POST", url=_at_home(profile, target), file=body, headers=headers, billed=False)
+        reply = yield Call(method="POST", url=target, file=body, headers=headers, billed=False)
         file_id = text_of(part_of(document_of(reply, profile), "file"), "name")
         if file_id is None:
             raise unreadable(reply, "the answer names no file")
@@ -176,9 +180,9 @@ class GeminiBatch(BatchDialect):
         """Return the content of a row; a broken one yields what is left of its answer."""
         try:
             places = members(raw)
-            key = value_at(raw, places.get("key"))
+            key = short_value(raw, places.get("key"))
             if key is None and "metadata" in places:
-                key = part_of({"metadata": value_at(raw, places["metadata"])}, "metadata").get("key")
+                key = part_of({"metadata": short_value(raw, places["metadata"])}, "metadata").get("key")
         except BrokenRow as error:
             name = key_in(raw, "key")
             broken = f"the row of the result file is damaged: {error}"
@@ -189,7 +193,7 @@ class GeminiBatch(BatchDialect):
         headers = {"content-type": "application/json"}
         if (span := places.get("response")) is not None and raw[span[0] : span[0] + 1] == b"{":
             return Row(key=key, reply=Reply(status=200, headers=headers, body=raw[span[0] : span[1]]))
-        stated = value_at(raw, places.get("error"))
+        stated = short_value(raw, places.get("error"))
         details = stated if isinstance(stated, Mapping) else {"message": "the row has neither an answer nor an error"}
         body = orjson.dumps({"error": details})
         return Row(key=key, reply=Reply(status=_status(details.get("code")), headers=headers, body=body))
@@ -227,7 +231,7 @@ def _fault(error: Mapping[str, Json]) -> Fault:
 
 
 def _at_home(profile: Profile, url: str) -> str:
-    """Return an address of an upload at the provider's own origin, which alone may get the key."""
+    """Return an address of an upload at the provider's own origin, which alone may get the key; raise ValueError."""
     parts, own = urlsplit(url), urlsplit(profile.base_url)
     return parts._replace(scheme=own.scheme, netloc=origin_of(own).partition("://")[2]).geturl()
 
@@ -249,4 +253,5 @@ def _time(value: Json) -> datetime | None:
         time = datetime.fromisoformat(value) if isinstance(value, str) else None
     except ValueError:
         return None
-    return time if time is not None and time.tzinfo is not None else None
+    is_plausible = time is not None and time.tzinfo is not None and 2000 <= time.year < 3000  # sums must not overflow
+    return time if is_plausible else None

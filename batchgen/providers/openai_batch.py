@@ -39,7 +39,7 @@ from .batch_base import (
     text_of,
     unreadable,
 )
-from .batch_rows import BrokenRow, key_in, members, rest_after, value_at
+from .batch_rows import BrokenRow, key_in, members, rest_after, short_value
 from .error_bodies import clean
 from .error_mapping import fault_of
 from .jsonbody import Json, objects
@@ -91,8 +91,7 @@ class OpenAIBatch(BatchDialect):
 
     def sources(self, request: Request) -> tuple[Source, ...]:
         """Return the local images: as data URLs, a few dozen of them would fill a batch."""
-        task = request.task
-        local = [source for source in (*task.images, task.mask) if source is not None and source.path is not None]
+        local = [source for source in request.task.sources if source.path is not None]
         return tuple({source.path: source for source in local}.values())
 
     def upload(self, profile: Profile, file: Source, name: str) -> Talk[str]:
@@ -175,7 +174,7 @@ class OpenAIBatch(BatchDialect):
         """Return the content of a row; a broken one yields what is left of its answer."""
         try:
             places = members(raw)
-            key = value_at(raw, places.get("custom_id"))
+            key = short_value(raw, places.get("custom_id"))
             answer = members(raw, places["response"][0]) if "response" in places and _is_object(raw, places) else {}
         except BrokenRow as error:
             name = key_in(raw, "custom_id")
@@ -184,14 +183,14 @@ class OpenAIBatch(BatchDialect):
         if not isinstance(key, str) or not key:
             return None
         if answer:
-            status = value_at(raw, answer.get("status_code"))
-            request_id = value_at(raw, answer.get("request_id"))
+            status = short_value(raw, answer.get("status_code"))
+            request_id = short_value(raw, answer.get("request_id"))
             start, end = answer.get("body", (0, 0))
             headers = {"content-type": "application/json"}
             if isinstance(request_id, str) and request_id:
                 headers["x-request-id"] = request_id
             return Row(key=key, reply=Reply(status=_status(status), headers=headers, body=raw[start:end]))
-        return _row_without_answer(key, value_at(raw, places.get("error")))
+        return _row_without_answer(key, short_value(raw, places.get("error")))
 
 
 def _reference(image: Mapping[str, Any], files: Mapping[str, str]) -> Mapping[str, Any]:

@@ -133,7 +133,7 @@ class Checks(Frozen):
 
 
 class Polling(Frozen):
-    """Limits of polls of remote tasks, for each account; they are none of paid calls."""
+    """Limits of the polls of remote tasks, for each account; those of paid calls do not count polls."""
 
     requests_per_minute: float = Field(600.0, gt=0, le=MOST_REQUESTS, description="Most polls in any minute")
     concurrency: int = Field(16, ge=1, le=5000, description="Most polls in flight at once")
@@ -252,19 +252,13 @@ class Profile(Frozen):
 
     def may_poll(self, url: str) -> bool:
         """Return whether the key may be sent to *url*: the origin of ``base_url``, or https on ``key_hosts``."""
-        try:
-            parts = urlsplit(url)
-            if parts.username is not None or parts.password is not None or not parts.hostname:
-                return False
-            if parts.scheme in ("http", "https") and origin_of(parts) == self.origin:
-                return True
-            usual_port = parts.port in (None, 443)
-        except ValueError:
-            return False
-        return parts.scheme == "https" and usual_port and is_listed(parts.hostname.rstrip("."), self.key_hosts)
+        return self._is_own_or_listed(url, self.key_hosts)
 
     def may_fetch(self, url: str) -> bool:
-        """Return whether a result may be fetched from *url*: the origin of ``base_url``, or https on the allow-list."""
+        """Return whether a result may be fetched from *url*: the origin of ``base_url``, or https on ``url_hosts``."""
+        return self._is_own_or_listed(url, self.url_hosts)
+
+    def _is_own_or_listed(self, url: str, hosts: tuple[str, ...]) -> bool:
         try:
             parts = urlsplit(url)
             if parts.username is not None or parts.password is not None or not parts.hostname:
@@ -274,4 +268,4 @@ class Profile(Frozen):
             usual_port = parts.port in (None, 443)
         except ValueError:
             return False
-        return parts.scheme == "https" and usual_port and is_listed(parts.hostname.rstrip("."), self.url_hosts)
+        return parts.scheme == "https" and usual_port and is_listed(parts.hostname.rstrip("."), hosts)

@@ -73,7 +73,7 @@ def unescape_text(text: str) -> str:
 def _texts(task: Task) -> Iterator[str]:
     yield task.prompt
     yield task.model
-    for source in (*task.images, *((task.mask,) if task.mask else ())):
+    for source in task.sources:
         yield from (text for text in (source.url, source.path) if text)
     yield from strings(task.extra)
 

@@ -181,7 +181,12 @@ class Collector:
                 self._note("an image's base64 is broken")
         if not image.url:
             return None
-        url = urljoin(self._url, image.url)
+        try:
+            url = urljoin(self._url, image.url)
+        except ValueError:
+            if image.certain:
+                self._note(f"the address of a result is not valid: {clean(image.url, 300)}", final=True)
+            return None
         if not image.certain and not self._profile.may_fetch(url):
             return None
         return (yield from self._download(url, certain=image.certain))

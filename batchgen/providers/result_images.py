@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .. import redaction
-from ..task import Source, Task
+from ..task import Task
 from .base64_images import decode, holds_image, is_data_url
 from .jsonbody import Json, read_or_none
 from .request_echo import strings
@@ -81,7 +81,7 @@ class SentSources:
     @classmethod
     def of(cls, task: Task) -> SentSources:
         """Return what a request for *task* sends."""
-        sources: tuple[Source, ...] = (*task.images, *((task.mask,) if task.mask else ()))
+        sources = task.sources
         return cls(
             urls=frozenset(unquote(source.url) for source in sources if source.url),
             hashes=frozenset(source.sha256 for source in sources if source.sha256),

@@ -31,6 +31,8 @@ from .usage import read_usage
 #: So many answers in a row, at least, must state that a task is not there: a cluster may not know a new one everywhere
 #: at once, and a provider in trouble may know none for a while.
 LOST_ANSWERS = 3
+#: Characters of the longest id or address in a handle.
+_LONGEST = 4000
 #: Each wait between two polls is so much longer than the one before.
 _GROWTH = 1.5
 _GONE = (404, 410)
@@ -45,7 +47,9 @@ class RemoteTask:
 
     def cancellation(self, request: Request) -> Call | None:
         """Return the call that asks the provider to cancel the task; None if it offers none."""
-        return cancellation(request)
+        rules = _rules(request)
+        url = (request.handle or {}).get("cancel")
+        return _free(rules.handle.cancel_method, url) if url else None
 
     def converse(self, request: Request) -> Conversation:
         """Make one attempt, or poll for the task that an earlier run submitted; raise ProviderError."""
@@ -60,13 +64,6 @@ class RemoteTask:
         task = _Task(request, rules, handle)
         last = yield from task.last_answer(answer)
         return (yield from task.finish(last))
-
-
-def cancellation(request: Request) -> Call | None:
-    """Return the call that asks the provider to cancel the task of ``request.handle``; None if it offers none."""
-    rules = _rules(request)
-    url = (request.handle or {}).get("cancel")
-    return _free(rules.handle.cancel_method, url) if url else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +105,9 @@ def _url_of_model(request: Request, operation: Rules) -> str:
 def _handle(answer: _Answer, url: str, request: Request, rules: TaskRules) -> Mapping[str, Any]:
     """Return the handle in the answer to the submission; raise ProviderError if there is none."""
     document = answer.document
-    task_id = text_at(document, rules.handle.id) if answer.good else ""
+    task_id = _storable(text_at(document, rules.handle.id)) if answer.good else ""
     status = _address(rules.handle.status, task_id, document, url, request)
-    if not task_id or not status or redaction.hidden(status, redaction.known()) != status:
+    if not task_id or not status:
         raise _not_accepted(answer, task_id, request, rules)
     cost = rules.cost if rules.cost is not None and rules.cost.answer == "submission" else None
     parts = {
@@ -118,11 +115,15 @@ def _handle(answer: _Answer, url: str, request: Request, rules: TaskRules) -> Ma
         "status": status,
         "result": _address(rules.handle.result, task_id, document, url, request),
         "cancel": _address(rules.handle.cancel, task_id, document, url, request),
-        "cost": text_at(document, cost.path) if cost else "",
+        "cost": _storable(text_at(document, cost.path)) if cost else "",
     }
-    # An address that repeats the key is not stored: the job database holds no keys.
-    keys = redaction.known()
-    return {name: text for name, text in parts.items() if text and redaction.hidden(text, keys) == text}
+    return {name: text for name, text in parts.items() if text}
+
+
+def _storable(text: str) -> str:
+    """Return *text* if it may be part of a handle, else "": the job database holds no keys, and no megabytes."""
+    is_plain = len(text) <= _LONGEST and text.isprintable()
+    return text if is_plain and redaction.hidden(text, redaction.known()) == text else ""
 
 
 def _address(address: Address | None, task_id: str, document: Json, url: str, request: Request) -> str:
@@ -132,8 +133,11 @@ def _address(address: Address | None, task_id: str, document: Json, url: str, re
     if is_template(address):
         filled = address.replace("{id}", quote(task_id, safe="-._~"))
         return filled if filled.startswith("https://") else request.profile.url_of(filled)
-    stated = text_at(document, address)
-    return urljoin(url, stated) if stated else ""
+    stated = _storable(text_at(document, address))
+    try:
+        return urljoin(url, stated) if stated else ""
+    except ValueError:
+        return ""
 
 
 def _not_accepted(answer: _Answer, task_id: str, request: Request, rules: TaskRules) -> ProviderError:

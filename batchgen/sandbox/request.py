@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
 
 from aiohttp import web
 
+from .billed import BilledRequest
 from .body import fetch_source, raw_prompt, read_form, take_directives
 from .compose import (
-    CLOUDFLARE_524,
-    HTML_200,
     TEXT_INSTEAD,
     actual_order,
     package_of,
@@ -24,19 +21,17 @@ from .compose import (
     sources_of,
     write_answer,
 )
-from .deliver import deliver, reset
 from .dialects.dialect import Account, Dialect, FreeEndpoint
 from .dialects.task import TaskDialect
 from .faults import EARLY, REFUSALS, Fault
-from .keys import authorise, sent_key
+from .keys import authorise
 from .shapes import Draft, Shape
 from .state import Entry, State
+from .trace import Handler, trace_of
 from .values import Form, Order, Package, Refusal, Reply, Trace, waived
 
 #: USD that every simulated account starts with, and that a key whose name begins with "capped" may spend.
 ACCOUNT, CAP = Decimal(100), Decimal(5)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 def handler_for(state: State, dialect: Dialect, kind: str) -> Handler:
@@ -46,19 +41,6 @@ def handler_for(state: State, dialect: Dialect, kind: str) -> Handler:
         return await PaidRequest(state, dialect, kind, request).run()
 
     return handler
-
-
-def trace_of(request: web.Request, serial: int, now: float) -> Trace:
-    """Return the facts about a request that answers and log lines repeat."""
-    return Trace(
-        serial=serial,
-        now=now,
-        path=request.path,
-        request_id=uuid.uuid5(uuid.NAMESPACE_URL, f"{serial}:{now}").hex,
-        client_id=request.headers.get("X-Client-Request-Id"),
-        key_tail=sent_key(request.headers)[-4:],
-        source=request.remote or "",
-    )
 
 
 def free_endpoint_handler(state: State, dialect: Dialect | TaskDialect, endpoint: FreeEndpoint) -> Handler:
@@ -90,17 +72,14 @@ def _answer(
     return endpoint.answer(Account(total=ACCOUNT, used=used, cap=CAP if key.startswith("capped") else None), trace)
 
 
-class PaidRequest:
-    """The handling of one request."""
+class PaidRequest(BilledRequest):
+    """The handling of one request for images."""
 
     def __init__(self, state: State, dialect: Dialect, kind: str, request: web.Request) -> None:
-        self.state, self.dialect, self.kind, self.request = state, dialect, kind, request
-        trace = trace_of(request, state.next_serial(), time.time())
-        self.key = request.headers.get("Idempotency-Key")
+        super().__init__(state, dialect, kind, request)
+        self.dialect = dialect
         self.owns_key = False
         self.sources: tuple[str, ...] = ()
-        self.arrived: asyncio.Future[None] | None = None
-        self.entry = Entry(provider=dialect.name, kind=kind, trace=trace, idempotency_key=self.key)
 
     async def run(self) -> web.StreamResponse:
         """Answer the request; in any case the log gets its arrival and its answer."""
@@ -109,14 +88,14 @@ class PaidRequest:
             order, fault, earlier = await self._admit()
             if earlier is not None:
                 self.entry.fault = "replay"
-                return await self._send(await earlier, None)
+                return await self.send(await earlier, None)
             package = await self._work(order, fault)
         except Refusal as refusal:
-            fault, package = None, self._refusal_package(refusal)
+            fault, package = None, self.refusal(refusal)
             self._finish_key(package, remember=False)
         finally:
             self._finish_key(None, remember=False)
-        return await self._send(package, fault)
+        return await self.send(package, fault)
 
     async def _admit(self) -> tuple[Order, Fault | None, asyncio.Future[Package | None] | None]:
         """Check the request; return the order, its fault, and the earlier answer to its idempotency key."""
@@ -127,7 +106,7 @@ class PaidRequest:
         finally:
             self.arrived = self.state.log.write(self.entry.line("arrival"))
         authorise(self.request.headers, self.dialect.key_header)
-        self._throttle()
+        self.throttle()
         form, directives = take_directives(form)
         self.sources = sources_of(form)
         order = await self._read(form)
@@ -158,17 +137,6 @@ class PaidRequest:
         n = str(form.fields.get("n"))
         self.entry.n = int(n) if n.isdecimal() and len(n) < 9 else None
 
-    def _throttle(self) -> None:
-        throttle = self.state.throttles.get(self.dialect.name)
-        if throttle is None:
-            return
-        wait = throttle.admit()
-        retry_after = round(wait + 0.001, 3) if wait and self.dialect.states_wait else None
-        self.entry.trace = replace(self.entry.trace, quota=throttle.quota(wait), retry_after=retry_after)
-        if wait:
-            self.entry.fault = "throttle"
-            raise Refusal("throttle")
-
     async def _read(self, form: Form) -> Order:
         """Read the order; source images are decoded outside the event loop."""
 
@@ -183,7 +151,7 @@ class PaidRequest:
         """Draw and charge; return the answer, or None if the connection is cut instead."""
         trace, kind = self.entry.trace, fault.kind if fault else ""
         if kind in EARLY:
-            return self._early(kind)
+            return self.early(kind)
         shape = shape_of(fault, order)
         draft = Draft(order=order, trace=trace, kind=kind, amount=fault.amount if fault else 0.0, sources=self.sources)
         if shape.refusal:
@@ -223,39 +191,5 @@ class PaidRequest:
         asked = self.entry.n or order.n
         return kind in {"empty", "text"} or (kind == "short" and asked < 2)
 
-    def _early(self, kind: str) -> Package | None:
-        if kind == "drop-before":
-            return None
-        if kind == "redirect":
-            headers = {"Location": f"{self.state.url}/_sandbox/elsewhere"}
-            return Package(status=307, headers=headers, body=b"", mime="text/plain")
-        package = self._refusal_package(Refusal("error500"))
-        return replace(package, status=200)
-
     def _corrupted(self, reply: Reply, draft: Draft, shape: Shape) -> Package:
-        kind = draft.kind
-        if kind == "gateway-timeout":
-            return self._refusal_package(Refusal(kind))
-        if kind == "cloudflare524":
-            return Package(status=524, headers={}, body=CLOUDFLARE_524.encode(), mime="text/html")
-        if kind == "html200":
-            return Package(status=200, headers={}, body=HTML_200.encode(), mime="text/html")
-        return write_answer(reply, draft, shape)
-
-    def _refusal_package(self, refusal: Refusal) -> Package:
-        reply = self.dialect.refuse(refusal, self.entry.trace, self.kind)
-        return package_of(reply)
-
-    async def _send(self, package: Package | None, fault: Fault | None) -> web.StreamResponse:
-        """Send the answer, and log its status."""
-        status: int | None = None
-        try:
-            if self.arrived is not None:
-                # The arrival is on disk before the answer goes out, also if the request is refused.
-                await self.arrived
-            if package is None:
-                return reset(self.request)
-            response, status = await deliver(self.request, package, fault)
-            return response
-        finally:
-            self.state.log.note(self.entry.line("answer", status=status))
+        return self.other_answer(draft.kind) or write_answer(reply, draft, shape)

@@ -24,10 +24,11 @@ from .dialects.dialect import Dialect
 from .dialects.task import TaskDialect
 from .faults import parse_rule
 from .log import totals
-from .request import Handler, free_endpoint_handler, handler_for, trace_of
+from .request import free_endpoint_handler, handler_for
 from .state import Entry, Settings, State, plain_totals
 from .task_requests import add_task_routes
 from .tasks import TaskStore
+from .trace import Handler, trace_of
 from .values import Link, Refusal
 
 _NAMES = (*DIALECTS, *TASK_DIALECTS)

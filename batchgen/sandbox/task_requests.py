@@ -11,16 +11,18 @@ from functools import partial
 
 from aiohttp import web
 
+from .billed import BilledRequest
 from .body import fetch_source, raw_prompt, read_form, take_directives
-from .compose import CLOUDFLARE_524, HTML_200, package_of
-from .deliver import deliver, reset
+from .compose import package_of
+from .deliver import reset
 from .dialects.task import Cancel, Progress, Task, TaskDialect, View
 from .faults import EARLY, POLLS, REFUSALS, Fault
 from .keys import authorise
-from .request import Handler, free_endpoint_handler, trace_of
+from .request import free_endpoint_handler
 from .state import Entry, State
 from .task_memory import TaskRecord
 from .tasks import TaskStore, read_again, shape_for_task
+from .trace import Handler, trace_of
 from .values import Form, Order, Package, Refusal, Reply, Trace, invalid
 
 
@@ -48,15 +50,12 @@ def _submission_handler(state: State, tasks: TaskStore, dialect: TaskDialect) ->
     return handler
 
 
-class Submission:
-    """The handling of one submission."""
+class Submission(BilledRequest):
+    """The handling of one submission of a task."""
 
     def __init__(self, state: State, tasks: TaskStore, dialect: TaskDialect, request: web.Request) -> None:
-        self.state, self.tasks, self.dialect, self.request = state, tasks, dialect, request
-        trace = trace_of(request, state.next_serial(), time.time())
-        self.key = request.headers.get("Idempotency-Key")
-        self.entry = Entry(provider=dialect.name, kind="task", trace=trace, idempotency_key=self.key)
-        self.arrived: asyncio.Future[None] | None = None
+        super().__init__(state, dialect, "task", request)
+        self.tasks, self.dialect = tasks, dialect
 
     async def run(self) -> web.StreamResponse:
         """Answer the submission; in any case the log gets its arrival and its answer."""
@@ -70,13 +69,13 @@ class Submission:
                 if record is None:
                     record, fault, early = await self._accept(form, directives)
             if record is None:
-                return await self._send(early, fault)
+                return await self.send(early, fault)
             await self._hold(record)
             package = package_of(self.dialect.accept(record.task, self.entry.trace))
             package = self._spoiled(package, fault)
         except Refusal as refusal:
-            package, fault = self._refusal(refusal), None
-        return await self._send(package, fault)
+            package, fault = self.refusal(refusal), None
+        return await self.send(package, fault)
 
     async def _admit(self) -> tuple[Form, tuple[Fault, ...]]:
         form: Form | None = None
@@ -88,20 +87,10 @@ class Submission:
         finally:
             self.arrived = self.state.log.write(self.entry.line("arrival"))
         authorise(self.request.headers, self.dialect.key_header)
-        self._throttle()
+        self.throttle()
         if form.multipart:
             raise invalid("Unsupported content type: expected application/json.", "unsupported_content_type")
         return take_directives(form)
-
-    def _throttle(self) -> None:
-        throttle = self.state.throttles.get(self.dialect.name)
-        wait = throttle.admit() if throttle is not None else 0.0
-        if throttle is None or not wait:
-            return
-        retry_after = round(wait + 0.001, 3) if self.dialect.states_wait else None
-        self.entry.trace = replace(self.entry.trace, quota=throttle.quota(wait), retry_after=retry_after)
-        self.entry.fault = "throttle"
-        raise Refusal("throttle")
 
     def _repeated(self, form: Form) -> TaskRecord | None:
         """Return the task of an earlier submission with the same idempotency key and body."""
@@ -129,7 +118,7 @@ class Submission:
         self.entry.n = order.n if order else None
         fault = self._answer_fault(directives)
         if fault is not None and fault.kind in EARLY:
-            return None, fault, self._early(fault.kind)
+            return None, fault, self.early(fault.kind)
         task = Task(
             id=self.dialect.new_id(str(uuid.uuid4())),
             serial=trace.serial,
@@ -190,14 +179,6 @@ class Submission:
 
         return await asyncio.get_running_loop().run_in_executor(self.state.pool, read)
 
-    def _early(self, kind: str) -> Package | None:
-        if kind == "drop-before":
-            return None
-        if kind == "redirect":
-            headers = {"Location": f"{self.state.url}/_sandbox/elsewhere"}
-            return Package(status=307, headers=headers, body=b"", mime="text/plain")
-        return replace(self._refusal(Refusal("error500")), status=200)
-
     async def _hold(self, record: TaskRecord) -> None:
         """Keep the connection open until the task is over, for as long as the client asked."""
         seconds = self.dialect.hold(self.request.headers)
@@ -209,35 +190,14 @@ class Submission:
 
     def _spoiled(self, package: Package, fault: Fault | None) -> Package:
         """Return the answer to a submission as a fault leaves it; the task exists."""
-        match fault.kind if fault else "":
-            case "gateway-timeout":
-                return self._refusal(Refusal("gateway-timeout"))
-            case "cloudflare524":
-                return Package(status=524, headers={}, body=CLOUDFLARE_524.encode(), mime="text/html")
-            case "html200":
-                return Package(status=200, headers={}, body=HTML_200.encode(), mime="text/html")
-            case "badjson":
-                return replace(package, body=package.body[: len(package.body) // 2])
-            case "dupkey":
-                return replace(
-                    package, body=b"{" + package.body[1 : package.body.index(b":")] + b": null, " + package.body[1:]
-                )
+        kind, body = fault.kind if fault else "", package.body
+        if (other := self.other_answer(kind)) is not None:
+            return other
+        if kind == "badjson":
+            return replace(package, body=body[: len(body) // 2])
+        if kind == "dupkey":
+            return replace(package, body=b"{" + body[1 : body.index(b":")] + b": null, " + body[1:])
         return package
-
-    def _refusal(self, refusal: Refusal) -> Package:
-        return package_of(self.dialect.refuse(refusal, self.entry.trace, "task"))
-
-    async def _send(self, package: Package | None, fault: Fault | None) -> web.StreamResponse:
-        status: int | None = None
-        try:
-            if self.arrived is not None:
-                await self.arrived  # the arrival is on disk before the answer goes out, also if it is a refusal
-            if package is None:
-                return reset(self.request)
-            response, status = await deliver(self.request, package, fault)
-            return response
-        finally:
-            self.state.log.note(self.entry.line("answer", status=status))
 
 
 def _expire(record: TaskRecord) -> None:

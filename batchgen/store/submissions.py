@@ -119,6 +119,12 @@ def find(connection: Connection, batch_id: int, start: str) -> list[Submission]:
     return _selected(connection, submissions.c.batch_id == batch_id, of)
 
 
+def known(connection: Connection, ids: Sequence[str]) -> set[str]:
+    """Return which of *ids* are those of submissions."""
+    found = select(submissions.c.id).where(submissions.c.id.in_(listed_texts(ids)))
+    return set(connection.execute(found).scalars())
+
+
 def open_calls(connection: Connection, submission_id: str) -> list[tuple[Job, AttemptRecord]]:
     """Return the calls of a submission that are not settled, with their jobs, in the order of its file."""
     calls = select(attempts, runs.c.spool).outerjoin(runs, runs.c.id == attempts.c.run_id)

@@ -7,5 +7,6 @@ framing.
 
 from .client import ProviderClient, Transport
 from .response import BufferSink, ResponseHead, Sink, decompressed
+from .statuses import is_temporary
 
-__all__ = ["BufferSink", "ProviderClient", "ResponseHead", "Sink", "Transport", "decompressed"]
+__all__ = ["BufferSink", "ProviderClient", "ResponseHead", "Sink", "Transport", "decompressed", "is_temporary"]

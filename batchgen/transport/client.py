@@ -127,16 +127,18 @@ class ProviderClient:
             raise unknown_outcome(head.broken, head.status)
         return Reply(status=head.status, headers=head.headers, body=decompressed(buffer.body(), head.headers))
 
-    async def carry(self, call: Call, sink: Sink, deadline: float, most: int = MAX_ANSWER) -> ResponseHead:
+    async def carry(
+        self, call: Call, sink: Sink, deadline: float, most: int = MAX_ANSWER, ready: Ready | None = None
+    ) -> ResponseHead:
         """Carry out a call of a batch once, with a file in either direction; return the head of the answer.
 
-        *deadline* is in seconds, for the whole exchange; *most* are the bytes of the longest answer. Raises
-        ProviderError if no answer came; the head shows where one broke off.
+        *deadline* is in seconds, for the whole exchange; *most* are the bytes of the longest answer; *ready* is as for
+        ``send``. Raises ProviderError if no answer came; the head shows where one broke off.
         """
         ends, payload = current_time() + deadline, pack(call)
         try:
-            with until(ends):
-                response = await self._connected(call, payload)
+            with until(ends) as timer:
+                response = await self._connected(call, payload, None if ready is None else partial(_wait, ready, timer))
         except TimeoutError as error:
             raise no_answer(f"no answer within {deadline:g} s", payload) from error
         try:

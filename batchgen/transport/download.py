@@ -18,6 +18,7 @@ from .addresses import NotPublicError
 from .errors import TROUBLE, FlakyError, LostError, causes, describe
 from .proxies import ProxyError
 from .response import ResponseHead, Sink, hang_up, receive
+from .statuses import is_temporary
 
 #: Seconds for one try, and the longest silence within it.
 TIMEOUT = 120.0
@@ -129,7 +130,7 @@ class Download:
         status = response.status_code
         if 200 <= status < 300:
             return
-        temporary = status in (408, 425, 429) or status >= 500
+        temporary = is_temporary(status)
         if status == 410 or not (self.paid or temporary):
             raise LostError(f"HTTP {status}")
         raise FlakyError(f"HTTP {status}", _whole_seconds(response.headers.get("retry-after", "")))

@@ -10,6 +10,7 @@ import httpx
 from ..fault import Cause, Charged, Fault, ProviderError
 from .payload import Payload
 from .proxies import ProxyError
+from .statuses import is_temporary
 
 
 class ProxyRefusedError(Exception):
@@ -79,7 +80,7 @@ def why_unsent(error: BaseException, host: str) -> UnreachedError:
         if isinstance(cause, ProxyError):
             return UnreachedError(str(cause), "nothing was sent; correct or unset that variable", final=True)
         if isinstance(cause, ProxyRefusedError):
-            final = 400 <= cause.status < 500 and cause.status not in (408, 425, 429)
+            final = 400 <= cause.status < 500 and not is_temporary(cause.status)
             message = f"the proxy refused the connection to {host}: HTTP {cause.status}"
             hint = "nothing was sent; check HTTPS_PROXY and its login" if final else ""
             return UnreachedError(message, hint, final=final)

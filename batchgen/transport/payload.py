@@ -64,7 +64,7 @@ class Payload(httpx.AsyncByteStream):
             yield chunk
 
     def read(self) -> Iterator[bytes]:
-        """Yield the body for a file on this machine; this waits for the disk, so it belongs into a thread."""
+        """Yield the body for a file on this machine; this waits for the disk, so it belongs in a thread."""
         for piece in self.pieces:
             yield from [piece] if isinstance(piece, bytes) else _read(piece)
 

@@ -13,6 +13,7 @@ from ..providers.presets import is_loopback
 from .client import tls_context
 from .errors import TROUBLE, FlakyError, describe
 from .proxies import ProxyError, proxy_for
+from .statuses import is_temporary
 
 #: Seconds for one try, and the number of tries.
 TIMEOUT = 10.0
@@ -66,6 +67,6 @@ async def _once(client: httpx.AsyncClient, url: str, body: bytes, headers: Mappi
                 status = response.status_code
     except TROUBLE as error:
         raise FlakyError(describe(error)) from error
-    if status in (408, 425, 429) or status >= 500:
+    if is_temporary(status):
         raise FlakyError(f"HTTP {status}")
     return status

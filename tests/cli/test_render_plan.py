@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from batchgen.app.project import CommandFlags
-from batchgen.cli.render.plan import change_lines, job_line, plan_lines, question
+from batchgen.cli.render.changes import change_lines
+from batchgen.cli.render.plan import job_line, plan_lines, question
 from batchgen.job import State
 from batchgen.manifest.batch import PlannedJob
 from batchgen.planning.compare import StoredJob

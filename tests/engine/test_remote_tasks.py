@@ -171,6 +171,20 @@ async def test_result_that_cannot_be_downloaded_is_left_at_the_provider(sandbox,
     assert bench.submissions(attempt) == 1
 
 
+async def test_result_at_an_unlisted_host_is_left_until_the_settings_allow_it(sandbox, tmp_path):
+    bench = Bench(sandbox, tmp_path)
+    attempt = order(tmp_path, 8, "url-foreign")
+    with pytest.raises(UnfinishedTask, match="url_hosts"):
+        await bench.run(attempt)
+    later = replace(attempt, resumed=True, handle=bench.handles[0])
+    with pytest.raises(UnfinishedTask, match="url_hosts"):
+        await bench.run(later)
+    outcome = await bench.run(replace(later, age=remote_tasks.RESULT_LIFE + 1))
+    assert isinstance(outcome, Missed)
+    assert (outcome.fault.cause, outcome.fault.final) == (Cause.SPOILED, True)
+    assert bench.submissions(attempt) == 1
+
+
 @pytest.mark.parametrize(
     ("url", "may"),
     [

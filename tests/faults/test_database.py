@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from batchgen.store.migrate import HEAD
 from tests.acceptance.kit import wait_for
 from tests.store.test_migrate import newer_scripts
 from tests.timing import patience
@@ -172,8 +173,8 @@ def test_D5_an_older_table_is_backed_up_upgraded_and_gone_on_with(place, witness
     assert ended.code == (-9 if kind == "under way" else 0)
     place.again(place.batch(job("a"), job("b")), witness, 2, **hook)
     assert place.rows("select version_num from alembic_version") == [{"version_num": "9999"}]
-    with closing(sqlite3.connect(place.state / "batchgen.db.before-0006")) as backup:
-        assert backup.execute("select version_num from alembic_version").fetchall() == [("0006",)]
+    with closing(sqlite3.connect(place.state / f"batchgen.db.before-{HEAD}")) as backup:
+        assert backup.execute("select version_num from alembic_version").fetchall() == [(HEAD,)]
         assert backup.execute("select count(*) from jobs").fetchall() == [(1,)]
 
 
@@ -190,7 +191,7 @@ def test_D7_no_space_for_a_new_table(place, witness):
 
 def test_D7_no_space_for_an_upgrade_leaves_the_old_table(place, witness, tmp_path_factory):
     hook = {"hook": upgraded, "arguments": (later_program(tmp_path_factory.mktemp("next")),)}
-    disk = place.disk(".batchgen", size="16m", like=("p", "before-0006"))
+    disk = place.disk(".batchgen", size="16m", like=("p", f"before-{HEAD}"))
     place.again(place.batch(job("a")), witness, 1)
     disk.fill()
     manifest = place.batch(job("a"), job("b"))
@@ -311,7 +312,7 @@ def test_D12_another_version_at_work_keeps_this_one_out(place, witness, tmp_path
         done = place.do("run", place.batch(job("a"), job("b")), "--yes", hook=upgraded, arguments=(scripts,))
     assert (done.code, done.out) == (11, "")
     assert table(place).read_bytes() == before
-    assert not (place.state / "batchgen.db.before-0006").exists()
+    assert not (place.state / f"batchgen.db.before-{HEAD}").exists()
     assert len(witness.arrivals()) == 1
 
 

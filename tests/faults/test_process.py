@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from batchgen.store.migrate import HEAD
 from tests.acceptance.kit import check_files, finish, wait_for
 from tests.timing import patience
 
@@ -429,7 +430,7 @@ def test_R21_an_upgrade_between_stop_and_resume(place, witness, tmp_path_factory
     scripts = later_program(tmp_path_factory.mktemp("next"))
     assert place.do("run", place.batch(job("a")), "--yes", hook=kit.die_in_examine).code == -9
     place.again(place.batch(job("a"), job("b")), witness, 2, hook=upgraded, arguments=(scripts,))
-    assert Path(place.state / "batchgen.db.before-0006").exists()
+    assert Path(place.state / f"batchgen.db.before-{HEAD}").exists()
 
 
 ELSEWHERE: dict[str, str] = {}

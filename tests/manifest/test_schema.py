@@ -8,7 +8,7 @@ from jsonschema import Draft7Validator
 from pydantic import ValidationError
 
 import batchgen
-from batchgen.manifest import model
+from batchgen.manifest import model, provider_spec
 from batchgen.manifest.schema import schema
 from batchgen.providers import model as provider_model
 from batchgen.providers import profile
@@ -19,13 +19,9 @@ MANIFESTS = sorted([*ROOT.glob("jobs/**/*.yaml"), *EXAMPLES.glob("*/**/*.yaml")]
 
 SCHEMA = schema()
 VALIDATOR = Draft7Validator(SCHEMA)
-MODELS = {
-    name: getattr(model, f"{name}Spec", None)
-    or getattr(model, name, None)
-    or getattr(profile, name, None)
-    or getattr(provider_model, name)
-    for name in SCHEMA["definitions"]
-}
+#: Later ones take precedence: settings of a provider are stricter in a manifest than in its profile.
+LANGUAGE = {**vars(provider_model), **vars(profile), **vars(provider_spec), **vars(model)}
+MODELS = {name: LANGUAGE.get(f"{name}Spec") or LANGUAGE[name] for name in SCHEMA["definitions"]}
 
 
 def part(name):

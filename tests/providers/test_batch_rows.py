@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.providers.batch_rows import BrokenRow, key_in, members, rest_after, value_at
+from batchgen.providers.batch_rows import BrokenRow, key_in, members, rest_after, short_value
 
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
 _VALUES = st.recursive(
@@ -51,13 +51,13 @@ def test_text_ends_at_its_own_quote(backslashes: int) -> None:
     text = "a" + "\\" * backslashes + '"' + "b" + "\\" * backslashes
     raw = json.dumps({"a": text, "b": 1}).encode()
     places = members(raw)
-    assert value_at(raw, places["a"]) == text
-    assert value_at(raw, places["b"]) == 1
+    assert short_value(raw, places["a"]) == text
+    assert short_value(raw, places["b"]) == 1
 
 
 def test_value_that_is_long_is_not_read() -> None:
     raw = json.dumps({"a": "x" * 70_000}).encode()
-    assert value_at(raw, members(raw)["a"]) is None
+    assert short_value(raw, members(raw)["a"]) is None
 
 
 def test_key_of_a_broken_row() -> None:

@@ -64,7 +64,14 @@ def test_upload_is_resumable_and_stays_at_home() -> None:
     assert not any(call.billed for call in calls)
 
 
-@pytest.mark.parametrize("reply", [answer({}, 403), Reply(status=200, body=b"{}")])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        answer({}, 403),
+        Reply(status=200, body=b"{}"),
+        Reply(status=200, body=b"", headers={"x-goog-upload-url": "http://[::1"}),
+    ],
+)
 def test_upload_without_an_address_fails(reply: Reply) -> None:
     with pytest.raises(ProviderError):
         talk(BATCHES.upload(GEMINI, Source(path="/r", size_bytes=1), "n"), reply)
@@ -124,6 +131,11 @@ def test_results_are_one_file(place: str) -> None:
     assert not lacks_results(batch)
     url = f"{HOME}/download/v1beta/files/batch-xyz:download?alt=media"
     assert [file.call.url for file in BATCHES.results(GEMINI, batch)] == [url]
+
+
+def test_times_that_are_out_of_range_are_ignored() -> None:
+    batch = polled(operation("BATCH_STATE_RUNNING", createTime="9999-12-31T23:59:59Z"))
+    assert (batch.created_at, batch.deadline_at) == (None, None)
 
 
 def test_results_that_are_not_there_are_waited_for() -> None:

@@ -175,6 +175,10 @@ def test_validation_failure_names_the_line_and_is_free() -> None:
     assert "url differs" in fault.message
 
 
+def test_texts_that_no_address_can_hold_are_ignored() -> None:
+    assert polled(output_file_id="\ud800").output_file is None
+
+
 def test_full_queue_is_throttled() -> None:
     error = {"code": "token_limit_exceeded", "message": "Enqueued token limit reached", "param": None, "line": None}
     batch = polled(status="failed", errors={"data": [error]})

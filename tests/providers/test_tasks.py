@@ -11,7 +11,7 @@ import pytest
 from batchgen import redaction
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers.base import Call, DataUrl, Generation, Remember, Reply, Wait
-from batchgen.providers.task import LOST_ANSWERS, RemoteTask, cancellation
+from batchgen.providers.task import LOST_ANSWERS, RemoteTask
 from batchgen.task import Kind, Source
 
 from .test_dialects import PNG, answer, request
@@ -128,7 +128,7 @@ def test_remembered_task_is_polled_and_not_submitted() -> None:
     assert play.handles == [handle]
     assert not play.waits
     assert play.generation is not None
-    call = cancellation(replace(fal(), handle=handle))
+    call = RemoteTask().cancellation(replace(fal(), handle=handle))
     assert call is not None
     assert (call.method, call.url, call.billed, call.signed) == ("PUT", f"{FAL_URL}/cancel", False, True)
 
@@ -212,6 +212,25 @@ def test_handle_holds_no_key() -> None:
         assert bool(play.handles) is kept
         assert key not in str(play.handles)
         assert kept or (play.fault is not None and play.fault.final)
+
+
+@pytest.mark.parametrize("odd", ["x" * 5000, "\ud800", "a\x00b", "http://[::1"])
+def test_odd_texts_are_not_stored(odd: str) -> None:
+    for name in ("request_id", "status_url"):
+        play = Play(fal(), answer({**FAL_SUBMITTED, name: odd}))
+        if name == "status_url" or not odd.startswith("http"):
+            assert play.fault is not None
+            assert play.fault.final
+            assert not play.handles
+    play = Play(fal(), answer({**FAL_SUBMITTED, "cancel_url": odd}))
+    assert "cancel" not in play.handles[0]
+
+
+def test_result_at_an_address_that_is_none_is_booked_and_final() -> None:
+    result = {"images": [{"url": "http://[::1"}]}
+    play = Play(fal(), answer(FAL_SUBMITTED), state("COMPLETED", 200), answer(result))
+    assert play.fault is not None
+    assert (play.fault.cause, play.fault.charged, play.fault.final) == (Cause.SPOILED, Charged.YES, True)
 
 
 def test_lost_task_is_unknown_and_held() -> None:

@@ -14,7 +14,7 @@ import pytest
 from batchgen.fault import Cause, Charged, Fault, ProviderError
 from batchgen.providers.base import Call, Generation, Remember, Reply, Request
 from batchgen.providers.presets import preset_names, profile
-from batchgen.providers.task import RemoteTask, cancellation
+from batchgen.providers.task import RemoteTask
 from batchgen.sandbox.launch import Sandbox, start
 from batchgen.sandbox.log import read_log
 from batchgen.task import Kind, Task
@@ -127,7 +127,7 @@ def test_preset_reads_failures(driver: Driver, name: str) -> None:
 def test_preset_cancels(driver: Driver, name: str) -> None:
     order = driver.request(name, "a red apple [sandbox: task-slow=60]")
     driver.carry_out(order, most_polls=0)
-    call = cancellation(replace(order, handle=driver.handles[0]))
+    call = RemoteTask().cancellation(replace(order, handle=driver.handles[0]))
     if call is None:
         assert name in ("bfl", "dashscope", "kie", "wavespeed")  # their documents have no cancellation
         return

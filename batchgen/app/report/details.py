@@ -67,8 +67,7 @@ def _visible_values(extra: Any) -> Any:  # noqa: ANN401 - any JSON value
 
 def _source(source: Source, looks: Looks) -> str:
     sent = {None: "", "upright": " (sent upright)"}.get(source.copy, f" (sent as {source.copy})")
-    name = source.name if source.job else source.url or looks.typed(source.path or "")
-    return f"{name}{sent}"
+    return f"{source.shown(looks.typed)}{sent}"
 
 
 def _attempt(call: Call) -> dict[str, Any]:

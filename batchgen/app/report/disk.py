@@ -68,7 +68,7 @@ class Disk:
 
     def _source(self, source: Source) -> tuple[str, str | None, str]:
         """Look for a source image; its URL is that of the copy that was sent, as browsers do not show every format."""
-        shown = source.name if source.job else source.url or stored_path(Path(source.path or ""), self.places.root)
+        shown = source.shown(lambda path: stored_path(Path(path), self.places.root))
         file = source_file(self.project, source)
         if file is None:
             return shown, None, ""

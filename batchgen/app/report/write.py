@@ -202,7 +202,7 @@ class _Writer:
             pull_thumbnails(self.folder.place, self.local)
 
     def _push(self, page: Path) -> Folder:
-        """Upload the report if it belongs into an object store; return where its page is."""
+        """Upload the report if it belongs in an object store; return where its page is."""
         if not isinstance(self.folder.place, ObjectUrl):
             return page
         from ...files.report_mirror import push_report

@@ -16,8 +16,9 @@ from .. import output
 from ..confirm import confirmation
 from ..options import Session, as_options, command, manifest_argument, of_manifest, option, selecting, selection
 from ..reading import reading
+from ..render.changes import requeue_lines
 from ..render.format import hanging, under, warning_line
-from ..render.plan import notices, plan_lines, requeue_lines
+from ..render.plan import notices, plan_lines
 from ..run_options import Observers, overlay_of, run_options, terms_of
 
 if TYPE_CHECKING:

@@ -121,10 +121,9 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers:
         yield f"note      {note}"
     if job.route is not None:
         yield f"fallback  {', '.join(job.route.others)}"
-    for source in (*task.images, *([task.mask] if task.mask else [])):
+    for source in task.sources:
         form = {None: "", "upright": "  (sent upright)"}.get(source.copy, f"  (sent as {source.copy})")
-        name = source.name if source.job else source.url or display_path(source.path or "")
-        yield f"source    {name}{form}"
+        yield f"source    {source.shown(display_path)}{form}"
     for file in bill.files:
         yield f"file      {file.path}  {file.width}x{file.height}, {file.size_bytes} bytes, sha256 {file.sha256}"
     for copy in bill.copies:

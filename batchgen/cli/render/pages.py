@@ -127,17 +127,18 @@ def _sandbox_faults() -> str:
     return "\n\n".join(parts)
 
 
-def _fields(model: str, *, defaults: bool = False) -> Callable[[], str]:
-    """Return a function that makes a table of the keys of a *model* of the manifest."""
+def _fields(name: str, *, defaults: bool = False) -> Callable[[], str]:
+    """Return a function that makes a table of the keys of the manifest's model of that *name*."""
 
     def make() -> str:
-        from ...manifest import model as language
+        from ...manifest import model, provider_spec
 
-        fields: Mapping[str, FieldInfo] = getattr(language, model).model_fields
+        language = vars(provider_spec) | vars(model)
+        fields: Mapping[str, FieldInfo] = language[name].model_fields
         rows = []
-        for name, field in fields.items():
+        for key, field in fields.items():
             default = "" if field.default is None else str(field.default).removesuffix(".0").lower()
-            rows.append((f"`{name}`", field.description or "", *((default,) if defaults else ())))
+            rows.append((f"`{key}`", field.description or "", *((default,) if defaults else ())))
         return table(rows, ("key", "meaning", *(("default",) if defaults else ())))
 
     return make

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...files.output import SUPERSEDED
 from ...object_url import ObjectUrl
+from .changes import change_lines
 from .controls import control_documents, control_lines, in_force
 from .format import count, credits_, display_path, duration, size, span, under, usd
 from .modes import mode_lines
@@ -17,11 +18,9 @@ from .width import short
 
 if TYPE_CHECKING:
     from ...app.project import CommandFlags, Project
-    from ...app.run_options import RunOptions
     from ...budget import Budget
     from ...manifest import Batch, PlannedJob
     from ...planning.compare import StoredJob
-    from ...planning.diff import Change, Difference
     from ...planning.estimate import ProviderEstimate
     from ...planning.plan import Plan
     from ...providers.key_destinations import Destination
@@ -94,40 +93,6 @@ def _not_sent(plan: Plan, flags: CommandFlags, manifest: str | Path) -> Iterator
     if plan.orphaned:
         command = flags.on_batch("list", "--status orphaned")
         yield f"{plan.orphaned:,} orphaned: no longer in the manifest; files stay; after a run: {command}"
-
-
-def change_lines(plan: Plan, all_changes: str) -> list[str]:
-    """Return what changed, job by job, and how many more there are; *all_changes* is the command that shows them."""
-    if plan.again:
-        return []  # see ``requeue_lines``
-    lines = [f"{change.id}: {_change(change)}" for change in plan.changes]
-    more = plan.changed + plan.held - len(plan.changes)
-    if more > 0:
-        lines.append(f"and {count(more, 'job')} more; {all_changes} shows them all")
-    return under("changed", lines)
-
-
-def requeue_lines(batch: Batch, plan: Plan, options: RunOptions) -> list[str]:
-    """Return what a retry or a redo sets in place of the manifest and does to files, and which jobs it leaves."""
-    from ...planning.override_marks import describe
-
-    lines = [*under("note", plan.notices), *under("warning", plan.ending)]
-    if not plan.again:
-        return lines
-    if options.redo and not options.missing_files:
-        folder = f"{display_path(str(batch.folder))}/{SUPERSEDED}/"
-        lines += under("replaced", [f"the present files move to {folder} when the new ones are there"])
-    texts = []
-    if options.overrides:
-        texts.append(describe(options.overrides))
-    if options.prompts and options.requeue and options.requeue.listed:
-        texts.append(f"the prompts in {options.requeue.listed.file}")
-    if not texts:
-        return lines
-    jobs = count(len(plan.again), "job")
-    head = f"{' and '.join(texts)}, for {jobs}; the manifest stays, and this applies until its entries change"
-    changes = [f"{change.id}: {_change(change)}" for change in plan.changes if change.fields]
-    return lines + under("with", [head, *changes])
 
 
 def key_lines(keys: Sequence[Destination]) -> list[str]:
@@ -310,10 +275,7 @@ def _examples(plan: Plan, folder: Path) -> Iterator[str]:
         dropped = dict(job.recipe.dropped)
         sent = [getattr(task, field) for field in ("size", "quality", "resolution") if field not in dropped]
         request = " ".join(filter(None, [task.kind.value, *sent]))
-        sources = [
-            source.name if source.job else source.url or _from_folder(source.path or "", folder)
-            for source in task.images
-        ]
+        sources = [source.shown(partial(_from_folder, folder=folder)) for source in task.images]
         of = f" of {short(', '.join(sources), 60)}" if sources else ""
         yield f"{name:<10}{job.key}: {request}{of} by {task.provider} {task.model}, to {job.output}"
         yield f"{'':<10}{short(job.prompt, 100)}"
@@ -323,30 +285,6 @@ def _unconverted(plan: Plan) -> Iterator[tuple[str, Any]]:
     for name, amounts in plan.credits.items():
         if any(lane.unpriced for lane in plan.lanes if lane.provider == name):
             yield name, amounts
-
-
-def _change(change: Change) -> str:
-    if not change.fields:
-        return "its request has changed"
-    return "; ".join(field.note or f"{field.field} {_values(field)}" for field in change.fields)
-
-
-def _values(field: Difference) -> str:
-    """Return the values before and after; of long texts, the part around the first difference."""
-    before, after = _shown(field.before), _shown(field.after)
-    if max(len(before), len(after)) > 60:
-        same = next((n for n, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
-        start = max(0, same - 15)
-        before, after = (("…" if start else "") + short(text[start:], 60) for text in (before, after))
-    if isinstance(field.before, str) and isinstance(field.after, str) and " " in before + after:
-        return f'"{before}" -> "{after}"'
-    return f"{before} -> {after}"
-
-
-def _shown(value: object) -> str:
-    if value is None or value == []:
-        return "(none)"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _from_folder(path: str, folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -85,6 +86,14 @@ def closure_of(fault: Fault) -> Closure | None:
         return Closure.MONEY
     # What is wrong with a file as a whole is wrong with the next one as well.
     return Closure.DENIED if fault.cause in (Cause.DENIED, Cause.INVALID, Cause.REFUSED) else None
+
+
+def concerns_all(batch: RemoteBatch, lines: Collection[int]) -> bool:
+    """Return whether a provider refused a batch for a reason that lies in none of its *lines*.
+
+    The next file would be refused in the same way, at least for a while.
+    """
+    return batch.nothing_ran and all(problem.line not in lines for problem in batch.problems)
 
 
 def unsent(why: str) -> Missed:

@@ -64,7 +64,7 @@ class BatchLane:
     _failures: int = 0
 
     def begin(self) -> None:
-        """Keep the lanes of the provider from sending what belongs into a batch; called before they start."""
+        """Keep the lanes of the provider from sending what belongs in a batch; called before they start."""
         for lane in self.lanes:
             lane.batching = WAITS
 
@@ -104,8 +104,11 @@ class BatchLane:
                 return
             if now < self._look_at.get(submission.id, now) or submission.id in self.steps.stuck:
                 continue
+            buys = self._buys_in_batches(submission.model)
             try:
-                after = await self.steps.advance(submission, keep=self._buys_in_batches(submission.model))
+                after = await self.steps.advance(
+                    submission, keep=buys or self.collects_only, may_create=buys and not self.collects_only
+                )
             except StaleClaim:  # another run has it in hand
                 self._live.pop(submission.id, None)
                 continue
@@ -119,6 +122,7 @@ class BatchLane:
             self._live[submission.id] = submission
         else:
             self._live.pop(submission.id, None)
+            self._failures = 0 if submission.id not in self.steps.refused else self._failures
         if (fault := self.steps.refused.pop(submission.id, None)) is not None:
             self._refused(fault)
 
@@ -149,7 +153,10 @@ class BatchLane:
                 if not self._may_submit():
                     return
                 lane = next(accounts)
-                submission = await self.steps.build(lane, self.batch_id, draft)
+                try:
+                    submission = await self.steps.build(lane, self.batch_id, draft)
+                except StaleClaim:  # another run has taken it over, with its jobs
+                    return
                 if submission is None:  # the budget allows no call
                     self._out_of_budget(lane, draft.jobs[0])
                     return

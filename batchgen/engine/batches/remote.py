@@ -18,7 +18,8 @@ from ...providers.batch_base import BatchDialect, ResultFile, Talk
 from ...providers.error_mapping import fault_of
 from ...providers.model import Model
 from ...providers.profile import Profile
-from ...transport import BufferSink, ProviderClient, decompressed
+from ...transport import BufferSink, ProviderClient, decompressed, is_temporary
+from ..lease import Lease
 
 Value = TypeVar("Value")
 
@@ -30,7 +31,6 @@ CALL_SECONDS, DOWNLOAD_SECONDS = 90.0, 4 * 3600.0
 SLOWEST_UPLOAD = 100_000
 #: Bytes of the largest file of results that is downloaded.
 MOST_RESULTS = 20_000_000_000
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504, 520, 521, 522, 523, 524})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +42,7 @@ class RemoteBatches:
     profile: Profile
     model: Model
     may_repeat: Callable[[], bool] = lambda: True  #: False: the run is ending
+    lease: Lease | None = None  #: for which the billed call may be sent; None: it has no need of one
 
     async def ask(self, talk: Talk[Value], upload_bytes: int = 0) -> Value:
         """Carry out a conversation about batches and return its result; raise ProviderError."""
@@ -74,9 +75,15 @@ class RemoteBatches:
 
     async def _once(self, call: Call, seconds: float) -> Reply:
         sink = BufferSink()
-        head = await self.client.carry(call, sink, seconds)
+        head = await self.client.carry(call, sink, seconds, ready=self._ready if call.billed else None)
         body = decompressed(sink.body(), head.headers)
         return Reply(status=head.status, headers=head.headers, body=body, broken=head.broken)
+
+    async def _ready(self) -> None:
+        """Raise ProviderError if another run may have the submission by now: it would create the batch as well."""
+        if self.lease is not None and not self.lease.left:
+            why = "nothing was sent: this runner could not renew its lease"
+            raise ProviderError(Fault(cause=Cause.UNREACHED, message=why))
 
     async def _repeated(self, call: Call, seconds: float) -> Reply:
         """Return the answer to a free call, which is sent again where none came, or one that may pass."""
@@ -88,7 +95,7 @@ class RemoteBatches:
                 if is_last:
                     raise
             else:
-                if is_last or (reply.status not in _PASSING and reply.broken is None):
+                if is_last or (not is_temporary(reply.status) and reply.broken is None):
                     return reply
             await sleep(min(FIRST_WAIT * 2.0 ** (number - 1), LONGEST_WAIT))
         raise AssertionError("the last try returns or raises")
@@ -96,5 +103,5 @@ class RemoteBatches:
 
 def is_refusal(fault: Fault) -> bool:
     """Return whether a provider that answered in this way has certainly not created a batch."""
-    is_answer = fault.status is not None and 400 <= fault.status < 500 and fault.status not in _PASSING
+    is_answer = fault.status is not None and 400 <= fault.status < 500 and not is_temporary(fault.status)
     return fault.charged is Charged.NO and fault.cause is not Cause.UNREACHED and is_answer

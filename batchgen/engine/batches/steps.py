@@ -15,14 +15,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from anyio import to_thread
 
-from ...database_url import Database
+from ...database_url import Database, database_name
 from ...fault import Cause, Fault, ProviderError
 from ...files.result_files import SubmissionFiles
 from ...files.result_rows import ResultRows
@@ -43,9 +42,10 @@ from ..attempts import AttemptRunner
 from ..lane import Lane
 from .building import RequestFile, claim_all, order_of
 from .collecting import Collector, OpenCall
-from .decisions import NOT_KNOWN, Verdict, is_lost, judge_listing, reminder, unsent
+from .decisions import NOT_KNOWN, Verdict, concerns_all, is_lost, judge_listing, unsent
 from .grouping import Draft
 from .holding import why_held
+from .reminders import Reminders
 from .remote import RemoteBatches, is_refusal
 
 
@@ -62,12 +62,10 @@ class Steps:
     spool: Spool
     inputs: SourceCache
     folder: Path  #: of the files of submissions
+    reminders: Reminders
     show_message: Callable[[str], None] = lambda _text: None
-    on_alarm: Callable[[str], None] = lambda _text: None  #: called if results may be lost unless the user acts
     refused: dict[str, Fault] = field(default_factory=dict)  #: why the provider did not take a submission
     stuck: set[str] = field(default_factory=set)  #: submissions that this run cannot settle
-    _missing_since: dict[str, datetime] = field(default_factory=dict)  #: since when no list has a submission
-    _reminded: dict[str, int] = field(default_factory=dict)
     _uploaded: dict[tuple[str | None, str], dict[str, str]] = field(default_factory=dict)
 
     async def take_over(self, batch_id: int) -> list[Submission]:
@@ -76,11 +74,11 @@ class Steps:
         taken = await to_thread.run_sync(write_as_guest, self.database, query)
         return [each for each in taken if each.provider == self.profile.name]
 
-    async def advance(self, submission: Submission, *, keep: bool) -> Submission:
+    async def advance(self, submission: Submission, *, keep: bool, may_create: bool) -> Submission:
         """Do what is next for a submission, and return it; *keep*: it need not be cancelled at the provider."""
         if submission.state is SubmissionState.DOWNLOADED and not await self._open_calls(submission):
             return await self._end(submission, SubmissionState.COLLECTED)  # whatever the provider still has of it
-        self._remind(submission)
+        self.reminders.look(submission, self.attempts.now())
         if (why := why_held(submission, self.profile, self.lanes, self._files(submission))) is not None:
             self.stuck.add(submission.id)
             self.show_message(f"waiting   batch {submission.remote_id or submission.id}: {why}")
@@ -88,13 +86,15 @@ class Steps:
         if submission.state is SubmissionState.BUILDING:
             return await self._release(submission, "the run ended before the batch was submitted")
         if submission.state is SubmissionState.SUBMITTING:
-            return await self._adopt(submission, may_create=keep)
+            return await self._adopt(submission, may_create=may_create)
         return await self._poll(submission, cancel=not keep)
 
     # --- to the provider --------------------------------------------------------
 
     async def build(self, lane: Lane, batch_id: int, draft: Draft) -> Submission | None:
         """Claim the jobs of *draft* and submit them; return None if the budget allows none of them."""
+        if self.attempts.why_refused(lane, draft.jobs[0]) is not None:
+            return None
         submission = Submission(
             id=self.attempts.new_id(),
             batch_id=batch_id,
@@ -124,7 +124,8 @@ class Steps:
         if uploaded is None or lane.draining:
             return await self._release(submission, "the run ended before the batch was submitted")
         name, digest = uploaded
-        await to_thread.run_sync(self._files(submission).write_address, self.profile.base_url)
+        notes = self.profile.base_url, database_name(self.database)
+        await to_thread.run_sync(self._files(submission).write_address, *notes)
         submission = await self._step(
             submission,
             state=SubmissionState.SUBMITTING,
@@ -165,16 +166,16 @@ class Steps:
             listing = await remote.ask(remote.dialect.find(self.profile, self._order(submission)))
         except ProviderError as error:
             return await self._step(submission, message=f"the provider's list cannot be read: {error.fault.message}")
-        verdict = judge_listing(listing, self._missing_since.get(submission.id), now, self.profile.batch.listing_grace)
+        # Until it is created, a submission keeps here when a complete list lacked it first: runs may be short.
+        verdict = judge_listing(listing, submission.polled_at, now, self.profile.batch.listing_grace)
         if verdict is Verdict.ADOPT:
             return await self._submitted(submission, listing.batches[0])
-        if listing.complete:
-            self._missing_since.setdefault(submission.id, now)
         if verdict is Verdict.WAIT:
-            return submission
-        del self._missing_since[submission.id]
+            first = now if listing.complete else None
+            return await self._step(submission, polled_at=submission.polled_at or first)
         if not may_create:
-            return await self._release(submission, "the batch was not created, and calls are no longer sent in batches")
+            return await self._release(submission, "the batch was not created, and this run sends no calls in batches")
+        submission = await self._step(submission, polled_at=None, submitted_at=now)
         return await self._create(submission)
 
     async def _submitted(self, submission: Submission, batch: RemoteBatch) -> Submission:
@@ -220,12 +221,12 @@ class Steps:
                 return await self._step(submission, message=text)
         submission = await self._step(submission, state=SubmissionState.DOWNLOADED)
         await collector.deliver(await self._open_calls(submission))
-        return await self._finish(submission, batch)
+        return await self._finish(submission, collector)
 
     async def _lose(self, collector: Collector, submission: Submission) -> Submission:
         """Settle the calls of a batch as unknown whose results have vanished at the provider."""
         await collector.lose(await self._open_calls(submission))
-        return await self._finish(submission, collector.batch)
+        return await self._finish(submission, collector)
 
     async def _collector(self, submission: Submission, batch: RemoteBatch) -> Collector:
         remote = self._remote(submission)
@@ -241,13 +242,14 @@ class Steps:
             rows=ResultRows(remote.dialect.read_row),
         )
 
-    async def _finish(self, submission: Submission, batch: RemoteBatch) -> Submission:
+    async def _finish(self, submission: Submission, collector: Collector) -> Submission:
         """Close a submission, unless calls of it are left."""
+        batch = collector.batch
         if left := len(await self._open_calls(submission)):
             if not self._lane(submission).draining:
                 self.stuck.add(submission.id)
             return await self._step(submission, message=f"{left:,} calls could not be settled yet")
-        if batch.fault is not None and batch.nothing_ran and not batch.problems:
+        if batch.fault is not None and concerns_all(batch, collector.lines.values()):
             self.refused[submission.id] = batch.fault
         self.show_message(f"collected batch {batch.id} of {submission.provider} ({batch.word or batch.state})")
         return await self._end(submission, SubmissionState.COLLECTED)
@@ -311,17 +313,6 @@ class Steps:
             "polled_at": self.attempts.now(),
         }
 
-    def _remind(self, submission: Submission) -> None:
-        given = self._reminded.get(submission.id, 0)
-        due = reminder(submission, self.attempts.now(), given)
-        if due > given and submission.collect_by is not None:
-            self._reminded[submission.id] = due
-            end = f"{submission.collect_by.astimezone():%Y-%m-%d %H:%M}"
-            self.on_alarm(
-                f"the results of batch {submission.remote_id} at {submission.provider} are not collected yet and "
-                f"vanish at {end}: {submission.message or 'the batch has not ended'}"
-            )
-
     def _lane(self, submission: Submission) -> Lane:
         return next((lane for lane in self.lanes if lane.account == submission.account), self.lanes[0])
 
@@ -347,4 +338,5 @@ class Steps:
             profile=self.profile,
             model=model,
             may_repeat=lambda: not self._lane(submission).draining,
+            lease=self._lane(submission).lease,
         )

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from ..state import State
 from ..values import Json
-from .store import Batch
+from .batch import Batch
 
 
 def add_control(router: web.UrlDispatcher, state: State) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from aiohttp import web
 
-from .store import RemoteFile
+from .batch import RemoteFile
 from .work import PADDING
 
 _CHUNK = 256 * 1024

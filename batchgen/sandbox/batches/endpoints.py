@@ -11,10 +11,10 @@ from aiohttp import web
 
 from ..dialects.dialect import Dialect
 from ..keys import authorise
-from ..request import trace_of
 from ..state import Entry, State
+from ..trace import trace_of
 from ..values import Json, Refusal, Reply, invalid
-from .store import Batch
+from .batch import Batch
 from .work import BatchFormat, BatchWork, lines_of
 
 Endpoint = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -16,10 +16,10 @@ from ..deliver import reset
 from ..dialects.gemini_body import camel_case
 from ..prices import NATIVE_RATES
 from ..values import Form, Json, Refusal, invalid
+from .batch import Batch, Line, Phase, RemoteFile
 from .download import send_file
 from .endpoints import BatchEndpoints, json_object
 from .rows import RowResult
-from .store import Batch, Line, Phase, RemoteFile
 from .work import InvalidBatch, documents, traits_of
 
 _STATES = {

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from ..log import ChargeLog, Line, read_log
-from .store import Batch, Phase, RemoteFile
+from .batch import Batch, Phase, RemoteFile
 
 #: Seconds for which files and batches are known after a restart.
 _REMEMBERED = 2 * 86_400.0

@@ -9,11 +9,11 @@ from aiohttp import BodyPartReader, web
 
 from ..deliver import reset
 from ..values import Json, Refusal, Reply, invalid
+from .batch import Batch, Phase, RemoteFile
 from .download import send_file
 from .endpoints import BatchEndpoints, json_object, json_response
 from .openai_checks import ENDPOINTS, LIFETIME, check_upload, checked_fields, checked_lines
 from .rows import RowResult
-from .store import Batch, Phase, RemoteFile
 from .work import InvalidBatch, traits_of
 
 _WINDOW = 86_400

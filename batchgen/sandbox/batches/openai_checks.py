@@ -6,7 +6,7 @@ import json
 
 from ..prices import GPT_RATES
 from ..values import Json, invalid
-from .store import Line, RemoteFile
+from .batch import Line, RemoteFile
 from .work import InvalidBatch, documents
 
 KINDS = {"/v1/images/generations": "generation", "/v1/images/edits": "edit"}

@@ -16,7 +16,7 @@ from ..shapes import Draft
 from ..sources import FILE_ID
 from ..state import Entry, State
 from ..values import Bill, Form, Json, Order, Refusal, Reply, Trace
-from .store import Batch, Line
+from .batch import Batch, Line
 
 HALF = Decimal("0.5")
 

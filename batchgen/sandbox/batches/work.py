@@ -16,8 +16,8 @@ from ..dialects.dialect import Dialect
 from ..faults import BATCH, Fault, split_prompt
 from ..state import State
 from ..values import Json, Reply
+from .batch import Batch, Line, Phase, RemoteFile
 from .rows import RowResult, carry_out
-from .store import Batch, Line, Phase, RemoteFile
 
 #: The field in which the padding of huge results is.
 PADDING = "padding"

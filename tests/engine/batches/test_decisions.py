@@ -131,3 +131,13 @@ def test_request_at_fault_is_not_sent_again_whatever_its_cause():
     missed = decisions.outcome_of(Fate.AT_FAULT, failed, 1)
     assert missed is not None
     assert missed.fault.cause is Cause.INVALID
+
+
+@pytest.mark.parametrize(
+    ("nothing_ran", "lines", "all_of_it"),
+    [(True, [None], True), (True, [], True), (True, [3], True), (True, [2], False), (False, [None], False)],
+)
+def test_refusal_that_lies_in_no_line_concerns_all_files(nothing_ran, lines, all_of_it):
+    problems = tuple(LineProblem(code="token_limit_exceeded", message="", line=line) for line in lines)
+    batch = RemoteBatch(id="b", state=BatchState.FAILED, nothing_ran=nothing_ran, problems=problems)
+    assert decisions.concerns_all(batch, [1, 2]) is all_of_it

@@ -1,4 +1,4 @@
-"""Batches of a run: the lanes that send and collect them, and the providers that still have some."""
+"""Batch lanes of a run: which providers get one, to submit jobs in batches and to collect these."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..database_url import database_name
+from ..errors import StoreError
 from ..files import log
-from ..files.result_files import SubmissionFiles, submissions_with_files
+from ..files.result_files import SubmissionFiles, stored_submissions, submissions_with_files
 from ..mode import Mode
 from ..providers.profile import Profile
 from ..store import submissions
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from ..engine.batches.lane import BatchLane
     from ..engine.executor import Executor
     from ..engine.runner import Runner
+    from .project import Project
     from .run_inputs import RunInputs
 
 #: The folder of the files of submissions, in the state folder.
@@ -27,7 +30,7 @@ FOLDER = "submissions"
 
 def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profiles: Mapping[str, Profile]) -> None:
     """Give *runner* a lane for the batches of each provider that buys in batches, or has some to be collected."""
-    live = providers_with_batches(inputs.reader, runner.batch_id)
+    live = providers_with_submissions(inputs.reader, runner.batch_id)
     for name in sorted(live - (set(profiles) - set(inputs.keys.without_key))):
         why = "has no key" if name in profiles else "is no longer in the manifest"
         inputs.show_message(f"waiting   {name} {why}: its batches stay at the provider until it is put back")
@@ -47,14 +50,36 @@ def remove_remains(reader: Reader, folder: Path) -> None:
             SubmissionFiles(folder, name).remove()
 
 
-def providers_with_batches(reader: Reader, batch_id: int) -> set[str]:
+def providers_with_submissions(reader: Reader, batch_id: int) -> set[str]:
     """Return the providers with submissions whose calls are not all settled."""
     query = partial(submissions.of_batch, batch_id=batch_id, live=True)
     return {each.provider for each in reader.ask(query)}
 
 
+def require_known(project: Project, reader: Reader) -> None:
+    """Raise StoreError if the job database was lost, or is older, while a batch was at its provider.
+
+    Its jobs seem to have been sent never, and would be bought a second time.
+    """
+    name = database_name(project.db)
+    stored = [files for files in stored_submissions(project.state / FOLDER) if files.belongs_to(name)]
+    if not stored:
+        return
+    known = reader.ask(partial(submissions.known, ids=[files.submission_id for files in stored]))
+    lost = [files for files in stored if files.submission_id not in known]
+    if not lost:
+        return
+    first, many = lost[0], f"{len(lost)} batches" if len(lost) > 1 else "a batch"
+    raise StoreError(
+        f"{name} was lost or replaced while {many} may have been at {first.read_address()}: the job database lacks "
+        f"submission {first.submission_id}, and this run would buy its jobs again. Nothing was sent. Put the job "
+        f"database back; or look for the batch at the provider, then delete {first.folder}/{first.submission_id}.*"
+    )
+
+
 def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: Profile) -> BatchLane | None:
     from ..engine.batches.lane import BatchLane
+    from ..engine.batches.reminders import Reminders
     from ..engine.batches.steps import Steps
 
     lanes = [lane for lane in runner.lanes if lane.provider == profile.name]
@@ -75,7 +100,7 @@ def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: 
         inputs=executor.inputs,
         folder=inputs.project.state / FOLDER,
         show_message=inputs.show_message,
-        on_alarm=partial(_alarm, inputs.on_silence or inputs.show_message),
+        reminders=Reminders(partial(_alarm, inputs.on_silence or inputs.show_message)),
     )
     return BatchLane(
         provider=profile.name,
