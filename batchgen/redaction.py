@@ -34,7 +34,7 @@ _KNOWN: set[str] = set()
 def register(secrets: Iterable[str]) -> None:
     """Have *secrets* hidden wherever ``known`` is hidden: in logs, messages and stored answers.
 
-    Of a key of the form ``id:secret``, the secret is hidden also where it stands alone.
+    Of a key of the form ``id:secret``, the secret alone is hidden, too.
     """
     for secret in secrets:
         _KNOWN.update(part for part in _parts(secret) if len(part) >= SHORTEST)

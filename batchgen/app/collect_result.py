@@ -46,6 +46,7 @@ def collect_result(
         signal=stop_signal,
         drained=runner.drained,
         sent=any(lane.calls or lane.images or lane.failed or lane.unknown or lane.closed for lane in lanes_),
+        collects_only=inputs.options.collects_only,
         failed=sum(lane.failed for lane in lanes_),
         unknown=sum(lane.unknown for lane in lanes_),
         usd=sum(lane.usd for lane in lanes_),

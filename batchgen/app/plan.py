@@ -156,9 +156,7 @@ def plan(
             batch_id = reader.batch_id(batch.name)
         budgets = budgets_of(batch, reader, batch_id, utc_now(), own=budget, unpriced=allow_unpriced)
         context = facts(project, batch, reader)
-        remote = frozenset[str]()
-        if reader is not None and batch_id is not None:
-            remote = reader.ask(partial(keys_at_provider, batch_id=batch_id))
+        remote = _jobs_at_provider(reader, batch_id)
         # Nothing is selected, and nothing that the job database has as it is requeued: it needs no comparison.
         is_whole = not remote and selection.everything and on_job is None and (again is None or not (again or alone))
         stored = loaded_jobs(reader, batch_id, batch) if is_whole and reader and batch_id is not None else None
@@ -181,6 +179,12 @@ def plan(
         copies = Copies(project, batch).count_missing(reader, batch_id) if batch.copies and reader and batch_id else 0
     _require_ids(project, batch, selection, result)
     return replace(result, budgets=budgets, copies=copies)
+
+
+def _jobs_at_provider(reader: Reader | None, batch_id: int | None) -> frozenset[str]:
+    if reader is None or batch_id is None:
+        return frozenset()
+    return reader.ask(partial(keys_at_provider, batch_id=batch_id))
 
 
 def _require_ids(project: Project, batch: Batch, selection: Selection, result: Plan) -> None:

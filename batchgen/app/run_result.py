@@ -50,6 +50,7 @@ class RunResult:
     signal: int | None  #: the signal that stopped it
     drained: str | None  #: why it stopped early
     sent: bool  #: False if there was nothing to do
+    collects_only: bool = False  #: it was not to send anything
     failed: int  #: jobs that failed in this run
     unknown: int  #: jobs that became unknown in this run
     usd: int  #: nano-USD that this run is known to have spent
@@ -82,7 +83,7 @@ class RunResult:
             return ExitCode.OUT_OF_MONEY
         if Closure.DENIED in closures:
             return ExitCode.DENIED
-        left = self.status.counts.pending > self.status.stuck
+        left = self.status.counts.pending > self.status.stuck and not self.collects_only
         if closures or (left and (self.drained is not None or not self.plan.selected)):
             return ExitCode.STOPPED
         if self.status.at_provider:
@@ -169,6 +170,8 @@ class RunResult:
         rest += [f"{self._skipped_text()}, ignored by --fail-on {self.fail_on}"] if self.skipped else []
         if self.has_failures:
             summary = f"some jobs failed or are unknown, ignored by --fail-on {self.fail_on}"
+        elif self.collects_only:
+            summary = "nothing is at the provider"
         elif plan.selected and not plan.matched:
             summary = f"nothing matched {self.selected_by}"
         elif not rest:

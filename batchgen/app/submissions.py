@@ -17,6 +17,7 @@ from .project import Project, open_reader
 if TYPE_CHECKING:
     from ..providers.batch_base import BatchDialect
     from ..providers.profile import Profile
+    from ..store.records import AttemptRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,18 @@ def open_submissions(reader: Reader, batch_id: int) -> Sequence[OpenSubmission]:
     return [OpenSubmission(each, calls.get(each.id, 0)) for each in live]
 
 
+def submissions_of(project: Project, name: str | None, attempts: Sequence[AttemptRecord]) -> dict[str, Submission]:
+    """Return the submissions, by id, that open attempts of one job are in; nothing is read if there is none."""
+    ids = {attempt.submission_id for attempt in attempts if attempt.state == "open" and attempt.submission_id}
+    if not ids:
+        return {}
+    with open_reader(project) as reader:
+        live = reader.ask(partial(submissions.of_batch, batch_id=reader.batch(name).id, live=True))
+    return {each.id: each for each in live if each.id in ids}
+
+
 def cancel(project: Project, name: str | None, start: str) -> tuple[Submission, str]:
-    """Ask the provider to cancel the submission whose id begins with *start*, or whose batch has that id.
+    """Ask the provider to cancel the submission whose id, or that of its batch there, begins with *start*.
 
     Returns it, and the manifest of its jobs.
 

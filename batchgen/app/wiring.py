@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from ..budget import Budget, Budgets
 from ..database_url import DatabaseUrl
 from ..engine.attempts import AttemptRunner, Backend
-from ..engine.parents import parent_images
+from ..engine.parents import parent_images, without_parents
 from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
@@ -136,10 +136,12 @@ class RunSession(RunInputs):
         spread: Callable[[], float] = random.random,
     ) -> Runner:
         """Build the runner; its backend is still to be set. *place*: its place among those of the job database."""
-        budgets, clock = self._budgets(batch_id), now or steady_clock(place.now if place else None)
+        clock = now or steady_clock(place.now if place else None)
+        budgets = self._budgets(batch_id, clock())
         shared = [budget for budget in budgets if budget.earlier] if place else []
         if place is not None:
             self.writer.shared = SharedBudgets(batch_id, [budget.limit for budget in shared])
+        parents = parent_images(self.reader, batch_id, self.batch.name, self.project.root, self.project.state)
         attempts = AttemptRunner(
             batch=self.batch.name,
             folder=str(self.batch.folder),
@@ -159,10 +161,8 @@ class RunSession(RunInputs):
             new_id=lambda: uuid.uuid4().hex,
             spread=spread,
             show_message=self.show_message,
+            with_images=parents.place if parents else without_parents,
         )
-        parents = parent_images(self.reader, batch_id, self.batch.name, self.project.root, self.project.state)
-        if parents is not None:
-            attempts.with_images = parents.place
         return Runner(
             batch_id=batch_id,
             scope=self.reader.scope(batch_id, self.options.selection, only=self.requeued),
@@ -172,11 +172,9 @@ class RunSession(RunInputs):
             chained=parents is not None,
         )
 
-    def _budgets(self, batch_id: int) -> tuple[Budget, ...]:
+    def _budgets(self, batch_id: int, now: datetime) -> tuple[Budget, ...]:
         options = self.options
-        return budgets_of(
-            self.batch, self.reader, batch_id, utc_now(), own=options.budget, unpriced=options.allow_unpriced
-        )
+        return budgets_of(self.batch, self.reader, batch_id, now, own=options.budget, unpriced=options.allow_unpriced)
 
     async def _begin_run(self, batch_id: int, started: datetime) -> str:
         run_id = f"{started:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from anyio import CancelScope, to_thread
 
@@ -60,6 +60,14 @@ class OpenAttempt:
     estimate: Charge
 
 
+class _Quote(NamedTuple):
+    """What an attempt would be, before it is made."""
+
+    task: Task  #: in the terms of its provider
+    estimate: Charge  #: what it may cost, by the list of prices
+    mode: Mode
+
+
 @dataclass(kw_only=True, slots=True)
 class AttemptRunner:
     """Opens, executes and settles the attempts of one run; time, ids and chance are passed in as functions."""
@@ -93,7 +101,7 @@ class AttemptRunner:
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
     _reported: set[str] = field(default_factory=set)
-    _last: tuple[Job, str, Task, Charge, Mode] | None = None  #: the last result of ``_priced``, of which job and where
+    _last: tuple[Job, str, _Quote] | None = None  #: the last quote, with its job and provider
 
     def __post_init__(self) -> None:
         self.reservations = Reservations(self.wallet, self.prices)
@@ -101,19 +109,19 @@ class AttemptRunner:
     def why_refused(self, lane: Lane, job: Job) -> str | None:
         """Return why no budget allows one more attempt by *lane*, in words; None where all do."""
         self.reservations.renew(self.now())
-        return self.reservations.why_refused(*self._priced(job, lane.provider))
+        return self.reservations.why_refused(*self._quote(job, lane.provider))
 
     def refusing_limit(self, lane: Lane, job: Job) -> BudgetLimit | None:
         """Return the limit of money that refuses one more attempt by *lane*; None where all budgets allow it."""
-        return self.reservations.refusing(*self._priced(job, lane.provider))
+        return self.reservations.refusing(*self._quote(job, lane.provider))
 
     def is_flex(self, lane: Lane, job: Job) -> bool:
         """Return whether *lane* would buy *job* in flex mode now."""
-        return self._priced(job, lane.provider)[2] is Mode.FLEX
+        return self._quote(job, lane.provider).mode is Mode.FLEX
 
     def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
         """Reserve the money for one attempt at *job* by *lane*."""
-        task, listed, mode = self._priced(job, lane.provider)
+        task, listed, mode = self._quote(job, lane.provider)
         attempt = self._order(job, task, self.new_id(), job.claim + 1, lane.account, mode)
         estimate = self.reservations.reserve(attempt.id, task, listed, mode)
         return OpenAttempt(job=job, attempt=attempt, estimate=estimate)
@@ -226,14 +234,17 @@ class AttemptRunner:
         )
         return OpenAttempt(job=job, attempt=attempt, estimate=reserved), own_lane
 
-    def _priced(self, job: Job, provider: str) -> tuple[Task, Charge, Mode]:
-        """Return the task of one more attempt at *job*, what it may cost, and its mode; a lane asks repeatedly."""
-        last = self._last
-        if last is None or last[0] is not job or last[1] != provider or last[4] is not self.mode_of(last[2]):
-            task = self.task_at(job, provider)
-            mode = self.mode_of(task)
-            last = self._last = job, provider, task, self.estimate(task, mode), mode
-        return last[2:]
+    def _quote(self, job: Job, provider: str) -> _Quote:
+        """Return what one more attempt at *job* would be; a lane asks repeatedly, and the mode may change meanwhile."""
+        if self._last is not None:
+            last_job, last_provider, quote = self._last
+            if last_job is job and last_provider == provider and quote.mode is self.mode_of(quote.task):
+                return quote
+        task = self.task_at(job, provider)
+        mode = self.mode_of(task)
+        quote = _Quote(task, self.estimate(task, mode), mode)
+        self._last = job, provider, quote
+        return quote
 
     def task_at(self, job: Job, provider: str) -> Task:
         """Return the task of one more attempt at *job*, in the terms of *provider*."""
@@ -324,15 +335,6 @@ class AttemptRunner:
     def _notify(self, lane: Lane, opened: OpenAttempt, settlement: Settlement | None) -> None:
         for listener in self.listeners:
             listener(lane, opened, settlement)
-
-
-def lane_of(lanes: Sequence[Lane], provider: str, account: str | None, model: str) -> Lane | None:
-    """Return the lane of a provider that fits account and model best; None if the provider has no lane."""
-
-    def fit(lane: Lane) -> tuple[bool, bool]:
-        return lane.account == account, lane.models.matches(model)
-
-    return max((lane for lane in lanes if lane.provider == provider), key=fit, default=None)
 
 
 def _without_provider(provider: str, outcome: Outcome) -> Outcome:

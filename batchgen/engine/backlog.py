@@ -89,6 +89,10 @@ class Backlog:
         elif self.state is BacklogState.DRY:
             self.state = BacklogState.MORE
 
+    def reread(self) -> None:
+        """Record that jobs may have become due, at once or later, which are not in memory."""
+        self.state = BacklogState.UNREAD
+
     @property
     def empty(self) -> bool:
         """Return whether no job is pending, as far as this run knows; never while the table is read."""
@@ -155,12 +159,22 @@ def are_left(backlogs: Mapping[str, Sequence[Backlog]], lanes: Container[str]) -
 
 
 def look_again(
-    backlogs: Mapping[str, Sequence[Backlog]], _lane: object, _opened: object, settlement: Settlement | None
+    backlogs: Mapping[str, Sequence[Backlog]],
+    chained: bool,
+    _lane: object,
+    _opened: object,
+    settlement: Settlement | None,
 ) -> None:
-    """Let lanes look up due jobs again when a job is done: others may have waited for it."""
-    if settlement is not None and isinstance(settlement.event, Delivery):
+    """Let lanes look up due jobs again after a settlement that may have made some due.
+
+    If jobs are *chained*, others may have waited for one that is done. A call of a submission may be pending again.
+    """
+    if settlement is None:
+        return
+    is_done = isinstance(settlement.event, Delivery)
+    if (chained and is_done) or (settlement.attempt.submission is not None and not is_done):
         for backlog in (each for of_lane in backlogs.values() for each in of_lane):
-            backlog.returned(None)
+            backlog.reread()
 
 
 def _earlier(*moments: datetime | None) -> datetime | None:

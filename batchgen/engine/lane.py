@@ -80,6 +80,7 @@ class Lane:
     limit: BudgetLimit | None = None  #: the budget that closed it
     denied: dict[str, Fault] = field(default_factory=dict)  #: models that the account may not use, by name
     waits: str = ""  #: what it waits for, where nothing is wrong: "pace", "a retry", ...
+    expects: bool = False  #: calls of its submissions may become pending again
     batching: str = ""  #: what its submissions wait for; "" if its jobs are sent one by one
     has_turn: bool = False  #: even spacing lets the next request go
     changed: Event = field(default_factory=Event)

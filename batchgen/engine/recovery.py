@@ -9,7 +9,7 @@ from anyio import create_task_group, to_thread
 
 from ..job import Job
 from ..store.records import AttemptRecord
-from .attempts import AttemptRunner, OpenAttempt, lane_of
+from .attempts import AttemptRunner, OpenAttempt
 from .lane import Lane
 
 
@@ -48,7 +48,7 @@ class Recovery:
     def _open_task(self, job: Job, record: AttemptRecord) -> OpenTask | None:
         """Return a task with the lane of its account: to any other account it may not be known."""
         provider, account = record.provider, record.account
-        lane = lane_of(self.lanes, provider, account, record.model)
+        lane = _lane_of(self.lanes, provider, account, record.model)
         if lane is None or lane.account != account:
             key = f"the key {account} of {provider}" if account else f"the one key that {provider} had"
             whose = provider if lane is None else key
@@ -59,8 +59,17 @@ class Recovery:
         return OpenTask(lane, opened)
 
     async def _recover(self, job: Job, record: AttemptRecord) -> None:
-        lane = lane_of(self.lanes, record.provider, record.account, record.model)
+        lane = _lane_of(self.lanes, record.provider, record.account, record.model)
         try:
             await self.attempts.resume(lane, job, record)
         except Exception as error:  # noqa: BLE001 - raised here it would cut off the others
             self.attempts.on_failure(error)
+
+
+def _lane_of(lanes: Sequence[Lane], provider: str, account: str | None, model: str) -> Lane | None:
+    """Return the lane of a provider that fits account and model best; None if the provider has no lane."""
+
+    def fit(lane: Lane) -> tuple[bool, bool]:
+        return lane.account == account, lane.models.matches(model)
+
+    return max((lane for lane in lanes if lane.provider == provider), key=fit, default=None)

@@ -89,8 +89,7 @@ def judge(
         case Cause.REFUSED | Cause.INVALID:
             return Exhausted(at=now, fault=fault)
         case Cause.UNKNOWN:
-            why = SUBMITTED if fault.final else policy.why_not_again(job)
-            why = why or (None if may_rebuy else REBUYS_USED_UP)
+            why = SUBMITTED if fault.final else policy.why_not_again(job) or (None if may_rebuy else REBUYS_USED_UP)
             if why is None:
                 return Deferred(at=now, fault=fault, not_before=later)
             return Unknown(at=now, fault=replace(fault, message=f"{fault.message}; not bought again: {why}"))

@@ -91,8 +91,7 @@ class Runner:
             await self.on_recovered()
         for lane in self.lanes:
             self._assign_backlogs(lane)
-        if self.chained:
-            self.subscribe(partial(look_again, self._backlogs))
+        self.subscribe(partial(look_again, self._backlogs, self.chained))
         try:
             async with create_task_group() as self._lane_tasks:
                 for task in open_tasks:
@@ -299,7 +298,7 @@ class Runner:
 
     def _over(self, lane: Lane) -> bool:
         """Return whether no job is left that could ever come to this lane."""
-        if self.chained and (self._in_flight or are_left(self._backlogs, self._driven)):
+        if lane.expects or (self.chained and (self._in_flight or are_left(self._backlogs, self._driven))):
             return False
         return all(each.empty and not self._in_flight_of[each.wanted.provider] for each in self._backlogs[lane.name])
 

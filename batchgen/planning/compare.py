@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..fingerprint import older_rule
 from ..job import State
@@ -85,9 +85,8 @@ def compare(
     """
     comparison = _Comparison(batch, table, selection, keep_changed=keep_changed, on_job=on_job)
     comparison.requeued, comparison.only = again, again if alone else None
-    comparison.remote = remote
     comparison.changes_left = None if changes_all else CHANGES
-    comparison.cascade, comparison.blocked = cascade, _blocked(batch, table, again)
+    comparison.cascade, comparison.remote, comparison.blocked = cascade, remote, _blocked(batch, table, again)
     estimate, examples = CostEstimate(batch.profiles, context), Examples()
     selected = not selection.everything or comparison.only is not None
     revise, requeue = set[str](), set[str]()
@@ -100,18 +99,13 @@ def compare(
             comparison.report(jobs)
         requeue.update(job.key for job in jobs if again is not None and job.key in again)
     return Plan(
-        orphaned=comparison.count_orphaned(),
+        **comparison.plan_fields(),
+        **estimate.plan_fields(),
         skipped=batch.skipped,
-        **{**comparison.counts, **estimate.plan_fields()},
-        changes=tuple(comparison.changes),
         examples=examples.chosen(),
         selected=selected,
-        matched=comparison.matched,
-        absent=tuple(sorted(comparison.absent)),
         revise=frozenset(revise) if selected else None,
         again=frozenset(requeue),
-        waiting=comparison.waiting,
-        waits_for=tuple(dict.fromkeys(comparison.blocked.values())) if comparison.waiting else (),
         confirm_above=CONFIRM_ABOVE if batch.confirm_above is None else batch.confirm_above,
     )
 
@@ -163,6 +157,18 @@ class _Comparison:
         self._selection = selection
         self._keep_changed = keep_changed
         self._on_job = on_job
+
+    def plan_fields(self) -> dict[str, Any]:
+        """Return the results by the names of their fields in ``Plan``."""
+        return {
+            **self.counts,
+            "orphaned": self.count_orphaned(),
+            "changes": tuple(self.changes),
+            "matched": self.matched,
+            "absent": tuple(sorted(self.absent)),
+            "waiting": self.waiting,
+            "waits_for": tuple(dict.fromkeys(self.blocked.values())) if self.waiting else (),
+        }
 
     def due(self, chunk: list[PlannedJob]) -> list[PlannedJob]:
         """Return the jobs of *chunk* that are selected and that a run sends."""

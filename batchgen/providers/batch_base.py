@@ -131,6 +131,8 @@ class BatchDialect(ABC):
     """The batches of one wire format."""
 
     limits: ClassVar[BatchLimits]
+    #: After a cancellation, the results of what was carried out before can still be downloaded.
+    keeps_part: ClassVar[bool] = True
 
     @abstractmethod
     def line(self, request: Request, key: str, files: Mapping[str, str]) -> Mapping[str, Any]:

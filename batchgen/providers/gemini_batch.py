@@ -47,7 +47,7 @@ from .error_bodies import clean
 from .jsonbody import Json, objects
 from .profile import Profile
 
-#: What stands before our id of a submission in the name of a batch.
+#: Beginning of the name of a batch; our id of the submission follows.
 _NAME = "batchgen-"
 _STATES = {
     "PENDING": BatchState.QUEUED,
@@ -75,6 +75,8 @@ class GeminiBatch(BatchDialect):
         window=_WINDOW,
         lifetime=48 * 3600.0,  # of files in general; that of results is not documented
     )
+
+    keeps_part = False  # "The job will not have any results to retrieve" (guide, of an expired one)
 
     def line(self, request: Request, key: str, files: Mapping[str, str]) -> Mapping[str, Any]:
         """Return the line: the body of the same call. Images are in it: uploaded ones might expire before it runs."""
@@ -164,7 +166,7 @@ class GeminiBatch(BatchDialect):
         return _batch(document)
 
     def cancel(self, profile: Profile, remote_id: str) -> Talk[None]:
-        """Ask for the cancellation; a batch that has ended meanwhile cannot be cancelled, which is no error."""
+        """Ask for the cancellation; it is not an error that a batch has ended meanwhile."""
         reply = yield free_call("POST", address(profile, "batches", _bare(remote_id), tail=":cancel"), {})
         if reply.status not in (400, 404, 409):
             document_of(reply, profile)

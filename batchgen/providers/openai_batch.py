@@ -156,7 +156,7 @@ class OpenAIBatch(BatchDialect):
         return _batch(document, profile)
 
     def cancel(self, profile: Profile, remote_id: str) -> Talk[None]:
-        """Ask for the cancellation; a batch that has ended meanwhile cannot be cancelled, which is no error."""
+        """Ask for the cancellation; it is not an error that a batch has ended meanwhile."""
         reply = yield free_call("POST", address(profile, "batches", remote_id, "cancel"), {})
         if reply.status not in (400, 404, 409):
             document_of(reply, profile)

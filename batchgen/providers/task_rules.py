@@ -19,7 +19,7 @@ from .model import Frozen
 
 #: Most source images that have a placeholder of their own.
 NUMBERED_IMAGES = 16
-#: What may stand in braces in a body.
+#: Names of placeholders, which a body has in braces.
 PLACEHOLDERS = frozenset(
     [
         "attempt_id",

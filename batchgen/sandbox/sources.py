@@ -20,7 +20,7 @@ MIMES = ("image/png", "image/jpeg", "image/webp")
 #: A larger picture is refused before it is decoded, which would take gigabytes.
 MOST_PIXELS = 100_000_000
 
-#: What stands before the id of an uploaded file where an address is expected.
+#: Beginning of the id of an uploaded file in the place of an address.
 FILE_ID = "file-id:"
 
 _DATA_URL = re.compile(r"data:(image/[a-z0-9.+-]+);base64,", re.IGNORECASE)

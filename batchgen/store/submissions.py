@@ -115,7 +115,8 @@ def ended(connection: Connection, ids: Sequence[str]) -> list[str]:
 
 def find(connection: Connection, batch_id: int, start: str) -> list[Submission]:
     """Return the submissions of a batch whose id, or whose id at the provider, begins with *start*."""
-    of = or_(func.substr(submissions.c.id, 1, len(start)) == start, submissions.c.remote_id == start)
+    ids = (submissions.c.id, submissions.c.remote_id)
+    of = or_(*(func.substr(column, 1, len(start)) == start for column in ids))
     return _selected(connection, submissions.c.batch_id == batch_id, of)
 
 

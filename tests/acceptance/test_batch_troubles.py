@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import http.server
+import sqlite3
 import threading
 import time
 import urllib.error
 import urllib.request
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from .kit import finish, wait_for
-from .test_batches import check, events, held, nightly, states, submissions
+from .test_batches import LOW, check, events, held, nightly, states, submissions
 
 __all__ = ["held"]
 
@@ -82,7 +83,7 @@ def test_collect_neither_creates_a_batch_nor_keeps_its_jobs(project, witness):
         project.run("run", path, "--yes", "--no-wait")
         project.run("collect", path)
         time.sleep(0.6)
-        assert project.run("collect", path).code == 8
+        assert project.run("collect", path).code == 0
     assert events(witness, "batch") == []
     assert states(project) == {"j0": "pending"}
     assert [row["state"] for row in submissions(project)] == ["released"]
@@ -122,6 +123,14 @@ def test_used_up_budget_leaves_no_empty_submissions(project, held):
     assert Counter(row["state"] for row in submissions(project)) == {"submitted": 1}
 
 
+def test_image_of_a_job_in_a_batch_is_used_by_one_in_the_next_batch(project, witness):
+    night = {"id": "night", **LOW, "images": ["@j0"], "prompt": "The same cat at night"}
+    done = project.run("run", nightly(project, "", jobs=[night]), "--yes")
+    assert done.code == 0, done.err
+    assert states(project) == {"j0": "done", "night": "done"}
+    check(project, witness, batches=2)
+
+
 @pytest.mark.not_on(postgres="the test replaces the file of the job database")
 def test_lost_job_database_buys_no_batch_again(project, witness, held):
     path = nightly(project, "", "")
@@ -140,3 +149,18 @@ def test_lost_job_database_buys_no_batch_again(project, witness, held):
     wait_for(lambda: len(events(witness, "batch-row")) == 4)
     assert project.run("run", path, "--yes").code == 0
     assert len(events(witness, "batch")) == 2
+
+
+@pytest.mark.not_on(postgres="the test changes the file of the job database")
+def test_results_on_this_disk_are_delivered_though_the_provider_forgets_the_batch(project, witness):
+    path = nightly(project, *[""] * 40)
+    run = project.start("run", path, "--yes")
+    wait_for(lambda: events(witness, "batch"), run)
+    wait_for(lambda: submissions(project)[0]["state"] in ("downloaded", "collected"))
+    run.kill()
+    run.communicate()
+    with closing(sqlite3.connect(project.state / "batchgen.db", timeout=10)) as database, database:
+        database.execute("update submissions set remote_id = 'batch_gone'")
+    assert project.run("run", path, "--yes").code == 0
+    assert set(states(project).values()) == {"done"}
+    check(project, witness)

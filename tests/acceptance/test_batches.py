@@ -86,7 +86,11 @@ def test_no_wait_leaves_a_batch_that_the_next_run_collects(project, witness, hel
     path = nightly(project, "", "")
     left = project.run("run", path, "--yes", "--no-wait")
     assert left.code == 9, left.err
+    assert "0 of 2 jobs done, 2 at the provider" in left.err
+    assert "nothing to send" not in left.err
     assert states(project) == {"j0": "running", "j1": "running"}
+    [submission] = submissions(project)
+    assert f"at the provider: batch {submission['remote_id']}, ends by" in project.run("show", "j0").out
     assert project.run("collect", path).code == 9
     assert project.run("status", "--json").json["at_provider"] == 2
     held(release=True)
@@ -220,10 +224,10 @@ def test_batch_that_is_cancelled_at_its_provider_frees_what_was_not_carried_out(
     assert shown["remote_id"] in project.run("status").out
     assert project.run("cancel", "--submission", "none").code == 10
     assert project.run("cancel", "--submission", shown["remote_id"], "--id", "j0").code == 2
-    asked = project.run("cancel", "--submission", shown["remote_id"])
+    asked = project.run("cancel", "--submission", shown["remote_id"][:12])
     assert asked.code == 0, asked.err
     assert len(events(witness, "batch-cancel")) == 1
-    wait_for(lambda: project.run("collect", path).code == 8)
+    wait_for(lambda: "exit code 0: nothing is at the provider; 2 pending" in project.run("collect", path).err)
     assert Counter(states(project).values()) == {"done": 1, "pending": 2}
     assert len(events(witness, "charge")) == 1
     check(project, witness)

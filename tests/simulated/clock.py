@@ -6,10 +6,10 @@ Where nothing is ready the loop asks its selector to wait for the next timer. Th
 * No thread has: move the clock to the timer.
 * Neither thread nor timer: nothing can ever happen again, which is an error and not a hang.
 
-Work leaves the loop through three doors, ``anyio.to_thread.run_sync``, ``asyncio.wrap_future`` and ``Committer.post``
-(the writer's thread), and each is counted from before it is handed over until its answer has been put into the loop. A
-callback from a thread while the count is zero means one more: the run ends with an error, because its times mean
-nothing.
+Work leaves the loop through five doors, ``anyio.to_thread.run_sync``, ``asyncio.wrap_future``, ``Committer.post`` (the
+writer's thread), ``Readers`` and ``GroupThread``, and each is counted from before it is handed over until its answer
+has been put into the loop. A callback from a thread while the count is zero means one more: the run ends with an error,
+because its times mean nothing.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ from typing import Any, TypeVar
 import anyio
 from anyio import to_thread
 
+from batchgen.engine import readers
+from batchgen.files import group_thread
+from batchgen.files.group_thread import GroupThread
 from batchgen.store import committer
 from batchgen.store.committer import Committer
 
@@ -57,10 +60,11 @@ class Clock:
     """Virtual seconds since dusk. Outlives loops: a run that was killed goes on at the same clock in the next."""
 
     seconds: float = 0.0
+    start: datetime = DUSK
 
     def now(self) -> datetime:
         """Return the virtual time (UTC)."""
-        return DUSK + timedelta(seconds=self.seconds)
+        return self.start + timedelta(seconds=self.seconds)
 
 
 class _Jump(selectors.DefaultSelector):
@@ -191,10 +195,51 @@ def _counted_doors() -> Iterator[None]:
     to_thread.run_sync, asyncio.wrap_future = counted_run_sync, counted_wrap_future
     Committer.post, committer._set_results = counted_post, counted_results
     try:
-        yield
+        with _counted_threads():
+            yield
     finally:
         to_thread.run_sync, asyncio.wrap_future = run_sync, wrap_future
         Committer.post, committer._set_results = post, set_results
+
+
+@contextmanager
+def _counted_threads() -> Iterator[None]:
+    """Count the work of readers and of threads that work in groups."""
+    hop, submit, answer = readers._hop, GroupThread.submit, group_thread._answer
+
+    async def counted_hop(inbox: Any, work: Callable[[], Any]) -> Any:
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, VirtualLoop):
+            return await hop(inbox, work)
+        loop.lend()
+        try:
+            return await hop(inbox, work)
+        finally:
+            loop.restore()
+
+    def counted_submit(self: GroupThread[Any, Any], piece: Any) -> asyncio.Future[Any]:
+        home = asyncio.get_running_loop()
+        if not isinstance(home, VirtualLoop):
+            return submit(self, piece)
+        home.lend()
+        try:
+            return submit(self, piece)
+        except BaseException:
+            home.restore()
+            raise
+
+    def counted_answer(answers: Any) -> None:
+        # Runs in the loop. It is the end of the work that counts, so a waiter who left changes nothing.
+        answer(answers)
+        for future, _ in answers:
+            if isinstance(loop := future.get_loop(), VirtualLoop):
+                loop.restore()
+
+    readers._hop, GroupThread.submit, group_thread._answer = counted_hop, counted_submit, counted_answer  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        readers._hop, GroupThread.submit, group_thread._answer = hop, submit, answer  # type: ignore[method-assign]
 
 
 def _soon(loop: VirtualLoop, callback: Callable[[], None]) -> None:

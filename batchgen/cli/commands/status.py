@@ -44,7 +44,7 @@ def status(session: Session, batch: str | None) -> int:
     lines = [
         *status_lines(*figures, flags, cut_off=report.interrupted, at_provider=report.at_provider),
         *waiting_lines(report, flags),
-        *at_provider_lines(report.at_provider),
+        *at_provider_lines(report.at_provider, is_running=report.holder is not None),
         *submission_lines(report.submissions),
         *run_lines(report, flags),
         *runner_lines(report.runners),
@@ -137,12 +137,14 @@ def show(session: Session, job: str, form: str | None, batch: str | None) -> int
         output.raw(text.rstrip("\n"))
         return 0
     from ...app import queries
+    from ...app.submissions import submissions_of
     from ...store.rows import encode_task
 
     found, attempts, bill = queries.show(project, batch, job)
     answers, waits = queries.kept_answers(project, attempts), queries.waits_of(project, batch, found)
     document = show_document(found, attempts, bill, encode_task(found.task), root=project.root, answers=answers)
-    lines = list(show_lines(found, attempts, bill, answers))
+    batches = submissions_of(project, batch, attempts)
+    lines = list(show_lines(found, attempts, bill, answers, batches))
     if waits is not None:
         stuck = f", and no run sends it before {waits.ended} ({waits.state}) is done" if waits.ended else ""
         lines.insert(1, f"waiting   for {waits.parent}{stuck}")

@@ -92,6 +92,8 @@ def _models_text(catalogue: Catalogue, check: ProviderCheck) -> str:
     listed = count(len(catalogue.ids), "model")
     if missing:
         return f"{listed} listed, without {', '.join(missing)}"
+    if not offers:
+        return f"{listed} listed"
     return f"{listed} listed, including {'the one' if len(offers) == 1 else f'all {len(offers)}'} that batchgen knows"
 
 

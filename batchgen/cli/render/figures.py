@@ -22,6 +22,8 @@ _BARS = (("\u2501", "\u2500"), ("#", "-"))
 _LEAST_BAR, _LONGEST_BAR = 8, 40
 #: Hosts that are listed one by one.
 _MOST_HOSTS = 8
+#: What a lane waits for whose jobs are in batches of the provider.
+_BATCH = "its batch"
 
 
 def rows(figures: RunFigures, width: int) -> list[str]:
@@ -70,6 +72,9 @@ def summary(figures: RunFigures) -> str:
     parts = [", ".join(_of_run(figures))]
     if figures.seconds_left is not None:
         parts[0] += f", about {duration(figures.seconds_left)} left"
+    if in_batches := [each.provider for each in figures.providers if each.waits == _BATCH]:
+        their = "waits for its batch" if len(in_batches) == 1 else "wait for their batches"
+        parts.append(f"{', '.join(in_batches)} {their}")
     if batch := _of_batch(figures):
         parts.append(f"batch: {', '.join(batch)}")
     if figures.workers:

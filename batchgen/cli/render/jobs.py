@@ -11,12 +11,14 @@ from ...mode import Mode
 from ...money import share, show_credits, show_usd
 from .format import count, display_path, money
 from .marks import judgement_lines, mark_cell, mark_documents, suspect_cell, suspect_documents
+from .status import local
 from .table import Fit, table
 from .width import short
 
 if TYPE_CHECKING:
     from ...job import Job
     from ...store.records import AttemptRecord, Bill
+    from ...store.submissions import Submission
     from ...task import Source, Task
 
 _PARAMETERS = (
@@ -107,8 +109,14 @@ def show_document(
     }
 
 
-def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers: Mapping[str, str]) -> Iterator[str]:
-    """Yield the lines of ``show``."""
+def show_lines(
+    job: Job,
+    attempts: Sequence[AttemptRecord],
+    bill: Bill,
+    answers: Mapping[str, str],
+    submissions: Mapping[str, Submission],
+) -> Iterator[str]:
+    """Yield the lines of ``show``; *submissions* by id are those that its attempts are in."""
     from ...planning.override_marks import describe, note_of, overrides_of
 
     task = job.task
@@ -135,7 +143,7 @@ def show_lines(job: Job, attempts: Sequence[AttemptRecord], bill: Bill, answers:
         risk = money(bill.at_risk_usd, bill.at_risk_credits)
         yield f"at risk   {risk} for {count(bill.at_risk, 'attempt')} that may have been charged"
     for number, attempt in enumerate(attempts, 1):
-        yield f"attempt {number} {_attempt(attempt, task.provider)}"
+        yield f"attempt {number} {_attempt(attempt, task.provider, submissions.get(attempt.submission_id or ''))}"
         if (answer := answers.get(attempt.id)) and not _is_remote(attempt):
             yield f"{'':<10}its answer is kept: {answer}"
 
@@ -203,9 +211,19 @@ def _task(handle: Mapping[str, Any]) -> str:
     return f"at the provider: task {', '.join(parts)}"
 
 
-def _attempt(attempt: AttemptRecord, home: str) -> str:
+def _batch(submission: Submission | None) -> str:
+    """Return which batch of the provider a call is in, and where that is."""
+    if submission is None or submission.remote_id is None:
+        return "in a batch that is not submitted yet"
+    ends = "" if submission.deadline_at is None else f", ends by {local(submission.deadline_at)}"
+    return f"at the provider: batch {submission.remote_id}{ends}"
+
+
+def _attempt(attempt: AttemptRecord, home: str, submission: Submission | None) -> str:
     took = f"{attempt.seconds:.1f} s" if attempt.seconds is not None else "open"
     result = _task(attempt.handle) if _is_remote(attempt) and attempt.handle else attempt.state
+    if attempt.state == "open" and attempt.submission_id:
+        result = _batch(submission)
     if attempt.cause:
         status = f"HTTP {attempt.status}, " if attempt.status else ""
         result = f"{attempt.cause}: {status}{short(attempt.message or '', 300)}"

@@ -96,7 +96,8 @@ def _headline(result: RunResult) -> str:
     if result.plan.selected and not result.plan.matched:
         return f"{name}: nothing matched {result.selected_by}; {done}"
     if not result.sent and result.signal is None and result.drained is None:
-        return f"{name}: nothing to send; {done}"
+        remote = result.status.at_provider
+        return f"{name}: {done}, {remote:,} at the provider" if remote else f"{name}: nothing to send; {done}"
     rate = f", {result.images / result.seconds * 60:,.0f} per minute" if result.images and result.seconds > 0 else ""
     return f"{name}: {done}; this run made {count(result.images, 'image')} in {duration(result.seconds)}{rate}"
 

@@ -53,12 +53,13 @@ def status_lines(
     return lines + failure_lines(failures)
 
 
-def at_provider_lines(jobs: int) -> list[str]:
-    """Return how many jobs the provider has accepted and not finished."""
+def at_provider_lines(jobs: int, *, is_running: bool = False) -> list[str]:
+    """Return how many jobs the provider has accepted and not finished, and which run collects them."""
     if not jobs:
         return []
-    are = "is" if jobs == 1 else "are"
-    return [f"waiting   {count(jobs, 'job')} {are} at the provider; the next run collects them, and sends none again"]
+    are, them, none = ("is", "it", "does not send it") if jobs == 1 else ("are", "them", "sends none")
+    run = "the run in progress" if is_running else "the next run"
+    return [f"waiting   {count(jobs, 'job')} {are} at the provider; {run} collects {them}, and {none} again"]
 
 
 def money_lines(lines: Sequence[UsageLine], scope: str = "for this batch", run_usd: int | None = None) -> list[str]:

@@ -1,7 +1,7 @@
 """Batch lane: the submissions of one provider, driven until all are collected, or until the run ends.
 
-It collects first and submits next. Calls that a submission has in hand are claimed, so that no other lane sends them;
-while there are any, and while the mode of the provider is ``batch``, its lanes send nothing themselves.
+It collects first and submits next. Calls that a submission has in hand are claimed, so that no other lane sends them.
+As long as the mode of the provider is ``batch``, its lanes send nothing themselves.
 """
 
 from __future__ import annotations
@@ -90,8 +90,10 @@ class BatchLane:
         self._live = {each.id: each for each in await self.steps.take_over(self.batch_id)}
         while not self.ending:
             await self._advance_all()
-            if not (self.ending or self.collects_only):
+            if self._batch_models():
                 await self._submit_all()
+            else:
+                self._share()
             self.on_sign(current_time())
             if self.leaves or (seconds := await self._seconds_left()) is None:
                 return
@@ -136,6 +138,17 @@ class BatchLane:
         seconds = decisions.pause_after(self._failures)
         self._submit_at = self.attempts.now() + timedelta(seconds=seconds)
         self.show_message(f"{self.provider} does not take a batch now ({fault.message}): next try in {seconds:.0f} s")
+
+    def _share(self) -> None:
+        """Let the lanes send what is left once the time of batches is over, though some are still at the provider."""
+        for lane in self.lanes:
+            lane.batching, lane.expects = "", bool(self._live)
+            lane.notify()
+
+    def _batch_models(self) -> list[str]:
+        """Return the models whose calls are submitted in batches now, by all their names."""
+        bought = (each for each in self.profile.models.items() if not self.collects_only)
+        return [each for name, model in bought if self._buys_in_batches(name) for each in (name, *model.aliases)]
 
     def _buys_in_batches(self, model: str) -> bool:
         """Return whether calls to *model* are bought in batches now."""
@@ -219,15 +232,12 @@ class BatchLane:
         """Return the seconds until something is to be done; None: nothing is left to do."""
         now = self.attempts.now()
         moments = [self._look_at[name] for name in self._live if name not in self.steps.stuck]
-        if not self.collects_only and self._lane.closed is None:
+        models = frozenset(self._batch_models())
+        if models and self._lane.closed is None:
             if await self._due():
                 moments.append(max(now + timedelta(seconds=LOOK), self._submit_at or now))
-            retry = await to_thread.run_sync(
-                self.reader.next_retry,
-                self.batch_id,
-                DueFilter(provider=self.provider, chained=self.chained),
-                self.scope,
-            )
+            wanted = DueFilter(provider=self.provider, models=ModelFilter(models, only=True), chained=self.chained)
+            retry = await to_thread.run_sync(self.reader.next_retry, self.batch_id, wanted, self.scope)
             moments += [] if retry is None else [retry]
         if not moments:
             return None
@@ -236,10 +246,9 @@ class BatchLane:
     def _hand_back(self) -> None:
         """Let the lanes send what is not bought in batches."""
         for lane in self.lanes:
-            for name in self.profile.models:
-                if self._buys_in_batches(name):
-                    lane.models = lane.models.without(name)
+            for name in self._batch_models():
+                lane.models = lane.models.without(name)
             if self.collects_only:
                 lane.models = ModelFilter(only=True)
-            lane.batching = ""
+            lane.batching, lane.expects = "", False
             lane.interrupt()

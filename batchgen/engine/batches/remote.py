@@ -102,6 +102,10 @@ class RemoteBatches:
 
 
 def is_refusal(fault: Fault) -> bool:
-    """Return whether a provider that answered in this way has certainly not created a batch."""
-    is_answer = fault.status is not None and 400 <= fault.status < 500 and not is_temporary(fault.status)
+    """Return whether a provider that answered in this way has certainly not created a batch.
+
+    A limit (429) is a refusal too: a full queue of batches lasts for hours, in which their jobs have to stay pending.
+    """
+    is_answer = fault.status is not None and 400 <= fault.status < 500
+    is_answer = is_answer and (fault.status == 429 or not is_temporary(fault.status or 0))
     return fault.charged is Charged.NO and fault.cause is not Cause.UNREACHED and is_answer

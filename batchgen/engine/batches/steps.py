@@ -29,7 +29,7 @@ from ...files.source_cache import SourceCache
 from ...files.spool import Spool
 from ...job import Missed
 from ...providers import batches_of
-from ...providers.batch_base import BatchOrder, RemoteBatch
+from ...providers.batch_base import BatchOrder, BatchState, RemoteBatch
 from ...providers.batch_rules import collect_by, lacks_results
 from ...providers.profile import Profile
 from ...store import submissions
@@ -75,7 +75,7 @@ class Steps:
         return [each for each in taken if each.provider == self.profile.name]
 
     async def advance(self, submission: Submission, *, keep: bool, may_create: bool) -> Submission:
-        """Do what is next for a submission, and return it; *keep*: it need not be cancelled at the provider."""
+        """Do what is next for a submission, and return it; *keep*: its calls are still bought in batches."""
         if submission.state is SubmissionState.DOWNLOADED and not await self._open_calls(submission):
             return await self._end(submission, SubmissionState.COLLECTED)  # whatever the provider still has of it
         self.reminders.look(submission, self.attempts.now())
@@ -139,7 +139,8 @@ class Steps:
         """Write and upload the file; None if no request of it can be sent."""
         for call in await self._open_calls(submission):
             opened, lane = self.attempts.reopen(self._lane(submission), *call)
-            if (missed := await file.add(opened.attempt)) is not None:
+            attempt = await self.attempts.with_images(opened.attempt)
+            if (missed := await file.add(attempt)) is not None:
                 await self.attempts.resume(lane, *call, missed)
         return await file.upload(submission.id) if file.lines else None
 
@@ -190,7 +191,7 @@ class Steps:
         remote = self._remote(submission)
         try:
             batch = await remote.ask(remote.dialect.poll(self.profile, submission.remote_id or ""))
-            if cancel and not batch.state.is_final:
+            if cancel and remote.dialect.keeps_part and not batch.state.is_final:
                 await remote.ask(remote.dialect.cancel(self.profile, batch.id))
         except ProviderError as error:
             if error.fault.cause is Cause.UNKNOWN and error.fault.final:
@@ -256,6 +257,10 @@ class Steps:
 
     async def _missing(self, submission: Submission, fault: Fault) -> Submission:
         """Leave a batch at the provider that does not know it now; once it is lost for good, its calls are unknown."""
+        if submission.state is SubmissionState.DOWNLOADED:  # What the provider had is on this disk.
+            name, output, errors = submission.remote_id or "", submission.output_file, submission.error_file
+            stored = RemoteBatch(id=name, state=BatchState.DONE, output_file=output, error_file=errors)
+            return await self._collect(submission, stored)
         remote, text = self._remote(submission), f"{NOT_KNOWN}: {fault.message} (HTTP {fault.status})"
         try:
             listing = await remote.ask(remote.dialect.find(self.profile, self._order(submission)))

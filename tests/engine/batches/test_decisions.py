@@ -9,6 +9,7 @@ import pytest
 
 from batchgen.engine.batches import decisions
 from batchgen.engine.batches.decisions import Verdict, judge_listing
+from batchgen.engine.batches.remote import is_refusal
 from batchgen.engine.closure import Closure
 from batchgen.fault import Cause, Charged, Fault
 from batchgen.job import Missed
@@ -141,3 +142,16 @@ def test_refusal_that_lies_in_no_line_concerns_all_files(nothing_ran, lines, all
     problems = tuple(LineProblem(code="token_limit_exceeded", message="", line=line) for line in lines)
     batch = RemoteBatch(id="b", state=BatchState.FAILED, nothing_ran=nothing_ran, problems=problems)
     assert decisions.concerns_all(batch, [1, 2]) is all_of_it
+
+
+@pytest.mark.parametrize(
+    ("status", "cause", "refused"),
+    [
+        (400, Cause.INVALID, True),
+        (429, Cause.THROTTLED, True),
+        (408, Cause.THROTTLED, False),
+        (503, Cause.THROTTLED, False),
+    ],
+)
+def test_full_queue_refuses_a_batch_and_an_overload_leaves_its_creation_open(status, cause, refused):
+    assert is_refusal(Fault(cause=cause, message="no", charged=Charged.NO, status=status)) is refused
