@@ -99,6 +99,7 @@ test-all: setup-servers ## every test, slow ones too, with many random examples;
 	@for axis in postgres s3 ray; do $(PYTEST) --axis $$axis tests/acceptance || exit 1; done
 	@for axis in postgres s3 ray; do "$(BIN)/python" -m tests.torture --axis $$axis --short || exit 1; done
 	@"$(BIN)/python" -m tests.torture --kills 120 --syscalls 40 --errors 20 --power 10 --compound 10 --migration 8 --redos 10 --settlements 6
+	@"$(BIN)/python" -m tests.torture.remote --axis postgres --times 2
 
 lint: setup-dev ## style, types and the layers
 	@"$(BIN)/python" -m ruff check .
@@ -129,7 +130,7 @@ bench: setup-browser ## measure speed against a bare loop in the same run (half 
 
 torture: setup-dev ## kill it in every way and count charges (ARGS="--kills 1000" for the long form)
 	@"$(BIN)/python" -m tests.torture $(ARGS)
-	@"$(BIN)/python" -m tests.torture.tasks
+	@"$(BIN)/python" -m tests.torture.remote
 
 #: Housekeeping
 lock: ## rewrite constraints.txt from pyproject.toml: names and versions only

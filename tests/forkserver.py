@@ -27,6 +27,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import pydantic
+
 #: In place of a command's program.
 FORKED = "batchgen"
 FRESH = (sys.executable, "-m", "batchgen")
@@ -41,7 +43,10 @@ MODULES = (
     "batchgen.cli.commands.database", "batchgen.cli.commands.run", "batchgen.providers.responses",
     "batchgen.providers.gemini_chat", "batchgen.providers.openai_images", "PIL.BmpImagePlugin", "PIL.GifImagePlugin",
     "PIL.JpegImagePlugin", "PIL.PngImagePlugin", "PIL.PpmImagePlugin", "PIL.WebPImagePlugin",
-    "batchgen.cli.commands.retry",
+    "batchgen.cli.commands.retry", "batchgen.engine.batches.lane", "batchgen.engine.executor",
+    "batchgen.providers.task", "batchgen.providers.openai_batch", "batchgen.app.reported_errors",
+    "batchgen.cli.render.stream", "batchgen.sandbox.faults", "batchgen.cli.pager", "batchgen.store.lookup",
+    "alembic.config", "pydantic.dataclasses", "pydantic.type_adapter", "tenacity",
 )  # fmt: skip
 AT_START = ("AIOHTTP_", "FORCE_COLOR", "FROZENLIST_", "GITHUB_ACTIONS", "LANG", "LC_", "LD_", "MALLOC_", "MULTIDICT_")
 AT_START += ("PILLOW_", "PROPCACHE_", "PYDANTIC_", "PYTHON", "PY_COLORS", "SSLKEYLOGFILE", "TERMINAL_WIDTH", "YARL_")
@@ -118,12 +123,21 @@ def _control() -> socket.socket:
 # --- the fork server -----------------------------------------------------------------------------------------
 
 
-def serve(control: socket.socket) -> list[int]:
-    """Fork on every order; return its descriptors in the fork, and none when the orders end."""
+def prepare() -> None:
+    """Do once what every fork would do first: import, and build the schemas that pydantic puts off."""
     for name in MODULES:
         importlib.import_module(name)
+    models = pydantic.BaseModel.__subclasses__()
+    for model in models:
+        models += model.__subclasses__()
+        model.model_rebuild()
     gc.collect()
     gc.freeze()
+
+
+def serve(control: socket.socket) -> list[int]:
+    """Fork on every order; return its descriptors in the fork, and none when the orders end."""
+    prepare()
     lines: dict[int, socket.socket] = {}
     heard, wake = socket.socketpair()
     wake.setblocking(False)

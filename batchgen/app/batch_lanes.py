@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..database_url import database_name
 from ..errors import StoreError
 from ..files import log
-from ..files.result_files import stored_submissions
+from ..files.result_files import SubmissionFiles, stored_submissions, submissions_with_files
 from ..mode import Mode
 from ..providers.profile import Profile
 from ..store import submissions
@@ -40,6 +41,13 @@ def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profi
         if lane is not None:
             lane.begin()
             runner.companions.append(lane.drive)
+
+
+def remove_remains(reader: Reader, folder: Path) -> None:
+    """Remove the files in *folder* of submissions that have ended: a run that was cut off may have left them."""
+    if names := submissions_with_files(folder):
+        for name in reader.ask(partial(submissions.ended, ids=names)):
+            SubmissionFiles(folder, name).remove()
 
 
 def providers_with_submissions(reader: Reader, batch_id: int) -> set[str]:

@@ -36,7 +36,7 @@ from ..store.batch_owner import require_owner
 from ..store.reader import Reader
 from ..store.silent_server import until_end
 from ..store.writer import Writer
-from .batch_lanes import providers_with_submissions, require_known
+from .batch_lanes import FOLDER, providers_with_submissions, remove_remains, require_known
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
 from .lane_result import LaneResult
 from .loads import is_loaded
@@ -107,7 +107,7 @@ def prepare_run(
     )
     if (recovery := recover_before_run(project, reader, batch)) is not None:
         batch = as_stored(project, reader, in_manifest)
-    _restore_sidecars(project, reader, batch, report)
+    _complete_last_run(project, reader, batch, report)
     require_known(project, reader)
     repeats = _jobs_to_requeue(project, reader, batch, options)
     batch = with_overrides(project, batch, {} if repeats is None else repeats.overrides(options))
@@ -146,6 +146,12 @@ def _prepare_database(project: Project, batch: Batch) -> None:
     manifest, folder = str(batch.manifest), str(batch.folder)
     with Reader(project.db) as reader:
         reader.ask(partial(require_owner, database=project.db, name=batch.name, manifest=manifest, folder=folder))
+
+
+def _complete_last_run(project: Project, reader: Reader, batch: Batch, report: ShowMessage) -> None:
+    """Remove the files that a run that was cut off has left, and write those that it could not."""
+    remove_remains(reader, project.state / FOLDER)
+    _restore_sidecars(project, reader, batch, report)
 
 
 def _restore_sidecars(project: Project, reader: Reader, batch: Batch, report: ShowMessage) -> None:

@@ -37,7 +37,7 @@ from ..store.runners import Registration
 from ..store.shared_budgets import SharedBudgets
 from ..task import Charge, Task
 from . import loads
-from .batch_lanes import add_batch_lanes
+from .batch_lanes import add_batch_lanes, providers_with_submissions
 from .budgets import budgets_of
 from .clock import steady_clock, utc_now
 from .collect_result import collect_result
@@ -119,11 +119,11 @@ class RunSession(RunInputs):
         return result
 
     def needed(self, batch_id: int) -> set[str]:
-        """Return the providers with waiting jobs, their fallback providers, and those of interrupted attempts."""
+        """Return the providers with waiting jobs, their fallback providers, and those with interrupted work."""
         waiting = {name for name, counts in self.reader.lanes(batch_id).items() if counts.pending or counts.running}
         interrupted = {record.provider for _, record in self.reader.open_attempts(batch_id)}
         fallbacks = set(self.plan.alternates) - set(self.keys.without_key) if waiting else set()
-        return waiting | interrupted | fallbacks
+        return waiting | interrupted | fallbacks | providers_with_submissions(self.reader, batch_id)
 
     def build_runner(
         self,

@@ -88,6 +88,13 @@ class SubmissionFiles:
                 path.unlink()
 
 
+def submissions_with_files(folder: Path) -> list[str]:
+    """Return the ids of the submissions that have files in *folder*; none if it does not exist."""
+    with suppress(OSError):
+        return sorted({path.name.partition(".")[0] for path in folder.iterdir()})
+    return []
+
+
 class ResultSink:
     """A file of results while it arrives. It gets its name when it is complete and durable."""
 

@@ -107,6 +107,12 @@ def of_batch(connection: Connection, batch_id: int, *, live: bool = False) -> li
     return _selected(connection, submissions.c.batch_id == batch_id, live=live)
 
 
+def ended(connection: Connection, ids: Sequence[str]) -> list[str]:
+    """Return which of *ids* are submissions whose calls are all settled, of whatever batch."""
+    wanted = select(submissions.c.id).where(submissions.c.id.in_(listed_texts(ids)))
+    return list(connection.execute(wanted.where(submissions.c.state.not_in(LIVE))).scalars())
+
+
 def find(connection: Connection, batch_id: int, start: str) -> list[Submission]:
     """Return the submissions of a batch whose id, or whose id at the provider, begins with *start*."""
     ids = (submissions.c.id, submissions.c.remote_id)

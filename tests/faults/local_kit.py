@@ -12,7 +12,6 @@ import contextlib
 import ctypes
 import errno
 import functools
-import gc
 import importlib
 import json
 import os
@@ -30,7 +29,7 @@ import pytest
 
 from batchgen.sandbox import launch
 from tests.acceptance.kit import CANARY, PROVIDERS, Done, Witness, Workspace, check_books, check_files
-from tests.forkserver import MODULES, to_the_end
+from tests.forkserver import prepare, to_the_end
 from tests.timing import patience
 from tests.torture.stand import build_shim
 
@@ -57,10 +56,7 @@ def job(key: str = "a", **fields: Any) -> dict[str, Any]:
 
 def serve() -> None:
     """Fork runs as ordered, line by line; end with the caller."""
-    for name in MODULES:
-        importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
+    prepare()
     print("{}", flush=True)
     while line := sys.stdin.readline():
         order = json.loads(line)

@@ -68,18 +68,6 @@ def test_task_of_a_killed_run_is_collected_and_never_submitted_again(place, witn
     check_once(place, witness)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("point", [name for name in POINTS if name != "sent"])
-def test_tasks_of_ten_killed_runs_are_collected(place, witness, point):
-    for number in range(10):
-        jobs = [job(f"j{each}") for each in range(number + 1)]
-        killed = place.do("run", manifest(place, *jobs), "--yes", hook=die_at, arguments=(point,), **ENV)
-        assert killed.code == -signal.SIGKILL, killed.err
-        done = place.do("run", manifest(place, *jobs), "--yes", **ENV)
-        assert done.code == 0, done.err
-        check_once(place, witness, number + 1)
-
-
 def test_submission_without_an_answer_is_unknown_and_held(place, witness):
     assert place.do("run", manifest(place), "--yes", hook=die_at, arguments=("sent",), **ENV).code == -signal.SIGKILL
     assert place.do("run", manifest(place), "--yes", **ENV).code == 3

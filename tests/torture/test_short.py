@@ -12,6 +12,8 @@ import pytest
 
 from tests.timing import patience
 
+from .remote_suites import SUITES
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -30,3 +32,16 @@ def test_kills_lose_no_answer_and_buy_nothing_in_silence(tmp_path: Path) -> None
     assert int(rows["errors"][0]) >= 8
     assert int(rows["redos"][0]) >= 4
     assert int(rows["settlements"][0]) >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("suite", SUITES)
+def test_remote_work_of_ten_runs_killed_at_each_point_is_collected_once(suite: str) -> None:
+    command = [sys.executable, "-m", "tests.torture.remote", "--suites", suite, "--times", "10", "--workers", "2"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patience(280), check=False)
+
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    [all_] = [words for words in map(str.split, done.stdout.splitlines()[-1:]) if words[0] == "all"]
+    assert int(all_[1]) == 10 * len(SUITES[suite].points)

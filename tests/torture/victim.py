@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
-import gc
-import importlib
 import json
 import os
 import select
@@ -19,7 +17,7 @@ import sys
 import time
 from typing import Any
 
-from tests.forkserver import MODULES, to_the_end
+from tests.forkserver import prepare, to_the_end
 
 #: A run with fault points in Python, where there is no shim.
 ARMED = "import sys; from tests.torture.points import arm; arm(sys.argv.pop(1)); from batchgen.cli import main; main()"
@@ -28,10 +26,7 @@ SHUTDOWN, NOLOGFLUSH = 0x8004587D, 2
 
 
 def main() -> None:
-    for name in MODULES:
-        importlib.import_module(name)
-    gc.collect()
-    gc.freeze()
+    prepare()
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     while line := sys.stdin.readline():

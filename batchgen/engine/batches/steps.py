@@ -76,6 +76,8 @@ class Steps:
 
     async def advance(self, submission: Submission, *, keep: bool, may_create: bool) -> Submission:
         """Do what is next for a submission, and return it; *keep*: its calls are still bought in batches."""
+        if submission.state is SubmissionState.DOWNLOADED and not await self._open_calls(submission):
+            return await self._end(submission, SubmissionState.COLLECTED)  # whatever the provider still has of it
         self.reminders.look(submission, self.attempts.now())
         if (why := why_held(submission, self.profile, self.lanes, self._files(submission))) is not None:
             self.stuck.add(submission.id)
@@ -242,7 +244,7 @@ class Steps:
         )
 
     async def _finish(self, submission: Submission, collector: Collector) -> Submission:
-        """Close a submission whose calls are all settled."""
+        """Close a submission, unless calls of it are left."""
         batch = collector.batch
         if left := len(await self._open_calls(submission)):
             if not self._lane(submission).draining:
@@ -250,10 +252,8 @@ class Steps:
             return await self._step(submission, message=f"{left:,} calls could not be settled yet")
         if batch.fault is not None and concerns_all(batch, collector.lines.values()):
             self.refused[submission.id] = batch.fault
-        after = await self._step(submission, state=SubmissionState.COLLECTED)
-        self._files(submission).remove()
         self.show_message(f"collected batch {batch.id} of {submission.provider} ({batch.word or batch.state})")
-        return after
+        return await self._end(submission, SubmissionState.COLLECTED)
 
     async def _missing(self, submission: Submission, fault: Fault) -> Submission:
         """Leave a batch at the provider that does not know it now; once it is lost for good, its calls are unknown."""
@@ -279,8 +279,7 @@ class Steps:
             f"lost      batch {submission.remote_id}: {submission.provider} neither knows nor lists it any more. "
             f"Its {len(calls):,} calls may have been charged: they are unknown, and not sent again"
         )
-        self._files(submission).remove()
-        return await self._step(submission, state=SubmissionState.COLLECTED, message=missed.fault.message)
+        return await self._end(submission, SubmissionState.COLLECTED, missed.fault.message)
 
     async def _refuse(self, submission: Submission, fault: Fault) -> Submission:
         self.refused[submission.id] = fault
@@ -290,8 +289,13 @@ class Steps:
         """Give up a submission that was not carried out: its calls are free, and their jobs are pending again."""
         for call in await self._open_calls(submission):
             await self.attempts.resume(self._lane(submission), *call, unsent(why))
+        return await self._end(submission, SubmissionState.RELEASED, why)
+
+    async def _end(self, submission: Submission, state: SubmissionState, message: str | None = None) -> Submission:
+        """Close a submission whose calls are settled: nothing needs its files any more."""
+        after = await self._step(submission, state=state, message=message or submission.message)
         self._files(submission).remove()
-        return await self._step(submission, state=SubmissionState.RELEASED, message=why)
+        return after
 
     # --- what they need ---------------------------------------------------------
 
@@ -302,8 +306,7 @@ class Steps:
         return await to_thread.run_sync(write_as_guest, self.database, change)
 
     async def _open_calls(self, submission: Submission) -> list[OpenCall]:
-        query = partial(submissions.open_calls, submission_id=submission.id)
-        return await to_thread.run_sync(self.reader.ask, query)
+        return await to_thread.run_sync(self.reader.ask, partial(submissions.open_calls, submission_id=submission.id))
 
     def _facts(self, batch: RemoteBatch) -> dict[str, Any]:
         """Return what a submission keeps of the provider's report."""
@@ -316,8 +319,7 @@ class Steps:
         }
 
     def _lane(self, submission: Submission) -> Lane:
-        own = (lane for lane in self.lanes if lane.account == submission.account)
-        return next(own, self.lanes[0])
+        return next((lane for lane in self.lanes if lane.account == submission.account), self.lanes[0])
 
     def _files(self, submission: Submission) -> SubmissionFiles:
         return SubmissionFiles(self.folder, submission.id)

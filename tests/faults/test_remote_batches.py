@@ -1,0 +1,28 @@
+"""Batches of a provider: created once, whatever happens to the run. The witness is the sandbox's log."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.torture.batch_points import POINTS
+from tests.torture.remote_check import Count, count
+from tests.torture.remote_suites import KEY, SUITES
+from tests.torture.trial import World
+
+from . import local_kit as kit
+
+pytestmark = pytest.mark.timeout(400)
+sandbox, place = kit.sandbox_fixture, kit.place_fixture
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_batch_of_a_killed_run_is_collected_and_never_created_again(place, sandbox, point, request):
+    suite, world = SUITES["batches"], World(url=sandbox.url, log=sandbox.log)
+    since = world.log.stat().st_size if world.log.exists() else 0
+    jobs = dict(suite.jobs(request.node.name, 2))
+    manifest = suite.manifest(place, jobs)
+    keys = {suite.key: KEY}
+    assert place.do("run", manifest, "--yes", hook=suite.die_at, arguments=(point,), **keys).code == -9
+    done = place.do("run", manifest, "--yes", hook=suite.finish, **keys)
+    assert done.code == 0, done.err
+    assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)
