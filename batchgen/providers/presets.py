@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import ValidationError
 
 from ..errors import SettingsError, suggest
+from ..mode import Mode
 from .preset_data import preset_data
 from .profile import Profile
 
@@ -264,12 +265,15 @@ def _check_paths(name: str, paths: Mapping[str, Any]) -> None:
 
 
 def _check_modes(profile: Profile) -> None:
-    """Raise BadProvider for a mode that is named twice, or that no model of the provider has."""
+    """Raise BadProvider for modes in an order that cannot work, or for one that no model of the provider has."""
     offered = dict.fromkeys(mode for model in profile.models.values() for mode in model.offered)
     modes = [step.mode for step in profile.modes]
     for number, mode in enumerate(modes):
         if mode in modes[:number]:
             raise BadProvider(profile.name, {("modes", number): f"modes: {mode} is named twice"})
+        if number and mode is Mode.BATCH:
+            message = "modes: batch comes first: a batch may take a day, so no other mode is of use before it"
+            raise BadProvider(profile.name, {("modes", number): message})
         if mode not in offered:
             message = f"modes: {profile.name} has no mode {mode}: none of its models can be bought that way. "
             raise BadProvider(profile.name, {("modes", number): f"{message}It has: {', '.join(offered)}"})

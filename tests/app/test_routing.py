@@ -32,11 +32,12 @@ def load(folder: Path, text: str) -> manifest.Batch:
 
 
 def test_a_provider_that_is_named_and_cannot_is_told_with_its_reason(tmp_path):
-    text = "defaults: {provider: [studio, openai, openrouter], quality: low}\njobs: [{prompt: x, n: 3}]\n"
+    providers = "provider: [studio, openai, gptimageapi]"
+    text = f"defaults: {{{providers}, size: 1536x1024, quality: low}}\njobs: [{{prompt: x, n: 3}}]\n"
     batch = load(tmp_path, STUDIO + text)
     assert {(job.task.provider, job.recipe.route) for job in batch.jobs} == {("openai", None)}
     wish = compare(batch, None, context=PlanContext(today=date(2026, 3, 1), free_bytes=10**12))
-    assert [(name, jobs) for name, _, jobs in wish.without] == [("studio", 3), ("openrouter", 3)]
+    assert [(name, jobs) for name, _, jobs in wish.without] == [("studio", 3), ("gptimageapi", 3)]
     lines = plan_lines("m", wish, tmp_path, CommandFlags(), "m.yaml")
     assert "excluded  studio, for 3 jobs: studio (gpt-image-2) takes no quality" in lines
     assert wish.as_json()["left_out"][0]["provider"] == "studio"

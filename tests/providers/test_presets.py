@@ -270,6 +270,7 @@ def test_modes_of_a_provider_are_read_and_survive_a_slot() -> None:
         ({**FLEX, "modes": ["flex", "standard", "flex"]}, ("modes", 2), "flex is named twice"),
         ({"modes": ["felx"]}, ("modes", 0), "there is no mode 'felx'"),
         ({"modes": [{"flex": 360}]}, ("modes", 0), "a time is missing"),
+        ({"modes": ["standard", "batch"]}, ("modes", 1), "batch comes first"),
     ],
 )
 def test_modes_that_cannot_work_are_refused_with_their_place(
