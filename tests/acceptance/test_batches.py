@@ -93,6 +93,8 @@ def test_no_wait_leaves_a_batch_that_the_next_run_collects(project, witness, hel
     assert f"at the provider: batch {submission['remote_id']}, ends by" in project.run("show", "j0").out
     assert project.run("collect", path).code == 9
     assert project.run("status", "--json").json["at_provider"] == 2
+    page = project.run("report", "-o", "page", "--json").json["page"]
+    assert "2 jobs are at the provider: the next run collects them" in (project.folder / page).read_text()
     held(release=True)
     wait_for(lambda: len(events(witness, "batch-row")) == 2)
     collected = project.run("collect", path)

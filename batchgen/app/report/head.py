@@ -130,8 +130,12 @@ def _budgets(status: BatchStatus) -> Iterator[dict[str, Any]]:
 
 def _waits(figures: Figures, status: BatchStatus) -> Iterator[str]:
     """Yield why jobs wait, one sentence for each reason."""
-    waiting = figures.states["pending"] + figures.states["running"]
-    if waiting and status.holder is None:
+    remote = status.at_provider
+    waiting = figures.states["pending"] + figures.states["running"] - remote
+    if remote and status.holder is None:
+        jobs = "1 job is at the provider: the next run collects it" if remote == 1 else ""
+        yield jobs or f"{remote:,} jobs are at the provider: the next run collects them, and sends none again"
+    if waiting > 0 and status.holder is None:
         jobs = "1 job waits" if waiting == 1 else f"{waiting:,} jobs wait"
         stops = [] if status.ending is None else list(status.ending.stops)
         if not stops and status.run is not None and status.run.ended_at is None:
