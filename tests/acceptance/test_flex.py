@@ -171,3 +171,22 @@ def test_prices_name_the_modes_of_each_model(project):
     assert rows["gemini-3.1-flash-image"]["image"]["512"]["usd"] == "0.0448205"
     shown = project.run("providers", "prices", "gemini").out
     assert "; flex, batch at half" in shown
+
+
+def test_plan_of_a_thousand_jobs_shows_its_modes_side_by_side(project, gemini):
+    manifest = gemini(jobs(1000), [{"batch": "until 04:00"}, {"flex": "until 06:00"}, "standard"])
+    lines = project.run("plan", manifest).out.splitlines()
+    start = next(number for number, line in enumerate(lines) if line.startswith("modes "))
+    found = [line.split() for line in lines[start : start + 3]]
+    assert [line[line[0] == "modes" :][:2] for line in found] == [
+        ["standard", "$134.40"],
+        ["flex", "$67.20"],
+        ["batch", "$67.20"],
+    ]
+    assert sum("(in force)" in line for line in lines) == 1
+    modes = project.run("plan", manifest, "--json").json["modes"]
+    assert [each["mode"] for each in modes] == ["standard", "flex", "batch"]
+    assert [each["requests"] for each in modes] == [1000] * 3
+    assert all(each["seconds"] > 0 for each in modes)
+    prices = [Decimal(each["usd"]["expected"]) for each in modes]
+    assert prices[1] == prices[2] == prices[0] / 2
