@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from ..database_url import Database
 from ..engine.lane import Lane
@@ -20,10 +19,6 @@ from ..mode import Mode
 from ..providers.profile import LONGEST, Group, Limits, Profile, Retry
 from ..route import ModelFilter
 from ..store.history import LearnedRate, SentRequest, sent_since
-from .preflight import limited_widths, require_files
-
-if TYPE_CHECKING:
-    from .run_inputs import RunInputs
 
 #: Requests per second to begin with, at least, if no limit is configured or learned. In practice this is no limit.
 FIRST_RATE = 20.0
@@ -37,28 +32,6 @@ class LaneHistory:
     lessons: Mapping[str, LearnedRate]  #: by lane
     now: datetime
     others: Collection[str] = ()  #: runs that count their requests themselves
-
-
-def lanes_of_run(
-    inputs: RunInputs, profiles: Mapping[str, Profile], now: datetime, others: Collection[str]
-) -> list[Lane]:
-    """Return the lanes of all accounts at the providers of *profiles*; *others* as in ``LaneHistory``."""
-    configured = {
-        (name, account): profile.limits.concurrency
-        for name, profile in profiles.items()
-        for account in inputs.keys.accounts(profile)
-    }
-    lessons = inputs.reader.learned_rates()
-    history = LaneHistory(table=inputs.project.db, lessons=lessons, now=now, others=others)
-    result: list[Lane] = []
-    for (name, account), width in limited_widths(configured).items():
-        for lane in lanes(profiles[name], account, width, history):
-            if name in inputs.keys.without_key or inputs.options.collects_only:
-                # Without a key a lane only finishes answers that have already arrived.
-                lane.models = ModelFilter(only=True)
-            result.append(lane)
-    require_files(len(result))
-    return result
 
 
 def lanes(profile: Profile, account: str | None, width: int, history: LaneHistory) -> Iterator[Lane]:

@@ -45,13 +45,14 @@ from .copy_task import CopyTask
 from .deliver import Copies
 from .heartbeat import Heartbeat, leave, register
 from .idle_thumbnails import IdleThumbnails
-from .lanes import lanes_of_run, policy_of
+from .lanes import policy_of
 from .modes import mode_clock
 from .output_lock import prepare_output
 from .plan import learned_prices
 from .recovery import last_run
 from .recovery.resumed import Resumed, SentCalls, resumed_text
 from .run_inputs import RunInputs
+from .run_lanes import lanes_of_run
 from .run_result import RunResult
 from .shutdown import Stop
 from .source_fetch import source_fetcher
