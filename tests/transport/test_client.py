@@ -133,8 +133,9 @@ async def test_a_waiting_call_keeps_no_request_in_memory(slot):
     async with serve(late) as server, line_to(server.url) as line, anyio.create_task_group() as calls:
         calls.start_soon(line.send, order(line), slot, 10.0)
         await arrived.wait()
-        gc.collect()  # what earlier tests left
-        assert not [one for one in gc.get_objects() if isinstance(one, httpx.Request)]
+        gc.collect()  # what earlier tests left; other clients may keep requests of their own
+        requests = [one for one in gc.get_objects() if isinstance(one, httpx.Request)]
+        assert not [one for one in requests if str(one.url).startswith(server.url)]
         seen.set()
     assert kept(slot).sealed
 
