@@ -141,12 +141,16 @@ class Orders:
                 env=os.environ | self._password(),
                 start_new_session=True,  # the run survives the server and its terminal
             )
-        run = plan.run = {"plan": plan.token, "pid": process.pid, "command": _typed(command), "log": str(log)}
-        if _wait(process, _FIRST_MOMENTS) in _NOT_STARTED:
+        plan.run = {"plan": plan.token, "pid": process.pid, "command": _typed(command), "log": str(log)}
+        code = _wait(process, _FIRST_MOMENTS)
+        if code in _NOT_STARTED:
             plan.run = None
             raise Refusal(f"The run did not start.\n{tail(log)}")
-        Thread(target=self._await_end, args=(process, plan, log), daemon=True).start()
-        return run
+        if code is None:
+            Thread(target=self._await_end, args=(process, plan, log), daemon=True).start()
+        else:
+            self._await_end(process, plan, log)
+        return plan.run
 
     def _await_end(self, process: subprocess.Popen[bytes], plan: Plan, log: Path) -> None:
         code = process.wait()

@@ -15,6 +15,8 @@ import { count, duration, money, number } from "./format.js";
 
 /** Forms whose run is in progress, by plan. @type {Map<string, (run: any) => void>} */
 const running = new Map();
+/** Runs that have ended, by plan. */
+const over = new Map();
 
 /** Whether runs can be started from this page. @param {Page} page */
 export function canAct(page) {
@@ -63,7 +65,9 @@ export function runForm(page, order) {
     const text = `Started as a run of its own (process ${run.pid}). This page follows it; its output: ${run.log}`;
     const end = (/** @type {any} */ ended) =>
       show(h("p", { text: outcome(ended) }), h("pre", { class: "text", text: ended.lines }));
-    if (run.exit_code !== undefined) return end(run); // this confirmation came a second time
+    if (run.exit_code !== undefined) return end(run); // it was short, or this confirmation came a second time
+    const before = over.get(run.plan);
+    if (before) return end(before); // the news of its end was faster than the answer to the confirmation
     show(h("p", { text }));
     running.set(run.plan, end);
   }
@@ -75,6 +79,7 @@ export function runForm(page, order) {
 /** Shows how a run ended that this server started. @param {Page} page @param {any} run */
 export function runEnded(page, run) {
   page.toast(outcome(run));
+  over.set(run.plan, run);
   running.get(run.plan)?.(run);
   running.delete(run.plan);
 }
