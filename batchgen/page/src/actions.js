@@ -15,7 +15,7 @@ import { count, duration, money, number } from "./format.js";
 
 /** Forms whose run is in progress, by plan. @type {Map<string, (run: any) => void>} */
 const running = new Map();
-/** Runs that have ended, by plan. */
+/** Runs that have ended, by plan. @type {Map<string, any>} */
 const over = new Map();
 
 /** Whether runs can be started from this page. @param {Page} page */
