@@ -23,7 +23,7 @@ from .test_tasks import PICTURE, Play
 ADDRESS = {"base_url": "https://gw.example.com"}  # some presets have none
 TASK_PRESETS = [name for name in preset_names() if profile(name, ADDRESS).dialect == "task"]
 WEB = Source(url="https://shop.example/table.jpg")
-FILE = Source(path="/work/table.png", mime="image/png", size_bytes=1000)
+FILE = Source(path="/photos/table.png", mime="image/png", size_bytes=1000)
 
 BFL = {"id": "d5ba37dc", "polling_url": "https://api.eu2.bfl.ai/v1/get_result?id=d5ba37dc", "cost": 3.0,
        "input_mp": 0.0, "output_mp": 1.0}  # fmt: skip

@@ -1,4 +1,4 @@
-"""OpenAI's own clients, which nobody here wrote, against the sandbox's Azure, xAI, Recraft and Ark."""
+"""OpenAI's own clients against the sandbox's Azure, xAI, Recraft and Ark."""
 
 from __future__ import annotations
 

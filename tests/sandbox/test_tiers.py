@@ -142,7 +142,7 @@ def test_openrouter_images_draws_and_states_its_cost(ask):
         ({"model": "bytedance-seed/seedream-4.5", "aspect_ratio": "7:3"}, 400),
         ({"model": "openai/gpt-image-2", "size": "1024x1024", "aspect_ratio": "1:1"}, 400),
         ({"model": "openai/gpt-image-2", "images": []}, 400),
-        ({"model": "nobody/nothing"}, 404),
+        ({"model": "no-company/no-model"}, 404),
         ({}, 400),
     ],
 )

@@ -1,4 +1,4 @@
-"""The header of a key at the wire: each provider gets its own form, and nobody else gets any."""
+"""The header of a key at the wire: each provider gets its own form, and no other host gets one."""
 
 from __future__ import annotations
 
