@@ -1,4 +1,4 @@
-"""Providers of remote tasks as users have them: each preset, one of their own, balances, and states that no rules list."""
+"""Providers of remote tasks as users have them: each preset, one of their own, balances, and unlisted states."""
 
 from __future__ import annotations
 
