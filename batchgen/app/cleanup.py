@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from ..files.images import EXTENSIONS
 from ..files.listing import ListedFile, list_file, list_files, remove_files
 from ..files.output import SUPERSEDED
-from ..files.spool import KEPT_SUFFIX
+from ..files.spool import KEPT_SUFFIX, PART_SUFFIX
 from ..files.thumbnails import FOLDER as THUMBNAILS
 from ..files.thumbnails import thumbnail_path
 from ..object_url import Folder, ObjectUrl, name_in, parse_folder
@@ -108,7 +108,8 @@ def _local_candidates(project: Project, reader: Reader) -> Iterator[tuple[str, P
     yield from (("temporary", path) for path in project.state.iterdir() if _COPY.fullmatch(path.name))
     spool = project.state / "spool"
     yield from (("spool", spool / f"{name}.slot") for name in _ended(reader, spool))
-    yield from (("spool", path) for path in spool.glob("*.again"))
+    for suffix in (PART_SUFFIX, ".again"):  # the second is that of earlier versions
+        yield from (("spool", path) for path in spool.glob(f"*{suffix}"))
     yield from (("spool answer", path) for path in spool.glob(f"*{KEPT_SUFFIX}"))
     yield from (("log", path) for path in project.state.glob("*.log*"))
     yield from (("thumbnail", path) for path in (project.state / "serve" / THUMBNAILS).glob("*.webp"))

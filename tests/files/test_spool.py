@@ -385,8 +385,27 @@ def test_kills_at_random_moments_leave_true_slots(tmp_path):
     assert len(found) > 4
     assert sum(not slot.sealed for slot in found) <= 4
     for slot in found:
+        assert slot.order, "a slot without its order would count as a call that was sent"
         if slot.sealed:
             assert hashlib.sha256(slot.body).hexdigest() == slot.order["sha256"]
+
+
+@pytest.mark.parametrize("call", ["pwrite", "posix_fallocate", "rename"])
+def test_a_run_that_is_killed_while_it_makes_a_slot_leaves_none(tmp_path, call):
+    code = f"""
+        import os, signal, sys
+        from pathlib import Path
+        from batchgen.files.spool import Spool
+        spool = Spool(Path(sys.argv[1]))
+        os.{call} = lambda *_args, **_kwargs: os.kill(os.getpid(), signal.SIGKILL)
+        spool.open("a" * 32, {{"id": "a"}}, 1000)
+        """
+    assert child(code, tmp_path / "spool").returncode == -signal.SIGKILL
+    spool = Spool(tmp_path / "spool")
+    assert not spool.holds("a" * 32), "its call was not sent"
+    assert list(spool.leftover_ids()) == []
+    with spool.open("a" * 32, {"id": "a"}, 1000):
+        assert spool.find("a" * 32).order == {"id": "a"}
 
 
 def test_a_killed_write_keeps_what_had_arrived(tmp_path):
