@@ -166,7 +166,7 @@ def remove_marker_of(path: Path) -> None:
 
 
 def has_order(path: Path) -> bool:
-    """Return whether a slot names its attempt; a run that died while it wrote the slot left it without."""
+    """Return whether a slot names its attempt; one that was made just before a loss of power may be empty."""
     with suppress(OSError, ValueError, RecursionError), path.open("rb") as file:
         order = json.loads(file.readline(_LONGEST))
         return isinstance(order, dict) and {"id", "batch"} <= order.keys()
