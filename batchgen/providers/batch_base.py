@@ -65,6 +65,10 @@ class BatchOrder:
     model: str  #: the provider's own name
     input_file: str  #: the provider's id of the file of requests
 
+    def created(self, batch: RemoteBatch) -> bool:
+        """Return whether *batch* was created from this order."""
+        return batch.submission_id == self.submission_id or batch.input_file == self.input_file
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LineProblem:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote, urlsplit
 
@@ -42,6 +43,7 @@ from .batch_base import (
     text_of,
     unreadable,
 )
+from .batch_listing import PAGE_SIZE, Page, batches_of_order
 from .batch_rows import BrokenRow, key_in, members, rest_after, short_value
 from .error_bodies import clean
 from .jsonbody import Json, objects
@@ -61,7 +63,6 @@ _STATES = {
 }
 #: HTTP statuses of google.rpc codes; a cancelled or timed out request may have been carried out, as after a 504.
 _STATUSES = {1: 504, 3: 400, 4: 504, 5: 404, 7: 403, 8: 429, 9: 400, 11: 400, 12: 501, 13: 500, 14: 503, 16: 401}
-_LIST_PAGE, _MOST_PAGES = 100, 500
 _WINDOW = 48 * 3600.0
 
 
@@ -135,25 +136,13 @@ class GeminiBatch(BatchDialect):
         return _batch(document)
 
     def find(self, profile: Profile, order: BatchOrder) -> Talk[Listing]:
-        """Read the whole list: that a batch does not exist is certain only at its end."""
-        batches: dict[str, RemoteBatch] = {}
-        token, seen = "", set[str]()
-        for _ in range(_MOST_PAGES):
-            query = {"pageSize": str(_LIST_PAGE), **({"pageToken": token} if token else {})}
-            reply = yield free_call("GET", address(profile, "batches", **query))
-            document = document_of(reply, profile)
-            for batch in (_batch(item) for item in objects(document.get("operations")) if text_of(item, "name")):
-                if batch.submission_id == order.submission_id or batch.input_file == order.input_file:
-                    batches[batch.id] = batch
-            token = text_of(document, "nextPageToken") or ""
-            if not token:
-                # An empty list has no field at all. Anything else in its place is not a list.
-                complete = isinstance(document.get("operations", []), list) and "error" not in document
-                return Listing(batches=tuple(batches.values()), complete=complete)
-            if token in seen:
-                break
-            seen.add(token)
-        return Listing(batches=tuple(batches.values()), complete=False)
+        """Search the whole list for our id in the name, and for the file of requests."""
+
+        def ask(token: str) -> Call:
+            query = {"pageSize": str(PAGE_SIZE), **({"pageToken": token} if token else {})}
+            return free_call("GET", address(profile, "batches", **query))
+
+        return (yield from batches_of_order(order, ask, partial(_page, profile)))
 
     def poll(self, profile: Profile, remote_id: str) -> Talk[RemoteBatch]:
         """Return the state of a batch."""
@@ -199,6 +188,17 @@ class GeminiBatch(BatchDialect):
         details = stated if isinstance(stated, Mapping) else {"message": "the row has neither an answer nor an error"}
         body = orjson.dumps({"error": details})
         return Row(key=key, reply=Reply(status=_status(details.get("code")), headers=headers, body=body))
+
+
+def _page(profile: Profile, reply: Reply) -> Page:
+    document = document_of(reply, profile)
+    # An empty list has no field at all. Anything else in its place is not a list.
+    is_list = isinstance(document.get("operations", []), list) and "error" not in document
+    return Page(
+        batches=[_batch(item) for item in objects(document.get("operations")) if text_of(item, "name")],
+        after=text_of(document, "nextPageToken") or "",
+        is_last=is_list and document.get("nextPageToken") in (None, ""),
+    )
 
 
 def _batch(document: Mapping[str, Json]) -> RemoteBatch:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, ClassVar
 
 import orjson
@@ -39,6 +40,7 @@ from .batch_base import (
     text_of,
     unreadable,
 )
+from .batch_listing import PAGE_SIZE, Page, batches_of_order
 from .batch_rows import BrokenRow, key_in, members, rest_after, short_value
 from .error_bodies import clean
 from .error_mapping import fault_of
@@ -64,7 +66,6 @@ _ENDS = ("completed_at", "failed_at", "expired_at", "cancelled_at")
 _NOT_RUN = frozenset({"batch_expired", "batch_cancelled"})
 #: Codes of a batch that asks for more than the account's queue takes now; it may be created later.
 _QUEUE_FULL = frozenset({"token_limit_exceeded", "request_limit_exceeded", "rate_limit_exceeded"})
-_LIST_PAGE, _MOST_PAGES = 100, 500
 #: Seconds after which the provider deletes an uploaded source image: as long as it keeps files of batches.
 _SOURCE_LIFETIME = 2_592_000
 
@@ -126,24 +127,13 @@ class OpenAIBatch(BatchDialect):
         return _batch(document, profile)
 
     def find(self, profile: Profile, order: BatchOrder) -> Talk[Listing]:
-        """Read the whole list: that a batch does not exist is certain only at its end."""
-        batches: dict[str, RemoteBatch] = {}
-        after, seen = "", set[str]()
-        for _ in range(_MOST_PAGES):
-            query = {"limit": str(_LIST_PAGE), **({"after": after} if after else {})}
-            reply = yield free_call("GET", address(profile, "batches", **query))
-            document = document_of(reply, profile)
-            page = objects(document.get("data"))
-            for batch in (_batch(item, profile) for item in page if text_of(item, "id")):
-                if batch.submission_id == order.submission_id or batch.input_file == order.input_file:
-                    batches[batch.id] = batch
-            if document.get("has_more") is False:
-                return Listing(batches=tuple(batches.values()), complete=True)
-            after = text_of(document, "last_id") or (text_of(page[-1], "id") if page else None) or ""
-            if not after or after in seen:
-                break
-            seen.add(after)
-        return Listing(batches=tuple(batches.values()), complete=False)
+        """Search the whole list for our id in the metadata, and for the file of requests."""
+
+        def ask(after: str) -> Call:
+            query = {"limit": str(PAGE_SIZE), **({"after": after} if after else {})}
+            return free_call("GET", address(profile, "batches", **query))
+
+        return (yield from batches_of_order(order, ask, partial(_page, profile)))
 
     def poll(self, profile: Profile, remote_id: str) -> Talk[RemoteBatch]:
         """Return the state of a batch."""
@@ -206,6 +196,16 @@ def _upload(profile: Profile, part: FilePart, form: tuple[tuple[str, str], ...])
     if file_id is None:
         raise unreadable(reply, "the answer names no file")
     return file_id
+
+
+def _page(profile: Profile, reply: Reply) -> Page:
+    document = document_of(reply, profile)
+    items = objects(document.get("data"))
+    return Page(
+        batches=[_batch(item, profile) for item in items if text_of(item, "id")],
+        after=text_of(document, "last_id") or (text_of(items[-1], "id") if items else None) or "",
+        is_last=document.get("has_more") is False and isinstance(document.get("data"), list),
+    )
 
 
 def _batch(document: Mapping[str, Json], profile: Profile) -> RemoteBatch:

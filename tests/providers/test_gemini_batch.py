@@ -168,7 +168,17 @@ def test_find_reads_every_page() -> None:
     assert queries == ["pageSize=100", "pageSize=100&pageToken=t1"]
 
 
-@pytest.mark.parametrize(("page", "complete"), [({}, True), ({"operations": None}, False), ({"error": {}}, False)])
+@pytest.mark.parametrize(
+    ("page", "complete"),
+    [
+        ({}, True),
+        ({"nextPageToken": ""}, True),
+        ({"operations": None}, False),
+        ({"error": {}}, False),
+        ({"nextPageToken": 7}, False),
+        ({"nextPageToken": "\ud800"}, False),
+    ],
+)
 def test_find_of_nothing(page: dict[str, Any], complete: bool) -> None:
     _, listing = talk(BATCHES.find(GEMINI, ORDER), answer(page))
     assert (listing.batches, listing.complete) == ((), complete)

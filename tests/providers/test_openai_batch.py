@@ -202,7 +202,17 @@ def test_find_by_the_input_file_where_metadata_is_lost() -> None:
 
 
 @pytest.mark.parametrize(
-    "page", [{"data": []}, {"data": [], "has_more": True}, {"data": "?", "has_more": True}, {"has_more": None}]
+    "page",
+    [
+        {"data": []},
+        {"data": [], "has_more": True},
+        {"data": "?", "has_more": True},
+        {"has_more": None},
+        # Without a list of batches, nothing was compared: to create the batch might buy it a second time.
+        {"has_more": False},
+        {"data": None, "has_more": False},
+        {"data": {}, "has_more": False},
+    ],
 )
 def test_find_is_incomplete_without_a_stated_end(page: dict[str, Any]) -> None:
     assert not talk(batches().find(OPENAI, ORDER), answer(page))[1].complete
