@@ -54,6 +54,7 @@ class Exchange:
     again: bool = False  #: a new conversation asks for the same purchase, under the same key
     unknown_before: Fault | None = None  #: of an earlier call under the same key, which may have been carried out
     task: TaskProgress | None = None  #: of the remote task that the call started
+    has_results: bool = False  #: some have been downloaded
 
     async def clear(self) -> None:
         """Wait until the limits have room for the request; when this returns, it may go out."""

@@ -31,7 +31,7 @@ from ..providers.profile import Profile
 from ..providers.ratelimit_headers import read_rate_limit
 from ..providers.validation import deadline
 from ..ready import Ready
-from ..transport import ProviderClient, ResponseHead, Transport, decompressed
+from ..transport import LostResultError, ProviderClient, ResponseHead, Transport, decompressed
 from .exchange import Exchange, ProfileDumps, TaskProgress, begin, is_keyed, missed, own_fault, stored_reply
 from .handover import delivered_before, marked_delivery, remove_marker, write_marker
 from .parents import require_fitting
@@ -200,11 +200,12 @@ class Executor:
         with self.spool.scratch() as scratch:
             try:
                 head = await client.fetch(call.url, scratch, call.patience)
-            except ProviderError as error:
-                if await self.tasks.before_download(exchange, call.url, error):
+            except LostResultError as error:
+                if await self.tasks.before_download(exchange, error):
                     return call
                 # The dialect knows what the answer cost, and whether its other images are complete.
                 return await self._read_in_place(exchange, partial(self._feed, exchange, error))
+            exchange.has_results = True
             return await self._read_in_place(exchange, partial(self._read, exchange, head, scratch))
 
     async def _buy(self, exchange: Exchange, request: Request, call: Call) -> Step | Delivered:

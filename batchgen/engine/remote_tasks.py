@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiolimiter import AsyncLimiter
 from anyio import CancelScope, CapacityLimiter, current_time, sleep
@@ -19,7 +18,7 @@ from ..errors import StoreError, UnfinishedTask
 from ..fault import Cause, Fault, ProviderError
 from ..providers.base import Call, Remember, Reply
 from ..providers.retry_after import retry_after
-from ..transport import ProviderClient, is_temporary
+from ..transport import LostResultError, ProviderClient, is_temporary
 from .exchange import Exchange, TaskProgress
 from .waits import Waits
 
@@ -120,18 +119,34 @@ class RemoteTasks:
                 await sleep(min(asked or pause, PREPARATION))
             pause = min(2 * pause, LONGEST_PAUSE)
 
-    async def before_download(self, exchange: Exchange, url: str, error: ProviderError) -> bool:
-        """Wait before *url* is downloaded again after *error*, and return True; False if its result is lost.
+    async def before_download(self, exchange: Exchange, error: LostResultError) -> bool:
+        """Wait before a result is downloaded again after *error*, and return True; False if it is given up.
 
-        Raises UnfinishedTask for an address that nothing but the settings can make allowed, such as an unlisted host.
+        Raises UnfinishedTask if the task is left to a later run, which downloads all its results.
         """
-        if exchange.task is None or exchange.attempt.age > RESULT_LIFE:
+        try:
+            return exchange.task is not None and await self._repeats_download(exchange, error)
+        except UnfinishedTask:
+            if exchange.has_results:  # The provider may have deleted them by the next run.
+                return False
+            raise
+
+    async def _repeats_download(self, exchange: Exchange, error: LostResultError) -> bool:
+        attempt, profile, is_final = exchange.attempt, exchange.profile, error.fault.final
+        if attempt.given_up and is_final:
             return False
-        if error.fault.final:
-            name, host = exchange.profile.name, urlsplit(url).hostname
-            hint = f"if it belongs to {name}, add it to url_hosts of {name}"
-            raise UnfinishedTask(f"results at {host} may not be fetched with these settings; {hint}")
-        exchange.task.polled = True
+        if error.unlisted is not None:  # It is not lost, however old it is.
+            setting = profile.with_host("url_hosts", error.unlisted)
+            raise UnfinishedTask(
+                f"results at {error.unlisted} may not be fetched with these settings; if that host belongs to "
+                f"{profile.name}, write  {setting}"
+            )
+        if attempt.age > RESULT_LIFE:
+            return False
+        if is_final:
+            raise UnfinishedTask(f"results of {profile.name} cannot be fetched: {error.reason}")
+        if exchange.task is not None:
+            exchange.task.polled = True
         await self.wait(exchange, DOWNLOAD_PAUSE)
         return True
 

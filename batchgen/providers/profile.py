@@ -5,6 +5,7 @@ A *profile* is a preset from ``presets.yaml`` with the user's overrides merged i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal, Self
@@ -257,6 +258,19 @@ class Profile(Frozen):
     def may_fetch(self, url: str) -> bool:
         """Return whether a result may be fetched from *url*: the origin of ``base_url``, or https on ``url_hosts``."""
         return self._is_own_or_listed(url, self.url_hosts)
+
+    def host_to_list(self, url: str) -> str | None:
+        """Return the host of *url* if a list of hosts that has it would allow the URL, else None."""
+        try:
+            host = (urlsplit(url).hostname or "").rstrip(".")
+        except ValueError:
+            return None
+        return host if self._is_own_or_listed(url, (host,)) else None
+
+    def with_host(self, setting: Literal["url_hosts", "key_hosts"], host: str) -> str:
+        """Return the setting as it is written with *host* added: a list in settings replaces that of the preset."""
+        hosts = ", ".join(json.dumps(name) if "*" in name else name for name in (*getattr(self, setting), host))
+        return f"providers: {{{self.name}: {{{setting}: [{hosts}]}}}}"
 
     def _is_own_or_listed(self, url: str, hosts: tuple[str, ...]) -> bool:
         try:

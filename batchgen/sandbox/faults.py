@@ -94,6 +94,7 @@ TASKS = {
     "task-cancel": "the provider cancels the task",
     "task-lose": "the task is done and charged, but the provider does not know it any more",
     "result-expired": "the task is done, but the addresses of its images have expired",
+    "result-part-expired": "the same, of its last image only",
 }
 #: Faults of the polls of a task; ``x2`` means the first two polls of each task.
 POLLS = {

@@ -183,6 +183,8 @@ async def _result(state: State, dialect: TaskDialect, record: TaskRecord) -> Pro
         draft = Draft(order=task.order, trace=record.entry.trace, kind=kind, amount=fault.amount if fault else 0.0)
         pictures = await pictures_for(state, dialect, record.entry, draft, shape)
         _expire_with_task(state, dialect, task, pictures)
+        if task.fault("result-part-expired") is not None:
+            _expire(state, pictures[-1])
         task.pictures = tuple(replace(picture, data=b"") for picture in pictures)  # the store has the data
     return Progress.DONE
 
@@ -193,6 +195,12 @@ def _expire_with_task(state: State, dialect: TaskDialect, task: Task, pictures: 
         stored = state.results.get(urlsplit(picture.url or "").path)
         if stored is not None and task.ended is not None:
             stored.until = task.ended + dialect.lifetime
+
+
+def _expire(state: State, picture: Picture) -> None:
+    stored = state.results.get(urlsplit(picture.url or "").path)
+    if stored is not None:
+        stored.link = _EXPIRED
 
 
 async def _charge(state: State, dialect: TaskDialect, record: TaskRecord) -> None:

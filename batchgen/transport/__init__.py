@@ -6,7 +6,17 @@ framing.
 """
 
 from .client import ProviderClient, Transport
+from .errors import LostResultError
 from .response import BufferSink, ResponseHead, Sink, decompressed
 from .statuses import is_temporary
 
-__all__ = ["BufferSink", "ProviderClient", "ResponseHead", "Sink", "Transport", "decompressed", "is_temporary"]
+__all__ = [
+    "BufferSink",
+    "LostResultError",
+    "ProviderClient",
+    "ResponseHead",
+    "Sink",
+    "Transport",
+    "decompressed",
+    "is_temporary",
+]

@@ -103,7 +103,8 @@ class ProviderClient:
         if not self.profile.may_poll(call.url):
             host = urlsplit(call.url).netloc
             text = f"{host} is neither the host of {self.profile.name} nor on its list of other hosts for the key"
-            hint = f"if it belongs to the provider: providers: {{{self.profile.name}: {{key_hosts: [{host}]}}}}"
+            listed = self.profile.host_to_list(call.url)
+            hint = f"if it belongs to the provider: {self.profile.with_host('key_hosts', listed)}" if listed else ""
             raise ProviderError(Fault(cause=Cause.DENIED, message=f"{text} (key_hosts)", hint=hint))
         is_own = origin_of(urlsplit(call.url)) == self.profile.origin
         client = self if is_own else replace(self, http=self.public_http)
@@ -148,7 +149,7 @@ class ProviderClient:
                 await hang_up(response)
 
     async def fetch(self, url: str, sink: Sink, patience: float | None = None) -> ResponseHead:
-        """Download a result into *sink*, with retries; raise ProviderError if it is not allowed or not available.
+        """Download a result into *sink*, with retries; raise LostResultError if it is not allowed or not available.
 
         *patience* is in seconds, for all tries; None: those of the profile.
         """
@@ -158,15 +159,14 @@ class ProviderClient:
         except FlakyError as error:
             raise lost_result(url, f"{error}, in all of {patience:g} s") from error
         except LostError as error:
-            raise lost_result(url, str(error), final=error.final) from error
+            raise lost_result(url, str(error), final=error.final, unlisted=error.unlisted) from error
 
     def _hop(self, url: str, before: str | None) -> Hop:
         """Return how to request the URL of a result. Only the provider's own origin gets the key, if it asks."""
         where = "it" if before is None else f"it was redirected to {url}, which"
         if not self.profile.may_fetch(url):
-            raise LostError(
-                f"{where} is neither https on the list of result hosts (url_hosts) nor the provider's own", final=True
-            )
+            why = f"{where} is neither https on the list of result hosts (url_hosts) nor the provider's own"
+            raise LostError(why, final=True, unlisted=self.profile.host_to_list(url))
         if not keeps_tls(url, before):
             raise LostError(f"{where} is not https", final=True)
         own = origin_of(urlsplit(url)) == self.profile.origin

@@ -54,11 +54,24 @@ class FlakyError(Exception):
 
 
 class LostError(Exception):
-    """A download failed for good; if *final*, any other result there would fail too."""
+    """A download failed for good; if *final*, any other result there would fail too.
 
-    def __init__(self, message: str, *, final: bool = False) -> None:
+    *unlisted* is the host that the settings would have to list for it.
+    """
+
+    def __init__(self, message: str, *, final: bool = False, unlisted: str | None = None) -> None:
         super().__init__(message)
         self.final = final
+        self.unlisted = unlisted
+
+
+class LostResultError(ProviderError):
+    """A result that was made cannot be fetched for a *reason*; *unlisted* as in ``LostError``."""
+
+    def __init__(self, fault: Fault, reason: str, unlisted: str | None) -> None:
+        super().__init__(fault)
+        self.reason = reason
+        self.unlisted = unlisted
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
@@ -131,10 +144,11 @@ def too_large(limit: int, status: int) -> ProviderError:
     return ProviderError(Fault(cause=Cause.SPOILED, message=message, charged=Charged.YES, status=status))
 
 
-def lost_result(url: str, reason: str, *, final: bool = False) -> ProviderError:
+def lost_result(url: str, reason: str, *, final: bool = False, unlisted: str | None = None) -> LostResultError:
     """Return the fault of a result that was made but cannot be fetched; if *final*, no other one there can be."""
     message = f"the image was made, but its URL could not be fetched: {reason} ({url})"
-    return ProviderError(Fault(cause=Cause.SPOILED, message=message, charged=Charged.YES, final=final))
+    fault = Fault(cause=Cause.SPOILED, message=message, charged=Charged.YES, final=final)
+    return LostResultError(fault, reason, unlisted)
 
 
 def describe(error: BaseException) -> str:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import yaml
 
 from batchgen.engine import remote_tasks
 from batchgen.engine.executor import Executor
@@ -28,13 +29,13 @@ from .test_executor_limits import at_once
 KEY = "key-of-fal-1234"
 
 
-def order(folder, number: int, directive: str) -> Attempt:
+def order(folder, number: int, directive: str, images: int = 1) -> Attempt:
     task = Task(
         kind=Kind.GENERATE,
         prompt=f"{folder} {number} [sandbox: {directive}]",
         provider="fal",
         model="gemini-3.1-flash-image",
-        n=1,
+        n=images,
     )
     return Attempt(
         id=f"{number:032}",
@@ -46,6 +47,7 @@ def order(folder, number: int, directive: str) -> Attempt:
         fingerprint="1:0",
         folder=str(folder / "output"),
         output=f"job-{number}",
+        wanted=images,
         sidecar=False,
     )
 
@@ -174,15 +176,46 @@ async def test_result_that_cannot_be_downloaded_is_left_at_the_provider(sandbox,
 async def test_result_at_an_unlisted_host_is_left_until_the_settings_allow_it(sandbox, tmp_path):
     bench = Bench(sandbox, tmp_path)
     attempt = order(tmp_path, 8, "url-foreign")
-    with pytest.raises(UnfinishedTask, match="url_hosts"):
+    with pytest.raises(UnfinishedTask, match="url_hosts") as caught:
         await bench.run(attempt)
+    # What the message says to type is the whole list: one in settings replaces that of the preset.
+    setting = yaml.safe_load(str(caught.value).partition("write  ")[2])["providers"]["fal"]
+    assert setting["url_hosts"] == [*bench.profile.url_hosts, "pictures.example.test"]
     later = replace(attempt, resumed=True, handle=bench.handles[0])
-    with pytest.raises(UnfinishedTask, match="url_hosts"):
-        await bench.run(later)
-    outcome = await bench.run(replace(later, age=remote_tasks.RESULT_LIFE + 1))
+    old = replace(later, age=remote_tasks.RESULT_LIFE + 1)
+    for each in (later, old):  # The settings hold it back: that says nothing about whether it still exists.
+        with pytest.raises(UnfinishedTask, match="url_hosts"):
+            await bench.run(each)
+    outcome = await bench.run(replace(later, given_up=True))
+    assert isinstance(outcome, Missed)
+    assert (outcome.fault.cause, outcome.fault.final) == (Cause.SPOILED, True)
+    listed = Bench(sandbox, tmp_path)
+    listed.profile = profile("fal", {**setting, "base_url": bench.profile.base_url, "timeout": {"download": 0.2}})
+    outcome = await listed.run(old)
     assert isinstance(outcome, Missed)
     assert (outcome.fault.cause, outcome.fault.final) == (Cause.SPOILED, True)
     assert bench.submissions(attempt) == 1
+
+
+async def test_redirect_to_an_unlisted_host_names_that_host(sandbox, tmp_path):
+    with pytest.raises(UnfinishedTask, match="cannot be fetched: it was redirected to http://localhost"):
+        await Bench(sandbox, tmp_path).run(order(tmp_path, 9, "url-elsewhere"))
+
+
+async def test_images_that_have_arrived_are_delivered_although_one_of_their_task_is_missing(
+    sandbox, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(remote_tasks, "DOWNLOAD_PAUSE", 0.1)
+    bench = Bench(sandbox, tmp_path, patience=0.5)
+    bench.profile = bench.profile.model_copy(
+        update={"timeout": bench.profile.timeout.model_copy(update={"download": 0.2})}
+    )
+    outcome = await bench.run(order(tmp_path, 10, "result-part-expired", images=3))
+    assert isinstance(outcome, Delivered)
+    assert len(outcome.artifacts) == 2
+    assert outcome.shortfall is not None
+    assert (outcome.shortfall.cause, outcome.shortfall.final) == (Cause.SPOILED, True)
+    assert outcome.charge.usd == 3 * 80_000_000
 
 
 @pytest.mark.parametrize(
