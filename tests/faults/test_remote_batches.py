@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from batchgen.errors import StoreError
+from tests.torture import batch_points
 from tests.torture.batch_points import POINTS
 from tests.torture.remote_check import Count, count
 from tests.torture.remote_suites import KEY, SUITES
@@ -23,6 +25,36 @@ def test_batch_of_a_killed_run_is_collected_and_never_created_again(place, sandb
     manifest = suite.manifest(place, jobs)
     keys = {suite.key: KEY}
     assert place.do("run", manifest, "--yes", hook=suite.die_at, arguments=(point,), **keys).code == -9
+    done = place.do("run", manifest, "--yes", hook=suite.finish, **keys)
+    assert done.code == 0, done.err
+    assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)
+
+
+def settle_once_in_vain() -> None:
+    """Hook: the first settlement of the run fails, as on a full disk that has room again a moment later."""
+    from batchgen.store.writer import Writer
+
+    batch_points.hasten()
+    settle, left = Writer.settle, [1]
+
+    async def settle_or_fail(self, settlement, now):
+        if left:
+            left.pop()
+            raise StoreError("cannot write the job database: disk full")
+        return await settle(self, settlement, now)
+
+    Writer.settle = settle_or_fail  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("point", ["claimed", "downloaded"])
+def test_call_that_could_not_be_settled_keeps_its_submission_open(place, sandbox, point, request):
+    suite, world = SUITES["batches"], World(url=sandbox.url, log=sandbox.log)
+    since = world.log.stat().st_size if world.log.exists() else 0
+    jobs = dict(suite.jobs(request.node.name, 2))
+    manifest = suite.manifest(place, jobs)
+    keys = {suite.key: KEY}
+    assert place.do("run", manifest, "--yes", hook=suite.die_at, arguments=(point,), **keys).code == -9
+    assert place.do("run", manifest, "--yes", hook=settle_once_in_vain, **keys).code == 1
     done = place.do("run", manifest, "--yes", hook=suite.finish, **keys)
     assert done.code == 0, done.err
     assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)

@@ -107,7 +107,7 @@ class Steps:
         )
         await to_thread.run_sync(write_as_guest, self.database, partial(submissions.add, submission=submission))
         if not await claim_all(self.attempts, lane, draft.jobs, submission.id):
-            await self._step(submission, state=SubmissionState.RELEASED, message="no call was claimed")
+            await self._release(submission, "no call was claimed")
             return None
         file = RequestFile(
             remote=self._remote(submission),
@@ -182,7 +182,8 @@ class Steps:
     async def _submitted(self, submission: Submission, batch: RemoteBatch) -> Submission:
         after = await self._step(submission, state=SubmissionState.SUBMITTED, remote_id=batch.id, **self._facts(batch))
         calls = len(await self._open_calls(after))
-        self.show_message(f"submitted {calls:,} calls to {after.provider} as batch {batch.id}")
+        count = f"{calls:,} call{'' if calls == 1 else 's'}"
+        self.show_message(f"submitted {count} to {after.provider} as batch {batch.id}")
         return after
 
     # --- and back ---------------------------------------------------------------
@@ -245,15 +246,13 @@ class Steps:
 
     async def _finish(self, submission: Submission, collector: Collector) -> Submission:
         """Close a submission, unless calls of it are left."""
-        batch = collector.batch
-        if left := len(await self._open_calls(submission)):
-            if not self._lane(submission).draining:
-                self.stuck.add(submission.id)
-            return await self._step(submission, message=f"{left:,} calls could not be settled yet")
+        batch, after = collector.batch, await self._end(submission, SubmissionState.COLLECTED)
+        if after.is_live:
+            return after
         if batch.fault is not None and concerns_all(batch, collector.lines.values()):
             self.refused[submission.id] = batch.fault
         self.show_message(f"collected batch {batch.id} of {submission.provider} ({batch.word or batch.state})")
-        return await self._end(submission, SubmissionState.COLLECTED)
+        return after
 
     async def _missing(self, submission: Submission, fault: Fault) -> Submission:
         """Leave a batch at the provider that does not know it now; once it is lost for good, its calls are unknown."""
@@ -292,7 +291,11 @@ class Steps:
         return await self._end(submission, SubmissionState.RELEASED, why)
 
     async def _end(self, submission: Submission, state: SubmissionState, message: str | None = None) -> Submission:
-        """Close a submission whose calls are settled: nothing needs its files any more."""
+        """Close a submission, whose files nothing needs any more, unless calls of it are left."""
+        if left := len(await self._open_calls(submission)):
+            if not self._lane(submission).draining:
+                self.stuck.add(submission.id)
+            return await self._step(submission, message=f"calls that could not be settled yet: {left:,}")
         after = await self._step(submission, state=state, message=message or submission.message)
         self._files(submission).remove()
         return after
