@@ -18,6 +18,7 @@ from ..manifest import Batch
 from ..manifest.batch import Overlay
 from ..manifest.inputs import Recall
 from ..manifest.load import NEEDS_EXTRA
+from ..manifest.routing import PLACEHOLDER_ADDRESS, placeholder_problem
 from ..mode import Mode
 from ..money import nano_usd
 from ..object_url import Folder
@@ -26,6 +27,7 @@ from ..planning.estimate import PlanContext
 from ..planning.loaded import plan_of_loaded
 from ..planning.plan import Plan
 from ..planning.selection import Selection, absent_ids
+from ..providers.addresses import is_placeholder
 from ..providers.presets import preset_names
 from ..providers.pricing import charge
 from ..providers.profile import Profile, UnknownModel
@@ -46,6 +48,9 @@ from .manifests import DASH, STDIN, standard_input
 from .modes import mode_clock
 from .project import DEMO, SANDBOX_OUTPUT, Project, open_reader
 from .retry import as_stored
+
+#: Warnings about what a sandbox run does without.
+_ONLY_REAL = frozenset({NEEDS_EXTRA, PLACEHOLDER_ADDRESS})
 
 
 def read_manifest(
@@ -78,11 +83,25 @@ def read_manifest(
         batch = replace(batch, report=stored.get("report"))
     if stored.get("budget"):
         batch = replace(batch, shared_budget=settings.shared_budget(path.absolute().parent))
+    batch = _with_placeholders(batch, path.absolute().parent)
     batch = _at_sandbox_folder(project, path, batch) if project.sandbox else _with_extra(batch)
     text = (path.read_bytes() if content is None else content).decode("utf-8", "replace")
     if problems := tuple(_directive_problems(path, text)):
         batch = replace(batch, warnings=(*batch.warnings, *problems))
     return batch.under(overlay)
+
+
+def _with_placeholders(batch: Batch, start: Path) -> Batch:
+    """Return *batch* with a warning of each address of an example that a settings file states."""
+    warned = [problem.message for problem in batch.warnings if problem.code == PLACEHOLDER_ADDRESS]
+    found = [
+        placeholder_problem(origin, profile)
+        for name, profile in batch.profiles.items()
+        if is_placeholder(profile.base_url)
+        and not any(message.startswith(f"{profile.base_url} ") for message in warned)
+        if (origin := settings.origin(start, ("providers", name, "base_url"))) is not None
+    ]
+    return replace(batch, warnings=(*batch.warnings, *found)) if found else batch
 
 
 def _with_extra(batch: Batch) -> Batch:
@@ -93,7 +112,7 @@ def _with_extra(batch: Batch) -> Batch:
 
 
 def _at_sandbox_folder(project: Project, path: Path, batch: Batch) -> Batch:
-    warnings = tuple(problem for problem in batch.warnings if problem.code != NEEDS_EXTRA)
+    warnings = tuple(problem for problem in batch.warnings if problem.code not in _ONLY_REAL)
     return replace(batch, folder=_sandbox_folder(project, path, batch.name), warnings=warnings)
 
 

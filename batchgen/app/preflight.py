@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import resource
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TypeVar
 
-from ..errors import SettingsError, StoreError
+from ..errors import ManifestError, SettingsError, StoreError
 from ..manifest import Batch
+from ..manifest.routing import PLACEHOLDER_ADDRESS
 
 LaneKey = TypeVar("LaneKey")
 
@@ -105,6 +107,18 @@ def _mounts() -> str:
         return Path("/proc/self/mountinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
+
+
+def require_addresses(batch: Batch, providers: Iterable[str]) -> None:
+    """Raise ManifestError if jobs go to the address of an example; a sandbox run has no warning of one."""
+    addresses = {batch.profiles[name].base_url for name in providers}
+    wrong = tuple(
+        problem
+        for problem in batch.warnings
+        if problem.code == PLACEHOLDER_ADDRESS and problem.message.partition(" ")[0] in addresses
+    )
+    if wrong:
+        raise ManifestError(wrong)
 
 
 def require_names(batch: Batch) -> None:

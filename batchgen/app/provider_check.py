@@ -11,14 +11,12 @@ from typing import TypeVar
 
 import anyio
 
-from ..errors import BatchgenError, KeyMissing
+from ..errors import KeyMissing
 from ..fault import ProviderError
-from ..files.output import make_private
 from ..providers.catalogue import Catalogue, read_catalogue
 from ..providers.clock_skew import ClockSkew, read_skew
 from ..providers.probe import AccountReport, Answer, KeyVerdict, Probe, check_key, list_models
 from ..providers.profile import Profile
-from ..sandbox import launch
 from ..transport import ProviderClient, Transport
 from . import model_lists
 from .clock import utc_now
@@ -26,6 +24,7 @@ from .config import keys
 from .config.keys import Key
 from .config.providers import load_profiles, provider_settings
 from .project import Project
+from .sandbox_providers import at_sandbox, start_sandbox
 
 Value = TypeVar("Value")
 #: Returns the Unix time.
@@ -220,15 +219,11 @@ def _addresses(project: Project) -> Iterator[Callable[[Profile], Profile]]:
     if not project.sandbox:
         yield lambda profile: profile
         return
-    make_private(project.state)
     with ExitStack() as resources:
-        try:
-            sandbox = launch.start(project.state)
-        except launch.LaunchError as error:
-            raise BatchgenError(str(error)) from error
+        sandbox = start_sandbox(project)
         if not sandbox.reused:  # A run in progress may use it too.
             resources.callback(sandbox.stop)
-        yield lambda profile: profile.model_copy(update={"base_url": sandbox.base_url(profile.preset)})
+        yield lambda profile: at_sandbox(profile, sandbox)
 
 
 def _run_all(

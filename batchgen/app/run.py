@@ -30,7 +30,6 @@ from ..files.output import make_private
 from ..manifest import Batch
 from ..money import show_usd
 from ..planning.plan import Plan
-from ..sandbox import launch
 from ..store import migrate
 from ..store.batch_owner import require_owner
 from ..store.reader import Reader
@@ -42,7 +41,7 @@ from .lane_result import LaneResult
 from .loads import is_loaded
 from .output_lock import hold_output
 from .plan import plan as make_plan
-from .preflight import require_files, require_local, require_names
+from .preflight import require_addresses, require_files, require_local, require_names
 from .project import Project, command_line, hold_lock, open_reader
 from .recovery.rebuild import recover_before_run
 from .recovery.sidecars import restore_sidecars
@@ -51,6 +50,7 @@ from .retry import as_stored, ending_models, requeue, with_overrides
 from .run_options import RunOptions, ShowMessage
 from .run_report import with_report
 from .run_result import RunResult, write_summary
+from .sandbox_providers import batch_at_sandbox, start_sandbox
 from .shutdown import StopRequest
 from .takeover import take_over
 from .wiring import Follow, RunSession
@@ -113,6 +113,9 @@ def prepare_run(
     batch = with_overrides(project, batch, {} if repeats is None else repeats.overrides(options))
     plan = _plan(project, batch, options, repeats)
     interrupted = _interrupted_providers(reader, batch)
+    require_addresses(
+        batch, () if options.collects_only else (*(lane.provider for lane in plan.lanes), *plan.alternates)
+    )
     keys = _load_keys(project, batch, plan, interrupted, options=options, report=report)
     if plan.lanes and not options.collects_only and (limit := confirm(batch, plan)) is not None:
         options = replace(options, selection=replace(options.selection, limit=limit))
@@ -120,7 +123,8 @@ def prepare_run(
     if plan.lanes or plan.pending or interrupted:
         folder.make()
         if project.sandbox:
-            batch = _at_sandbox(batch, resources.enter_context(launch.start(project.state, latency=options.latency)))
+            sandbox = resources.enter_context(start_sandbox(project, batch.profiles, options.latency))
+            batch = replace(batch, profiles=batch_at_sandbox(batch, sandbox))
     requeued = None if repeats is None else requeue(project, repeats.jobs, plan)
     return RunSession(
         project=project,
@@ -233,15 +237,6 @@ def _interrupted_providers(reader: Reader, batch: Batch) -> set[str]:
         return set()
     attempts = {record.provider for _, record in reader.open_attempts(batch_id)}
     return (attempts | providers_with_submissions(reader, batch_id)) & set(batch.profiles)
-
-
-def _at_sandbox(batch: Batch, sandbox: launch.Sandbox) -> Batch:
-    """Return *batch* with the sandbox's address in place of every provider's."""
-    profiles = {
-        name: profile.model_copy(update={"base_url": sandbox.base_url(profile.preset)})
-        for name, profile in batch.profiles.items()
-    }
-    return replace(batch, profiles=profiles)
 
 
 def _logged(show_message: ShowMessage) -> ShowMessage:

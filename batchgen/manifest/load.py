@@ -57,6 +57,7 @@ def load(
     _check_parts(parts, problems)
     root, manifest = parts[0], parts[0].checked.manifest
     table = ProviderTable(parts, providers or {}, problems, today, seen)
+    warnings.extend(table.placeholder_addresses())
     name = _name(root, path, problems)
     folder = _folder(root, name, problems, warnings)
     naming = _naming(root, name, problems)

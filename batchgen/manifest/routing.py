@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import date
 from itertools import accumulate
 from typing import Any
 
-from ..errors import SettingsError, nearest, suggest
+from ..errors import Problem, SettingsError, nearest, suggest
 from ..providers import presets, validation
+from ..providers.addresses import is_placeholder
 from ..providers.catalogue import SeenCatalogue
 from ..providers.model import Model
 from ..providers.model_changes import replacement
@@ -33,8 +34,18 @@ from .render import RenderedJob
 _ANY_IMAGE = (Source(path="an image"),)
 #: An address in place of one that only the user knows.
 _ANY_URL = "https://gateway.invalid"
+#: The code of the warning about an address that only a sandbox run can do without.
+PLACEHOLDER_ADDRESS = "placeholder_address"
 #: Parameters that only the provider itself can check.
 _KNOWN_THERE = frozenset({"model"})
+
+
+def placeholder_problem(place: Origin, profile: Profile) -> Problem:
+    """Return the warning of an address that is only an example; without it, a real run of the provider ends."""
+    message = f"{profile.base_url} is the address of an example, not of a provider"
+    return place.problem(
+        PLACEHOLDER_ADDRESS, message, "write the address from the provider's documents; a sandbox run needs none"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +149,13 @@ class ProviderTable:
         elif job is not None:
             self._problems.add(job.problem("provider", "provider", "; ".join(flaws.values())))
         return None
+
+    def placeholder_addresses(self) -> Iterator[Problem]:
+        """Yield the addresses of examples that the manifest states for its providers."""
+        for name, origin in self._origins.items():
+            profile = self._profiles.get(name)
+            if "base_url" in (self._own.get(name) or {}) and profile and is_placeholder(profile.base_url):
+                yield placeholder_problem(self._place(origin, ("base_url",)), profile)
 
     @staticmethod
     def _place(origin: Origin, path: Path) -> Origin:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from urllib.parse import SplitResult, urlencode
+from urllib.parse import SplitResult, urlencode, urlsplit
 
 #: Ports that a URL need not contain.
 _PORTS = {"http": 80, "https": 443}
+_EXAMPLE = re.compile(r"(?:.*\.)?example\.(?:com|net|org)")
 
 
 def origin_of(parts: SplitResult) -> str:
@@ -36,6 +38,12 @@ def join(base_url: str, path: str) -> str:
 def with_query(url: str, query: Mapping[str, str]) -> str:
     """Return *url* with the parameters of *query* added."""
     return f"{url}{'&' if '?' in url else '?'}{urlencode(query)}" if query else url
+
+
+def is_placeholder(base_url: str) -> bool:
+    """Return whether an address is one of an example: hosts that RFC 2606 reserves, which have no provider."""
+    host = (urlsplit(base_url).hostname or "").rstrip(".")
+    return host.rpartition(".")[2] == "example" or bool(_EXAMPLE.fullmatch(host))
 
 
 def is_listed(host: str, patterns: tuple[str, ...]) -> bool:

@@ -42,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         draw=options.draw,
         keep=options.keep,
         clock=options.clock,
+        providers=options.providers,
     )
     asyncio.run(serve(settings))
     return 0
@@ -78,6 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--keep", type=int, default=MOST_BYTES, metavar="BYTES", help="of pictures at addresses; older ones expire")
     add("--draw", choices=("full", "small"), default="full", help="small: tiny images, for stress tests")
     add("--clock", type=float, default=0, metavar="SECONDS", help="error of the date in every answer")
+    add("--providers", type=Path, metavar="FILE", help="JSON that describes further providers of remote tasks")
     return parser
 
 

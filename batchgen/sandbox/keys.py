@@ -17,6 +17,7 @@ class KeyHeader:
 
     name: str = "Authorization"
     scheme: str = "Bearer"
+    needed: bool = True  #: requests without a key are refused
 
     def key(self, headers: Mapping[str, str]) -> str:
         """Return the key that a request carries in this form, or ""."""
@@ -30,7 +31,7 @@ class KeyHeader:
 def authorise(headers: Mapping[str, str], header: KeyHeader) -> None:
     """Refuse a missing key, one in the wrong form, and keys that begin with ``bad``, ``revoked`` or ``poor``."""
     key = header.key(headers)
-    if not key or key.startswith(("bad", "revoked")):
+    if (not key and header.needed) or key.startswith(("bad", "revoked")):
         raise Refusal("denied")
     if key.startswith("poor"):
         raise Refusal("money")

@@ -10,21 +10,23 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 READY = "sandbox.json"
 LOG = "charges.jsonl"
 OUTPUT = "sandbox.out"
-_START_SECONDS = 20.0
+PROVIDERS = "providers.json"
+START_SECONDS = 60.0  # a busy machine may take so long to start a process
 _STOP_SECONDS = 5.0
+_LINES = 8  # of its output in an error
 _started: list[subprocess.Popen[bytes]] = []  # a Popen that is collected while it runs would raise a warning
 
 
 class LaunchError(RuntimeError):
-    """The sandbox did not start; the text ends with its last output."""
+    """The sandbox did not start; the text states why, probably, and the last lines of its output."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,17 +73,30 @@ class Sandbox:
 
 
 def start(
-    folder: Path, *, latency: str = "realistic", seed: int = 0, idle_exit: float = 1800, extra: Sequence[str] = ()
+    folder: Path,
+    *,
+    latency: str = "realistic",
+    seed: int = 0,
+    idle_exit: float = 1800,
+    extra: Sequence[str] = (),
+    providers: Mapping[str, Any] | None = None,
+    patience: float = START_SECONDS,
 ) -> Sandbox:
     """Return the sandbox of a folder: the running one, or a new one that outlives its caller.
 
-    *idle_exit* is in seconds. *extra* are further arguments of ``python -m batchgen.sandbox``.
+    *idle_exit* is in seconds. *extra* are further arguments of ``python -m batchgen.sandbox``. *providers* describes
+    further providers; a running sandbox that knows others is replaced. None keeps those that it knows.
+    Raise LaunchError if the new one is not ready within *patience* seconds.
     """
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    running = find(folder)
-    if running is not None:
+    running, is_known = find(folder), _is_described(folder, providers)
+    if running is not None and is_known:
         return running
+    if running is not None:
+        running.stop()
+    if not is_known:
+        (folder / PROVIDERS).write_text(json.dumps(providers), encoding="utf-8")
     ready_file = folder / READY
     # At the same address, so that polls of the tasks of an earlier server find them; at another if it is taken.
     port = _earlier_port(ready_file)
@@ -99,6 +114,8 @@ def start(
     ]
     command += ["--ready-file", str(ready_file), "--latency", latency, "--seed", str(seed)]
     command += ["--idle-exit", f"{idle_exit:g}", *extra]
+    if (folder / PROVIDERS).exists():
+        command += ["--providers", str(folder / PROVIDERS)]
     with (folder / OUTPUT).open("wb") as output:
         # Detached from the terminal, so that signals to the caller, and its death, do not reach the sandbox.
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
@@ -110,7 +127,7 @@ def start(
             env={**os.environ, "PYTHONPATH": _search_path()},
         )
     _started.append(process)
-    return _wait_ready(process, folder)
+    return _wait_ready(process, folder, patience)
 
 
 def find(folder: Path) -> Sandbox | None:
@@ -123,6 +140,15 @@ def find(folder: Path) -> Sandbox | None:
     return sandbox if _alive(sandbox.pid) and _answers(sandbox.url) else None
 
 
+def _is_described(folder: Path, providers: Mapping[str, Any] | None) -> bool:
+    """Return whether the file of the folder describes *providers*."""
+    try:
+        stored = json.loads((folder / PROVIDERS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        stored = {}
+    return providers is None or stored == providers
+
+
 def _earlier_port(ready_file: Path) -> int:
     try:
         return int(json.loads(ready_file.read_text(encoding="utf-8"))["url"].rpartition(":")[2])
@@ -130,23 +156,31 @@ def _earlier_port(ready_file: Path) -> int:
         return 0
 
 
-def _wait_ready(process: subprocess.Popen[bytes], folder: Path) -> Sandbox:
-    end = time.monotonic() + _START_SECONDS
+def _wait_ready(process: subprocess.Popen[bytes], folder: Path, patience: float) -> Sandbox:
+    end = time.monotonic() + patience
     while time.monotonic() < end:
         code = process.poll()
         if code is not None:
-            raise LaunchError(f"the sandbox ended with exit code {code} before it was ready:\n{_last_words(folder)}")
+            message = f"the simulated providers ended with exit code {code} before they were ready"
+            raise LaunchError(f"{message}. {_last_words(folder)}")
         with contextlib.suppress(FileNotFoundError):
             facts = json.loads((folder / READY).read_text(encoding="utf-8"))
             return Sandbox(url=facts["url"], pid=process.pid, log=Path(facts["log"]), process=process)
         time.sleep(0.02)
     process.kill()
     process.wait()
-    raise LaunchError(f"the sandbox was not ready within {_START_SECONDS:g} seconds:\n{_last_words(folder)}")
+    raise LaunchError(
+        f"the simulated providers were not ready within {patience:g} seconds; probably this machine is too busy, or "
+        f"its disk too slow. {_last_words(folder)}"
+    )
 
 
 def _last_words(folder: Path) -> str:
-    return (folder / OUTPUT).read_text(encoding="utf-8", errors="replace")[-2000:].strip()
+    """Return the last lines of the sandbox's output, after what introduces them."""
+    lines = (folder / OUTPUT).read_text(encoding="utf-8", errors="replace")[-2000:].strip().splitlines()
+    if not lines:
+        return "They printed nothing"
+    return "\n".join(["The end of their output:", *(f"  {line}" for line in lines[-_LINES:])])
 
 
 def _search_path() -> str:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from email.utils import formatdate
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from . import cdn
 from .batches.service import BatchService
 from .body import fetch_source
 from .dialects import DIALECTS, TASK_DIALECTS
+from .dialects.described import from_description
 from .dialects.dialect import Dialect
 from .dialects.task import TaskDialect
 from .faults import parse_rule
@@ -31,7 +32,6 @@ from .tasks import TaskStore
 from .trace import Handler, trace_of
 from .values import Link, Refusal
 
-_NAMES = (*DIALECTS, *TASK_DIALECTS)
 _MOST_BODY = 400_000_000  # sixteen data URLs of 20 MB, and more
 _ABOUT = """batchgen sandbox: simulated image providers on this machine. Nothing here costs money.
 
@@ -41,8 +41,11 @@ Charges: GET /_sandbox/totals, GET /_sandbox/log
 """
 
 
-def make_app(state: State, tasks: TaskStore, batches: BatchService) -> web.Application:
+def make_app(
+    state: State, tasks: TaskStore, batches: BatchService, task_dialects: Mapping[str, TaskDialect]
+) -> web.Application:
     """Return the application with the endpoints of every provider."""
+    dialects: dict[str, Dialect | TaskDialect] = {**DIALECTS, **task_dialects}
     app = web.Application(client_max_size=_MOST_BODY, middlewares=[_activity(state)])
     router = app.router
     for name, dialect in DIALECTS.items():
@@ -50,14 +53,14 @@ def make_app(state: State, tasks: TaskStore, batches: BatchService) -> web.Appli
             router.add_post(f"/{name}{path}", handler_for(state, dialect, kind))
         for path, endpoint in dialect.free_endpoints.items():
             router.add_get(f"/{name}{path}", free_endpoint_handler(state, dialect, endpoint))
-    for name in _NAMES:
+    for name in dialects:
         router.add_get(f"/{name}/cdn/{{file}}", _cdn(state, name))
     batches.add_to(router)
-    for task_dialect in TASK_DIALECTS.values():
+    for task_dialect in task_dialects.values():
         add_task_routes(router, state, tasks, task_dialect)
-    for name in _NAMES:
-        router.add_route("*", f"/{name}/{{rest:.*}}", _no_such_path(name))
-    _add_control(router, state)
+    for name, each in dialects.items():
+        router.add_route("*", f"/{name}/{{rest:.*}}", _no_such_path(name, each))
+    _add_control(router, state, tuple(dialects))
     if state.settings.clock:
         app.on_response_prepare.append(_dated(state.settings.clock))
     return app
@@ -70,9 +73,9 @@ def _dated(wrong_by: float) -> Callable[[web.Request, web.StreamResponse], Await
     return dated
 
 
-def _add_control(router: web.UrlDispatcher, state: State) -> None:
+def _add_control(router: web.UrlDispatcher, state: State, names: tuple[str, ...]) -> None:
     async def about(_: web.Request) -> web.Response:
-        return web.Response(text=_ABOUT.format(bases=" ".join(f"{state.url}/{name}" for name in _NAMES)))
+        return web.Response(text=_ABOUT.format(bases=" ".join(f"{state.url}/{name}" for name in names)))
 
     async def faults(request: web.Request) -> web.Response:
         try:
@@ -129,10 +132,9 @@ def _cdn(state: State, name: str) -> Handler:
     return handler
 
 
-def _no_such_path(name: str) -> Handler:
+def _no_such_path(name: str, dialect: Dialect | TaskDialect) -> Handler:
     async def handler(request: web.Request) -> web.StreamResponse:
         path = request.path.removeprefix(f"/{name}")
-        dialect: Dialect | TaskDialect = DIALECTS.get(name) or TASK_DIALECTS[name]
         exists = path in {*(dialect.routes if isinstance(dialect, Dialect) else ()), *dialect.free_endpoints}
         trace = trace_of(request, 0, time.time())
         reply = dialect.refuse(Refusal("method" if exists else "path"), trace, "")
@@ -169,13 +171,14 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     tasks, batches = TaskStore(state), BatchService(state)
-    runner = web.AppRunner(make_app(state, tasks, batches), access_log=None, shutdown_timeout=1.0)
+    dialects = {**TASK_DIALECTS, **_described(settings.providers)}
+    runner = web.AppRunner(make_app(state, tasks, batches, dialects), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         await _listen(runner, settings)
         host, port = runner.addresses[0][:2]
         state.url = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-        tasks.restore(TASK_DIALECTS)
+        tasks.restore(dialects)
         batches.restore()
         _announce(settings, state.url)
         await _until_over(state, stop)
@@ -185,6 +188,12 @@ async def serve(settings: Settings) -> None:
         tasks.memory.close()
         state.log.close()
         state.batches.close()
+
+
+def _described(file: Path | None) -> dict[str, TaskDialect]:
+    """Return the dialects of the providers that *file* describes."""
+    described = {} if file is None else json.loads(file.read_text(encoding="utf-8"))
+    return {name: from_description(name, description) for name, description in described.items()}
 
 
 async def _listen(runner: web.AppRunner, settings: Settings) -> None:

@@ -41,6 +41,7 @@ class Settings:
     keep: int = MOST_BYTES  #: bytes of pictures at addresses
     draw: str = "full"  #: or ``small``
     clock: float = 0  #: error of the date in every answer, in seconds
+    providers: Path | None = None  #: a file that describes further providers of tasks
 
 
 class State:

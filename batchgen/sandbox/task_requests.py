@@ -81,6 +81,7 @@ class Submission(BilledRequest):
         form: Form | None = None
         try:
             form = await read_form(self.request)
+            form = replace(form, fields=self.dialect.opened(form.fields))
             model = self.request.match_info.get("model") or form.fields.get("model")
             self.entry.model = model if isinstance(model, str) else None
             self.entry.prompt = raw_prompt(form.fields)

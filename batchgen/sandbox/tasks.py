@@ -83,8 +83,9 @@ class TaskStore:
         """Make the tasks of an earlier server known, and carry on with those that are not over."""
         for record in self.memory.restore(self._state.url):
             self.add(record)
-            if not record.done.is_set():
-                self.start(dialects[record.entry.provider], record)
+            dialect = dialects.get(record.entry.provider)  # None: a provider that is no longer described
+            if dialect is not None and not record.done.is_set():
+                self.start(dialect, record)
 
 
 def shape_for_task(fault: Fault | None) -> Shape:

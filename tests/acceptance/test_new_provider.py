@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
+
+from batchgen.sandbox.log import read_log
 
 MANIFEST = """version: 1
 defaults: {provider: studio}
@@ -42,6 +45,75 @@ def test_new_provider_never_replaces_a_file(project):
     assert again.code == 1
     assert "exists and stays as it is" in again.err
     assert "studio" in (project.folder / "batchgen.yaml").read_text()
+
+
+def sandbox_log(project):
+    return read_log(project.state / "sandbox" / "charges.jsonl")
+
+
+def test_new_provider_can_be_tried_at_once_by_what_it_prints(bare):
+    written = bare.run("providers", "new", "studio", "-o", "studio.yaml")
+    lines = written.err.splitlines()
+    start, end = lines.index("next      write a manifest such as night.yaml:"), len(lines) - 2
+    (bare.folder / "night.yaml").write_text("\n".join(line.strip() for line in lines[start + 1 : end]))
+    command = lines[end].removeprefix("then").split("    tries")[0].split()
+    assert command[0] == "batchgen"
+    assert bare.run("plan", "night.yaml").code == 0
+    ran = bare.run(*command[1:])
+    assert (ran.code, ran.err) == (0, ran.err)
+    (charge,) = [each for each in sandbox_log(bare) if each["event"] == "charge"]
+    assert (charge["prompt"], charge["usd"]) == ("A red apple", "0.08")
+    assert bare.run("usage", "--sandbox", "--json").json["totals"]["usd"] == "0.08"
+    assert len(list((bare.folder / "sandbox-output" / "night").glob("*.png"))) == 1
+
+
+#: The words of other providers: a state in a query, a result of its own, images in objects, a cost, a key of its own.
+OTHERS = [
+    ("state: status ", "state: data.info.phase "),
+    ("status: urls.get", 'status: "https://queue.example.com/v1/info?task={id}"'),
+    ("# result: response_url", 'result: "/v1/tasks/{id}/result"'),
+    ('images: ["output[]", output]', "images: images[].url"),
+    ("# cost: {path: cost, unit: usd, answer: status}", "cost: {path: bill.usd, unit: usd, answer: result}"),
+    ('value: "Bearer {key}"}  #', 'value: "Key {key}"}  #'),
+    ("done: [succeeded, completed]", "done: [READY]"),
+    ('prompt: "{prompt}"', 'text: ["Picture: {prompt}"]'),
+    ('paths: {run: "/v1/models/{model}/predictions"}', 'paths: {run: "/{model}"}'),
+]
+
+
+def test_sandbox_plays_a_provider_by_its_own_rules(project):
+    """Each change alone, and all together: one job is done, one is refused, one fails."""
+    file = project.folder / "batchgen.yaml"
+    template = file.read_text().replace("first_wait: 2 ", "first_wait: 0.1 ")
+    jobs = [{"id": kind, "prompt": f"A cup [sandbox: task-{kind}]"} for kind in ("refuse", "fail")]
+    manifest = {"version": 1, "defaults": {"provider": "studio"}, "jobs": [{"id": "done", "prompt": "A cat"}, *jobs]}
+    changed = template
+    for old, new in OTHERS:
+        assert old in template
+        changed = changed.replace(old, new, 1)
+    texts = [*(template.replace(old, new, 1) for old, new in OTHERS), changed]
+    for number, text in enumerate(texts):
+        file.write_text(text)
+        (project.folder / f"m{number}.yaml").write_text(json.dumps(manifest))
+        ran = project.run("run", f"m{number}.yaml", "--sandbox")
+        assert ran.code == 3, (number, ran.err)
+        status = project.run("status", f"m{number}", "--sandbox", "--json").json
+        assert status["jobs"]["done"] == 1, (number, ran.err)
+        assert {each["cause"] for each in status["failures"]} == {"refused", "error"}, number
+    charges = [each for each in sandbox_log(project) if each["event"] == "charge"]
+    assert [(each["prompt"], each["usd"]) for each in charges] == [("A cat", "0.08")] * len(texts)
+
+
+def test_address_of_an_example_ends_a_real_run_before_anything_is_sent(project):
+    planned = project.run("plan", "m.yaml")
+    assert planned.code == 0
+    place = r"batchgen\.yaml:6:15: providers\.studio\.base_url: https://api\.example\.com is the address of an example"
+    assert re.search(place, planned.err)
+    refused = project.run("run", "m.yaml", "--yes", STUDIO_API_KEY="studio-key-0123456789")
+    assert refused.code == 4
+    assert re.search(place, refused.err)
+    assert "nothing was sent" in refused.err
+    assert "example, not of a provider" not in project.run("run", "m.yaml", "--sandbox", "--dry-run").err
 
 
 @pytest.mark.parametrize(("name", "words"), [("fal", "is a preset"), ("My Studio", "small letters")])

@@ -176,3 +176,15 @@ def test_the_sidecar_lists_no_default_that_was_not_sent(bare):
     assert sent == {
         "kind": "generate", "prompt": "x", "provider": "aigate", "model": "gemini-3.1-flash-image", "n": 1,
     }  # fmt: skip
+
+
+def test_sandbox_that_does_not_start_is_a_plain_error(bare):
+    (bare.folder / "m.yaml").write_text("prompts: [a cat]\ndefaults: {provider: openai}\n")
+    charges = bare.state / "sandbox" / "charges.jsonl"
+    charges.mkdir(parents=True)  # the log of a sandbox cannot be a folder: its process ends
+    ended = bare.run("run", "m.yaml", "--sandbox")
+    assert ended.code == 1
+    assert "the simulated providers ended with exit code 1 before they were ready" in ended.err
+    assert "Is a directory" in ended.err
+    assert f"Nothing was sent. Run the same command again; if that does not help: cat {charges.parent}" in ended.err
+    assert "unexpected" not in ended.err

@@ -13,7 +13,7 @@ from ...errors import ManifestError, Problem, SettingsError, suggest
 if TYPE_CHECKING:
     from ...budget import BudgetLimit
     from ...calendar_period import CalendarPeriod
-    from ...manifest.locations import Places
+    from ...manifest.locations import Origin, Places
 
 PROJECT_FILE = "batchgen.yaml"
 USER_FILE = "config.yaml"
@@ -120,6 +120,16 @@ def _read(file: Path, *, is_users: bool) -> SettingsLayer:
         problems = sorted([*problems, *of_providers], key=lambda problem: (problem.line, problem.column))
         raise SettingsError("\n".join(map(str, problems)))
     return SettingsLayer(file=file, values=values, places=places, is_users=is_users)
+
+
+def origin(start: Path, path: tuple[str, ...]) -> Origin | None:
+    """Return the place of a setting, in the file of highest precedence that has it."""
+    places = next((layer.places for layer in layers(start) if layer.places.holds(path)), None)
+    if places is None:
+        return None
+    from ...manifest.locations import Origin
+
+    return Origin(places, path)
 
 
 def check_providers(start: Path) -> None:

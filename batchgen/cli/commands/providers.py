@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -148,13 +149,26 @@ def new(session: Session, name: str, target: Path | None) -> int:
     if target is None:
         if session.as_json:
             output.document({"schema_version": 1, "name": name, "settings": settings})
-        else:  # as it is: a line that is wrapped would be another setting
-            output.data(settings.rstrip("\n"))
+        else:  # as it is: a line that is wrapped would be another setting, and a file names no path of this machine
+            output.raw(settings.rstrip("\n"))
         return 0
     path = session.file(target)
     use_case.write_new(path, settings)
-    session.print({"name": name, "file": str(path)}, [] if session.quiet else [f"wrote     {target}"], output.say)
+    session.print({"name": name, "file": str(path)}, [] if session.quiet else _next_lines(name, target), output.say)
     return 0
+
+
+def _next_lines(name: str, target: Path) -> list[str]:
+    """Return what to type after the settings were written: a manifest, and the command that tries it."""
+    include = [] if target.name == "batchgen.yaml" else [f"include: {json.dumps(str(target))}"]
+    manifest = ["version: 1", *include, f"defaults: {{provider: {name}}}", 'jobs: [{prompt: "A red apple"}]']
+    return [
+        f"wrote     {target}",
+        "next      write a manifest such as night.yaml:",
+        *(f"            {line}" for line in manifest),
+        "then      batchgen run night.yaml --sandbox    tries it on simulated providers; spends nothing",
+        f"          correct {target} by the provider's documents before a real run",
+    ]
 
 
 @group(

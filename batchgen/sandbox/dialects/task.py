@@ -115,4 +115,5 @@ class TaskDialect:
     key_header: KeyHeader = field(default_factory=KeyHeader)
     lifetime: float = math.inf  #: seconds for which the address of a picture works
     states_wait: bool = True  #: a refusal by a limit has Retry-After
+    opened: Callable[[Json], Json] = lambda fields: fields  #: the body of a submission in the form that ``read`` takes
     url_only: bool = True
