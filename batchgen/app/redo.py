@@ -8,8 +8,9 @@ these are sent. So the same command, given again after a kill or a used-up budge
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -29,6 +30,8 @@ from .project import CommandFlags, Project
 from .reading import STORE_WIDTH, read_ahead
 from .run_options import RunOptions
 
+#: So many jobs that others wait for are named.
+_SHOWN = 3
 _UNFINISHED = (State.PENDING, State.RUNNING)
 
 
@@ -96,7 +99,9 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
     once_done = {job.id for job in _made_before(reader, unfinished)}
     waiting = [job for job in unfinished if job.id in once_done or _waits_with_prompt(job, options.prompts)]
     others = Counter({str(state): len(jobs) for state, jobs in by_state.items()})
-    others["pending"] = len(unfinished) - len(waiting)
+    rest = [job.key for job in unfinished if job not in waiting]
+    stuck = [] if batch.chains is None else _stuck(reader, batch_id, rest)
+    others["pending"] = len(rest) - len(stuck)
     # A picture whose file is gone is made again for its own sake: what was made from it is still there.
     selected = [] if options.missing_files else [job.key for job in (*named, *unfinished)]
     users = _users_of_images(reader, batch, batch_id, selected)
@@ -111,6 +116,7 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
         *_progress_notices(len(waiting) + len(interrupted), len(due)),
         *([f"{number:,} with the prompt in the file already"] if (number := len(named) - len(edited)) else []),
         *([] if options.missing_files else _other_notices(others, project.command_flags(batch.name))),
+        *([] if options.missing_files else _stuck_notices(stuck, project.command_flags(batch.name), batch)),
     ]
     notes = _notes_of_marks(reader, first, options)
     jobs = {job.key: job for job in (*first, *cascade)}
@@ -136,6 +142,22 @@ def _made_before(reader: Reader, users: Iterable[Job]) -> list[Job]:
     unfinished = [job for job in users if job.state in _UNFINISHED]
     before = reader.ask(partial(remade, ids=[job.id for job in unfinished])) if unfinished else frozenset[int]()
     return [job for job in unfinished if job.id in before]
+
+
+def _stuck(reader: Reader, batch_id: int, keys: Collection[str]) -> list[needs.WaitingJob]:
+    """Return those of the pending jobs *keys* that wait for a job that ended without an image."""
+    waiting = reader.ask(partial(needs.waiting, batch_id=batch_id)) if keys else []
+    return [job for job in waiting if job.ended is not None and job.key in keys]
+
+
+def _stuck_notices(stuck: Iterable[needs.WaitingJob], flags: CommandFlags, batch: Batch) -> Iterator[str]:
+    by_parent = Counter((str(job.ended), str(job.state)) for job in stuck)
+    for (parent, state), number in by_parent.most_common(_SHOWN):
+        which = {"failed": "which failed", "unknown": "whose outcome is unknown"}.get(state, "which was cancelled")
+        retry = flags.on_manifest("retry", batch.manifest, f"--id {shlex.quote(parent)} --status {state}")
+        yield f"{number:,} {'waits' if number == 1 else 'wait'} for {parent}, {which}: {retry} makes all of them"
+    if (more := len(by_parent) - _SHOWN) > 0:
+        yield f"and others, which wait for {more:,} more"
 
 
 def _cascade_notices(number: int) -> Iterator[str]:

@@ -159,6 +159,11 @@ class RunResult:
             "next": [{"command": step.command, "what": step.what, "cause": step.cause} for step in steps],
         }
 
+    @property
+    def unmatched(self) -> str:
+        """Return that the selection has no job to send: notes of the plan state why those that it names are not."""
+        return f"nothing {'to send for' if self.plan.notices else 'matched'} {self.selected_by}"
+
     def _skipped_text(self) -> str:
         return "one job was skipped" if self.skipped.count == 1 else f"{self.skipped.count:,} jobs were skipped"
 
@@ -173,7 +178,7 @@ class RunResult:
         elif self.collects_only:
             summary = "nothing is at the provider"
         elif plan.selected and not plan.matched:
-            summary = f"nothing matched {self.selected_by}"
+            summary = self.unmatched
         elif not rest:
             summary = f"all done except {counts.cancelled:,} cancelled" if counts.cancelled else "all done"
         else:

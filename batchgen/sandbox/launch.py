@@ -177,7 +177,9 @@ def _wait_ready(process: subprocess.Popen[bytes], folder: Path, patience: float)
 
 def _last_words(folder: Path) -> str:
     """Return the last lines of the sandbox's output, after what introduces them."""
-    lines = (folder / OUTPUT).read_text(encoding="utf-8", errors="replace")[-2000:].strip().splitlines()
+    text = (folder / OUTPUT).read_text(encoding="utf-8", errors="replace")[-4000:]
+    # The frames of a traceback are for the file: its last line states the reason.
+    lines = [line for line in text.splitlines() if line.strip() and not line.startswith((" ", "Traceback"))]
     if not lines:
         return "They printed nothing"
     return "\n".join(["The end of their output:", *(f"  {line}" for line in lines[-_LINES:])])

@@ -149,6 +149,26 @@ def test_redo_of_a_parent_redoes_the_jobs_that_use_its_image(project, witness):
     check_files(project)
 
 
+@pytest.mark.parametrize("key", ["day", "last"])
+def test_redo_of_a_job_that_waits_names_the_job_that_failed(project, witness, key):
+    manifest = project.manifest(
+        [*(each for each in FAMILY if each["id"] != "base"), job("base", prompt="[sandbox: refuse] P")]
+    )
+    assert project.run("run", manifest, "--yes").code == 3
+    redone = project.run("redo", manifest, "--id", key, "--yes")
+    assert redone.code == 3
+    command = "batchgen retry m.yaml --id base --status failed"
+    assert f"note      1 waits for base, which failed: {command} makes all of them" in redone.err
+    assert f"nothing to send for --id {key}" in redone.err
+    assert "run makes them" not in redone.err
+    assert len(witness.arrivals()) == 1
+    (project.folder / "m.yaml").write_text(
+        (project.folder / "m.yaml").read_text().replace("[sandbox: refuse] P", "P base")
+    )
+    assert project.run(*command.split()[1:], "--yes").code == 0
+    assert set(states(project).values()) == {"done"}
+
+
 def test_redo_that_was_stopped_between_parent_and_child_buys_the_child_only(project, witness):
     manifest = project.manifest([job("base"), job("day", images=["@base"])])
     assert project.run("run", manifest, "--yes").code == 0

@@ -187,4 +187,4 @@ def test_sandbox_that_does_not_start_is_a_plain_error(bare):
     assert "the simulated providers ended with exit code 1 before they were ready" in ended.err
     assert "Is a directory" in ended.err
     assert f"Nothing was sent. Run the same command again; if that does not help: cat {charges.parent}" in ended.err
-    assert "unexpected" not in ended.err
+    assert not any(word in ended.err for word in ("unexpected", "Traceback", "site-packages", "launch.py"))

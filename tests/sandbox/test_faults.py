@@ -234,7 +234,9 @@ def test_failed_start_shows_the_reason(tmp_path):
 def test_start_that_takes_too_long_ends_with_its_probable_reason(tmp_path):
     never = tmp_path / "never"
     os.mkfifo(never)  # the server reads its providers before it listens, and this one never ends
-    with pytest.raises(LaunchError, match="were not ready within 2 seconds; probably this machine is too busy") as error:
+    with pytest.raises(
+        LaunchError, match="were not ready within 2 seconds; probably this machine is too busy"
+    ) as error:
         start(tmp_path, extra=("--providers", str(never)), patience=2)
     assert "They printed nothing" in str(error.value)
     assert find(tmp_path) is None

@@ -55,7 +55,7 @@ def plan_lines(name: str, plan: Plan, folder: Path | None, flags: CommandFlags, 
     if plan.lanes:
         lines += ["", *_lanes(plan), "", *_sums(plan)]
         return [*lines, *_examples(plan, folder)] if folder is not None else lines
-    if plan.selected and not plan.matched:
+    if plan.selected and not plan.matched and not plan.notices:
         return [*lines, "nothing to send: no job matches the selection"]
     return [*lines, "nothing to send" + (" of the selected jobs" if plan.selected else "")]
 

@@ -94,7 +94,7 @@ def _headline(result: RunResult) -> str:
     name, counts = result.status.batch.name, result.status.counts
     done = f"{counts.done:,} of {count(counts.total, 'job')} done"
     if result.plan.selected and not result.plan.matched:
-        return f"{name}: nothing matched {result.selected_by}; {done}"
+        return f"{name}: {result.unmatched}; {done}"
     if not result.sent and result.signal is None and result.drained is None:
         remote = result.status.at_provider
         return f"{name}: {done}, {remote:,} at the provider" if remote else f"{name}: nothing to send; {done}"
