@@ -13,11 +13,14 @@ import multiprocessing
 import shutil
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
+
+import pytest
 
 from batchgen.sandbox import launch
 from tests.acceptance.kit import check_files
@@ -29,8 +32,8 @@ from .remote_suites import KEY, SUITES, Suite
 from .service import SERVED, Service, services
 from .trial import World
 
-#: Seconds between two tables of what was counted so far.
-REPORT = 60.0
+#: Seconds between two tables of what was counted so far, and between two lines on how far it is.
+REPORT, PROGRESS = 60.0, 5.0
 #: In a worker: what its runs need on the axis.
 _service = [Service()]
 
@@ -47,6 +50,7 @@ class Order:
     kills: int
     jobs: int  #: new ones for each run
     ends: float  #: no trial begins after it, on the monotonic clock
+    patience: float  #: seconds for one run
 
 
 def trial(order: Order) -> Count:
@@ -59,6 +63,9 @@ def trial(order: Order) -> Count:
         place = Place(folder=order.folder, url=order.url, axis=axis, env={suite.key: KEY})
         try:
             found = _break(place, suite, order)
+        except pytest.fail.Exception as hang:  # one trial is counted, and the others go on
+            print(f"HUNG {order.suite}, {order.point}: {hang}", flush=True)
+            found = Count(hung=1)
         finally:
             place.end()
     if found.broken:
@@ -74,10 +81,10 @@ def _break(place: Place, suite: Suite, order: Order) -> Count:
     for number in range(1, order.kills + 1):
         jobs = dict(suite.jobs(order.folder.name, number * order.jobs))
         manifest = suite.manifest(place, jobs)
-        ended = place.do("run", manifest, "--yes", hook=suite.die_at, arguments=(order.point,), seconds=60)
+        ended = place.do("run", manifest, "--yes", hook=suite.die_at, arguments=(order.point,), seconds=order.patience)
         killed += ended.code == -9
         kept |= arrived(place.axis.spools())
-    done = place.do("run", manifest, "--yes", hook=suite.finish, seconds=60)
+    done = place.do("run", manifest, "--yes", hook=suite.finish, seconds=order.patience)
     found = count(place, suite, jobs, world, since, kept)
     expected = 3 if found.held and suite.may_hold else 0
     # Not every job of a run is held, except at the point at which none of them can be known.
@@ -113,7 +120,34 @@ def orders(given: argparse.Namespace, home: Path, sandbox: launch.Sandbox, ends:
                     kills=min(given.chain, given.times - start),
                     jobs=given.jobs,
                     ends=ends,
+                    patience=given.patience,
                 )
+
+
+@dataclass
+class Progress:
+    """How many trials of each point have ended; it prints a line now and then, and one for each point that is over."""
+
+    left: Counter[tuple[str, str]]
+    began: float
+    shown: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._all = Counter(self.left)
+
+    def end(self, point: tuple[str, str], found: Count) -> None:
+        """Count a trial of *point*; *found* is what was counted there so far."""
+        self.left[point] -= 1
+        now, ended = time.monotonic(), self._all.total() - self.left.total()
+        if self.left[point] and now - self.shown < PROGRESS:
+            return
+        self.shown = now
+        state = "broken" if found.broken else "good"
+        print(
+            f"{ended} of {self._all.total()} trials after {now - self.began:.0f} s; {' '.join(point)}: "
+            f"{self._all[point] - self.left[point]} of {self._all[point]} trials, {found.kills} kills, {state}",
+            flush=True,
+        )
 
 
 def table(counts: dict[tuple[str, str], Count], seconds: float) -> str:
@@ -139,8 +173,11 @@ def main() -> int:
             sent = {
                 workers.submit(trial, order): order for order in orders(given, home, sandbox, began + given.seconds)
             }
+            progress = Progress(Counter((order.suite, order.point) for order in sent.values()), began)
             for future in as_completed(sent):
-                counts[sent[future].suite, sent[future].point].add(future.result())
+                point = sent[future].suite, sent[future].point
+                counts[point].add(future.result())
+                progress.end(point, counts[point])
                 if time.monotonic() - shown > REPORT:
                     shown = time.monotonic()
                     print(table(counts, shown - began), flush=True)
@@ -159,6 +196,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--jobs", type=int, default=2, help="new jobs for each run, all at once")
     parser.add_argument("--workers", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin no trial after so long")
+    parser.add_argument("--patience", type=float, default=60, help="seconds after which a run hangs")
     parser.add_argument("--axis", choices=SERVED, help="with this in place of SQLite or a folder")
     return parser
 

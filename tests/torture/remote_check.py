@@ -25,6 +25,7 @@ class Count:
     lost: int = 0  #: jobs without their image, though the provider's answer had arrived
     missing: int = 0  #: charges that the ledger lacks, or has with another amount
     held: int = 0  #: unknown jobs
+    hung: int = 0  #: trials with a run that did not end
     wrong: int = 0  #: runs that were not killed, or ended otherwise than expected; what else is not as it should be
 
     def add(self, other: Count) -> None:
@@ -33,7 +34,7 @@ class Count:
 
     @property
     def broken(self) -> bool:
-        return bool(self.again or self.lost or self.missing or self.wrong)
+        return bool(self.again or self.lost or self.missing or self.hung or self.wrong)
 
 
 def count(place: Place, suite: Suite, jobs: dict[str, str], world: World, since: int, kept: set[str]) -> Count:

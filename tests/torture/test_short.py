@@ -4,6 +4,8 @@ redos and settlements; then the count.
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -45,3 +47,22 @@ def test_remote_work_of_ten_runs_killed_at_each_point_is_collected_once(suite: s
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     [all_] = [words for words in map(str.split, done.stdout.splitlines()[-1:]) if words[0] == "all"]
     assert int(all_[1]) == 10 * len(SUITES[suite].points)
+
+
+@pytest.mark.timeout(300)
+def test_runs_that_hang_are_counted_and_the_others_go_on() -> None:
+    command = [sys.executable, "-m", "tests.torture.remote", "--suites", "tasks", "--times", "1", "--patience", "0.01"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=patience(280), check=False)
+
+    places = re.findall(r"^BROKEN tasks, .*; (/.*)$", done.stdout, re.MULTILINE)
+    try:
+        assert done.returncode == 1, done.stdout[-6000:] + done.stderr[-2000:]
+        points = len(SUITES["tasks"].points)
+        assert len(re.findall(r"^HUNG tasks, .*: the run did not end", done.stdout, re.MULTILINE)) == points
+        heads, *_, all_ = (row.split() for row in done.stdout[done.stdout.rindex("suite ") :].splitlines())
+        assert all_[heads.index("hung") - 1] == str(points)
+        assert f"{points} of {points} trials after" in done.stdout
+        assert [Path(place).is_dir() for place in places] == [True] * points
+    finally:
+        for home in {Path(place).parent for place in places}:
+            shutil.rmtree(home)
