@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..database_url import database_name
+from ..engine.batches.notes import read_note
 from ..errors import StoreError
 from ..files import log
 from ..files.result_files import SubmissionFiles, stored_submissions, submissions_with_files
@@ -57,16 +58,16 @@ def providers_with_submissions(reader: Reader, batch_id: int) -> set[str]:
 
 
 def require_known(project: Project, reader: Reader) -> None:
-    """Raise StoreError if the job database was lost, or is older, while a batch was at its provider.
+    """Raise StoreError if the job database was lost, or is older, while a batch was at its provider that has no note.
 
-    Its jobs seem to have been sent never, and would be bought a second time.
+    Its jobs seem to have been sent never, and would be bought a second time. Batches of earlier versions have no notes.
     """
     name = database_name(project.db)
     stored = [files for files in stored_submissions(project.state / FOLDER) if files.belongs_to(name)]
     if not stored:
         return
     known = reader.ask(partial(submissions.known, ids=[files.submission_id for files in stored]))
-    lost = [files for files in stored if files.submission_id not in known]
+    lost = [files for files in stored if files.submission_id not in known and read_note(files) is None]
     if not lost:
         return
     first, many = lost[0], f"{len(lost)} batches" if len(lost) > 1 else "a batch"

@@ -1,25 +1,33 @@
-"""Files of submissions: the requests that are uploaded, and the results that are downloaded, in a private folder."""
+"""Files of submissions, in a private folder: requests that are uploaded, results that are downloaded, and a note.
+
+The note is what the job database knows of a submission, in lines, for the day on which that is lost.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Self
 
 from ..errors import StoreError
-from .atomic import sync_folder, write_atomic
+from .atomic import sync, sync_folder, write_atomic
 from .output import make_private
 
-_REQUESTS, _ADDRESS, _PART = ".requests.jsonl", ".address", ".part"
+_REQUESTS, _ADDRESS, _NOTE, _PART = ".requests.jsonl", ".address", ".note.jsonl", ".part"
 
 
 def stored_submissions(folder: Path) -> list[SubmissionFiles]:
     """Return the submissions in *folder* whose batches may exist at a provider."""
     return [SubmissionFiles(folder, path.name.removesuffix(_ADDRESS)) for path in sorted(folder.glob(f"*{_ADDRESS}"))]
+
+
+def noted_submissions(folder: Path) -> list[SubmissionFiles]:
+    """Return the submissions in *folder* that have a note."""
+    return [SubmissionFiles(folder, path.name.removesuffix(_NOTE)) for path in sorted(folder.glob(f"*{_NOTE}"))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,37 @@ class SubmissionFiles:
     @property
     def _address(self) -> Path:
         return self.folder / f"{self.submission_id}{_ADDRESS}"
+
+    @property
+    def _note(self) -> Path:
+        return self.folder / f"{self.submission_id}{_NOTE}"
+
+    def write_note(self, lines: Iterable[bytes]) -> None:
+        """Write the lines of the note, durably and all or none of them; raise StoreError if the disk refuses it."""
+        part = self._note.with_name(self._note.name + _PART)
+        try:
+            make_private(self.folder)
+            with part.open("wb") as file:
+                file.writelines(line + b"\n" for line in lines)
+                file.flush()
+                sync(file.fileno())
+            part.rename(self._note)
+            sync_folder(self.folder)
+        except OSError as error:
+            raise StoreError(f"cannot write {self._note}: {error.strerror}. Nothing of it was sent.") from error
+
+    def add_to_note(self, line: bytes) -> None:
+        """Add a line to the note, durably; a disk that refuses it leaves the note as it is."""
+        with suppress(OSError), self._note.open("r+b") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(line + b"\n")
+            file.flush()
+            sync(file.fileno())
+
+    def note_lines(self) -> Iterator[bytes]:
+        """Yield the lines of the note; none if there is none. Raises OSError."""
+        with suppress(FileNotFoundError), self._note.open("rb") as file:
+            yield from file
 
     def receive(self, name: str) -> ResultSink:
         """Return a sink for a file of results; raise StoreError if the disk refuses it."""

@@ -242,6 +242,8 @@ class RecoveryCounts:
     files: int = 0
     done: int = 0  #: jobs that need no further attempt
     revived: int = 0  #: attempts that the next run will finish from their slots
+    submissions: int = 0  #: that are at their provider, or may be
+    submitted: int = 0  #: calls in these that are not settled
     unknown: int = 0  #: attempts booked as unknown
     usd: int = 0  #: nano-USD booked
 

@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import pytest
 
-from .kit import finish, wait_for
+from .kit import check_books, finish, wait_for
 from .test_batches import LOW, check, events, held, nightly, states, submissions
 
 __all__ = ["held"]
@@ -142,10 +142,72 @@ def test_image_of_a_job_in_a_batch_is_used_at_another_provider(project, witness)
     check(project, witness)
 
 
-@pytest.mark.not_on(postgres="the test replaces the file of the job database")
-def test_lost_job_database_buys_no_batch_again(project, witness, held):
+def test_lost_job_database_finds_its_batch_again(project, witness, held):
+    """Whatever the next command is, its reservations are back, and its jobs are bought once."""
     path = nightly(project, "", "")
     assert project.run("run", path, "--yes", "--no-wait").code == 9
+    before = project.run("status", "--json").json
+    project.lose_database()
+    recovered = project.run("db", "recover", path)
+    assert "recovered 1 batch at the provider (2 calls)" in recovered.err
+    after = project.run("status", "--json").json
+    assert (after["at_provider"], after["spend"]) == (2, before["spend"])
+    [submission] = after["submissions"]
+    known = ("id", "remote_id", "state", "account", "model", "endpoint", "jobs", "created_at", "submitted_at")
+    assert {name: submission[name] for name in known} == {name: before["submissions"][0][name] for name in known}
+    project.lose_database()
+    left = project.run("collect", path)
+    assert left.code == 9, left.err
+    assert states(project) == {"j0": "running", "j1": "running"}
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 2)
+    project.lose_database()
+    done = project.run("collect", path)
+    assert done.code == 0, done.err
+    check(project, witness)
+
+
+def test_lost_job_database_reserves_what_is_at_the_provider(project, witness, held):
+    path = nightly(project, "", "")
+    highest = Decimal(project.run("plan", path, "--json").json["usd"]["high"]) / 2
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    project.lose_database()
+    path = nightly(project, "", "", "")
+    unlimited = path.read_text()
+    path.write_text(f"{unlimited}budget: {{usd: {highest * Decimal('2.5'):.6f}}}\n")
+    project.run("run", path, "--yes", "--no-wait")
+    assert len(events(witness, "batch")) == 1
+    assert states(project) == {"j0": "running", "j1": "running", "j2": "pending"}
+    path.write_text(unlimited)
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    assert len(events(witness, "batch")) == 2
+    held(release=True)
+    assert project.run("run", path, "--yes").code == 0
+    check(project, witness, batches=2)
+
+
+def test_lost_job_database_of_another_batch_stops_no_run(project, witness, held):
+    path = nightly(project, "")
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    project.lose_database()
+    other = project.manifest([{"id": "dog", **LOW, "prompt": "A dog"}], "other.yaml")
+    other.write_text(other.read_text().replace("name: shop", "name: other"))
+    assert project.run("run", other, "--yes").code == 0
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    held(release=True)
+    assert project.run("run", path, "--yes").code == 0
+    assert [line["prompt"] for line in events(witness, "charge")] == ["A dog", "Cat 0"]
+    assert len(events(witness, "batch")) == 1
+
+
+@pytest.mark.not_on(postgres="the test replaces the file of the job database")
+@pytest.mark.parametrize("damage", [None, b"{", b'{"version":1'])
+def test_lost_job_database_buys_no_batch_again_that_has_no_note(project, witness, held, damage):
+    path = nightly(project, "", "")
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    [note] = project.state.glob("submissions/*.note.jsonl")
+    kept_note = note.read_bytes()
+    note.unlink() if damage is None else note.write_bytes(damage)
     kept = project.state / "kept.db"
     (project.state / "batchgen.db").rename(kept)
     lost = project.run("run", path, "--yes", "--no-wait")
@@ -156,10 +218,34 @@ def test_lost_job_database_buys_no_batch_again(project, witness, held):
     for file in project.state.glob("batchgen.db*"):
         file.unlink()
     kept.rename(project.state / "batchgen.db")
+    note.write_bytes(kept_note)
     held(release=True)
     wait_for(lambda: len(events(witness, "batch-row")) == 4)
     assert project.run("run", path, "--yes").code == 0
     assert len(events(witness, "batch")) == 2
+
+
+@pytest.mark.not_on(postgres="the test changes the file of the job database")
+def test_batch_that_is_done_and_has_no_results_is_unknown_after_an_hour(project, witness):
+    path = nightly(project, " [sandbox: row-lost]")
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    wait_for(lambda: events(witness, "batch-row"))
+
+    def collect(hours):
+        with closing(sqlite3.connect(project.state / "batchgen.db", timeout=10)) as database, database:
+            database.execute("update submissions set polled_at = polled_at - ?", [int(hours * 3600e6)])
+        return project.run("collect", path)
+
+    wait_for(lambda: project.run("collect", path).code == 9 and "not there yet" in project.run("status").out)
+    assert collect(0.9).code == 9
+    assert states(project) == {"j0": "running"}
+    done = collect(0.2)
+    assert done.code == 3, done.err
+    assert states(project) == {"j0": "unknown"}
+    check_books(project, events(witness, "charge"))
+    assert [row["at_risk_usd"] is not None for row in project.rows("select at_risk_usd from ledger")] == [True]
+    assert project.run("run", path, "--yes").code == 3
+    assert len(events(witness, "batch")) == 1
 
 
 @pytest.mark.not_on(postgres="the test changes the file of the job database")

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from datetime import datetime
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
 import anyio
+from anyio import to_thread
 
+from ...engine.batches.notes import SubmissionNote
 from ...engine.retry import Policy, judge
 from ...errors import StaleClaim
 from ...fault import Cause, Charged, Fault
 from ...files.output import make_private
 from ...job import Attempt, Delivered, Delivery, Job, Missed, PartialDelivery, Settlement
 from ...manifest import Batch
-from ...store import maintenance, migrate
+from ...store import lost_submissions, maintenance, migrate
+from ...store.guest import write_as_guest
 from ...store.reader import Reader
 from ...store.records import AttemptRecord, RecoveredAttempt, RecoveryCounts
 from ...store.writer import Writer
@@ -83,24 +88,28 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
 
 def _take_in(scan: RecoveryScan, *, always: bool = False) -> RecoveryReport | None:
     slots, busy = scan.slots()
-    strays = scan.strays(busy)
-    attempts = scan.recovered_attempts(scan.live(slots))
+    strays, submitted = scan.strays(busy), scan.submissions()
+    # The answers of submitted calls are read whatever has become of their jobs.
+    answered = {call.id for note in submitted if busy for call in note.calls() if call.id in busy}
+    attempts = scan.recovered_attempts(scan.live(slots) | answered)
     first = next(attempts, None)
-    has_evidence = first is not None or bool(slots or scan.logged.failed) or any(files for _, _, files in strays)
+    has_evidence = first is not None or bool(slots or submitted or scan.logged.failed)
+    has_evidence = has_evidence or any(files for _, _, files in strays)
     if not (has_evidence or always or (scan.is_outdated and scan.batch_id is not None)):
         return None
     outdated = has_evidence or scan.is_outdated
     with Writer(scan.project.db) as writer:
         all_attempts = chain([first] if first else [], attempts)
-        return anyio.run(_write, scan, writer, strays if outdated else [], all_attempts, slots)
+        return anyio.run(_write, scan, writer, strays if outdated else [], all_attempts, slots, submitted)
 
 
-async def _write(
+async def _write(  # noqa: PLR0917 - the kinds of evidence
     scan: RecoveryScan,
     writer: Writer,
     strays: Sequence[Stray],
     attempts: Iterable[RecoveredAttempt],
     slots: Sequence[RecoveredAttempt],
+    submitted: Sequence[SubmissionNote],
 ) -> RecoveryReport:
     now, batch = utc_now(), scan.batch
     for stray in strays:
@@ -122,13 +131,34 @@ async def _write(
     # Files whose predecessor was found later come next, and calls in flight last, when all else is known.
     waiting.sort(key=lambda attempt: (attempt.key, attempt.file.ordinal if attempt.file else 0))
     # The log knows the cost of a failed call, and its kept answer only an estimate.
-    for group, last in ((waiting, True), (scan.logged.attempts, True), (slots, True)):
-        for start in range(0, len(group), _TOGETHER):
-            counts, _ = await writer.add_recovered(batch_id, group[start : start + _TOGETHER], now, last=last)
-            total += counts
+    for group in (waiting, scan.logged.attempts):
+        total += await _add(writer, batch_id, group, now)
+    for note in submitted:
+        total += await to_thread.run_sync(_take_in_submission, scan.project, note, batch_id)
+    total += await _add(writer, batch_id, slots, now)
     scan.set_aside_slots(slots)
     failed = await writer.mark_failed(batch_id, scan.logged.failed, now)
     return RecoveryReport(intake=total, settled=len(strays), failed=failed)
+
+
+async def _add(writer: Writer, batch_id: int, attempts: Sequence[RecoveredAttempt], now: datetime) -> RecoveryCounts:
+    total = RecoveryCounts()
+    for start in range(0, len(attempts), _TOGETHER):
+        counts, _ = await writer.add_recovered(batch_id, attempts[start : start + _TOGETHER], now, last=True)
+        total += counts
+    return total
+
+
+def _take_in_submission(project: Project, note: SubmissionNote, batch_id: int) -> RecoveryCounts:
+    """Take in a submission with its calls, so that a run finds its batch; repeating this changes nothing."""
+    submission, calls = replace(note.submission, batch_id=batch_id), note.calls()
+    write_as_guest(project.db, partial(lost_submissions.begin, submission=submission))
+    number = 0
+    while chunk := list(islice(calls, _TOGETHER)):
+        add = partial(lost_submissions.add_calls, submission=submission, calls=chunk, now=utc_now())
+        number += write_as_guest(project.db, add)
+    write_as_guest(project.db, partial(lost_submissions.complete, submission=submission))
+    return RecoveryCounts(attempts=number, submissions=1, submitted=number)
 
 
 async def _settle(

@@ -1,4 +1,4 @@
-"""Scan for evidence that the job database may lack: sidecars of delivered files, slots of calls."""
+"""Scan for evidence that the job database may lack: sidecars of files, slots of calls, notes of submissions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import islice
 
+from ...database_url import database_name
+from ...engine.batches.notes import SubmissionNote, read_note
 from ...files.images import EXTENSIONS
 from ...files.listing import ListedFile, list_file
+from ...files.result_files import noted_submissions
 from ...files.spool import KEPT_SUFFIX, Spool
 from ...fingerprint import OVERRIDDEN, unchanged
 from ...job import Job
@@ -18,8 +22,11 @@ from ...manifest.batch import PlannedJob
 from ...manifest.filenames import stems
 from ...object_url import ObjectUrl
 from ...route import askable
+from ...store import lost_submissions
 from ...store.reader import Reader
 from ...store.records import AttemptRecord, RecoveredAttempt
+from ...store.submissions import SubmissionState
+from ..batch_lanes import FOLDER
 from ..project import Project
 from ..reading import STORE_WIDTH
 from .evidence import (
@@ -134,6 +141,19 @@ class RecoveryScan:
             if attempt_id not in known and (order := read_order(path, self.batch)):
                 attempts.append(unusable_attempt(order, self.batch))
         return attempts, set(left)
+
+    def submissions(self) -> list[SubmissionNote]:
+        """Return the submissions of the batch, oldest first, that the database lacks, or has from before their end."""
+        stored = noted_submissions(self.project.state / FOLDER)
+        if not stored:
+            return []
+        ids = [files.submission_id for files in stored]
+        known = self.reader.ask(partial(lost_submissions.states, ids=ids))
+        building = SubmissionState.BUILDING
+        notes = [read_note(files) for files in stored if known.get(files.submission_id, building) is building]
+        name = database_name(self.project.db)
+        mine = [note for note in notes if note and (note.batch, note.database) == (self.batch.name, name)]
+        return sorted(mine, key=lambda note: note.submission.created_at)
 
     def strays(self, busy: set[str]) -> list[tuple[Job, AttemptRecord, list[SidecarRecord]]]:
         """Return the open attempts that have no slot, each with the sidecars of its delivered files."""

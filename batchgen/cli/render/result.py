@@ -208,6 +208,9 @@ def recovery_lines(report: RecoveryReport | None) -> list[str]:
         parts.append(f"{count(intake.files, 'file')} ({count(intake.done, 'job')} done)")
     if intake.revived:
         parts.append(f"{count(intake.revived, 'response')} in the spool")
+    if intake.submissions:
+        number = "1 batch" if intake.submissions == 1 else f"{intake.submissions:,} batches"
+        parts.append(f"{number} at the provider ({count(intake.submitted, 'call')})")
     if report.failed:
         parts.append(f"{count(report.failed, 'failed job')} by the log (retry sends them again)")
     if intake.unknown:

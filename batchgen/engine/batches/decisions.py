@@ -6,11 +6,12 @@ from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from enum import Enum, auto
+from typing import Any
 
 from ...fault import Cause, Charged, Fault
 from ...job import Missed
 from ...providers.batch_base import Listing, RemoteBatch
-from ...providers.batch_rules import Fate, fault_of_line, lost_row
+from ...providers.batch_rules import Fate, fault_of_line, lacks_results, lost_row
 from ...store.submissions import Submission
 from ...task import NOTHING
 from ..closure import Closure
@@ -59,6 +60,38 @@ def is_lost(submission: Submission, listing: Listing, now: datetime, grace: floa
     seen = submission.polled_at or submission.submitted_at or submission.created_at
     is_old = now - seen >= timedelta(seconds=LOST_AFTER * grace)
     return was_missing and is_old and listing.complete and not listing.batches
+
+
+#: How the message of a submission begins whose batch was done at the last look, and named no file of results.
+NO_RESULTS = "the batch is done, and its results are not there yet"
+#: How long the results of a batch that is done may be missing, from the first look that missed them.
+RESULTS_GRACE = timedelta(hours=1)
+
+
+def after_look(submission: Submission, batch: RemoteBatch, now: datetime, end: datetime) -> dict[str, Any]:
+    """Return what a look at *batch* changes; a message states why its results are not collected yet.
+
+    *end* is when they vanish. While results are missing, a submission keeps when they were missed first.
+    """
+    changes = facts_of(batch, now) | {"collect_by": end, "message": None}
+    if not lacks_results(batch) or now >= end:
+        return changes
+    was_missing = (submission.message or "").startswith(NO_RESULTS)
+    since = submission.polled_at if was_missing and submission.polled_at is not None else now
+    if now - since < RESULTS_GRACE:
+        changes |= {"polled_at": since, "message": f"{NO_RESULTS} ({batch.id})"}
+    return changes
+
+
+def facts_of(batch: RemoteBatch, now: datetime) -> dict[str, Any]:
+    """Return what a submission keeps of the provider's report."""
+    return {
+        "counts": batch.counts,
+        "output_file": batch.output_file,
+        "error_file": batch.error_file,
+        "deadline_at": batch.deadline_at,
+        "polled_at": now,
+    }
 
 
 def look_again(submission: Submission, now: datetime) -> float:

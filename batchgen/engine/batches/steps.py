@@ -42,9 +42,10 @@ from ..attempts import AttemptRunner
 from ..lane import Lane
 from .building import RequestFile, claim_all, order_of
 from .collecting import Collector, OpenCall
-from .decisions import NOT_KNOWN, Verdict, concerns_all, is_lost, judge_listing, unsent
+from .decisions import NOT_KNOWN, Verdict, after_look, concerns_all, facts_of, is_lost, judge_listing, unsent
 from .grouping import Draft
 from .holding import why_held
+from .notes import note_batch, write_note
 from .reminders import Reminders
 from .remote import RemoteBatches, is_refusal
 
@@ -124,8 +125,6 @@ class Steps:
         if uploaded is None or lane.draining:
             return await self._release(submission, "the run ended before the batch was submitted")
         name, digest = uploaded
-        notes = self.profile.base_url, database_name(self.database)
-        await to_thread.run_sync(self._files(submission).write_address, *notes)
         submission = await self._step(
             submission,
             state=SubmissionState.SUBMITTING,
@@ -146,9 +145,9 @@ class Steps:
 
     async def _create(self, submission: Submission) -> Submission:
         remote = self._remote(submission)
-        order = self._order(submission)
+        await self._note(submission)
         try:
-            batch = await remote.ask(remote.dialect.create(self.profile, order))
+            batch = await remote.ask(remote.dialect.create(self.profile, self._order(submission)))
         except ProviderError as error:
             if is_refusal(error.fault):
                 return await self._refuse(submission, error.fault)
@@ -179,8 +178,17 @@ class Steps:
         submission = await self._step(submission, polled_at=None, submitted_at=now)
         return await self._create(submission)
 
+    async def _note(self, submission: Submission) -> None:
+        """Note beside its files what the job database knows of a submission; raise StoreError."""
+        files, calls = self._files(submission), await self._open_calls(submission)
+        name = database_name(self.database)
+        await to_thread.run_sync(write_note, files, submission, self.attempts.batch, name, calls)
+        await to_thread.run_sync(files.write_address, self.profile.base_url, name)
+
     async def _submitted(self, submission: Submission, batch: RemoteBatch) -> Submission:
-        after = await self._step(submission, state=SubmissionState.SUBMITTED, remote_id=batch.id, **self._facts(batch))
+        await to_thread.run_sync(note_batch, self._files(submission), batch.id)
+        reported = facts_of(batch, self.attempts.now())
+        after = await self._step(submission, state=SubmissionState.SUBMITTED, remote_id=batch.id, **reported)
         calls = len(await self._open_calls(after))
         count = f"{calls:,} call{'' if calls == 1 else 's'}"
         self.show_message(f"submitted {count} to {after.provider} as batch {batch.id}")
@@ -198,14 +206,10 @@ class Steps:
             if error.fault.cause is Cause.UNKNOWN and error.fault.final:
                 return await self._missing(submission, error.fault)
             return await self._step(submission, message=error.fault.message)
-        dialect, since = remote.dialect, submission.submitted_at or submission.created_at
-        end = collect_by(batch, dialect.limits, since)
-        after = await self._step(submission, collect_by=end, message=None, **self._facts(batch))
-        if not batch.state.is_final:
-            return after
-        if lacks_results(batch) and self.attempts.now() < end:
-            return await self._step(after, message=f"batch {batch.id} is done, and its results are not there yet")
-        return await self._collect(after, batch)
+        end = collect_by(batch, remote.dialect.limits, submission.submitted_at or submission.created_at)
+        after = await self._step(submission, **after_look(submission, batch, self.attempts.now(), end))
+        is_ready = batch.state.is_final and after.message is None
+        return await self._collect(after, batch) if is_ready else after
 
     async def _collect(self, submission: Submission, batch: RemoteBatch) -> Submission:
         """Download the results of a batch that has ended, and settle its calls."""
@@ -310,16 +314,6 @@ class Steps:
 
     async def _open_calls(self, submission: Submission) -> list[OpenCall]:
         return await to_thread.run_sync(self.reader.ask, partial(submissions.open_calls, submission_id=submission.id))
-
-    def _facts(self, batch: RemoteBatch) -> dict[str, Any]:
-        """Return what a submission keeps of the provider's report."""
-        return {
-            "counts": batch.counts,
-            "output_file": batch.output_file,
-            "error_file": batch.error_file,
-            "deadline_at": batch.deadline_at,
-            "polled_at": self.attempts.now(),
-        }
 
     def _lane(self, submission: Submission) -> Lane:
         return next((lane for lane in self.lanes if lane.account == submission.account), self.lanes[0])

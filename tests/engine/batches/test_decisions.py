@@ -59,6 +59,27 @@ def test_batch_is_lost_only_if_looks_and_a_complete_list_minutes_apart_agree(mes
     assert decisions.is_lost(seen, listing, NOW + timedelta(seconds=seconds), 120) is lost
 
 
+LACKING = RemoteBatch(id="batch_1", state=BatchState.DONE, word="completed")
+END = NOW + timedelta(days=30)
+
+
+def test_results_of_a_batch_that_is_done_are_missed_for_an_hour():
+    looks, submission = [], SUBMITTED
+    for minutes in (600, 610, 659, 660):  # done long after the submission, and looked at whenever a run comes by
+        now = NOW + timedelta(minutes=minutes)
+        submission = replace(submission, **decisions.after_look(submission, LACKING, now, END))
+        looks.append((submission.message is None, submission.polled_at))
+    first = NOW + timedelta(minutes=600)
+    assert looks == [(False, first), (False, first), (False, first), (True, NOW + timedelta(minutes=660))]
+
+
+def test_results_that_appear_are_collected_at_once_and_those_that_vanish_are_not_waited_for():
+    missed = replace(SUBMITTED, **decisions.after_look(SUBMITTED, LACKING, NOW, END))
+    there = replace(LACKING, output_file="file-1")
+    assert decisions.after_look(missed, there, NOW + timedelta(minutes=1), END)["message"] is None
+    assert decisions.after_look(SUBMITTED, LACKING, END, END)["message"] is None
+
+
 @pytest.mark.parametrize(("age", "seconds"), [(0, 2), (60, 3), (1200, 60), (86400, 300)])
 def test_looks_become_rarer_with_the_age_of_a_batch(age, seconds):
     assert decisions.look_again(SUBMITTED, NOW + timedelta(seconds=age)) == seconds

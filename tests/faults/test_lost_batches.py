@@ -1,0 +1,165 @@
+"""A job database that is lost or older while a batch is at its provider: nothing is bought again.
+
+Each test has a sandbox of its own, whose log is the witness: every batch in it is one of the test.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from batchgen.sandbox import launch
+from batchgen.sandbox.log import read_log
+from tests.torture.batch_points import POINTS, die_at, hasten
+from tests.torture.remote_suites import KEY, SUITES
+
+from . import local_kit as kit
+
+pytestmark = pytest.mark.timeout(400)
+place = kit.place_fixture
+SUITE = SUITES["batches"]
+ENV = {SUITE.key: KEY}
+
+
+@pytest.fixture
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[launch.Sandbox]:
+    folder = tmp_path_factory.mktemp("sandbox")
+    with launch.start(folder, latency="none", idle_exit=90, extra=["--draw", "small"]) as running:
+        yield running
+
+
+def manifest(place: kit.Place, name: str, number: int = 2) -> Path:
+    return SUITE.manifest(place, dict(SUITE.jobs(name, number)))
+
+
+def events(sandbox: launch.Sandbox, kind: str) -> list[dict]:
+    return [line for line in read_log(sandbox.log) if line["event"] == kind]
+
+
+def check(place: kit.Place, sandbox: launch.Sandbox, *, jobs: int = 2, batches: int = 1, replaced: int = 0) -> None:
+    """Assert that each job was bought once, is delivered and booked, and that nothing of its submission is left."""
+    made, charges = events(sandbox, "batch"), events(sandbox, "charge")
+    assert set(Counter(line["metadata"]["batchgen"] for line in made).values()) == {1}, "a submission has two batches"
+    assert len(made) == batches
+    assert Counter(line["prompt"] for line in charges) == {line["prompt"]: 1 for line in charges}
+    assert len(charges) == jobs
+    kit.check_books(place, charges)
+    kit.check_files(place)
+    assert len(place.images()) == jobs - replaced
+    assert place.rows("select id from attempts where state = 'open'") == []
+    assert [path for path in place.state.glob("submissions/*") if not path.name.endswith("requests.jsonl")] == []
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_lost_job_database_finds_its_batch_again(place, sandbox, point, request):
+    batch = manifest(place, request.node.name)
+    assert place.do("run", batch, "--yes", hook=die_at, arguments=(point,), **ENV).code == -9
+    place.lose_database()
+    done = place.do("run", batch, "--yes", hook=hasten, **ENV)
+    assert done.code == 0, done.err
+    check(place, sandbox)
+
+
+# --- a copy of the job database takes its place -----------------------------------------------------------------------
+
+COPY = "copy.db"
+#: Steps of a submission after which a copy is made, with a later point at which the run is killed.
+COPIES = [
+    ("building", "submitting"),
+    ("building", "created"),
+    ("building", "submitted"),
+    ("building", "in slot"),
+    ("building", "settled"),
+    ("building", "collected"),
+    ("submitting", "created"),
+    ("submitting", "settled"),
+    ("submitting", "collected"),
+    ("submitted", "downloaded"),
+    ("submitted", "settled"),
+    ("submitted", "collected"),
+    ("downloaded", "settled"),
+    ("downloaded", "collected"),
+]
+
+
+def copy_database() -> None:
+    with closing(sqlite3.connect(".batchgen/batchgen.db")) as source, closing(sqlite3.connect(COPY)) as target:
+        source.backup(target)
+
+
+def put_back_copy(place: kit.Place) -> None:
+    place.lose_database()
+    (place.folder / COPY).rename(place.state / "batchgen.db")
+
+
+def copy_and_die_at(state: str, point: str) -> None:
+    """Hook: copy the job database once a submission is in *state*, and be killed at *point*."""
+    from batchgen.engine.batches import steps
+
+    claim_all, step = steps.claim_all, steps.Steps._step
+
+    async def claim_and_copy(*arguments: object) -> object:
+        claimed = await claim_all(*arguments)
+        copy_database()
+        return claimed
+
+    async def step_and_copy(self: object, *arguments: object, **changes: object) -> object:
+        after = await step(self, *arguments, **changes)
+        if changes.get("state") == state:
+            copy_database()
+        return after
+
+    if state == "building":
+        steps.claim_all = claim_and_copy
+    else:
+        steps.Steps._step = step_and_copy
+    die_at(point)
+
+
+@pytest.mark.parametrize(("state", "point"), COPIES)
+def test_older_copy_of_the_job_database_finds_its_batch_again(place, sandbox, state, point, request):
+    batch = manifest(place, request.node.name)
+    assert place.do("run", batch, "--yes", hook=copy_and_die_at, arguments=(state, point), **ENV).code == -9
+    put_back_copy(place)
+    done = place.do("run", batch, "--yes", hook=hasten, **ENV)
+    assert done.code == 0, done.err
+    check(place, sandbox)
+
+
+@pytest.mark.parametrize("point", ["created", "submitted", "downloaded", "in slot", "settled", "collected"])
+def test_copy_from_before_a_submission_finds_its_batch(place, sandbox, point, request):
+    name = request.node.name
+    assert place.do("run", manifest(place, name, 1), "--yes", hook=hasten, **ENV).code == 0
+    copy = place.folder / COPY
+    with closing(sqlite3.connect(place.state / "batchgen.db")) as source, closing(sqlite3.connect(copy)) as target:
+        source.backup(target)
+    batch = manifest(place, name, 4)
+    assert place.do("run", batch, "--yes", hook=die_at, arguments=(point,), **ENV).code == -9
+    put_back_copy(place)
+    done = place.do("run", batch, "--yes", hook=hasten, **ENV)
+    assert done.code == 0, done.err
+    check(place, sandbox, jobs=4, batches=2)
+
+
+# --- jobs that are not as they were sent ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("point", ["created", "submitted", "in slot", "published", "settled", "collected"])
+def test_calls_of_jobs_that_were_changed_or_removed_are_collected(place, sandbox, point, request):
+    """They are booked and delivered as what was sent; the changed job is bought as it is now by the run after."""
+    jobs = dict(SUITE.jobs(request.node.name, 3))
+    batch = SUITE.manifest(place, jobs)
+    assert place.do("run", batch, "--yes", hook=die_at, arguments=(point,), **ENV).code == -9
+    place.lose_database()
+    SUITE.manifest(place, {"j0": jobs["j0"], "j1": f"{jobs['j1']} in blue"})
+    for _ in range(2):
+        done = place.do("run", batch, "--yes", hook=hasten, **ENV)
+        assert done.code == 0, done.err
+    check(place, sandbox, jobs=4, batches=2, replaced=1)
+    assert Counter(row["state"] for row in place.rows("select state from jobs")) == {"done": 3}
+    assert len(place.rows("select id from ledger")) == 4
