@@ -160,7 +160,8 @@ class PaidRequest(BilledRequest):
         if fault is not None and kind == "slow":
             await asyncio.sleep(fault.amount)
         order = actual_order(order, kind, shape)
-        draft = replace(draft, order=order, bill=price_order(self.dialect, order, draft, shape))
+        bill = price_order(self.dialect, order, draft, shape)
+        draft = replace(draft, order=order, bill=waived(bill) if kind in self.dialect.uncharged else bill)
         if not self._has_no_image(order, fault):
             pictures = await pictures_for(self.state, self.dialect, self.entry, draft, shape)
             draft = replace(draft, pictures=pictures)
@@ -176,8 +177,6 @@ class PaidRequest(BilledRequest):
             # Durable before the first byte of the answer, so that no client has an image that the log lacks.
             await self.state.log.write(self.entry.line("charge", bill=bill))
             self.state.spend(self.dialect.name, bill)
-        else:
-            bill = waived(bill)
         words = TEXT_INSTEAD if draft.kind == "text" and draft.order.kind in ("chat", "content") else None
         return self.dialect.answer(draft.order, bill, draft.pictures, self.entry.trace, words)
 

@@ -81,6 +81,7 @@ def waived(bill: Bill) -> Bill:
     usage = {name: value for name, value in bill.usage.items() if not name.endswith("_details")}
     came = usage.get("prompt_tokens", usage.get("input_tokens", 0))
     nothing = {"completion_tokens": 0, "output_tokens": 0, "total_tokens": came, "cost": 0}
+    nothing["generated_images"] = 0
     usage |= {name: value for name, value in nothing.items() if name in usage}
     zero = Decimal(0)
     return Bill(

@@ -311,6 +311,18 @@ def test_the_message_names_the_file_that_was_kept(final, shape):
     assert sent in kept.read_bytes()[:32]
 
 
+BY_PICTURE = ("gateway", "gptimageapi", "recraft", "ark")
+
+
+@pytest.mark.parametrize("provider", ["openai", "aigate", "aimlapi", "xai", *BY_PICTURE])
+def test_what_a_refusal_costs_is_in_its_answer_or_nothing(run, provider):
+    settings = {"base_url": f"{run.project.url}/{provider}", "api_key_env": "OPENAI_API_KEY"}
+    done = run(one("refused-usage"), provider, providers={provider: settings})
+    assert (done.code, run.calls, run.outcome("a")) == (3, 1, ("failed", "refused")), done.err
+    assert run.paid == (provider not in BY_PICTURE)
+    assert sum(row["usd"] or 0 for row in run.project.ledger().values()) == int(run.charged * 10**9)
+
+
 def test_half_a_jpeg_is_bought_again_once(run):
     jobs = [
         {"id": "always", "prompt": "A fox [sandbox: jpeg-cut-closed]"},

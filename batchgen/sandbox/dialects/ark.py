@@ -13,7 +13,7 @@ from PIL import Image
 from ..checks import allow_only, checked_prompt, choice, choice_or_text, require, text
 from ..sources import from_address
 from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace, invalid
-from .dialect import Account, Dialect, FreeEndpoint
+from .dialect import PAID_BY_PICTURE, Account, Dialect, FreeEndpoint
 from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
 
 #: USD per image; the names of Volcengine have a prefix of their own.
@@ -182,4 +182,5 @@ DIALECT = Dialect(
     answer=answer,
     refuse=refuse,
     free_endpoints={"/api/v3/models": FreeEndpoint(answer=model_list)},
+    uncharged=PAID_BY_PICTURE,
 )

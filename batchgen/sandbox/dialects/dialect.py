@@ -66,6 +66,10 @@ class Supplier(Protocol):
         """The seconds for which the address of a picture works."""
 
 
+#: Where pictures have a price, a refusal has none: there is no picture.
+PAID_BY_PICTURE = frozenset({"refused-usage"})
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Dialect:
     """A provider's endpoints, and how it reads, prices, answers and refuses requests."""

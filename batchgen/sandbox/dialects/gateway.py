@@ -8,7 +8,7 @@ from zlib import crc32
 from ..checks import Rules, openai_size, read_order
 from ..prices import gateway_bill
 from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace
-from .dialect import Dialect
+from .dialect import PAID_BY_PICTURE, Dialect
 from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
 
 FIELDS = ("model", "prompt", "size", "n")
@@ -48,4 +48,5 @@ DIALECT = Dialect(
     price=gateway_bill,
     answer=answer,
     refuse=refuse,
+    uncharged=PAID_BY_PICTURE,
 )

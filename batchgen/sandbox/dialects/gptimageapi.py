@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..checks import Rules, listed_size, read_order
 from ..prices import gptimageapi_bill
 from ..values import Bill, Fetch, Form, Order, Picture, Refusal, Reply, Trace
-from .dialect import Dialect
+from .dialect import PAID_BY_PICTURE, Dialect
 from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
 
 #: Pixels by ratio: about a megapixel and a half, edges divisible by 16.
@@ -68,4 +68,5 @@ DIALECT = Dialect(
     answer=answer,
     refuse=refuse,
     url_only=True,
+    uncharged=PAID_BY_PICTURE,
 )

@@ -11,7 +11,7 @@ from decimal import Decimal
 from ..checks import allow_only, checked_prompt, choice, choice_or_text, one_of_models, require, text, whole
 from ..sources import from_address, open_image
 from ..values import Bill, Fetch, Form, Json, Order, Picture, Refusal, Reply, Trace, invalid
-from .dialect import Account, Dialect, FreeEndpoint
+from .dialect import PAID_BY_PICTURE, Account, Dialect, FreeEndpoint
 from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
 
 UNITS_PER_USD = 1000
@@ -148,4 +148,5 @@ DIALECT = Dialect(
     answer=answer,
     refuse=refuse,
     free_endpoints={"/v1/users/me": FreeEndpoint(answer=user)},
+    uncharged=PAID_BY_PICTURE,
 )
