@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from ..engine.closure import Closure
 from ..fault import Cause
 from ..money import show_usd
-from .earlier_stops import SHARD
+from .earlier_stops import HELD, SHARD
 
 if TYPE_CHECKING:
     from ..store.runners import RunnerRecord
@@ -78,6 +78,8 @@ def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResu
     stops = {lane.provider: lane for lane in lanes if lane.left and _needs_the_user(lane)}
     for text in dict.fromkeys(_remedy(lane, flags) for lane in stops.values()):
         yield NextStep(command=None, what=f"{text}; then: {_larger_budget(run, stops.values())}")
+    for why in status.held:
+        yield NextStep(command=None, what=f"{HELD} {why}; then: {run}")
     earlier = [] if lanes or status.ending is None else status.ending.advice
     yield from (NextStep(command=None, what=text) for text in earlier)
     for control in () if lanes else status.controls:
@@ -85,7 +87,8 @@ def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResu
             command = flags.plain("unpause", shlex.quote(control.provider))
             yield NextStep(command=command, what="sends to it again; it is paused")
     own, of_shard = (waiting, "") if status.shard is None else (status.shard.left, f" of shard {status.shard.part}")
-    if own and sum(lane.left for lane in stops.values()) < waiting and not earlier:
+    is_held = bool(status.held) and waiting == status.at_provider
+    if own and sum(lane.left for lane in stops.values()) < waiting and not earlier and not is_held:
         what = f"resumes the {_jobs(own, 'remaining' if counts.running else 'pending')}{of_shard}"
         if waiting == status.at_provider:
             what = f"collects the {_jobs(own, 'remaining')}{of_shard} from the provider"

@@ -37,6 +37,7 @@ def collect_result(
             status,
             presence=look(inputs.project, inputs.reader, status.batch, status.counts.images),
             report=find(inputs.project, status.batch),
+            held=[f"{why} (such as job {key})" for why, key in runner.attempts.left_behind.items()],
             runners=others,
             shard=ShardStatus.of(inputs.reader, batch_id, chosen.shard),
         ),

@@ -13,6 +13,8 @@ from .project import Project
 
 #: The beginning of a step about the jobs that other runs make.
 SHARD = "shard "
+#: The beginning of advice about tasks that a run could not collect.
+HELD = "held at the provider:"
 #: The beginning of advice about a pause, which the job database knows better, and words about a calendar period.
 _PAUSE, _PERIOD = "batchgen unpause", ", or wait for the next "
 

@@ -27,7 +27,7 @@ from ..store.reader import Reader
 from ..store.runners import RunnerRecord
 from ..store.usage_groups import GroupedUsage, UsageQuery, group_usage
 from . import live_state
-from .earlier_stops import remaining_advice
+from .earlier_stops import HELD, remaining_advice
 from .presence import OF_STATUS, Presence, look
 from .project import Project, open_reader
 from .repeated_options import repeated_options, shard_of_command
@@ -75,6 +75,7 @@ class BatchStatus:
     controls: Sequence[Control] = ()  #: the pauses and limits in force
     holder: Holder | None = None  #: the process that holds the lock
     interrupted: int = 0  #: jobs in flight when a run was interrupted, until the next run settles them
+    held: Sequence[str] = ()  #: after a run: why it has left some of them there
     at_provider: int = 0  #: jobs in flight whose remote task, or submission, the provider has accepted
     submissions: Sequence[OpenSubmission] = ()  #: files of calls that are not all settled
     run: records.Run | None = None  #: the latest
@@ -94,6 +95,12 @@ class BatchStatus:
     def stuck(self) -> int:
         """Return the number of pending jobs that no run sends: they wait for jobs that have ended without an image."""
         return sum(job.ended is not None for job in self.waiting)
+
+    @property
+    def is_held(self) -> bool:
+        """Return whether the latest run has left tasks at the provider that it could not collect."""
+        advice = self.ending.advice if self.ending is not None else ()
+        return bool(self.held) or any(text.startswith(HELD) for text in advice)
 
     @property
     def again(self) -> str:

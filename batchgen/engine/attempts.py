@@ -100,7 +100,7 @@ class AttemptRunner:
     with_images: Callable[[Attempt], Awaitable[Attempt]] = without_parents  #: places images of other jobs
     prices: PriceMemory = field(default_factory=PriceMemory)  #: what calls were found to cost
     reservations: Reservations = field(init=False)
-    _reported: set[str] = field(default_factory=set)
+    left_behind: dict[str, str] = field(default_factory=dict)  #: why tasks stay at the provider, with an example each
     _last: tuple[Job, str, _Quote] | None = None  #: the last quote, with its job and provider
 
     def __post_init__(self) -> None:
@@ -306,8 +306,8 @@ class AttemptRunner:
 
     def report_once(self, why: str, key: str) -> None:
         """Show why remote tasks are left at the provider; a reason is shown once a run, with the first job."""
-        if why not in self._reported:
-            self._reported.add(why)
+        if why not in self.left_behind:
+            self.left_behind[why] = key
             self.show_message(f"waiting   {why} (such as job {key})")
 
     def is_superseded(self, attempt: Attempt) -> bool:

@@ -210,7 +210,8 @@ class Executor:
 
     async def _buy(self, exchange: Exchange, request: Request, call: Call) -> Step | Delivered:
         if exchange.attempt.handle is not None:  # Its task was started by another dialect, or for another model.
-            raise UnfinishedTask(f"{request.profile.name} is set up in another way than when its tasks were started")
+            message = f"{request.profile.name} is set up in another way than when its tasks were started"
+            raise UnfinishedTask(f"{message}: set its dialect and its model as they were")
         client = self._client(exchange)
         with await self._slot(exchange) as slot:
             try:

@@ -197,7 +197,13 @@ def left_behind(place: kit.Place) -> None:
 def check_held(place: kit.Place, witness, batch: Path, message: str, **env: str) -> None:
     """The next run leaves the task where it is, and states why; with the settings of before it is collected."""
     held = place.do("run", batch, "--yes", **env)
-    assert (held.code, held.err.count(message)) == (9, 1), held.err
+    shown = [line.split("  ")[0] for line in held.err.splitlines() if message in line]
+    assert (held.code, shown) == (9, ["waiting", "next"]), held.err
+    assert "the next run collects it" not in held.err
+    status = place.do("status").out
+    [step] = [line for line in status.splitlines() if message in line]
+    assert step.startswith("next      held at the provider: ")
+    assert "the next run does not send it again" in status
     assert place.rows("select state from jobs") == [{"state": "running"}]
     done = place.do("run", manifest(place, job(sandbox="task-slow=1")), "--yes", **ENV)
     assert done.code == 0, done.err

@@ -44,7 +44,7 @@ def status(session: Session, batch: str | None) -> int:
     lines = [
         *status_lines(*figures, flags, cut_off=report.interrupted, at_provider=report.at_provider),
         *waiting_lines(report, flags),
-        *at_provider_lines(report.at_provider, is_running=report.holder is not None),
+        *at_provider_lines(report.at_provider, is_running=report.holder is not None, is_held=report.is_held),
         *submission_lines(report.submissions),
         *run_lines(report, flags),
         *runner_lines(report.runners),

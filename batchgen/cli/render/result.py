@@ -40,7 +40,7 @@ def closing(result: RunResult, *, resumed_shown: bool = False) -> list[str]:
         *recovery_lines(result.recovery),
         *([] if resumed_shown else _resumed(result)),
         *_problems(result),
-        *at_provider_lines(status.at_provider),
+        *at_provider_lines(status.at_provider, is_held=status.is_held),
         *gone_lines(status.presence),
         _headline(result),
         *_unmade(result),

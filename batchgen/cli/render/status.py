@@ -53,12 +53,17 @@ def status_lines(
     return lines + failure_lines(failures)
 
 
-def at_provider_lines(jobs: int, *, is_running: bool = False) -> list[str]:
-    """Return how many jobs the provider has accepted and not finished, and which run collects them."""
+def at_provider_lines(jobs: int, *, is_running: bool = False, is_held: bool = False) -> list[str]:
+    """Return how many jobs the provider has accepted and not finished, and which run collects them.
+
+    *is_held*: the last run could not collect some of them; its advice states why.
+    """
     if not jobs:
         return []
     are, them, none = ("is", "it", "does not send it") if jobs == 1 else ("are", "them", "sends none")
     run = "the run in progress" if is_running else "the next run"
+    if is_held:
+        return [f"waiting   {count(jobs, 'job')} {are} at the provider; {run} {none} again"]
     return [f"waiting   {count(jobs, 'job')} {are} at the provider; {run} collects {them}, and {none} again"]
 
 
