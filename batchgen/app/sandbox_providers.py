@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from shlex import quote as quoted
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ..errors import BatchgenError
 from ..files.output import make_private
@@ -44,12 +44,7 @@ def start_sandbox(
 
 def at_sandbox(profile: Profile, sandbox: launch.Sandbox) -> Profile:
     """Return *profile* with the sandbox's address in place of the provider's."""
-    moved = profile.model_copy(update={"base_url": sandbox.base_url(_simulated_as(profile))})
-    if moved.task is None or not _is_described(profile):
-        return moved
-    handle = moved.task.handle
-    here = {name: _path_of(text) for name in ("status", "result", "cancel") if (text := getattr(handle, name))}
-    return moved.model_copy(update={"task": moved.task.model_copy(update={"handle": handle.model_copy(update=here)})})
+    return profile.moved_to(sandbox.base_url(_simulated_as(profile)))
 
 
 def batch_at_sandbox(batch: Batch, sandbox: launch.Sandbox) -> Mapping[str, Profile]:
@@ -68,8 +63,7 @@ def _simulated_as(profile: Profile) -> str:
 
 def _description(profile: Profile) -> dict[str, Any]:
     assert profile.task is not None  # noqa: S101 - the dialect task has rules
-    task = profile.task.model_dump(mode="json")
-    task["handle"] |= {name: _path_of(text) for name, text in task["handle"].items() if text}
+    task = profile.task.below_base_url().model_dump(mode="json")
     operations = [rules for model in profile.models.values() for rules in (model.generate, model.edit) if rules]
     bodies = [task["submit"]["body"], *(dict(rules.template) for rules in operations if rules.template)]
     return {
@@ -98,11 +92,3 @@ def _prices(tariff: Tariff) -> dict[str, str]:
 
 def _highest(price: Decimal | Mapping[str, Decimal] | None) -> Decimal | None:
     return max(price.values(), default=None) if isinstance(price, Mapping) else price
-
-
-def _path_of(address: str) -> str:
-    """Return an address at any host as one at ``base_url``, so that nothing of a sandbox run leaves this machine."""
-    if not address.startswith("https://"):
-        return address
-    parts = urlsplit(address)
-    return f"{parts.path}?{parts.query}" if parts.query else parts.path

@@ -34,10 +34,10 @@ from ..ready import Ready
 from ..transport import LostResultError, ProviderClient, ResponseHead, Transport, decompressed
 from .exchange import Exchange, ProfileDumps, TaskProgress, begin, is_keyed, missed, own_fault, stored_reply
 from .handover import delivered_before, marked_delivery, remove_marker, write_marker
-from .parents import require_fitting
 from .publication import publish
 from .readers import Readers
 from .remote_tasks import RemoteTasks, fault_of_task
+from .request_sources import SourceUploads, with_files
 from .uploads import Uploads
 
 #: How often a paid call is sent where the provider charges an idempotency key only once.
@@ -59,6 +59,7 @@ class Executor:
     arrived: Callable[[str], None] = lambda _id: None  #: called for every paid answer, before it is read
     is_superseded: Callable[[Attempt], bool] = lambda _attempt: False  #: another runner has the job by now
     sandbox: bool = False  #: a sandbox run, as its sidecars state
+    sources: SourceUploads = field(default_factory=SourceUploads)
     uploads: Uploads = field(default_factory=Uploads)  #: to an object store
     #: Syncs the folders of published files: a call alone takes one sync, 64 in flight share each.
     names: GroupThread[Path, None] = field(default_factory=lambda: GroupThread("batchgen-names", sync_names))
@@ -299,19 +300,14 @@ class Executor:
 
     async def _request(self, exchange: Exchange) -> Request:
         attempt, profile, model = exchange.attempt, exchange.profile, exchange.model
-        rules = model.rules(attempt.task.kind)
         task = attempt.task
         if not attempt.resumed:  # An answer that has arrived is read even if its source images have changed.
-            await self.inputs.require_unchanged(task)
             try:
-                task = await self.inputs.with_objects(await self.inputs.with_copies(task))
+                task = await with_files(task, model.rules(task.kind), profile.name, self.inputs)
             except StopWaiting:
                 await exchange.ready()  # raises: the lane of a run that is ending lets nothing go
                 raise
-            by_bytes = rules is not None and not rules.image_urls
-            task = await self.inputs.with_local_files(task) if by_bytes else task
-            require_fitting(task, rules, profile.name)
-        return Request(
+        request = Request(
             task=task,
             profile=profile,
             model=model,
@@ -319,6 +315,10 @@ class Executor:
             mode=attempt.mode,
             handle=attempt.handle,
         )
+        if attempt.resumed:
+            return request
+        ask = partial(self.tasks.poll, exchange, self._client(exchange))
+        return await self.sources.with_addresses(request, attempt.account, ask)
 
     def _read(self, exchange: Exchange, head: ResponseHead, sink: Slot | Scratch) -> Step | Delivered:
         return self._feed(exchange, _reply(head, sink))

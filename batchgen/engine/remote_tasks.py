@@ -22,8 +22,8 @@ from ..transport import LostResultError, ProviderClient, is_temporary
 from .exchange import Exchange, TaskProgress
 from .waits import Waits
 
-#: Seconds for the answer to one poll.
-POLL_SECONDS = 60.0
+#: Seconds for the answer to one poll, and bytes a second that an upload reaches at least.
+POLL_SECONDS, SLOWEST_UPLOAD = 60.0, 100_000
 #: Seconds before a poll is repeated that was not answered, doubled each time, and the longest such pause.
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 #: Seconds before a result is downloaded again that could not be.
@@ -154,7 +154,7 @@ class RemoteTasks:
         limit = self._limit(client)
         async with limit.places, limit.pace:
             try:
-                return await client.poll(call, POLL_SECONDS)
+                return await client.poll(call, POLL_SECONDS + _upload_bytes(call) / SLOWEST_UPLOAD)
             except ProviderError as error:
                 if error.fault.cause is Cause.DENIED:
                     raise
@@ -183,6 +183,10 @@ class RemoteTasks:
             yield
         if scope.cancelled_caught:
             raise UnfinishedTask
+
+
+def _upload_bytes(call: Call) -> int:
+    return sum(part.source.size_bytes or 0 for part in call.files)
 
 
 def fault_of_task(exchange: Exchange, fault: Fault) -> Fault:

@@ -66,13 +66,14 @@ def _files(request: Request, rules: Rules) -> tuple[FilePart, ...]:
     # The file names are neutral, so that local names stay private; some servers check the extension.
     images = request.task.images
     field = "image" if len(images) == 1 else rules.image_field
-    parts = [_part(field, source, f"image-{number}") for number, source in enumerate(images, start=1)]
+    parts = [file_part(field, source, f"image-{number}") for number, source in enumerate(images, start=1)]
     if request.task.mask is not None:
-        parts.append(_part("mask", request.task.mask, "mask"))
+        parts.append(file_part("mask", request.task.mask, "mask"))
     return tuple(parts)
 
 
-def _part(field: str, source: Source, stem: str) -> FilePart:
+def file_part(field: str, source: Source, stem: str) -> FilePart:
+    """Return the part of a multipart body that holds an image; its file name is *stem* with the usual ending."""
     mime = source.mime or "image/png"
     return FilePart(name=field, source=source, filename=f"{stem}.{_ENDINGS.get(mime, 'png')}", mime=mime)
 

@@ -207,6 +207,11 @@ class Profile(Frozen):
                     f"groups.{name}: groups before it have all of its models; a model is in the first only"
                 )
 
+    def moved_to(self, base_url: str) -> Self:
+        """Return this profile for a server at *base_url* that plays the provider; no address leads elsewhere."""
+        task = self.task and self.task.below_base_url()
+        return self.model_copy(update={"base_url": base_url, "task": task})
+
     @property
     def origin(self) -> str:
         """Return scheme, host and (unless it is the default) port of ``base_url``."""

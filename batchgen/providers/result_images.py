@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import unquote
@@ -79,11 +79,11 @@ class SentSources:
     text: str  #: all text in which the user may have written a URL
 
     @classmethod
-    def of(cls, task: Task) -> SentSources:
-        """Return what a request for *task* sends."""
+    def of(cls, task: Task, addresses: Iterable[str] = ()) -> SentSources:
+        """Return what a request for *task* sends; source images that were uploaded have *addresses*."""
         sources = task.sources
         return cls(
-            urls=frozenset(unquote(source.url) for source in sources if source.url),
+            urls=frozenset(unquote(url) for url in (*(source.url for source in sources), *addresses) if url),
             hashes=frozenset(source.sha256 for source in sources if source.sha256),
             sizes=frozenset(source.size_bytes for source in sources if source.sha256),
             text="\n".join([task.prompt, *strings(task.extra)]),

@@ -7,7 +7,7 @@ for is booked, and a task that the provider no longer knows is ``unknown`` and h
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote, urljoin
 
@@ -18,11 +18,12 @@ from ..task import Usage
 from .base import Call, Conversation, Generation, Remember, Reply, Request, Step, Wait
 from .error_bodies import clean, has_error
 from .error_mapping import empty_fault, spoiled_fault
-from .jsonbody import Json, Unreadable, read
+from .jsonbody import Json
 from .model import Rules
 from .openai_images import attempt_headers
 from .responses import Collector
 from .result_images import SentSources, pictures_in
+from .task_answers import Answer, read_answer
 from .task_body import body_of, text_at, values_at, wire_name
 from .task_errors import failed_task, lost_task, names_no_task, refused_submission, stated_error
 from .task_rules import Address, TaskRules, is_template
@@ -58,7 +59,7 @@ class RemoteTask:
         if handle is None:
             call = _submission(request, rules)
             reply: Reply = yield call
-            answer = _read(reply, rules)
+            answer = read_answer(reply, rules)
             handle = _handle(answer, call.url, request, rules)
         yield Remember(handle=handle, patience=rules.poll.patience)
         task = _Task(request, rules, handle)
@@ -66,19 +67,7 @@ class RemoteTask:
         return (yield from task.finish(last))
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    """An answer, and the document in it."""
-
-    reply: Reply
-    document: Json = None
-
-    @property
-    def good(self) -> bool:
-        return 200 <= self.reply.status < 300
-
-
-_NO_ANSWER = _Answer(Reply(status=204, body=b""))
+_NO_ANSWER = Answer(Reply(status=204, body=b""))
 
 
 # --- the submission -------------------------------------------------------------
@@ -102,7 +91,7 @@ def _url_of_model(request: Request, operation: Rules) -> str:
     return request.profile.url(operation.path).replace("{model}", name)
 
 
-def _handle(answer: _Answer, url: str, request: Request, rules: TaskRules) -> Mapping[str, Any]:
+def _handle(answer: Answer, url: str, request: Request, rules: TaskRules) -> Mapping[str, Any]:
     """Return the handle in the answer to the submission; raise ProviderError if there is none."""
     document = answer.document
     task_id = _storable(text_at(document, rules.handle.id)) if answer.good else ""
@@ -110,14 +99,16 @@ def _handle(answer: _Answer, url: str, request: Request, rules: TaskRules) -> Ma
     if not task_id or not status:
         raise _not_accepted(answer, task_id, request, rules)
     cost = rules.cost if rules.cost is not None and rules.cost.answer == "submission" else None
-    parts = {
+    parts: dict[str, Any] = {
         "id": task_id,
         "status": status,
         "result": _address(rules.handle.result, task_id, document, url, request),
         "cancel": _address(rules.handle.cancel, task_id, document, url, request),
         "cost": _storable(text_at(document, cost.path)) if cost else "",
+        # An answer may repeat them, and the next run does not know them otherwise.
+        "sources": [text for source in request.task.sources if (text := _storable(source.url or ""))],
     }
-    return {name: text for name, text in parts.items() if text}
+    return {name: part for name, part in parts.items() if part}
 
 
 def _storable(text: str) -> str:
@@ -140,7 +131,7 @@ def _address(address: Address | None, task_id: str, document: Json, url: str, re
         return ""
 
 
-def _not_accepted(answer: _Answer, task_id: str, request: Request, rules: TaskRules) -> ProviderError:
+def _not_accepted(answer: Answer, task_id: str, request: Request, rules: TaskRules) -> ProviderError:
     """Return the error of a submission without a usable task: refused, or accepted in a way that cannot be followed."""
     reply, document = answer.reply, answer.document
     if not answer.good or (not task_id and has_error(document)):
@@ -169,7 +160,7 @@ class _Task:
         self._request, self._rules, self._handle = request, rules, dict(handle)
         self._strange: str | None = self._handle.get("state")
 
-    def last_answer(self, answer: _Answer) -> Generator[Step, Any, _Answer]:
+    def last_answer(self, answer: Answer) -> Generator[Step, Any, Answer]:
         """Poll until the task is over, and return the answer that states it; raise ProviderError if it is lost."""
         if self._is_over(answer):  # the answer to the submission may state it already
             return answer
@@ -177,7 +168,7 @@ class _Task:
             yield Wait(seconds=self._rules.poll.first_wait)
         return (yield from self._get(self._handle["status"], self._is_over))
 
-    def finish(self, answer: _Answer) -> Conversation:
+    def finish(self, answer: Answer) -> Conversation:
         """Return the images of a task that is over; raise ProviderError if it has none."""
         meaning, status = self._meaning(answer), answer
         images = self._images(answer)
@@ -188,13 +179,13 @@ class _Task:
             raise self._failure(answer, "failed" if meaning in (None, "done") else meaning)
         return (yield from self._deliver(answer, status, images))
 
-    def _get(self, url: str, is_enough: Callable[[_Answer], bool]) -> Generator[Step, Any, _Answer]:
+    def _get(self, url: str, is_enough: Callable[[Answer], bool]) -> Generator[Step, Any, Answer]:
         """Ask *url* until an answer *is_enough*, and return it; raise ProviderError if the task is lost."""
         poll, absent, absent_for = self._rules.poll, 0, 0.0
         wait = poll.first_wait
         while True:
             reply: Reply = yield _free("GET", url)
-            answer = _read(reply, self._rules)
+            answer = read_answer(reply, self._rules)
             absent = absent + 1 if self._is_absent(answer) else 0
             if absent >= LOST_ANSWERS and absent_for >= poll.lost_after:
                 raise self._lost(answer)
@@ -205,18 +196,18 @@ class _Task:
             absent_for = absent_for + wait if absent else 0.0
             yield Wait(seconds=wait)
 
-    def _is_over(self, answer: _Answer) -> bool:
+    def _is_over(self, answer: Answer) -> bool:
         return answer.good and self._meaning(answer) in ("done", "failed", "refused", "cancelled")
 
-    def _is_absent(self, answer: _Answer) -> bool:
+    def _is_absent(self, answer: Answer) -> bool:
         if answer.good:
             return self._meaning(answer) == "lost"
         return answer.reply.status in _GONE or names_no_task(answer.reply, answer.document, self._request, self._rules)
 
-    def _meaning(self, answer: _Answer) -> str | None:
+    def _meaning(self, answer: Answer) -> str | None:
         return self._rules.states.meaning(text_at(answer.document, self._rules.poll.state))
 
-    def _remember_strange(self, answer: _Answer) -> Generator[Step, Any, None]:
+    def _remember_strange(self, answer: Answer) -> Generator[Step, Any, None]:
         """Write a state that the rules do not list, or a refused poll, into the handle, where ``show`` finds it."""
         state = text_at(answer.document, self._rules.poll.state) or "no state in the answer"
         is_strange = not answer.good or self._meaning(answer) is None
@@ -228,15 +219,15 @@ class _Task:
         self._handle = {**handle, "state": strange} if strange else handle
         yield Remember(handle=self._handle, patience=self._rules.poll.patience)
 
-    def _images(self, answer: _Answer) -> list[Json]:
+    def _images(self, answer: Answer) -> list[Json]:
         if not answer.good:
             return []
         values = (value for path in self._rules.result.images for value in values_at(answer.document, path))
         return [value for value in values if value and not isinstance(value, list)]
 
-    def _deliver(self, answer: _Answer, status: _Answer, images: list[Json]) -> Conversation:
+    def _deliver(self, answer: Answer, status: Answer, images: list[Json]) -> Conversation:
         request, document = self._request, answer.document
-        sent = SentSources.of(request.task)
+        sent = SentSources.of(request.task, self._handle.get("sources", ()))
         listed = [{"url": image} if isinstance(image, str) else image for image in images]
         found = pictures_in({"images": listed}, sent)
         if not found:  # a provider may have moved them
@@ -265,7 +256,7 @@ class _Task:
             return replace(fault, charged=self._rules.charged_when.refused)
         return replace(fault, charged=Charged.YES, final=True)
 
-    def _usage(self, answer: _Answer, status: _Answer, images: int) -> Usage:
+    def _usage(self, answer: Answer, status: Answer, images: int) -> Usage:
         """Return the usage that the answers state; the rules' cost outranks other figures."""
         usage = read_usage(answer.document, answer.reply.headers, images=images) or Usage(images=images)
         cost = self._rules.cost
@@ -278,38 +269,27 @@ class _Task:
             return replace(usage, usd=nano_usd(amount) if amount else usage.usd)
         return replace(usage, credits=milli_credits(amount) if amount else usage.credits)
 
-    def _stated_error(self, answer: _Answer) -> tuple[str, str] | None:
+    def _stated_error(self, answer: Answer) -> tuple[str, str] | None:
         return stated_error(answer.document, self._rules.errors)
 
-    def _failure(self, answer: _Answer, meaning: str) -> ProviderError:
+    def _failure(self, answer: Answer, meaning: str) -> ProviderError:
         """Return the error of a task that failed, was refused or was cancelled."""
         reply, document, rules = answer.reply, answer.document, self._rules
         fault = failed_task(reply, document, self._request, rules, meaning=meaning, task_id=self._handle["id"])
         usage = self._usage(answer, answer, 0)
         return ProviderError(fault, usage if usage.stated and fault.charged is not Charged.NO else None)
 
-    def _lost(self, answer: _Answer) -> ProviderError:
+    def _lost(self, answer: Answer) -> ProviderError:
         return ProviderError(lost_task(answer.reply.status, self._handle["id"]))
 
 
-def _is_final(answer: _Answer) -> bool:
+def _is_final(answer: Answer) -> bool:
     """Return whether an answer to a request for the result states how the task ended."""
     return answer.good or (400 <= answer.reply.status < 500 and answer.reply.status not in _REFUSED)
 
 
 def _free(method: str, url: str) -> Call:
     return Call(method=method, url=url, billed=False, signed=True)
-
-
-def _read(reply: Reply, rules: TaskRules) -> _Answer:
-    """Return the answer with its document, or with the part that arrived of one that is cut off."""
-    try:
-        document = read(reply.body)
-    except Unreadable as error:
-        document = error.part
-    stated = text_at(document, rules.errors.status) if rules.errors.status and reply.status == 200 else ""
-    is_error = len(stated) == 3 and stated.isdigit() and stated[0] in "45"
-    return _Answer(replace(reply, status=int(stated)) if is_error else reply, document)
 
 
 def _rules(request: Request) -> TaskRules:

@@ -45,6 +45,7 @@ PLACEHOLDER = re.compile(r"\{([a-z0-9_]+)\}")
 
 _STEP = r"(?:[A-Za-z0-9_-]+(?:\[\d{0,4}\])?|\[\d{0,4}\])"
 _PATH = re.compile(rf"{_STEP}(?:\.{_STEP})*")
+_HOST = re.compile(r"https://[^/]*")
 _ADDRESS = re.compile(r"(?:https://[^\s{}]+|/)[^\s{}]*(?:\{id\}[^\s{}]*)*")
 
 
@@ -109,14 +110,30 @@ class Submission(Frozen):
     extra: PathText | None = Field(
         None, description="Object of the body that takes a job's extra and the fields without a placeholder"
     )
-    images: Literal["data_url", "base64", "url"] = Field(
-        "data_url", description="Form of local source images; url: only images on the web"
+    images: Literal["data_url", "base64", "url", "upload"] = Field(
+        "data_url", description="Form of local source images; url: only images on the web; upload: see upload"
     )
     headers: Mapping[str, str] = Field({}, description="Headers of the call, besides the one with the key")
 
     @model_validator(mode="after")
     def _known(self) -> Self:
         check_body(self.body)
+        return self
+
+
+class UploadRules(Frozen):
+    """Where local source images are uploaded, which is free; the submission holds their addresses."""
+
+    url: Address = Field(description="Where a file is posted to, as multipart: begins with / or https://")
+    field: str = Field("file", description="Form field of the file")
+    form: Mapping[str, str] = Field({}, description="Other form fields")
+    address: PathText = Field(description="The address of the file in the answer")
+    lifetime: float = Field(3600, gt=0, description="Seconds for which the address works")
+
+    @model_validator(mode="after")
+    def _absolute(self) -> Self:
+        if not is_template(self.url) or "{id}" in self.url:
+            raise ValueError(f"url {self.url!r} must begin with / or https://, without {{id}}")
         return self
 
 
@@ -211,6 +228,7 @@ class TaskRules(Frozen):
     """Everything that the dialect ``task`` needs to know about a provider."""
 
     submit: Submission = Field(default_factory=Submission, description="The paid call")
+    upload: UploadRules | None = Field(None, description="Where source images are uploaded, for submit.images: upload")
     handle: HandleRules = Field(description="What is kept of its answer")
     poll: PollRules = Field(description="How the state is asked for")
     states: StateWords = Field(description="The provider's words for states")
@@ -220,3 +238,21 @@ class TaskRules(Frozen):
     charged_when: ChargedWhen = Field(
         default_factory=ChargedWhen, description="Whether a task without a result is charged"
     )
+
+    @model_validator(mode="after")
+    def _uploads(self) -> Self:
+        if (self.submit.images == "upload") != (self.upload is not None):
+            raise ValueError("submit.images: upload and the setting upload go together")
+        return self
+
+    def below_base_url(self) -> Self:
+        """Return these rules with every address below ``base_url``, for a server that plays the provider."""
+        handle = self.handle.model_copy(update=_paths(self.handle, "status", "result", "cancel"))
+        upload = self.upload and self.upload.model_copy(update=_paths(self.upload, "url"))
+        return self.model_copy(update={"handle": handle, "upload": upload})
+
+
+def _paths(rules: Frozen, *names: str) -> dict[str, str]:
+    """Return the path of each address *names* of *rules* that has a host."""
+    addresses = {name: getattr(rules, name) or "" for name in names}
+    return {name: _HOST.sub("", text) or "/" for name, text in addresses.items() if text.startswith("https://")}

@@ -36,11 +36,12 @@ class StoredFile:
 
 
 class ResultStore:
-    """The newest result files, by the path of their URL."""
+    """The newest result files and the uploads of clients, by the path of their URL."""
 
     def __init__(self, most_bytes: int = MOST_BYTES) -> None:
         self._most_bytes = most_bytes
         self._files: OrderedDict[str, StoredFile] = OrderedDict()
+        self._uploads: dict[str, StoredFile] = {}
         self._bytes = 0
 
     def put(self, path: str, stored: StoredFile) -> None:
@@ -51,9 +52,13 @@ class ResultStore:
             _, oldest = self._files.popitem(last=False)
             self._bytes -= len(oldest.data)
 
+    def put_upload(self, path: str, stored: StoredFile) -> None:
+        """Add a source image of a client, which stays for its lifetime whatever the results need."""
+        self._uploads[path] = stored
+
     def get(self, path: str) -> StoredFile | None:
         """Return a file that has not expired."""
-        stored = self._files.get(path)
+        stored = self._files.get(path) or self._uploads.get(path)
         return None if stored is None or time.time() >= stored.until else stored
 
 

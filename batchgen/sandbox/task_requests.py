@@ -21,6 +21,7 @@ from .keys import authorise
 from .request import free_endpoint_handler
 from .state import Entry, State
 from .task_memory import TaskRecord
+from .task_uploads import upload_handler
 from .tasks import TaskStore, read_again, shape_for_task
 from .trace import Handler, trace_of
 from .values import Form, Order, Package, Refusal, Reply, Trace, invalid
@@ -35,6 +36,8 @@ def add_task_routes(router: web.UrlDispatcher, state: State, tasks: TaskStore, d
         router.add_route(view.method, prefix + path.partition("?")[0], _view_handler(state, tasks, dialect, path, view))
     for path, cancel in dialect.cancels.items():
         router.add_route(cancel.method, prefix + path, _cancel_handler(state, tasks, dialect, cancel))
+    for path, target in dialect.uploads.items():
+        router.add_post(prefix + path, upload_handler(state, dialect, target))
     for path in dialect.submit:
         router.add_post(prefix + path, _submission_handler(state, tasks, dialect))
 

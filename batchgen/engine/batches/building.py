@@ -21,7 +21,7 @@ from ...task import NOTHING, Source, Task
 from ...transport.payload import pack
 from ..attempts import AttemptRunner, OpenAttempt
 from ..lane import Lane
-from ..parents import require_fitting
+from ..request_sources import with_files
 from .grouping import Weight
 from .remote import RemoteBatches
 
@@ -81,7 +81,8 @@ class RequestFile:
         """
         remote = self.remote
         try:
-            task = await self._task(attempt.task)
+            rules = remote.model.rules(attempt.task.kind)
+            task = await with_files(attempt.task, rules, remote.profile.name, self.inputs)
             request = Request(
                 task=task, profile=remote.profile, model=remote.model, attempt_id=attempt.id, mode=attempt.mode
             )
@@ -101,16 +102,6 @@ class RequestFile:
         file = Source(path=str(self.files.requests), size_bytes=size, mime="application/jsonl")
         talk = self.remote.dialect.upload(self.remote.profile, file, name)
         return await self.remote.ask(talk, upload_bytes=size), digest
-
-    async def _task(self, task: Task) -> Task:
-        """Return the task with the images that are sent; raise ProviderError (invalid) if one has changed."""
-        rules = self.remote.model.rules(task.kind)
-        await self.inputs.require_unchanged(task)
-        task = await self.inputs.with_objects(await self.inputs.with_copies(task))
-        by_bytes = rules is not None and not rules.image_urls
-        task = await self.inputs.with_local_files(task) if by_bytes else task
-        require_fitting(task, rules, self.remote.profile.name)
-        return task
 
     async def _upload(self, source: Source) -> str:
         """Upload a source image once, however many requests have it."""

@@ -20,6 +20,7 @@ from ...providers.model import Model
 from ...providers.profile import Profile
 from ...transport import BufferSink, ProviderClient, decompressed, is_temporary
 from ..lease import Lease
+from ..remote_tasks import SLOWEST_UPLOAD
 
 Value = TypeVar("Value")
 
@@ -27,8 +28,6 @@ Value = TypeVar("Value")
 TRIES, FIRST_WAIT, LONGEST_WAIT = 4, 1.0, 60.0
 #: Seconds for one call without a file, and for a file of results.
 CALL_SECONDS, DOWNLOAD_SECONDS = 90.0, 4 * 3600.0
-#: Bytes a second that an upload reaches at least.
-SLOWEST_UPLOAD = 100_000
 #: Bytes of the largest file of results that is downloaded.
 MOST_RESULTS = 20_000_000_000
 

@@ -1,7 +1,8 @@
 """kie.ai: one address for all models, HTTP 200 with a code of its own, and results as a JSON text in JSON.
 
 Sources: docs.kie.ai/market/common/get-task-detail (states, codes, resultJson), docs.kie.ai/market/google/nanobanana2
-(fields), docs.kie.ai/common-api/get-account-credits, and public clients of recordInfo (creditsConsumed, HTTP 200).
+(fields), docs.kie.ai/common-api/get-account-credits, docs.kie.ai/file-upload-api (on a host of its own), and public
+clients of recordInfo (creditsConsumed, HTTP 200).
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from decimal import Decimal
 from ..values import Bill, Fetch, Form, Json, Order, Refusal, Reply, Trace, invalid
 from .dialect import Account, FreeEndpoint
 from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
-from .task import Progress, Task, TaskDialect, View
+from .task import Progress, Task, TaskDialect, UploadedFile, UploadTarget, View
 from .task_order import TaskModel, by_ratio, find_model, price_of, read_body
 
 _USD_PER_CREDIT = Decimal("0.005")
@@ -159,6 +160,19 @@ def credit(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all endpo
     return _enveloped(float(round(account.left / _USD_PER_CREDIT, 2)))
 
 
+def upload(file: UploadedFile, trace: Trace) -> Reply:  # noqa: ARG001 - all upload functions have the same signature
+    """Answer an upload with the file's address."""
+    data: Json = {
+        "fileName": file.filename,
+        "filePath": f"images/{file.id}",
+        "downloadUrl": file.url,
+        "fileSize": file.size,
+        "mimeType": file.mime,
+    }
+    payload: Json = {"success": True, "code": 200, "msg": "File uploaded successfully", "data": data}
+    return Reply(status=200, payload=payload)
+
+
 def _enveloped(data: object) -> Reply:
     return Reply(status=200, payload={"code": 200, "msg": "success", "data": data})
 
@@ -172,6 +186,11 @@ DIALECT = TaskDialect(
     refuse=refuse,
     lose=lose,
     views={"/api/v1/jobs/recordInfo?taskId": View(answer=record)},
+    uploads={
+        "/api/file-stream-upload": UploadTarget(
+            answer=upload, field="file", required=frozenset({"uploadPath"}), lifetime=86400.0
+        )
+    },
     free_endpoints={"/api/v1/chat/credit": FreeEndpoint(answer=credit)},
     new_id=lambda uuid: f"task_{uuid.replace('-', '')}",
     lifetime=14 * 86400.0,

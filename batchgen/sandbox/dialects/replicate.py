@@ -1,8 +1,8 @@
 """Replicate: predictions of official models; ``Prefer: wait`` holds the connection, ``Cancel-After`` sets a deadline.
 
 Sources: replicate.com/docs/topics/predictions (create-a-prediction, lifecycle), replicate.com/changelog/2025-10-16
-(deadlines: canceled is charged, aborted is not), replicate 1.0.7 (paths, fields of a prediction), and the published
-schemas of google/nano-banana-2, google/nano-banana-pro and black-forest-labs/flux-*.
+(deadlines: canceled is charged, aborted is not), replicate 1.0.7 (paths, fields of a prediction, uploads), and the
+published schemas of google/nano-banana-2, google/nano-banana-pro and black-forest-labs/flux-*.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ from functools import partial
 from ..values import Fetch, Form, Json, Order, Refusal, Reply, Trace, invalid
 from .dialect import Account, FreeEndpoint
 from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
-from .task import Cancel, Progress, Task, TaskDialect, View
+from .task import Cancel, Progress, Task, TaskDialect, UploadedFile, UploadTarget, View
 from .task_order import TaskModel, by_edges, by_ratio, find_model, price_of, read_body
 
-_HOUR = 3600.0
+_HOUR, _DAY = 3600.0, 86400.0
+#: In characters, for about 256 kB; larger files are uploaded (replicate.com/docs/topics/predictions/input-files).
+_LONGEST_DATA_URL = 350_000
 _COMMON = frozenset({"prompt", "aspect_ratio", "output_format", "seed"})
 _NANO = TaskModel(
     fields=_COMMON - {"seed"} | {"image_input", "resolution", "google_search", "image_search"},
@@ -122,6 +124,10 @@ def read(path: Mapping[str, str], form: Form, _headers: Mapping[str, str], fetch
     fields = form.fields.get("input")
     if not isinstance(fields, dict):
         raise invalid("- input is required", param="input")
+    addresses = fields.get(rules.sources) if rules.sources else None
+    for address in addresses if isinstance(addresses, list) else ():
+        if isinstance(address, str) and address[:5].lower() == "data:" and len(address) > _LONGEST_DATA_URL:
+            raise invalid(f"- input.{rules.sources}: data URLs are limited to 256 kB; upload the file", param="input")
     return read_body(path["model"], rules, fields, fetch)
 
 
@@ -201,6 +207,23 @@ def lose(_id: str, _trace: Trace) -> Reply:
     return Reply(status=404, payload={"detail": "The requested resource could not be found.", "status": 404})
 
 
+def upload(file: UploadedFile, trace: Trace) -> Reply:
+    """Answer an upload with the file, which expires after a day."""
+    payload: Json = {
+        "id": file.id,
+        "name": file.filename,
+        "content_type": file.mime,
+        "size": file.size,
+        "etag": file.id,
+        "checksums": {},
+        "metadata": {},
+        "created_at": _stamp(trace.now),
+        "expires_at": _stamp(trace.now + _DAY),
+        "urls": {"get": file.url},
+    }
+    return Reply(status=201, payload=payload)
+
+
 def account(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all endpoints have the same signature
     """Name the account; Replicate has no endpoint for a balance."""
     return Reply(status=200, payload={"type": "organization", "username": "sandbox", "name": "Sandbox"})
@@ -241,6 +264,7 @@ DIALECT = TaskDialect(
     charged=frozenset({Progress.DONE, Progress.CANCELLED}),
     hold=hold,
     deadline=deadline,
+    uploads={"/v1/files": UploadTarget(answer=upload, field="content", lifetime=_DAY)},
     free_endpoints={"/v1/account": FreeEndpoint(answer=account)},
     lifetime=_HOUR,
 )

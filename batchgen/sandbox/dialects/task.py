@@ -92,6 +92,27 @@ class Cancel:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class UploadedFile:
+    """A source image that a client has uploaded."""
+
+    id: str
+    url: str
+    filename: str
+    mime: str
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadTarget:
+    """The address to which clients upload source images, as multipart and for free."""
+
+    answer: Callable[[UploadedFile, Trace], Reply]
+    field: str  #: the form field of the file
+    required: frozenset[str] = frozenset()  #: other form fields that must be there
+    lifetime: float = math.inf  #: seconds for which the file's address works
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TaskDialect:
     """A provider's addresses, and how it reads, prices, answers and refuses tasks."""
 
@@ -104,6 +125,7 @@ class TaskDialect:
     lose: Callable[[str, Trace], Reply]  #: the answer about a task that the provider does not know; given its id
     views: Mapping[str, View]  #: by path with ``{id}``, or with the name of a query parameter after ``?``
     cancels: Mapping[str, Cancel] = field(default_factory=dict)
+    uploads: Mapping[str, UploadTarget] = field(default_factory=dict)
     new_id: Callable[[str], str] = str  #: a task's id from a UUID
     checks_late: bool = False  #: a wrong body is accepted, and the task fails
     moderates_late: bool = True  #: content is refused as the end of a task, not in answer to its submission

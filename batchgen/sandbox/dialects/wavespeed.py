@@ -1,7 +1,7 @@
 """WaveSpeed: predictions in an envelope with code, message and data; the answer names the address of the result.
 
-Sources: wavespeed.ai/docs (what-are-predictions, get-result, shared/submit-response), wavespeed 2.0.5 (paths, Bearer),
-and wavespeed.ai/blog/posts/wavespeed-api-auth-errors (401, 429).
+Sources: wavespeed.ai/docs (what-are-predictions, get-result, upload-files-api, shared/submit-response), wavespeed 2.0.5
+(paths, Bearer), and wavespeed.ai/blog/posts/wavespeed-api-auth-errors (401, 429).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from functools import partial
 from ..values import Fetch, Form, Json, Order, Refusal, Reply, Trace, invalid
 from .dialect import Account, FreeEndpoint
 from .errors import OPENAI_ERRORS, ErrorText, error_for, retry_headers
-from .task import Progress, Task, TaskDialect, View
+from .task import Progress, Task, TaskDialect, UploadedFile, UploadTarget, View
 from .task_order import TaskModel, by_pair, by_ratio, find_model, price_of, read_body
 
 _WEEK = 7 * 86400.0
@@ -125,6 +125,12 @@ def balance(account: Account, trace: Trace) -> Reply:  # noqa: ARG001 - all endp
     return Reply(status=200, payload={"code": 200, "message": "success", "data": data})
 
 
+def upload(file: UploadedFile, trace: Trace) -> Reply:  # noqa: ARG001 - all upload functions have the same signature
+    """Answer an upload with the file's address."""
+    data: Json = {"type": "image", "download_url": file.url, "filename": file.filename, "size": file.size}
+    return Reply(status=200, payload={"code": 200, "message": "success", "data": data})
+
+
 DIALECT = TaskDialect(
     name="wavespeed",
     submit=("/api/v3/{model:.+}",),
@@ -138,6 +144,7 @@ DIALECT = TaskDialect(
         "/api/v3/predictions/{id}": View(answer=prediction),
     },
     new_id=lambda uuid: uuid.replace("-", ""),
+    uploads={"/api/v3/media/upload/binary": UploadTarget(answer=upload, field="file", lifetime=_WEEK)},
     free_endpoints={"/api/v3/balance": FreeEndpoint(answer=balance)},
     lifetime=_WEEK,
 )
