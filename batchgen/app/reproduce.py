@@ -22,6 +22,7 @@ from ..providers import dialect
 from ..providers.auth import PLACE
 from ..providers.base import Call, DataUrl, FilePart, Request
 from ..providers.profile import Profile, UnknownModel
+from ..providers.source_upload import upload, upload_rules
 from ..providers.validation import OPTIONAL
 from ..store.records import Batch
 from ..task import Source, Task
@@ -144,9 +145,10 @@ def as_curl(reproduction: Reproduction) -> str:
     rules = model.rules(task.kind)
     task, before = _replace_urls(task, all_urls=rules is not None and not rules.image_urls)
     request = Request(task=task, profile=profile, model=model, attempt_id=uuid.uuid4().hex)
+    request, uploads = _with_uploads(request, key_header(profile))
     call = next(dialect(model.dialect or profile.dialect).converse(request))
     assert isinstance(call, Call)  # noqa: S101 - a conversation begins with a call
-    return "\n".join([*before, command(call, key_header(profile), HEADERS)])
+    return "\n".join([*before, *uploads, command(call, key_header(profile), HEADERS)])
 
 
 def key_header(profile: Profile) -> str | None:
@@ -186,6 +188,27 @@ def _replace_urls(task: Task, *, all_urls: bool) -> tuple[Task, list[str]]:
     images = tuple(local(source) for source in task.images)
     mask = local(task.mask) if task.mask else None
     return replace(task, images=images, mask=mask), commands
+
+
+def _with_uploads(request: Request, key: str | None) -> tuple[Request, list[str]]:
+    """Return *request* with marks for the addresses of files, and the commands that upload these.
+
+    Only a provider of remote tasks may want that; the user puts the addresses in the place of the marks.
+    """
+    rules = upload_rules(request)
+    commands: list[str] = []
+
+    def address(source: Source) -> Source:
+        if rules is None or source.path is None:
+            return source
+        mark = f"ADDRESS-{len(commands) // 2 + 1}"
+        commands.append(f"# {mark} below stands for the address in this answer, at {rules.address}")
+        commands.append(command(next(upload(request, source)), key, HEADERS))
+        return Source(url=mark)
+
+    images = tuple(address(source) for source in request.task.images)
+    mask = address(request.task.mask) if request.task.mask else None
+    return replace(request, task=replace(request.task, images=images, mask=mask)), commands
 
 
 #: Marks the place of a file's data URL in a body.

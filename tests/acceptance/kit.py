@@ -77,6 +77,10 @@ class Witness:
     def arrivals(self) -> list[Line]:
         return [line for line in self.lines() if line["event"] == "arrival"]
 
+    def uploads(self) -> list[Line]:
+        """Return the uploads of source images, which are free and no requests for images."""
+        return [line for line in read_log(self.log)[self._seen :] if line["kind"] == "upload"]
+
     def charges(self) -> list[Line]:
         return [line for line in self.lines() if line["event"] == "charge"]
 

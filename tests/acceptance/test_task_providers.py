@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from batchgen.providers.presets import preset_names, profile
+from batchgen.sandbox.log import read_log
 
 from .kit import CANARY, IMAGES, SECRET, sums
 
@@ -102,12 +103,73 @@ def test_state_that_is_not_listed_is_stored_and_bought_once(project, witness):
     assert len([line for line in witness.lines() if line["event"] == "task"]) == 1
 
 
+def photo(project):
+    from PIL import Image
+
+    Image.effect_noise((400, 400), 60).convert("RGB").save(project.folder / "table.png")
+    return "table.png"
+
+
+#: The address of uploads is on the provider's real host unless it is below base_url.
+UPLOADS = {
+    "kie": {"url": "/api/file-stream-upload"},
+    "wavespeed": {},
+    "replicate": {},
+}
+
+
+@pytest.mark.parametrize("name", UPLOADS)
+def test_local_image_is_uploaded_once_where_a_provider_takes_addresses(project, witness, name):
+    own = settings(project, name)
+    own[name]["tariff"] = {"usd_per_image": 0.5}
+    own[name]["task"]["upload"] = UPLOADS[name]
+    jobs = [
+        {"id": f"a{number}", "prompt": f"make the table red {number}", "provider": name, "images": [photo(project)]}
+        for number in range(8)
+    ]
+    manifest = project.manifest(jobs, providers=own)
+    done = project.run("run", manifest, "--yes")
+    assert done.code == 0, done.err
+    assert len(witness.charges()) == 8
+    assert [line["status"] for line in witness.uploads()] == [201 if name == "replicate" else 200]
+    shown = project.run("show", "a1", "--as-curl")
+    assert shown.code == 0, shown.err
+    assert "ADDRESS-1" in shown.out
+    assert_unseen(project, done, shown)
+
+
+def test_upload_that_the_provider_refuses_sends_and_charges_nothing(project, witness):
+    own = settings(project, "wavespeed")
+    jobs = [{"id": "a", "prompt": "make it red", "provider": "wavespeed", "images": [photo(project)]}]
+    manifest = project.manifest(jobs, providers=own)
+    done = project.run("run", manifest, "--yes", "--allow-unpriced", WAVESPEED_API_KEY=f"bad{CANARY}")
+    assert done.code == 5, done.err
+    assert [line["status"] for line in witness.uploads()] == [401]
+    assert witness.arrivals() == witness.charges() == []
+    assert "a source image could not be uploaded" in project.run("show", "a").out
+    repaired = project.run("run", manifest, "--yes", "--allow-unpriced")
+    assert repaired.code == 0, repaired.err
+    assert len(witness.charges()) == 1
+
+
+def test_sandbox_run_uploads_to_the_sandbox(project):
+    jobs = [{"id": "a", "prompt": "make it red", "provider": "kie", "images": [photo(project)]}]
+    done = project.run("run", project.manifest(jobs), "--yes", "--sandbox")
+    assert done.code == 0, done.err
+    log = read_log(project.state / "sandbox/charges.jsonl")
+    assert [(line["path"], line["status"]) for line in log if line["kind"] == "upload"] == [
+        ("/kie/api/file-stream-upload", 200)
+    ]
+    assert len([line for line in log if line["event"] == "charge"]) == 1
+
+
 def test_local_image_for_a_provider_that_takes_urls_only_is_refused_before_a_run(project, witness):
     from PIL import Image
 
     Image.new("RGB", (64, 64)).save(project.folder / "table.png")
-    jobs = [{"id": "a", "prompt": "a red apple", "provider": "kie", "images": ["table.png"]}]
-    checked = project.run("validate", project.manifest(jobs, providers=settings(project, "kie")))
+    job = {"id": "a", "prompt": "a red apple", "images": ["table.png"]}
+    jobs = [job | {"provider": "higgsfield", "model": "qwen-image-3"}]
+    checked = project.run("validate", project.manifest(jobs, providers=settings(project, "higgsfield")))
     assert checked.code == 4
     assert "fetches source images from the web" in checked.err
     assert witness.arrivals() == []

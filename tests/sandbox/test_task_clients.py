@@ -117,6 +117,16 @@ def test_replicate_client_waits_for_the_output(replicate):
     assert len(output) == 2
 
 
+def test_replicate_client_uploads_a_source_image(replicate, tmp_path):
+    photo = tmp_path / "table.png"
+    Image.new("RGB", (600, 400), "navy").save(photo)
+    with photo.open("rb") as file:
+        inputs = {"prompt": BOAT, "image_input": [file], "aspect_ratio": "1:1"}
+        prediction = replicate.models.predictions.create("google/nano-banana-2", input=inputs)
+    prediction.wait()
+    assert (prediction.status, prediction.error) == ("succeeded", None)
+
+
 @pytest.fixture
 def higgsfield(sandbox):
     import higgsfield_client
