@@ -104,6 +104,32 @@ def test_sandbox_plays_a_provider_by_its_own_rules(project):
     assert [(each["prompt"], each["usd"]) for each in charges] == [("A cat", "0.08")] * len(texts)
 
 
+def test_sandbox_takes_uploads_by_a_provider_s_own_rules(project):
+    from PIL import Image
+
+    Image.effect_noise((300, 200), 60).convert("RGB").save(project.folder / "table.png")
+    file = project.folder / "batchgen.yaml"
+    text = file.read_text()
+    for old, new in (
+        ("images: data_url ", "images: upload "),
+        ("# upload: {url: /v1/files, ", "upload: {url: https://files.example.com/v1/files, form: {kind: image}, "),
+        ("first_wait: 2 ", "first_wait: 0.1 "),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    file.write_text(text)
+    jobs = [{"id": f"a{number}", "prompt": f"Red {number}", "images": ["table.png"]} for number in range(3)]
+    manifest = {"version": 1, "defaults": {"provider": "studio"}, "jobs": jobs}
+    (project.folder / "edits.yaml").write_text(json.dumps(manifest))
+    ran = project.run("run", "edits.yaml", "--sandbox")
+    assert ran.code == 0, ran.err
+    log = sandbox_log(project)
+    assert [(each["path"], each["status"]) for each in log if each["kind"] == "upload"] == [
+        ("/own-studio/v1/files", 200)
+    ]
+    assert len([each for each in log if each["event"] == "charge"]) == 3
+
+
 def test_address_of_an_example_ends_a_real_run_before_anything_is_sent(project):
     planned = project.run("plan", "m.yaml")
     assert planned.code == 0

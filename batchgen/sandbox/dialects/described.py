@@ -17,7 +17,7 @@ from ..sources import from_address
 from ..templates import placeholder_values
 from ..values import Bill, Fetch, Form, Json, Order, Refusal, Reply, Trace, invalid
 from .errors import OPENAI_ERRORS, error_for, retry_headers
-from .task import Cancel, Progress, Task, TaskDialect, View
+from .task import Cancel, Progress, Task, TaskDialect, UploadedFile, UploadTarget, View
 from .task_order import RATIOS
 
 #: What a picture costs where the description states no price.
@@ -66,9 +66,23 @@ class Description:
                 for way, path in places.items()
                 if way == "cancel"
             },
+            uploads=self._uploads(),
             key_header=_key_header(self.auth),
             opened=self._opened,
         )
+
+    def _uploads(self) -> Mapping[str, UploadTarget]:
+        rules = self.task.get("upload")
+        if not rules:
+            return {}
+
+        def answer(file: UploadedFile, _trace: Trace) -> Reply:
+            document: Json = {}
+            put(document, rules["address"], [file.url])
+            return Reply(status=200, payload=document)
+
+        required, path = frozenset(rules["form"]), urlsplit(rules["url"]).path
+        return {path: UploadTarget(answer=answer, field=rules["field"], required=required, lifetime=rules["lifetime"])}
 
     def _opened(self, fields: Json) -> Json:
         """Return what the body has in the places of the placeholders: of the template that fits best."""
