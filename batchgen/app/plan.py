@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
@@ -22,7 +22,7 @@ from ..manifest.routing import PLACEHOLDER_ADDRESS, placeholder_problem
 from ..mode import Mode
 from ..money import nano_usd
 from ..object_url import Folder
-from ..planning.compare import OnJob, compare
+from ..planning.compare import OnJob, Repeats, compare
 from ..planning.estimate import PlanContext
 from ..planning.loaded import plan_of_loaded
 from ..planning.plan import Plan
@@ -155,13 +155,11 @@ def plan(
     selection: Selection = Selection(),  # noqa: B008 - frozen
     *,
     keep_changed: bool = False,
-    again: Container[str] | None = None,
-    alone: bool = True,
+    repeats: Repeats = Repeats(),  # noqa: B008 - frozen
     on_job: OnJob | None = None,
     changes_all: bool = False,
     budget: int | None = None,
     allow_unpriced: bool = False,
-    cascade: Container[str] = (),
 ) -> Plan:
     """Compare *batch* with the job database, if there is one; opens no connection and writes nothing.
 
@@ -177,7 +175,7 @@ def plan(
         context = facts(project, batch, reader)
         remote = _jobs_at_provider(reader, batch_id)
         # Nothing is selected, and nothing that the job database has as it is requeued: it needs no comparison.
-        is_whole = not remote and selection.everything and on_job is None and (again is None or not (again or alone))
+        is_whole = not remote and selection.everything and on_job is None and not (repeats.jobs or repeats.alone)
         stored = loaded_jobs(reader, batch_id, batch) if is_whole and reader and batch_id is not None else None
         if stored is not None:
             result = plan_of_loaded(batch, stored, context)
@@ -188,12 +186,10 @@ def plan(
                 context=context,
                 selection=selection,
                 keep_changed=keep_changed,
-                again=again,
-                alone=alone,
+                repeats=repeats,
                 on_job=on_job,
                 changes_all=changes_all,
                 remote=remote,
-                cascade=cascade,
             )
         copies = Copies(project, batch).count_missing(reader, batch_id) if batch.copies and reader and batch_id else 0
     _require_ids(project, batch, selection, result)

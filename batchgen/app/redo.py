@@ -19,6 +19,7 @@ from ..files.output_tree import open_file
 from ..job import Job, State
 from ..manifest import Batch
 from ..mark import NOTE_LENGTH, PICK, REJECT
+from ..planning.compare import Repeats
 from ..planning.override_marks import NOTE, Overrides, overrides_of
 from ..planning.selection import Selection
 from ..store import marks, needs
@@ -43,6 +44,10 @@ class Requeue:
     notices: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)  #: of marks, by key; a note of the options replaces them
     cascade: frozenset[str] = frozenset()  #: keys of those that were not selected: they use images of the others
+
+    def for_plan(self, *, alone: bool) -> Repeats:
+        """Return the jobs as a plan compares them; if they go *alone*, nothing else is sent."""
+        return Repeats(jobs=self.jobs, alone=alone, cascade=self.cascade)
 
     def overrides(self, options: RunOptions) -> Mapping[str, Overrides]:
         """Return what *options* set in place of the manifest, by key."""

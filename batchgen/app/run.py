@@ -29,6 +29,7 @@ from ..files import log
 from ..files.output import make_private
 from ..manifest import Batch
 from ..money import show_usd
+from ..planning.compare import Repeats
 from ..planning.plan import Plan
 from ..store import migrate
 from ..store.batch_owner import require_owner
@@ -203,11 +204,9 @@ def _plan(project: Project, batch: Batch, options: RunOptions, repeats: Requeue 
         batch,
         options.selection,
         keep_changed=options.keep_changed,
-        again=None if repeats is None else repeats.jobs,
-        alone=options.only_requeued,
+        repeats=Repeats() if repeats is None else repeats.for_plan(alone=options.only_requeued),
         budget=options.budget,
         allow_unpriced=options.allow_unpriced,
-        cascade=() if repeats is None else repeats.cascade,
     )
     if repeats is None:
         return plan

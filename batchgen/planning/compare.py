@@ -6,7 +6,8 @@ Jobs are streamed in chunks: of a million jobs only counts, a few changes and th
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
@@ -58,6 +59,15 @@ class Table(Protocol):
         """Yield the keys of jobs up to *last_id* whose ids are not in *seen*."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Repeats:
+    """The ended jobs that a run requeues; by default there are none."""
+
+    jobs: Collection[str] = ()  #: their keys
+    alone: bool = False  #: nothing else is sent
+    cascade: Container[str] = ()  #: keys of those of *jobs* that are sent although they are not selected
+
+
 #: Called for every selected job, with the outcome of its comparison and the stored job.
 OnJob = Callable[[PlannedJob, str, StoredJob | None], None]
 
@@ -69,26 +79,22 @@ def compare(
     context: PlanContext,
     selection: Selection = Selection(),  # noqa: B008 - frozen
     keep_changed: bool = False,
-    again: Container[str] | None = None,
-    alone: bool = True,
+    repeats: Repeats = Repeats(),
     on_job: OnJob | None = None,
     changes_all: bool = False,
-    cascade: Container[str] = (),
     remote: Container[str] = (),
 ) -> Plan:
     """Compare *batch* with the job database; *table* is None if that does not know the batch yet.
 
     New, changed and pending jobs that *selection* selects are what a run sends: their cost, time and space are
-    estimated. With *keep_changed*, changed jobs that are done are left as they are. *again* has the keys of ended
-    jobs that are requeued; if they go *alone*, nothing else is sent. Jobs of *cascade* are selected with these;
-    those of *remote* are at the provider, and are not sent again.
+    estimated. With *keep_changed*, changed jobs that are done are left as they are. Jobs of *remote* are at the
+    provider, and are not sent again.
     """
     comparison = _Comparison(batch, table, selection, keep_changed=keep_changed, on_job=on_job)
-    comparison.requeued, comparison.only = again, again if alone else None
     comparison.changes_left = None if changes_all else CHANGES
-    comparison.cascade, comparison.remote, comparison.blocked = cascade, remote, _blocked(batch, table, again)
+    comparison.repeats, comparison.remote, comparison.blocked = repeats, remote, _blocked(batch, table, repeats)
     estimate, examples = CostEstimate(batch.profiles, context), Examples()
-    selected = not selection.everything or comparison.only is not None
+    selected = not selection.everything or repeats.alone
     revise, requeue = set[str](), set[str]()
     for jobs in _sent(batch, comparison, Sampler(selection)):
         estimate.add(jobs)
@@ -97,7 +103,7 @@ def compare(
             revise.update(comparison.revised(jobs))
         if selection.counted:
             comparison.report(jobs)
-        requeue.update(job.key for job in jobs if again is not None and job.key in again)
+        requeue.update(job.key for job in jobs if job.key in repeats.jobs)
     return Plan(
         **comparison.plan_fields(),
         **estimate.plan_fields(),
@@ -118,7 +124,7 @@ def _sent(batch: Batch, comparison: _Comparison, sampler: Sampler) -> Iterator[l
     yield sampler.rest()
 
 
-def _blocked(batch: Batch, table: Table | None, again: Container[str] | None) -> Mapping[str, str]:
+def _blocked(batch: Batch, table: Table | None, repeats: Repeats) -> Mapping[str, str]:
     """Return the jobs that wait for an ended one, which this run does not send either; each with the ended one."""
     if batch.chains is None or table is None:
         return {}
@@ -126,8 +132,7 @@ def _blocked(batch: Batch, table: Table | None, again: Container[str] | None) ->
     parents = iter(dict.fromkeys(parent for of_job in batch.chains.parents.values() for parent in of_job))
     while keys := list(islice(parents, CHUNK)):
         for key, stored in table.lookup(keys).items():
-            requeued = again is not None and key in again
-            if not requeued and not batch.chains.has_changed(key, stored.fingerprint):
+            if key not in repeats.jobs and not batch.chains.has_changed(key, stored.fingerprint):
                 states[key] = stored.state
     return batch.chains.blocked(states)
 
@@ -144,10 +149,8 @@ class _Comparison:
         self.matched = 0
         self.absent = {pattern for pattern in selection.ids if is_literal(pattern)}
         self.absent.update(() if selection.listed is None else selection.listed.lines)
-        self.requeued: Container[str] | None = None
+        self.repeats = Repeats()
         self.remote: Container[str] = ()
-        self.only: Container[str] | None = None
-        self.cascade: Container[str] = ()
         self.blocked: Mapping[str, str] = {}
         self.waiting = 0  #: selected jobs that would be sent, but wait for an ended one
         self._folder = batch.manifest.parent
@@ -230,7 +233,7 @@ class _Comparison:
     def _outcome(self, job: PlannedJob, stored: StoredJob | None) -> str:
         if stored is None:
             return "new"
-        requeued = self.requeued is not None and job.key in self.requeued
+        requeued = job.key in self.repeats.jobs
         outcome = "pending" if requeued else _OUTCOME_OF_STATE[stored.state]
         if not _has_changed(stored, job) or (
             requeued and without_note(stored.fingerprint) == without_note(job.fingerprint)
@@ -243,9 +246,9 @@ class _Comparison:
         """Return whether *job* is selected; jobs that a run sends count as pending, held ones as done."""
         selection, recipe = self._selection, job.recipe
         self.absent.discard(job.key)
-        if self.only is not None and job.key not in self.only:
+        if self.repeats.alone and job.key not in self.repeats.jobs:
             return False
-        if job.key in self.cascade:
+        if job.key in self.repeats.cascade:
             return True
         state = "pending" if outcome in _SENT or outcome == "at_provider" else outcome.replace("held", "done")
         if selection.states and state not in selection.states:

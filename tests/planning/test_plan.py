@@ -17,7 +17,7 @@ from batchgen.job import State
 from batchgen.learned_prices import PriceMemory
 from batchgen.manifest.batch import Batch, PlannedJob, Recipe
 from batchgen.money import show_usd
-from batchgen.planning.compare import CHANGES, CHUNK, StoredJob, compare
+from batchgen.planning.compare import CHANGES, CHUNK, Repeats, StoredJob, compare
 from batchgen.planning.diff import Difference, differences
 from batchgen.planning.estimate import PlanContext
 from batchgen.planning.forecast import BESIDE, Latency
@@ -408,14 +408,16 @@ CHANGED = {key: (State.DONE, task("before")) for key in ("a", "b", "c")} | {"d":
     ids=["everything", "limit", "id", "sample", "none", "retry", "retry-none"],
 )  # fmt: skip
 def test_only_what_is_sent_is_revised(selection, again, revise):
-    plan = compare(batch(*map(job, "abcde")), Table(CHANGED), context=FACTS, selection=selection, again=again)
+    repeats = Repeats() if again is None else Repeats(jobs=again, alone=True)
+    plan = compare(batch(*map(job, "abcde")), Table(CHANGED), context=FACTS, selection=selection, repeats=repeats)
     assert plan.revise == revise
     assert plan.again == (frozenset() if again is None else revise)
     assert again is None or plan.requests == len(revise)
 
 
 def test_what_is_put_back_is_pending_and_nothing_else_is_sent():
-    plan = compare(batch(*map(job, ["new", *STATES])), Table(STATES), context=FACTS, again={"failed", "unknown"})
+    repeats = Repeats(jobs={"failed", "unknown"}, alone=True)
+    plan = compare(batch(*map(job, ["new", *STATES])), Table(STATES), context=FACTS, repeats=repeats)
     assert (plan.new, plan.pending, plan.failed, plan.unknown, plan.requests) == (1, 4, 0, 0, 2)
     assert (plan.again, plan.matched, plan.selected) == ({"failed", "unknown"}, 2, True)
 
