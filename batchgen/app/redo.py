@@ -41,13 +41,14 @@ class Requeue:
     """The jobs that a run requeues, by key, and what the user has to know about the other selected ones."""
 
     jobs: Mapping[str, Job] = field(default_factory=dict)
+    alone: bool = False  #: nothing else is sent
     notices: tuple[str, ...] = ()
     notes: Mapping[str, str] = field(default_factory=dict)  #: of marks, by key; a note of the options replaces them
     cascade: frozenset[str] = frozenset()  #: keys of those that were not selected: they use images of the others
 
-    def for_plan(self, *, alone: bool) -> Repeats:
-        """Return the jobs as a plan compares them; if they go *alone*, nothing else is sent."""
-        return Repeats(jobs=self.jobs, alone=alone, cascade=self.cascade)
+    def for_plan(self) -> Repeats:
+        """Return what a plan has to know."""
+        return Repeats(jobs=self.jobs, alone=self.alone, cascade=self.cascade)
 
     def overrides(self, options: RunOptions) -> Mapping[str, Overrides]:
         """Return what *options* set in place of the manifest, by key."""

@@ -29,7 +29,6 @@ from ..files import log
 from ..files.output import make_private
 from ..manifest import Batch
 from ..money import show_usd
-from ..planning.compare import Repeats
 from ..planning.plan import Plan
 from ..store import migrate
 from ..store.batch_owner import require_owner
@@ -111,22 +110,20 @@ def prepare_run(
     _complete_last_run(project, reader, batch, report)
     require_known(project, reader)
     repeats = _jobs_to_requeue(project, reader, batch, options)
-    batch = with_overrides(project, batch, {} if repeats is None else repeats.overrides(options))
+    batch = with_overrides(project, batch, repeats.overrides(options))
     plan = _plan(project, batch, options, repeats)
     interrupted = _interrupted_providers(reader, batch)
     require_addresses(
         batch, () if options.collects_only else (*(lane.provider for lane in plan.lanes), *plan.alternates)
     )
     keys = _load_keys(project, batch, plan, interrupted, options=options, report=report)
-    if plan.lanes and not options.collects_only and (limit := confirm(batch, plan)) is not None:
-        options = replace(options, selection=replace(options.selection, limit=limit))
-        plan = _plan(project, batch, options, repeats)
+    options, plan = _confirmed(project, batch, options, repeats, plan=plan, confirm=confirm)
     if plan.lanes or plan.pending or interrupted:
         folder.make()
         if project.sandbox:
             sandbox = resources.enter_context(start_sandbox(project, batch.profiles, options.latency))
             batch = replace(batch, profiles=batch_at_sandbox(batch, sandbox))
-    requeued = None if repeats is None else requeue(project, repeats.jobs, plan)
+    requeued = requeue(project, repeats.jobs, plan)
     return RunSession(
         project=project,
         command=command,
@@ -137,7 +134,7 @@ def prepare_run(
         writer=resources.enter_context(Writer(project.db)),
         plan=plan,
         is_loaded=is_loaded(reader, batch),
-        requeued=requeued if options.only_requeued else None,
+        requeued=requeued if repeats.alone else None,
         recovery=recovery,
         show_message=report,
     )
@@ -169,13 +166,12 @@ def _restore_sidecars(project: Project, reader: Reader, batch: Batch, report: Sh
 
 def preview(project: Project, batch: Batch, options: RunOptions) -> Plan:
     """Return the plan of ``run``; changes nothing. Raises NotFound, UsageError."""
-    repeats: Requeue | None = None
+    repeats = Requeue()
     if (options.requeue is not None and options.only_requeued) or migrate.revision(project.db) is not None:
         with open_reader(project) as reader:
             batch = as_stored(project, reader, batch)
             repeats = _jobs_to_requeue(project, reader, batch, options)
-    overrides = {} if repeats is None else repeats.overrides(options)
-    return _plan(project, with_overrides(project, batch, overrides), options, repeats)
+    return _plan(project, with_overrides(project, batch, repeats.overrides(options)), options, repeats)
 
 
 def _check_machine(project: Project, batch: Batch) -> None:
@@ -184,33 +180,40 @@ def _check_machine(project: Project, batch: Batch) -> None:
     require_names(batch)
 
 
-def _jobs_to_requeue(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue | None:
-    """Return the jobs to requeue; None if this run requeues nothing."""
+def _jobs_to_requeue(project: Project, reader: Reader, batch: Batch, options: RunOptions) -> Requeue:
+    """Return the jobs to requeue; raise NotFound if the batch never ran, and nothing else is to be sent."""
     if options.requeue is None:
-        return None
+        return Requeue()
     try:
-        if options.redo:
-            return jobs_to_redo(project, reader, batch, options)
-        return jobs_to_retry(project, reader, batch, options)
+        find = jobs_to_redo if options.redo else jobs_to_retry
+        return replace(find(project, reader, batch, options), alone=options.only_requeued)
     except NotFound:
         if options.only_requeued:
             raise
         return Requeue()  # The first run of a batch has no failed jobs.
 
 
-def _plan(project: Project, batch: Batch, options: RunOptions, repeats: Requeue | None) -> Plan:
+def _plan(project: Project, batch: Batch, options: RunOptions, repeats: Requeue) -> Plan:
     plan = make_plan(
         project,
         batch,
         options.selection,
         keep_changed=options.keep_changed,
-        repeats=Repeats() if repeats is None else repeats.for_plan(alone=options.only_requeued),
+        repeats=repeats.for_plan(),
         budget=options.budget,
         allow_unpriced=options.allow_unpriced,
     )
-    if repeats is None:
-        return plan
     return replace(plan, notices=repeats.notices, ending=ending_models(batch.profiles, options.overrides))
+
+
+def _confirmed(
+    project: Project, batch: Batch, options: RunOptions, repeats: Requeue, *, plan: Plan, confirm: Confirm
+) -> tuple[RunOptions, Plan]:
+    """Return options and plan as they are confirmed, perhaps of the first jobs only."""
+    if not plan.lanes or options.collects_only or (limit := confirm(batch, plan)) is None:
+        return options, plan
+    options = replace(options, selection=replace(options.selection, limit=limit))
+    return options, _plan(project, batch, options, repeats)
 
 
 def _load_keys(
