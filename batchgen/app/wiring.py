@@ -6,7 +6,7 @@ import os
 import random
 import socket
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -139,9 +139,7 @@ class RunSession(RunInputs):
         """Build the runner; its backend is still to be set. *place*: its place among those of the job database."""
         clock = now or steady_clock(place.now if place else None)
         budgets = self._budgets(batch_id, clock())
-        shared = [budget for budget in budgets if budget.earlier] if place else []
-        if place is not None:
-            self.writer.shared = SharedBudgets(batch_id, [budget.limit for budget in shared])
+        shared = self._share(batch_id, budgets) if place else []
         parents = parent_images(self.reader, batch_id, self.batch.name, self.project.root, self.project.state)
         attempts = AttemptRunner(
             batch=self.batch.name,
@@ -176,6 +174,12 @@ class RunSession(RunInputs):
     def _budgets(self, batch_id: int, now: datetime) -> tuple[Budget, ...]:
         options = self.options
         return budgets_of(self.batch, self.reader, batch_id, now, own=options.budget, unpriced=options.allow_unpriced)
+
+    def _share(self, batch_id: int, budgets: Iterable[Budget]) -> list[Budget]:
+        """Let claims respect what other runners spend; return the budgets that this run shares with them."""
+        shared = [budget for budget in budgets if budget.earlier]
+        self.writer.shared = SharedBudgets(batch_id, [budget.limit for budget in shared])
+        return shared
 
     async def _begin_run(self, batch_id: int, started: datetime) -> str:
         run_id = f"{started:%Y%m%d-%H%M%S}-{uuid.uuid4().hex[:6]}"
