@@ -113,16 +113,11 @@ def prepare_run(
     batch = with_overrides(project, batch, repeats.overrides(options))
     plan = _plan(project, batch, options, repeats)
     interrupted = _interrupted_providers(reader, batch)
-    require_addresses(
-        batch, () if options.collects_only else (*(lane.provider for lane in plan.lanes), *plan.alternates)
-    )
     keys = _load_keys(project, batch, plan, interrupted, options=options, report=report)
     options, plan = _confirmed(project, batch, options, repeats, plan=plan, confirm=confirm)
     if plan.lanes or plan.pending or interrupted:
         folder.make()
-        if project.sandbox:
-            sandbox = resources.enter_context(start_sandbox(project, batch.profiles, options.latency))
-            batch = replace(batch, profiles=batch_at_sandbox(batch, sandbox))
+        batch = _at_sandbox(project, batch, options, resources)
     requeued = requeue(project, repeats.jobs, plan)
     return RunSession(
         project=project,
@@ -219,17 +214,29 @@ def _confirmed(
 def _load_keys(
     project: Project, batch: Batch, plan: Plan, interrupted: set[str], *, options: RunOptions, report: ShowMessage
 ) -> ApiKeys:
-    """Return the keys of a run and report fallback providers without one; raise KeyMissing."""
+    """Return the keys of a run and report fallback providers without one.
+
+    Raises KeyMissing, and ManifestError for a provider whose address is still that of an example.
+    """
+    needed = [] if options.collects_only else [lane.provider for lane in plan.lanes]
+    require_addresses(batch, [] if options.collects_only else [*needed, *plan.alternates])
     if project.sandbox:
         keys = sandbox_keys(batch.profiles)
     else:
-        needed = [] if options.collects_only else [lane.provider for lane in plan.lanes]
         keys = load_keys(batch.profiles, needed, [*plan.alternates, *sorted(interrupted)], options.environment)
     redaction.register(key for by_variable in keys.keys.values() for key in by_variable.values())
     for name in keys.without_key:
         if name in plan.alternates:
             report(f"{name} cannot be used as a fallback: {missing_key(name, batch.profiles[name].api_key_env)}")
     return keys
+
+
+def _at_sandbox(project: Project, batch: Batch, options: RunOptions, resources: ExitStack) -> Batch:
+    """Return *batch* at the addresses of a sandbox that runs as long as *resources*; unchanged for a real run."""
+    if not project.sandbox:
+        return batch
+    sandbox = resources.enter_context(start_sandbox(project, batch.profiles, options.latency))
+    return replace(batch, profiles=batch_at_sandbox(batch, sandbox))
 
 
 def _interrupted_providers(reader: Reader, batch: Batch) -> set[str]:
