@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from batchgen.errors import StoreError
+from batchgen.mode import Mode
 from tests.torture import batch_points
 from tests.torture.batch_points import POINTS
 from tests.torture.remote_check import Count, count
@@ -56,5 +57,28 @@ def test_call_that_could_not_be_settled_keeps_its_submission_open(place, sandbox
     assert place.do("run", manifest, "--yes", hook=suite.die_at, arguments=(point,), **keys).code == -9
     assert place.do("run", manifest, "--yes", hook=settle_once_in_vain, **keys).code == 1
     done = place.do("run", manifest, "--yes", hook=suite.finish, **keys)
+    assert done.code == 0, done.err
+    assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)
+
+
+def end_batches_while_claiming() -> None:
+    """Hook: the time of batches ends when the first file is begun, before its calls are claimed."""
+    from batchgen.engine.batches import steps
+
+    batch_points.hasten()
+    claim_all = steps.claim_all
+
+    async def claim_late(attempts, *claims):
+        attempts.mode_of = lambda _task: Mode.STANDARD
+        return await claim_all(attempts, *claims)
+
+    steps.claim_all = claim_late
+
+
+def test_calls_are_sent_one_by_one_if_the_time_of_batches_ends_while_they_are_claimed(place, sandbox, request):
+    suite, world = SUITES["batches"], World(url=sandbox.url, log=sandbox.log)
+    since = world.log.stat().st_size if world.log.exists() else 0
+    jobs = dict(suite.jobs(request.node.name, 2))
+    done = place.do("run", suite.manifest(place, jobs), "--yes", hook=end_batches_while_claiming, **{suite.key: KEY})
     assert done.code == 0, done.err
     assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)

@@ -13,6 +13,7 @@ from ...fault import ProviderError
 from ...files.result_files import SubmissionFiles
 from ...files.source_cache import SourceCache
 from ...job import Attempt, Job, Missed
+from ...mode import Mode
 from ...providers.base import Call, Request
 from ...providers.batch_base import BatchDialect
 from ...providers.model import Model
@@ -43,7 +44,10 @@ def weigh(dialect: BatchDialect, profile: Profile, model: Model, task: Task) -> 
 
 
 async def claim_all(attempts: AttemptRunner, lane: Lane, jobs: Sequence[Job], submission_id: str) -> list[OpenAttempt]:
-    """Claim *jobs* for a submission, as long as the budgets allow it; return the calls, in the order of their ids."""
+    """Claim *jobs* for a submission; return the calls, in the order of their ids.
+
+    It ends early where the budgets allow no more, or the time of batches is over: all calls of a file have one price.
+    """
     claimed: list[OpenAttempt] = []
 
     async def claim(prepared: OpenAttempt) -> None:
@@ -51,15 +55,16 @@ async def claim_all(attempts: AttemptRunner, lane: Lane, jobs: Sequence[Job], su
             claimed.append(opened)
 
     for start in range(0, len(jobs), _TOGETHER):
-        refused = False
+        is_over = False
         async with create_task_group() as tasks:
             for job in jobs[start : start + _TOGETHER]:
-                if refused := attempts.why_refused(lane, job) is not None:
+                is_late = attempts.mode_of(attempts.task_at(job, lane.provider)) is not Mode.BATCH
+                if is_over := is_late or attempts.why_refused(lane, job) is not None:
                     break
                 prepared = attempts.prepare(lane, job)
                 attempt = replace(prepared.attempt, submission=submission_id)
                 tasks.start_soon(claim, replace(prepared, attempt=attempt))
-        if refused:
+        if is_over:
             break
     return sorted(claimed, key=lambda opened: opened.attempt.id)
 
