@@ -73,7 +73,7 @@ def _without(match: re.Match[str]) -> str:
 
 
 def database_name(database: Database) -> str:
-    """Return what tells a job database from others of one project: a folder may be moved with its file."""
+    """Return the name of a job database within its project: a folder may be moved with its file."""
     return database.name if isinstance(database, Path) else str(database)
 
 

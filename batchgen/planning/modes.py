@@ -11,7 +11,7 @@ from ..money import show_usd
 from .forecast import DAY, Forecast, Latency
 from .range import Range
 
-#: How long an answer takes in flex: Google's target is 1 to 15 minutes.
+#: How long an answer takes in flex: Google's target is 1 to 15 minutes (ai.google.dev, "Flex inference").
 FLEX_LATENCY = Latency(median=300.0, p90=900.0)
 #: Batches are answered within a day, often much earlier.
 BATCH_TIME = Forecast(low=0.0, expected=DAY, high=DAY)

@@ -35,7 +35,7 @@ def fate_of(batch: RemoteBatch, line: int, row: Row | None) -> Fate:
 def lacks_results(batch: RemoteBatch) -> bool:
     """Return whether a batch is done and names no result file: it is polled further, for its results may appear.
 
-    Gemini has reported batches as done whose results came later, or never.
+    Gemini has reported batches as done whose results came later, or never (discuss.ai.google topic 174261).
     """
     return batch.state is BatchState.DONE and batch.output_file is None and batch.error_file is None
 

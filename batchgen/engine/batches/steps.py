@@ -153,8 +153,8 @@ class Steps:
                 return await self._refuse(submission, error.fault)
             # It may have been created: the next looks search the provider's list.
             grace = self.profile.batch.listing_grace
-            text = f"the creation of the batch has no answer ({error.fault.message}): it is looked for in the list of "
-            text += f"{submission.provider}, and created only if that still lacks it {grace:g} s after the first look"
+            text = f"the creation of the batch has no answer ({error.fault.message}): batchgen looks for it in "
+            text += f"{submission.provider}'s list, and creates it only if it is still missing there {grace:g} s later"
             self.show_message(text)
             return await self._step(submission, message=text)
         return await self._submitted(submission, batch)
@@ -299,7 +299,7 @@ class Steps:
         if left := len(await self._open_calls(submission)):
             if not self._lane(submission).draining:
                 self.stuck.add(submission.id)
-            return await self._step(submission, message=f"calls that could not be settled yet: {left:,}")
+            return await self._step(submission, message=f"{left:,} of its calls could not be settled yet")
         after = await self._step(submission, state=state, message=message or submission.message)
         self._files(submission).remove()
         return after

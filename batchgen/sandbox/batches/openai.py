@@ -1,4 +1,7 @@
-"""OpenAI's files and batches, as strict as its documents and what was observed of it."""
+"""OpenAI's files and batches, as strict as its documents and what was observed of it.
+
+By the sources that ``providers/openai_batch`` names.
+"""
 
 from __future__ import annotations
 

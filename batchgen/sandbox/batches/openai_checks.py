@@ -1,4 +1,7 @@
-"""Checks of OpenAI's files and batches: of uploads, of creations, and of each line of a file of requests."""
+"""Checks of OpenAI's files and batches: of uploads, of creations, and of each line of a file of requests.
+
+By the sources that ``providers/openai_batch`` names.
+"""
 
 from __future__ import annotations
 

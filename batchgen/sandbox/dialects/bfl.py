@@ -139,7 +139,7 @@ def refuse(refusal: Refusal, trace: Trace, kind: str) -> Reply:  # noqa: ARG001 
 
 
 def lose(task_id: str, _trace: Trace) -> Reply:
-    """Answer about an unknown task: its state says so, with status 200."""
+    """Answer about an unknown task: its state is "Task not found", with status 200."""
     return Reply(status=200, payload={"id": task_id, "status": "Task not found", "result": None, "progress": None})
 
 
