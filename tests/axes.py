@@ -29,7 +29,7 @@ _BATCHES = {
 _RECORDS = {"exit_codes", "marks", "next_command", "schedule", "summary", "two_folders", "verify"}
 _FILES = {"clean", "deliver", "export", "run_report"}
 MODULES = {
-    "postgres": _BATCHES | _RECORDS | {"chains", "lost_database", "lost_sidecars", "output", "run_options"},
+    "postgres": _BATCHES | _RECORDS | {"batch_troubles", "chains", "lost_database", "lost_sidecars", "output", "run_options"},
     "s3": _BATCHES | _RECORDS | _FILES | {"chains", "run_options"},
     "ray": {"files", "kill", "usage"},  # a run on a cluster takes seconds to start
 }

@@ -163,3 +163,91 @@ def test_calls_of_jobs_that_were_changed_or_removed_are_collected(place, sandbox
     check(place, sandbox, jobs=4, batches=2, replaced=1)
     assert Counter(row["state"] for row in place.rows("select state from jobs")) == {"done": 3}
     assert len(place.rows("select id from ledger")) == 4
+
+
+def lose_and_run(place: kit.Place, batch: Path, code: int = 0) -> None:
+    place.lose_database()
+    done = place.do("run", batch, "--yes", hook=hasten, **ENV)
+    assert done.code == code, done.err
+
+
+def die_in_second_batch(point: str) -> None:
+    """Hook: be killed at *point* of the second batch."""
+    from batchgen.engine.batches import steps
+
+    from tests.torture import deaths
+
+    hasten()
+    if point == "created":
+        deaths.after_awaiting(steps.Steps, "_create", 2)
+    else:
+        deaths.after_awaiting(steps.Steps, "_collect", 2)
+
+
+def orders(place: kit.Place, *jobs: dict, **top: object) -> Path:
+    settings = SUITE.settings | {"base_url": f"{place.url}/{SUITE.provider}"}
+    made = [{"provider": SUITE.provider} | SUITE.fields | job for job in jobs]
+    return place.batch(*made, providers={SUITE.provider: settings}, on_unknown="hold", **top)
+
+
+@pytest.mark.parametrize("point", ["created", "in slot", "published", "settled", "collected"])
+def test_jobs_without_sidecars_are_delivered_once(place, sandbox, point):
+    batch = orders(place, *({"id": name, "prompt": f"A {name}"} for name in ("cat", "dog")), output={"sidecar": False})
+    assert place.do("run", batch, "--yes", hook=die_at, arguments=(point,), **ENV).code == -9
+    lose_and_run(place, batch)
+    charges = events(sandbox, "charge")
+    assert (len(events(sandbox, "batch")), len(charges)) == (1, 2)
+    kit.check_books(place, charges)
+    assert [path.name for path in place.files()] == ["cat.png", "dog.png"]
+    assert len(place.rows("select id from artifacts where superseded_at is null")) == 2
+
+
+@pytest.mark.parametrize("point", ["created", "in slot", "published", "settled", "collected"])
+def test_redo_in_a_batch_replaces_the_image_once(place, sandbox, point):
+    batch = orders(place, {"id": "cat", "prompt": "A cat"})
+    assert place.do("run", batch, "--yes", hook=hasten, **ENV).code == 0
+    [before] = [path.read_bytes() for path in place.images()]
+    redone = place.do("redo", batch, "--id", "cat", "--yes", hook=die_at, arguments=(point,), **ENV)
+    assert redone.code == -9, redone.err
+    lose_and_run(place, batch)
+    charges = events(sandbox, "charge")
+    assert (len(events(sandbox, "batch")), len(charges)) == (2, 2)
+    kit.check_books(place, charges)
+    kit.check_files(place)
+    [image] = place.images()
+    assert image.read_bytes() != before
+
+
+@pytest.mark.parametrize("point", ["created", "collected"])
+def test_batch_for_the_rest_of_a_job_is_found_again(place, sandbox, point):
+    """Of two images the first batch has brought one, whose file is known by its sidecar."""
+    batch = orders(place, {"id": "cat", "prompt": "A cat [sandbox: short x1]", "n": 2, "per_request": 2})
+    killed = place.do("run", batch, "--yes", hook=die_in_second_batch, arguments=(point,), **ENV)
+    assert killed.code == -9, killed.err
+    lose_and_run(place, batch)
+    assert len(events(sandbox, "batch")) == 2
+    kit.check_books(place, events(sandbox, "charge"))
+    kit.check_files(place)
+    assert sorted(path.name for path in place.images()) == ["cat-1.png", "cat-2.png"]
+
+
+@pytest.mark.parametrize("point", ["created", "in slot", "settled", "delivered", "collected"])
+def test_free_and_refused_calls_are_booked_as_such_again(place, sandbox, point, request):
+    name = request.node.name
+    texts = {"good": f"{name} 1", "refused": f"{name} 2 [sandbox: refuse]", "empty": f"{name} 3 [sandbox: empty]"}
+    batch = orders(place, *({"id": key, "prompt": text} for key, text in texts.items()), retry={"attempts": 1})
+    assert place.do("run", batch, "--yes", hook=die_at, arguments=(point,), **ENV).code == -9
+    lose_and_run(place, batch, code=3)
+    states = {row["key"]: row["state"] for row in place.rows("select key, state from jobs")}
+    assert states == {"good": "done", "refused": "failed", "empty": "failed"}
+    assert len(events(sandbox, "batch")) == 1
+    kit.check_books(place, events(sandbox, "charge"))
+
+
+@pytest.mark.parametrize("point", ["created", "delivered", "collected"])
+def test_calls_of_an_expired_batch_are_bought_in_the_next_one(place, sandbox, point, request):
+    name = request.node.name
+    batch = orders(place, *({"id": f"j{n}", "prompt": f"{name} {n} [sandbox: batch-expire=1 x1]"} for n in range(3)))
+    assert place.do("run", batch, "--yes", hook=die_at, arguments=(point,), **ENV).code == -9
+    lose_and_run(place, batch)
+    check(place, sandbox, jobs=3, batches=len(events(sandbox, "batch")))

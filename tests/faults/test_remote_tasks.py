@@ -144,12 +144,22 @@ def test_poll_that_fails_is_repeated(place, witness, fault):
     check_once(place, witness)
 
 
-def test_lost_job_database_adopts_the_task_of_the_slot(place, witness):
+@pytest.mark.parametrize("point", [point for point in POINTS if point != "sent"])
+def test_lost_job_database_adopts_the_task_of_the_slot(place, witness, point):
     batch = manifest(place)
-    killed = place.do("run", batch, "--yes", hook=die_at, arguments=("committed",), **ENV)
+    killed = place.do("run", batch, "--yes", hook=die_at, arguments=(point,), **ENV)
     assert killed.code == -signal.SIGKILL
     place.lose_database()
     done = place.do("run", batch, "--yes", **ENV)
+    assert done.code == 0, done.err
+    check_once(place, witness)
+
+
+def test_lost_job_database_adopts_a_task_that_a_run_has_left_at_the_provider(place, witness):
+    batch = manifest(place, job(sandbox="task-slow=1"), patience=0.3)
+    assert place.do("run", batch, "--yes", **ENV).code == 9
+    place.lose_database()
+    done = place.do("run", manifest(place, job(sandbox="task-slow=1")), "--yes", **ENV)
     assert done.code == 0, done.err
     check_once(place, witness)
 
