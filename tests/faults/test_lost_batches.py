@@ -174,7 +174,6 @@ def lose_and_run(place: kit.Place, batch: Path, code: int = 0) -> None:
 def die_in_second_batch(point: str) -> None:
     """Hook: be killed at *point* of the second batch."""
     from batchgen.engine.batches import steps
-
     from tests.torture import deaths
 
     hasten()

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from ...files.result_files import SubmissionFiles
@@ -37,14 +38,13 @@ class SubmissionNote:
     batch: str
     database: str
     submission: Submission  #: ``batch_id`` is 0: the batch has another id in each database
+    size: int  #: calls in the file of the submission
     files: SubmissionFiles
 
     def calls(self) -> Iterator[SentCall]:
         """Yield the calls in the file of the submission."""
-        for number, line in enumerate(self.files.note_lines()):
-            document = json.loads(line) if number else {}
-            if "job" in document:
-                yield _call(document)
+        for line in islice(self.files.note_lines(), 1, self.size + 1):
+            yield _call(json.loads(line))
 
 
 def write_note(
@@ -72,7 +72,8 @@ def read_note(files: SubmissionFiles) -> SubmissionNote | None:
         head = json.loads(next(lines))
         if head["version"] != _VERSION or head["id"] != files.submission_id:
             return None
-        for _ in range(head["calls"]):
+        size = int(head["calls"])
+        for _ in range(size):
             _call(json.loads(next(lines)))
         remote_id = None
         for line in lines:
@@ -86,7 +87,8 @@ def read_note(files: SubmissionFiles) -> SubmissionNote | None:
             remote_id=remote_id,
             state=SubmissionState.SUBMITTING if remote_id is None else SubmissionState.SUBMITTED,
         )
-        return SubmissionNote(batch=head["batch"], database=head["database"], submission=submission, files=files)
+        where = {"batch": head["batch"], "database": head["database"]}
+        return SubmissionNote(**where, submission=submission, size=size, files=files)
     except (OSError, StopIteration, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
