@@ -27,9 +27,10 @@ _BATCHES = {
     "stop_conditions", "usage",
 }  # fmt: skip
 _RECORDS = {"exit_codes", "marks", "next_command", "schedule", "summary", "two_folders", "verify"}
+_LOST = {"batch_troubles", "lost_database", "lost_sidecars"}
 _FILES = {"clean", "deliver", "export", "run_report"}
 MODULES = {
-    "postgres": _BATCHES | _RECORDS | {"batch_troubles", "chains", "lost_database", "lost_sidecars", "output", "run_options"},
+    "postgres": _BATCHES | _RECORDS | _LOST | {"chains", "output", "run_options"},
     "s3": _BATCHES | _RECORDS | _FILES | {"chains", "run_options"},
     "ray": {"files", "kill", "usage"},  # a run on a cluster takes seconds to start
 }

@@ -128,5 +128,3 @@ async def test_a_submission_that_another_runner_builds_just_now_is_left_alone(
         columns = "id, batch_id, host, pid, started_at, heartbeat_at, lease_until"
         raw.execute(f"INSERT INTO runners ({columns}) VALUES ('run-1', ?, 'h', 1, 0, 0, 0)", (batch_id,))
     assert reader.ask(partial(lost_submissions.states, ids=[built.id])) == {built.id: SubmissionState.SUBMITTING}
-
-
