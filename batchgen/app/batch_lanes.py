@@ -12,7 +12,7 @@ from ..database_url import database_name
 from ..engine.batches.notes import read_note
 from ..errors import StoreError
 from ..files import log
-from ..files.result_files import SubmissionFiles, stored_submissions, submissions_with_files
+from ..files.result_files import FOLDER, SubmissionFiles, stored_submissions, submissions_with_files
 from ..mode import Mode
 from ..providers.profile import Profile
 from ..store import submissions
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from ..engine.runner import Runner
     from .project import Project
     from .run_inputs import RunInputs
-
-#: The folder of the files of submissions, in the state folder.
-FOLDER = "submissions"
 
 
 def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profiles: Mapping[str, Profile]) -> None:

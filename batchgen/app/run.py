@@ -27,6 +27,7 @@ from ..database_url import DatabaseUrl
 from ..errors import NotFound, StoreError
 from ..files import log
 from ..files.output import make_private
+from ..files.result_files import FOLDER
 from ..manifest import Batch
 from ..money import show_usd
 from ..planning.plan import Plan
@@ -35,7 +36,7 @@ from ..store.batch_owner import require_owner
 from ..store.reader import Reader
 from ..store.silent_server import until_end
 from ..store.writer import Writer
-from .batch_lanes import FOLDER, providers_with_submissions, remove_remains, require_known
+from .batch_lanes import providers_with_submissions, remove_remains, require_known
 from .config.keys import ApiKeys, load_keys, missing_key, sandbox_keys
 from .lane_result import LaneResult
 from .loads import is_loaded

@@ -17,6 +17,9 @@ from ..errors import StoreError
 from .atomic import sync, sync_folder, write_atomic
 from .output import make_private
 
+#: Name of the folder, in that of a project's state.
+FOLDER = "submissions"
+
 _REQUESTS, _ADDRESS, _NOTE, _PART = ".requests.jsonl", ".address", ".note.jsonl", ".part"
 
 

@@ -222,6 +222,22 @@ def document_of(reply: Reply, profile: Profile) -> Mapping[str, Json]:
     return document
 
 
+def document_of_batch(reply: Reply, profile: Profile, id_field: str, remote_id: str) -> Mapping[str, Json]:
+    """Return the answer about the state of a batch; raise ProviderError if it is gone, or another one is described."""
+    if reply.status == 404:
+        raise gone(f"batch {remote_id}", reply.status)
+    document = document_of(reply, profile)
+    if text_of(document, id_field) != remote_id:
+        raise unreadable(reply, f"the answer does not describe batch {remote_id}")
+    return document
+
+
+def require_cancelled(reply: Reply, profile: Profile) -> None:
+    """Raise ProviderError if a cancellation was not accepted; it is not an error that the batch has ended meanwhile."""
+    if reply.status not in (400, 404, 409):
+        document_of(reply, profile)
+
+
 def unreadable(reply: Reply, why: str) -> ProviderError:
     """Return the error of a good status without the content that belongs to it: the call may have had its effect."""
     return ProviderError(

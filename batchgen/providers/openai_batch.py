@@ -34,9 +34,10 @@ from .batch_base import (
     body_of,
     counts_of,
     document_of,
+    document_of_batch,
     free_call,
-    gone,
     part_of,
+    require_cancelled,
     text_of,
     unreadable,
 )
@@ -138,18 +139,12 @@ class OpenAIBatch(BatchDialect):
     def poll(self, profile: Profile, remote_id: str) -> Talk[RemoteBatch]:
         """Return the state of a batch."""
         reply = yield free_call("GET", address(profile, "batches", remote_id))
-        if reply.status == 404:
-            raise gone(f"batch {remote_id}", reply.status)
-        document = document_of(reply, profile)
-        if text_of(document, "id") != remote_id:
-            raise unreadable(reply, f"the answer does not describe batch {remote_id}")
-        return _batch(document, profile)
+        return _batch(document_of_batch(reply, profile, "id", remote_id), profile)
 
     def cancel(self, profile: Profile, remote_id: str) -> Talk[None]:
-        """Ask for the cancellation; it is not an error that a batch has ended meanwhile."""
+        """Ask for the cancellation."""
         reply = yield free_call("POST", address(profile, "batches", remote_id, "cancel"), {})
-        if reply.status not in (400, 404, 409):
-            document_of(reply, profile)
+        require_cancelled(reply, profile)
 
     def results(self, profile: Profile, batch: RemoteBatch) -> tuple[ResultFile, ...]:
         """Return the downloads: either file may be missing."""

@@ -13,7 +13,7 @@ from ...database_url import database_name
 from ...engine.batches.notes import SubmissionNote, read_note
 from ...files.images import EXTENSIONS
 from ...files.listing import ListedFile, list_file
-from ...files.result_files import noted_submissions
+from ...files.result_files import FOLDER, noted_submissions
 from ...files.spool import KEPT_SUFFIX, Spool
 from ...fingerprint import OVERRIDDEN, unchanged
 from ...job import Job
@@ -26,7 +26,6 @@ from ...store import lost_submissions
 from ...store.reader import Reader
 from ...store.records import AttemptRecord, RecoveredAttempt
 from ...store.submissions import SubmissionState
-from ..batch_lanes import FOLDER
 from ..project import Project
 from ..reading import STORE_WIDTH
 from .evidence import (
