@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ..providers.batch_base import BatchDialect
     from ..providers.profile import Profile
     from ..store.records import AttemptRecord
+    from .config.keys import ApiKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,9 @@ def cancel(project: Project, name: str | None, start: str) -> tuple[Submission, 
 
     from ..fault import ProviderError
     from ..providers import batches_of
-    from .config.keys import load_keys
+    from .config.keys import load_keys, sandbox_keys
     from .plan import read_manifest
+    from .sandbox_providers import at_sandbox, start_sandbox
 
     with open_reader(project) as reader:
         batch = reader.batch(name)
@@ -94,14 +96,18 @@ def cancel(project: Project, name: str | None, start: str) -> tuple[Submission, 
         raise UsageError(
             f"submission {submission.id} is {submission.state}: there is nothing at the provider to cancel"
         )
-    profiles = read_manifest(project, Path(batch.manifest)).profiles
-    profile = profiles.get(submission.provider)
+    manifest = read_manifest(project, Path(batch.manifest))
+    profile = manifest.profiles.get(submission.provider)
     dialect = None if profile is None else batches_of(profile, profile.find(submission.model)[1])
     if profile is None or dialect is None:
         raise UsageError(f"{submission.provider} has no batches of {submission.model} in {batch.manifest} any more")
-    keys = load_keys(profiles, [profile.name], [])
     try:
-        anyio.run(_cancel, submission, profile, dialect, keys.first, keys.keys)
+        if project.sandbox:
+            keys = sandbox_keys(manifest.profiles)
+            with start_sandbox(project, manifest.profiles) as sandbox:
+                anyio.run(_cancel, submission, at_sandbox(profile, sandbox), dialect, keys)
+        else:
+            anyio.run(_cancel, submission, profile, dialect, load_keys(manifest.profiles, [profile.name], []))
     except ProviderError as error:
         raise BatchgenError(
             f"{profile.name} did not cancel batch {submission.remote_id}: {error.fault.message}"
@@ -113,13 +119,12 @@ async def _cancel(
     submission: Submission,
     profile: Profile,
     dialect: BatchDialect,
-    keys: Mapping[str, str],
-    accounts: Mapping[str, Mapping[str, str]],
+    keys: ApiKeys,
 ) -> None:
     from ..engine.batches.remote import RemoteBatches
     from ..transport import Transport
 
-    async with Transport({profile.name: profile}, keys, accounts) as transport:
+    async with Transport({profile.name: profile}, keys.first, keys.keys) as transport:
         remote = RemoteBatches(
             client=transport.client(profile.name, submission.account),
             dialect=dialect,

@@ -216,6 +216,20 @@ def test_collect_in_the_sandbox_of_a_run(project):
     assert project.run("collect", path, "--sandbox").code == 0
 
 
+def test_batch_in_the_sandbox_of_a_run_is_cancelled_there(project):
+    path = nightly(project, "", " [sandbox: batch-pause=1]")
+    assert project.run("run", path, "--sandbox", "--latency", "none", "--no-wait").code == 9
+    [shown] = project.run("status", "--sandbox", "--json").json["submissions"]
+    # The manifest's own address is that of another server: it must get neither the request nor a key.
+    done = project.run("cancel", "--submission", shown["remote_id"], "--sandbox", OPENAI_API_KEY="")
+    assert done.code == 0, done.err
+    wait_for(lambda: project.run("collect", path, "--sandbox").code != 9)
+    assert {job["id"]: job["state"] for job in project.run("list", "--sandbox", "--json").json} == {
+        "j0": "done",
+        "j1": "pending",
+    }
+
+
 def test_batch_that_is_cancelled_at_its_provider_frees_what_was_not_carried_out(project, witness, held):
     path = nightly(project, "", " [sandbox: batch-pause=1]", "")
     held(hold=False)
