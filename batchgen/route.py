@@ -59,7 +59,11 @@ class ModelFilter:
 
     def without(self, model: str) -> ModelFilter:
         """Return a filter that excludes *model* as well."""
-        return ModelFilter(self.named - {model} if self.only else self.named | {model}, only=self.only)
+        return self.without_all(frozenset({model}))
+
+    def without_all(self, models: frozenset[str]) -> ModelFilter:
+        """Return a filter that excludes all of *models* as well."""
+        return ModelFilter(self.named - models if self.only else self.named | models, only=self.only)
 
 
 #: One lane for all models, because they share the provider's limits.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from ..errors import StoreError
 from ..files import log
 from ..files.result_files import FOLDER, SubmissionFiles, stored_submissions, submissions_with_files
 from ..mode import Mode
-from ..providers.profile import Profile
+from ..providers.profile import Profile, UnknownModel
 from ..store import submissions
 from ..store.reader import Reader
 
@@ -39,6 +39,7 @@ def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profi
         if lane is not None:
             lane.begin()
             runner.companions.append(lane.drive)
+            runner.subscribe(lane.record)
 
 
 def remove_remains(reader: Reader, folder: Path) -> None:
@@ -103,7 +104,10 @@ def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: 
     return BatchLane(
         provider=profile.name,
         profile=profile,
+        names=_model_names(inputs.batch.profiles.values(), profile),
         lanes=lanes,
+        all_lanes=runner.lanes,
+        at_work=runner.at_work,
         batch_id=runner.batch_id,
         attempts=runner.attempts,
         reader=inputs.reader,
@@ -116,6 +120,21 @@ def _batch_lane(inputs: RunInputs, runner: Runner, executor: Executor, profile: 
         on_failure=runner.halt,
         on_sign=sign,
     )
+
+
+def _model_names(profiles: Iterable[Profile], profile: Profile) -> list[str]:
+    """Return the names, in all *profiles*, of the models that *profile* has."""
+    known = ((name, model) for each in profiles for name, model in each.models.items())
+    names = dict.fromkeys(each for name, model in known for each in (name, model.wire, *model.aliases))
+    return [name for name in names if _has(profile, name)]
+
+
+def _has(profile: Profile, model: str) -> bool:
+    try:
+        profile.find(model)
+    except UnknownModel:
+        return False
+    return True
 
 
 def _alarm(show: Callable[[str], None], text: str) -> None:

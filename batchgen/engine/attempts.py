@@ -115,9 +115,9 @@ class AttemptRunner:
         """Return the limit of money that refuses one more attempt by *lane*; None where all budgets allow it."""
         return self.reservations.refusing(*self._quote(job, lane.provider))
 
-    def is_flex(self, lane: Lane, job: Job) -> bool:
-        """Return whether *lane* would buy *job* in flex mode now."""
-        return self._quote(job, lane.provider).mode is Mode.FLEX
+    def mode_at(self, lane: Lane, job: Job) -> Mode:
+        """Return the mode in which *lane* would buy *job* now."""
+        return self._quote(job, lane.provider).mode
 
     def prepare(self, lane: Lane, job: Job) -> OpenAttempt:
         """Reserve the money for one attempt at *job* by *lane*."""

@@ -166,17 +166,22 @@ def look_again(
     _opened: object,
     settlement: Settlement | None,
 ) -> None:
-    """Let lanes look up due jobs again after a settlement that may have made some due.
+    """Let lanes look up due jobs again after a settlement that may have made some due."""
+    if may_make_due(chained, settlement):
+        for backlog in (each for of_lane in backlogs.values() for each in of_lane):
+            backlog.reread()
+        wake()
+
+
+def may_make_due(chained: bool, settlement: Settlement | None) -> bool:
+    """Return whether jobs may have become due that no backlog has.
 
     If jobs are *chained*, others may have waited for one that is done. A call of a submission may be pending again.
     """
     if settlement is None:
-        return
+        return False
     is_done = isinstance(settlement.event, Delivery)
-    if (chained and is_done) or (settlement.attempt.submission is not None and not is_done):
-        for backlog in (each for of_lane in backlogs.values() for each in of_lane):
-            backlog.reread()
-        wake()
+    return chained if is_done else settlement.attempt.submission is not None
 
 
 def _earlier(*moments: datetime | None) -> datetime | None:

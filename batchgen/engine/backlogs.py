@@ -20,7 +20,7 @@ class Backlogs(dict[str, list[Backlog]]):
 
     def assign(self, lane: Lane, providers: Iterable[str], *, chained: bool) -> None:
         """Give *lane* the backlogs that it may take from; *providers* are those of all lanes."""
-        own = DueFilter(provider=lane.provider, models=lane.models, chained=chained)
+        own = DueFilter(provider=lane.provider, models=lane.sends, chained=chained)
         homes = dict.fromkeys(providers)
         others = [replace(own, provider=other, by=lane.provider) for other in homes if other != lane.provider]
         existing = {backlog.wanted: backlog for backlogs in self.values() for backlog in backlogs}

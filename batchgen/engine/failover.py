@@ -6,6 +6,7 @@ from collections.abc import Callable, Container, Sequence
 
 from ..fault import Cause
 from ..job import Job
+from ..mode import Mode
 from .lane import Closure, Lane
 
 
@@ -31,19 +32,21 @@ def close_siblings(lanes: Sequence[Lane], lane: Lane) -> None:
 
 
 def job_filter(
-    lanes: Sequence[Lane], lane: Lane, excluded: Container[int], is_flex: Callable[[Lane, Job], bool]
+    lanes: Sequence[Lane], lane: Lane, excluded: Container[int], mode_at: Callable[[Lane, Job], Mode]
 ) -> Callable[[Job], bool]:
     """Return a predicate: may *lane* send this job now? Routes are cached, as a page of jobs has few."""
     cache: dict[tuple[int, str, str], bool] = {}
 
     def may_send(job: Job) -> bool:
-        if job.id in excluded or (lane.sheds_flex and is_flex(lane, job)):
+        if job.id in excluded or (lane.sheds_flex and mode_at(lane, job) is Mode.FLEX):
             return False
-        if job.task.provider == lane.provider:
-            return True
-        key = (id(job.route), job.task.provider, job.task.model)
-        if key not in cache:
-            cache[key] = may_fail_over(lanes, lane, job)
-        return cache[key]
+        if job.task.provider != lane.provider:
+            key = (id(job.route), job.task.provider, job.task.model)
+            if key not in cache:
+                cache[key] = may_fail_over(lanes, lane, job)
+            if not cache[key]:
+                return False
+        # The time of batches may have begun a moment ago.
+        return not (lane.expects and mode_at(lane, job) is Mode.BATCH)
 
     return may_send

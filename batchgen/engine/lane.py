@@ -80,10 +80,12 @@ class Lane:
     limit: BudgetLimit | None = None  #: the budget that closed it
     denied: dict[str, Fault] = field(default_factory=dict)  #: models that the account may not use, by name
     waits: str = ""  #: what it waits for, where nothing is wrong: "pace", "a retry", ...
-    expects: bool = False  #: calls of its submissions may become pending again
-    batching: str = ""  #: what its submissions wait for; "" if its jobs are sent one by one
+    batched: frozenset[str] = frozenset()  #: models whose calls go in batches now, by all their names
+    expects: bool = False  #: a batch lane is at work for its provider: calls of batches may become pending again
+    batching: str = ""  #: what it waits for while calls of its provider are in batches; "" if none are
     has_turn: bool = False  #: even spacing lets the next request go
     changed: Event = field(default_factory=Event)
+    uploads: Waits = field(default_factory=Waits)  #: of its batch lane, which only the end of the run ends
     _waits: Waits = field(default_factory=Waits)
     _permitted: ModelFilter | None = None  #: the models before the first was denied
 
@@ -113,10 +115,13 @@ class Lane:
 
     @property
     def full(self) -> bool:
-        """Return whether a call has to come back before another may go out, or calls go out in submissions only."""
-        if self.batching:
-            return True
+        """Return whether a call has to come back before another may go out."""
         return self.in_flight >= 1 if self.breaker.probing else any(gate.full for gate in self.gates)
+
+    @property
+    def sends(self) -> ModelFilter:
+        """Return the models whose calls it sends one by one now."""
+        return self.models.without_all(self.batched) if self.batched else self.models
 
     @property
     def withheld(self) -> bool:
@@ -159,7 +164,7 @@ class Lane:
         """Return what it waits for if it may send no job now; "" if calls are in flight. *retry_at*: the next retry."""
         if self.in_flight:
             return ""
-        return "flex capacity" if self.sheds_flex else "a retry" if retry_at else STANDBY
+        return "flex capacity" if self.sheds_flex else "a retry" if retry_at else self.batching or STANDBY
 
     async def wait_turn(self) -> None:
         """Wait until even spacing lets the next request go; ``interrupt`` ends the wait without a turn."""
@@ -308,6 +313,12 @@ class Lane:
         """Wake the lane because something changed."""
         self.changed.set()
         self.changed = Event()
+
+    def drain(self) -> None:
+        """Send nothing more, and end every wait, also those of its batch lane."""
+        self.draining = True
+        self.uploads.interrupt()
+        self.interrupt()
 
     def interrupt(self) -> None:
         """End every wait of the lane at once."""

@@ -96,10 +96,10 @@ class Runner:
             async with create_task_group() as self._lane_tasks:
                 for task in open_tasks:
                     self._follow(task, self._lane_tasks)
-                for drive in self.companions:
-                    self._lane_tasks.start_soon(drive)
                 for lane in self.lanes:
                     self._lane_tasks.start_soon(self._drive, lane)
+                for drive in self.companions:
+                    self._lane_tasks.start_soon(drive)
             self._lane_tasks = None
         except get_cancelled_exc_class():
             # Attempts that were cut off are settled as after a crash: arrived, unsent or unknown.
@@ -114,8 +114,7 @@ class Runner:
         self.draining = True
         self.drained = self.drained or why
         for lane in self.lanes:
-            lane.draining = True
-            lane.interrupt()
+            lane.drain()
         self.attempts.end_waits()
 
     def halt(self, error: Exception) -> None:
@@ -142,6 +141,11 @@ class Runner:
         """Return whether a lane has, or may soon have, something to send."""
         may_send = lane.closed is None and not lane.paused and not self.draining and lane.waits != STANDBY
         return lane.in_flight > 0 or (may_send and not (lane.name in self._backlogs and self._over(lane)))
+
+    def at_work(self, besides: str) -> bool:
+        """Return whether the run does anything besides the batches of one provider, or has anything else to send."""
+        is_batching = any(lane.batching and lane.provider != besides for lane in self.lanes)
+        return bool(self._in_flight) or is_batching or are_left(self._backlogs, self._driven)
 
     def only_paused(self) -> list[str]:
         """Return the paused providers if the run waits for nothing but them; else an empty list."""
@@ -196,7 +200,7 @@ class Runner:
             if lane.pause_left:
                 lane.has_turn = False  # Spacing starts over after a pause.
             if lane.full:
-                lane.waits = SHARE if lane.withheld else lane.batching
+                lane.waits = SHARE if lane.withheld else ""
                 await lane.wait_for_change(None, since)
                 continue
             next_job = await self._next(lane)
@@ -244,12 +248,12 @@ class Runner:
         """Return the first due job that the lane may send now: its own provider's, or one to fail over."""
         while True:
             backlogs = self._backlogs[lane.name]
-            if backlogs[0].wanted.models != lane.models:  # A model was denied, or is permitted again.
+            if backlogs[0].wanted.models != lane.sends:  # A model was denied, or is bought in another mode now.
                 self._assign_backlogs(lane)
                 continue
             firsts = await self._firsts(lane, backlogs)
             # Another lane may have taken one of these jobs while the next was looked up.
-            if backlogs[0].wanted.models == lane.models and all(backlog.holds(job) for backlog, job in firsts):
+            if backlogs[0].wanted.models == lane.sends and all(backlog.holds(job) for backlog, job in firsts):
                 break
 
         def order(first: tuple[Backlog, Job]) -> tuple[bool, int, int]:
@@ -266,7 +270,7 @@ class Runner:
         for tried in (lane.breaker.fruitless, frozenset[int]()):
             for backlog in backlogs:
                 # A new filter for each: other lanes may go out of order while a page is looked up.
-                may_send = job_filter(self.lanes, lane, tried, self.attempts.is_flex)
+                may_send = job_filter(self.lanes, lane, tried, self.attempts.mode_at)
                 job = await backlog.first(self.attempts.now(), may_send, far=lane.breaker.troubled)
                 if job is not None:
                     firsts.append((backlog, job))
@@ -289,7 +293,7 @@ class Runner:
         why = self.attempts.why_refused(lane, job)
         if why is None:
             return 0.0
-        if self._in_flight:
+        if self._in_flight or any(each.batching for each in self.lanes):
             # Calls that are not settled yet may cost less than was reserved for them.
             return BUDGET_LOOK
         lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=why), self.attempts.refusing_limit(lane, job))
@@ -298,7 +302,7 @@ class Runner:
 
     def _over(self, lane: Lane) -> bool:
         """Return whether no job is left that could ever come to this lane."""
-        in_hand = self._in_flight or any(each.batching or each.expects for each in self.lanes)
+        in_hand = self._in_flight or any(each.expects for each in self.lanes)
         if lane.expects or (self.chained and (in_hand or are_left(self._backlogs, self._driven))):
             return False
         return all(each.empty and not self._in_flight_of[each.wanted.provider] for each in self._backlogs[lane.name])

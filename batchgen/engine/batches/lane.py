@@ -1,21 +1,21 @@
 """Batch lane: the submissions of one provider, driven until all are collected, or until the run ends.
 
 It collects first and submits next. Calls that a submission has in hand are claimed, so that no other lane sends them.
-As long as the mode of the provider is ``batch``, its lanes send nothing themselves.
+The lanes of the provider send the other calls meanwhile: those to models that have no batches, and in other modes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from itertools import cycle
+from itertools import count
 
 from anyio import current_time, to_thread
 
 from ...errors import StaleClaim
 from ...fault import Cause, Fault
-from ...job import Job
+from ...job import Job, Settlement
 from ...mode import Mode
 from ...providers import batches_of
 from ...providers.profile import Profile
@@ -25,7 +25,9 @@ from ...store.reader import Reader
 from ...store.records import DueFilter
 from ...store.submissions import Submission
 from ...task import Kind, Task
-from ..attempts import AttemptRunner
+from ..attempts import AttemptRunner, OpenAttempt
+from ..backlog import may_make_due
+from ..failover import may_fail_over
 from ..lane import Closure, Lane
 from . import decisions
 from .building import weigh
@@ -36,6 +38,12 @@ from .steps import Steps
 PAGE = 2_000
 #: Seconds between two looks at jobs that wait, and at the clock of the modes.
 LOOK = 30.0
+#: Seconds between two looks at what the other lanes do, for a lane that has nothing to do itself.
+IDLE_LOOK = 1.0
+#: Seconds between two rounds at least.
+SOONEST = 0.05
+#: Seconds in which jobs that wait for others are gathered after a file, rather than each sent in one of its own.
+GATHER = 300.0
 #: What the lanes of the provider show while its submissions are out.
 WAITS = "its batch"
 
@@ -46,14 +54,17 @@ class BatchLane:
 
     provider: str
     profile: Profile
+    names: Sequence[str]  #: by which jobs may name models of the provider, also jobs of other providers
     lanes: Sequence[Lane]  #: of the provider
+    all_lanes: Sequence[Lane]  #: of the run
+    at_work: Callable[[str], bool]  #: whether the run does anything besides the batches of a provider
     batch_id: int
     attempts: AttemptRunner
     reader: Reader
     steps: Steps
     scope: Scope | None = None  #: the jobs this run may send; None: all of the batch
     chained: bool = False  #: jobs of the batch wait for others
-    leaves: bool = False  #: it looks once and submits, and does not wait
+    leaves: bool = False  #: it does not wait for what is at the provider
     collects_only: bool = False  #: it submits nothing
     show_message: Callable[[str], None] = lambda _text: None
     on_failure: Callable[[Exception], None] = lambda _error: None
@@ -61,12 +72,23 @@ class BatchLane:
     _live: dict[str, Submission] = field(default_factory=dict)
     _look_at: dict[str, datetime] = field(default_factory=dict)
     _submit_at: datetime | None = None  #: the provider takes no file before
+    _turns: Iterator[int] = field(default_factory=count)  #: of the accounts
+    _gather_until: datetime | None = None  #: so long jobs are gathered for the next file
     _failures: int = 0
+    _has_news: bool = False  #: jobs may have become due
 
     def begin(self) -> None:
         """Keep the lanes of the provider from sending what belongs in a batch; called before they start."""
+        self._note_models()
         for lane in self.lanes:
-            lane.batching = WAITS
+            lane.expects = True
+        self._show(is_busy=True)
+
+    def record(self, _lane: Lane, _opened: OpenAttempt, settlement: Settlement | None) -> None:
+        """Look up due jobs again if a settlement may have made some due."""
+        if may_make_due(self.chained, settlement):
+            self._has_news = True
+            self._lane.notify()
 
     async def drive(self) -> None:
         """Collect and submit until nothing is left, or the run ends; an error of this machine ends the run."""
@@ -89,15 +111,43 @@ class BatchLane:
     async def _drive(self) -> None:
         self._live = {each.id: each for each in await self.steps.take_over(self.batch_id)}
         while not self.ending:
+            self._has_news = False
+            self._note_models()
             await self._advance_all()
-            if self._batch_models():
-                await self._submit_all()
-            else:
-                self._share()
-            self.on_sign(current_time())
-            if self.leaves or (seconds := await self._seconds_left()) is None:
+            self._note_models()
+            await self._submit_all()
+            if self._live:
+                self.on_sign(current_time())
+            next_at = await self._next_at()
+            self._show(is_busy=next_at is not None)
+            if not await self._rest(next_at):
                 return
-            await self._lane.wait_for_change(seconds)
+
+    async def _rest(self, until: datetime | None) -> bool:
+        """Wait until something is to be done, and return True; False if nothing is left that this run waits for.
+
+        Other lanes may still make jobs due: those that use their images, and those that fail over.
+        """
+        end = self.attempts.now() + timedelta(seconds=LOOK)
+        end = end if until is None else min(until, end)
+        gathers, waits_for_others = self._gathers, self.leaves or until is None
+        while not self.ending and (gathers or not self._has_news) and (seconds := self._seconds_until(end)) > 0:
+            if gathers and not self._gathers:
+                return True
+            if waits_for_others and not self.at_work(self.provider):
+                return False
+            await self._lane.wait_for_change(min(seconds, IDLE_LOOK) if gathers or waits_for_others else seconds)
+        return True
+
+    @property
+    def _gathers(self) -> bool:
+        """Return whether jobs wait for the next file because others may soon join them there."""
+        if self._gather_until is None or self.attempts.now() >= self._gather_until:
+            return False
+        return (bool(self._live) and not self.leaves) or self.at_work(self.provider)
+
+    def _seconds_until(self, moment: datetime) -> float:
+        return (moment - self.attempts.now()).total_seconds()
 
     async def _advance_all(self) -> None:
         now = self.attempts.now()
@@ -139,16 +189,23 @@ class BatchLane:
         self._submit_at = self.attempts.now() + timedelta(seconds=seconds)
         self.show_message(f"{self.provider} does not take a batch now ({fault.message}): next try in {seconds:.0f} s")
 
-    def _share(self) -> None:
-        """Let the lanes send what is left once the time of batches is over, though some are still at the provider."""
-        for lane in self.lanes:
-            lane.batching, lane.expects = "", bool(self._live)
-            lane.notify()
+    def _show(self, *, is_busy: bool) -> None:
+        """Let the lanes of the run know whether calls are in batches, or about to be, and this run waits for them."""
+        waits = WAITS if is_busy and not self.leaves else ""
+        if waits != self._lane.batching:
+            for lane in self.lanes:
+                lane.batching = waits
+            for lane in self.all_lanes:
+                lane.notify()
 
-    def _batch_models(self) -> list[str]:
-        """Return the models whose calls are submitted in batches now, by all their names."""
-        bought = (each for each in self.profile.models.items() if not self.collects_only)
-        return [each for name, model in bought if self._buys_in_batches(name) for each in (name, *model.aliases)]
+    def _note_models(self) -> None:
+        """Let the lanes send the calls to all models but those that are bought in batches now."""
+        bought = () if self.collects_only else self.names
+        batched = frozenset(name for name in bought if self._buys_in_batches(name))
+        if batched != self._lane.batched:
+            for lane in self.lanes:
+                lane.batched = batched
+                lane.interrupt()  # It may wait for a turn for one of these models.
 
     def _buys_in_batches(self, model: str) -> bool:
         """Return whether calls to *model* are bought in batches now."""
@@ -158,42 +215,64 @@ class BatchLane:
     # --- submissions ------------------------------------------------------------
 
     async def _submit_all(self) -> None:
-        accounts, bounds = cycle(self._accounts()), self._bounds()
-        while bounds is not None and self._may_submit():
-            jobs = await self._due()
-            progress = False
-            for draft in drafts(self._weighed(jobs), bounds):
-                if not self._may_submit():
-                    return
-                lane = next(accounts)
-                try:
-                    submission = await self.steps.build(lane, self.batch_id, draft)
-                except StaleClaim:  # another run has taken it over, with its jobs
-                    return
-                if submission is None:  # the budget allows no call
-                    self._out_of_budget(lane, draft.jobs[0])
-                    return
-                self._note(submission)
-                progress = progress or submission.is_live
-            if not progress:
-                return
+        if self._gathers or (bounds := self._bounds()) is None:
+            return
+        gathers_next = False
+        while self._may_submit() and await self._submit_page(bounds):
+            gathers_next = self.chained
+        if gathers_next:
+            self._gather_until = self.attempts.now() + timedelta(seconds=GATHER)
+
+    async def _submit_page(self, bounds: Bounds) -> bool:
+        """Submit the next jobs that are due; return whether there may be more."""
+        progress = False
+        for draft in drafts(self._weighed(await self._due()), bounds):
+            if not self._may_submit():
+                return False
+            accounts = self._accounts()
+            lane = accounts[next(self._turns) % len(accounts)]
+            try:
+                submission = await self.steps.build(lane, self.batch_id, draft)
+            except StaleClaim:  # another run has taken it over, with its jobs
+                return False
+            if submission is None:  # the budget allows no call
+                self._out_of_budget(lane, draft.jobs[0])
+                return False
+            self._note(submission)
+            progress = progress or submission.is_live
+        return progress
 
     def _may_submit(self) -> bool:
-        now = self.attempts.now()
-        lane = self._lane
-        is_open = lane.closed is None and not lane.paused and not self.ending
-        has_lease = lane.lease is None or bool(lane.lease.left)
-        return is_open and has_lease and (self._submit_at is None or now >= self._submit_at)
+        lease = self._lane.lease
+        may_send = not self.ending and (lease is None or bool(lease.left)) and bool(self._accounts())
+        return may_send and (self._submit_at is None or self.attempts.now() >= self._submit_at)
 
     def _accounts(self) -> list[Lane]:
-        """Return one lane for each account: submissions take turns among the accounts."""
-        return list({lane.account: lane for lane in self.lanes}.values())
+        """Return one open lane for each account: submissions take turns among the accounts."""
+        is_open = [lane for lane in self.lanes if lane.closed is None and not lane.paused]
+        return list({lane.account: lane for lane in is_open}.values())
 
     async def _due(self) -> list[Job]:
-        """Return the next jobs that are bought in batches now."""
-        wanted = DueFilter(provider=self.provider, chained=self.chained)
-        found = await to_thread.run_sync(self.reader.due, self.batch_id, wanted, PAGE, self.attempts.now(), self.scope)
-        return [job for job in found if self.attempts.mode_of(self.attempts.task_at(job, self.provider)) is Mode.BATCH]
+        """Return the next jobs that are bought in batches now, of the provider first."""
+        found: list[Job] = []
+        for wanted in self._wanted():
+            args = self.batch_id, wanted, PAGE, self.attempts.now(), self.scope
+            jobs = await to_thread.run_sync(self.reader.due, *args)
+            found += [job for job in jobs if self._takes(job)]
+        return found
+
+    def _takes(self, job: Job) -> bool:
+        is_batched = self.attempts.mode_at(self._lane, job) is Mode.BATCH
+        return is_batched and (job.task.provider == self.provider or may_fail_over(self.all_lanes, self._lane, job))
+
+    def _wanted(self) -> list[DueFilter]:
+        """Return what to look for: jobs of the provider, and those of others that may be failed over to it."""
+        if not (batched := self._lane.batched):
+            return []
+        models = ModelFilter(batched, only=True)
+        own = DueFilter(provider=self.provider, models=models, chained=self.chained)
+        homes = dict.fromkeys(lane.provider for lane in self.all_lanes if lane.provider != self.provider)
+        return [own, *(replace(own, provider=home, by=self.provider) for home in homes)]
 
     def _weighed(self, jobs: Sequence[Job]) -> Iterator[tuple[Job, Group, Weight]]:
         for job in jobs:
@@ -220,7 +299,7 @@ class BatchLane:
     def _out_of_budget(self, lane: Lane, job: Job) -> None:
         """Close the lanes if the budget refuses a call, unless calls at the provider may cost less than reserved."""
         why = self.attempts.why_refused(lane, job)
-        if why is None or self._live:
+        if why is None or self._live or any(each.in_flight for each in self.all_lanes):
             self._submit_at = self.attempts.now() + timedelta(seconds=LOOK)
             return
         for each in self.lanes:
@@ -228,28 +307,21 @@ class BatchLane:
 
     # --- the end ----------------------------------------------------------------
 
-    async def _seconds_left(self) -> float | None:
-        """Return the seconds until something is to be done; None: nothing is left to do."""
+    async def _next_at(self) -> datetime | None:
+        """Return when something is to be done; None: nothing is left to do."""
         now = self.attempts.now()
         moments = [self._look_at[name] for name in self._live if name not in self.steps.stuck]
-        models = frozenset(self._batch_models())
-        if models and self._lane.closed is None:
+        if any(lane.closed is None for lane in self.lanes) and (wanted := self._wanted()):
             if await self._due():
                 moments.append(max(now + timedelta(seconds=LOOK), self._submit_at or now))
-            wanted = DueFilter(provider=self.provider, models=ModelFilter(models, only=True), chained=self.chained)
-            retry = await to_thread.run_sync(self.reader.next_retry, self.batch_id, wanted, self.scope)
+            retry = await to_thread.run_sync(self.reader.next_retry, self.batch_id, wanted[0], self.scope)
             moments += [] if retry is None else [retry]
-        if not moments:
-            return None
-        return min(max(0.05, (min(moments) - now).total_seconds()), LOOK if self._live else decisions.LATEST)
+        return None if not moments else max(min(moments), now + timedelta(seconds=SOONEST))
 
     def _hand_back(self) -> None:
-        """Let the lanes send what is not bought in batches."""
+        """Let the lanes end once they have sent what is not bought in batches."""
         for lane in self.lanes:
-            for name in self._batch_models():
-                lane.models = lane.models.without(name)
-            if self.collects_only:
-                lane.models = ModelFilter(only=True)
-            lane.batching, lane.expects = "", False
+            lane.expects = False
+        self._show(is_busy=False)
+        for lane in self.all_lanes:  # Those of other providers may wait for what was in a batch.
             lane.interrupt()
-        self.attempts.on_outcome()  # Lanes of other providers may wait for what was in a batch.

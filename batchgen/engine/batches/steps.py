@@ -117,7 +117,7 @@ class Steps:
             uploaded=self._uploaded.setdefault((lane.account, draft.group.model), {}),
         )
         uploaded: tuple[str, str] | None = None
-        with lane.interruptible():
+        with lane.uploads.interruptible():
             try:
                 uploaded = await self._upload(submission, file)
             except ProviderError as error:
