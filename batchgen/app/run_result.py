@@ -84,12 +84,18 @@ class RunResult:
         if Closure.DENIED in closures:
             return ExitCode.DENIED
         left = self.status.counts.pending > self.status.stuck and not self.collects_only
-        if closures or (left and (self.drained is not None or not self.plan.selected)):
+        is_whole = not self.plan.selected and not self._waits_for_provider
+        if closures or (left and (self.drained is not None or is_whole)):
             return ExitCode.STOPPED
         if self.status.at_provider:
             return ExitCode.AT_PROVIDER
         incomplete = (self.has_failures or self.skipped or self.status.stuck) and not self.failures_ignored
         return ExitCode.JOBS_FAILED if incomplete else ExitCode.OK
+
+    @property
+    def _waits_for_provider(self) -> bool:
+        """Return whether every pending job waits for others, of which some are at their provider."""
+        return self.status.at_provider > 0 and self.status.counts.pending == len(self.status.waiting)
 
     @property
     def has_failures(self) -> bool:

@@ -46,7 +46,7 @@ def job_filter(
                 cache[key] = may_fail_over(lanes, lane, job)
             if not cache[key]:
                 return False
-        # The time of batches may have begun a moment ago.
+        # Such a call is never sent by itself, by whatever name its job knows the model.
         return not (lane.expects and mode_at(lane, job) is Mode.BATCH)
 
     return may_send

@@ -53,6 +53,7 @@ class ProviderEstimate:
     usd: Range = field(default_factory=Range)  #: nano-USD of requests with a price
     credits: Range = field(default_factory=Range)  #: milli-credits
     unpriced: int = 0  #: requests without a price in USD
+    batched: int = 0  #: requests that go in batches
     time: Forecast = field(default_factory=Forecast)  #: of the provider: its models share its limits
     tariff_date: str | None = None  #: when its prices were read; None: not stated, or no prices
     stale: bool = False  #: its prices were read long ago
@@ -68,6 +69,7 @@ class ProviderEstimate:
             "usd": self.usd.shown(show_usd),
             "credits": None if self.credits.expected is None else self.credits.shown(show_credits),
             "unpriced": self.unpriced,
+            "batched": self.batched,
             "seconds": math.ceil(self.time.expected),
             "tariff_date": self.tariff_date,
             "stale": self.stale,
@@ -121,6 +123,7 @@ class CostEstimate:
             task = self._kinds[name]
             mode = mode_of(task)
             lane = lanes.get((task.provider, task.model)) or self._lane(task)
+            lane = replace(lane, batched=lane.batched + number * (mode is Mode.BATCH))
             lanes[task.provider, task.model] = _with(lane, task, self._estimate(task, length, mode), number)
             weights = shares.setdefault(task.provider, Counter())
             weights[task.model, task.n + len(task.images), mode] += number
@@ -149,7 +152,7 @@ class CostEstimate:
             requests=sum(number for task, number in tasks if bought(task) is mode),
             usd=usd,
             time=longest([lane.time for lane in lanes]),
-            in_force=any(self._context.mode_of(task) is mode for task, _ in tasks),
+            in_force=sum(number for task, number in tasks if self._context.mode_of(task) is mode),
         )
 
     def _model(self, task: Task) -> Model:

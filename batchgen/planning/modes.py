@@ -25,7 +25,7 @@ class ModeEstimate:
     requests: int  #: bought in this mode
     usd: Range = field(default_factory=Range)  #: nano-USD of all requests with a price
     time: Forecast = field(default_factory=Forecast)
-    in_force: bool = False  #: what a run that starts now would use, at least for some requests
+    in_force: int = 0  #: requests that a run that starts now would buy in this mode
 
     def as_json(self) -> dict[str, Any]:
         """Return it for ``plan --json``."""
@@ -34,5 +34,5 @@ class ModeEstimate:
             "requests": self.requests,
             "usd": self.usd.shown(show_usd),
             "seconds": math.ceil(self.time.expected),
-            "in_force": self.in_force,
+            "in_force": self.in_force > 0,
         }

@@ -48,7 +48,7 @@ def test_modes_are_shown_side_by_side_for_a_thousand_jobs() -> None:
     assert batch.usd.high == (standard.usd.high or 0) // 2
     assert batch.time.high == 86_400
     assert standard.time.expected < flex.time.expected
-    assert [each.in_force for each in (standard, flex, batch)] == [True, False, False]
+    assert [each.in_force for each in (standard, flex, batch)] == [1000, 0, 0]
     assert [each.requests for each in (standard, flex, batch)] == [1000] * 3
 
 
@@ -87,7 +87,8 @@ def test_mode_lines_name_price_time_and_what_is_in_force() -> None:
     lines = mode_lines(Plan(**estimate.plan_fields()))
     assert len(lines) == 3
     assert lines[0].startswith("standard ")
-    assert "; 3 of 4 requests, the others as standard (in force)" in lines[1]
+    assert lines[0].endswith("(in force for 1)")
+    assert "; 3 of 4 requests, the others as standard (in force for 3)" in lines[1]
     assert "within a day" in lines[2]
 
 

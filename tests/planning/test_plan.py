@@ -177,7 +177,7 @@ def test_the_json_is_as_designed():
     assert found["usd"] == {"low": "0.03", "expected": "0.03", "high": "0.03"}
     lane = {"provider": "studio", "model": "gpt-image-2", "requests": 1, "images": 3, "unpriced": 0, "seconds": 45}
     assert found["lanes"][0] | lane == found["lanes"][0]
-    assert set(found["lanes"][0]) == {*lane, "usd", "credits", "tariff_date", "stale"}
+    assert set(found["lanes"][0]) == {*lane, "usd", "credits", "tariff_date", "stale", "batched"}
     assert found["confirm"] == {"above_usd": "1", "asks": True}
     json.dumps(found)
 

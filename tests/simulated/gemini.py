@@ -29,6 +29,8 @@ from .clock import Clock
 KEY = "key-of-the-night"
 #: Tokens of a picture, and nano-USD for a token that goes in and one that comes out, of gemini-3-pro-image.
 PICTURE_TOKENS, PRICE_IN, PRICE_OUT = 1120, 2_000, 120_000
+#: A model at the same price that has neither batches nor flex.
+OTHER = "gemini-other-image"
 HOUR = 3600.0
 _MODEL = re.compile(r"/v1beta/models/([a-z0-9.-]+):(generateContent|batchGenerateContent)")
 _BATCH = re.compile(r"/v1beta/batches/([a-z0-9]+)(:cancel)?")
@@ -112,7 +114,7 @@ class Gemini(httpx.AsyncBaseTransport):
             return self._refuse("key", 400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.")
         if match := _MODEL.fullmatch(path):
             document = json.loads(body)
-            if match[1] != "gemini-3-pro-image":
+            if match[1] not in {"gemini-3-pro-image", OTHER}:
                 return self._refuse(
                     "model", 404, "NOT_FOUND", f"models/{match[1]} is not found for API version v1beta."
                 )

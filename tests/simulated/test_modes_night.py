@@ -11,7 +11,7 @@ from batchgen.app.run_options import RunOptions
 from tests import zones
 
 from .clock import Clock
-from .gemini import HOUR, PICTURE_TOKENS, PRICE_IN, PRICE_OUT, Gemini, Habits, Sale, Tier
+from .gemini import HOUR, OTHER, PICTURE_TOKENS, PRICE_IN, PRICE_OUT, Gemini, Habits, Sale, Tier
 from .modes_night import ModesNight
 
 EVENING = datetime(2026, 12, 1, 19, 0, tzinfo=UTC)
@@ -69,6 +69,43 @@ def test_night_is_bought_in_batches_then_flex_then_standard(tmp_path):
     # The results of a cancelled batch could not be downloaded: what runs at 04:00 is left to end.
     assert provider.answers["cancel", 200] == 0
     assert any(sale.tier is Tier.BATCH and sale.at > hour("05:00") for sale in sales)
+
+
+#: A model without batches and flex, by the settings of a user.
+WITHOUT_MODES = {
+    "wire": OTHER,
+    "generate": {"path": "generate", "n_max": 1, "size": {"mode": "none"}},
+    "tariff": {"usd_per_million_tokens": {"text_in": 2, "image_out": 120}, "output_tokens": {"1K": PICTURE_TOKENS}},
+}
+
+
+def test_calls_to_a_model_without_batches_go_on_all_night(tmp_path):
+    """Two minutes a call, one after the other; the provider takes one batch at a time, and each takes 100 minutes."""
+    habits = Habits(batch_hours=(1.65,), enqueued=1, seconds=120.0)
+    provider = Gemini(clock=Clock(start=EVENING), habits=habits)
+    settings = {
+        "modes": [{"batch": "until 04:00"}, "standard"],
+        "limits": {"concurrency": 1},
+        "models": {OTHER: WITHOUT_MODES},
+        "batch": {"max_jobs": 5},
+    }
+    jobs = [{"id": f"j{number:02}", "prompt": f"Cat {number:02}"} for number in range(60)]
+    jobs += [{"id": f"o{number:02}", "prompt": f"Dog {number:02}", "model": OTHER} for number in range(40)]
+    night = ModesNight(folder=tmp_path, provider=provider, jobs=0, settings=settings, top={"jobs": jobs})
+    runner = night.play()
+    sales = provider.sales()
+    assert night.counts().done == len(night.pictures()) == 100
+    assert max(Counter(sale.job for sale in sales).values()) == 1
+    assert night.spent().usd == sum(sale.usd for sale in sales)
+    assert not any(lane.closed for lane in runner.lanes)
+    dogs = [sale for sale in sales if sale.job.startswith("Dog")]
+    assert {sale.tier for sale in dogs} == {Tier.STANDARD}
+    end = hour("04:00")
+    cats = [sale for sale in sales if sale.job.startswith("Cat")]
+    in_batches = [sale for sale in cats if sale.tier is Tier.BATCH]
+    assert len(in_batches) >= 15
+    assert all(sale.at >= end for sale in cats if sale.tier is Tier.STANDARD)
+    assert all(sale.at < end for sale in dogs)
 
 
 #: nano-USD of one call at the standard price: two or three tokens in, 1,120 out.

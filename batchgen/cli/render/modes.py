@@ -24,4 +24,6 @@ def _line(estimate: ModeEstimate, width: int, requests: int) -> str:
     text = f"{estimate.mode:<9} {price:>{width}}  {time}"
     if estimate.requests < requests:
         text += f"; {estimate.requests:,} of {requests:,} requests, the others as standard"
+    if 0 < estimate.in_force < requests:
+        return f"{text} (in force for {estimate.in_force:,})"
     return f"{text} (in force)" if estimate.in_force else text

@@ -248,11 +248,10 @@ def _reach(left: int, lanes: Sequence[ProviderEstimate]) -> str:
 
 
 def _time(plan: Plan) -> str:
-    from ...planning.modes import BATCH_TIME  # It loads the checks of settings, which --help has no need of.
-
     time, slowest = plan.time, plan.slowest
-    if time == BATCH_TIME:
-        return "within a day: the requests go in batches"
+    if batched := sum(lane.batched for lane in plan.lanes):
+        whose = "the" if batched == plan.requests else f"{batched:,} of {plan.requests:,}"
+        return f"within a day: {whose} requests go in batches"
     low, expected, high = (duration(seconds) for seconds in (time.low, time.expected, time.high))
     text = f"about {expected}" if low == high else f"about {expected} ({low} to {high})"
     if slowest is None:

@@ -217,16 +217,16 @@ class BatchLane:
     async def _submit_all(self) -> None:
         if self._gathers or (bounds := self._bounds()) is None:
             return
-        gathers_next = False
-        while self._may_submit() and await self._submit_page(bounds):
-            gathers_next = self.chained
-        if gathers_next:
-            self._gather_until = self.attempts.now() + timedelta(seconds=GATHER)
+        while self._may_submit() and (jobs := await self._due()) and await self._submit(jobs, bounds):
+            if self.chained:
+                self._gather_until = self.attempts.now() + timedelta(seconds=GATHER)
+            if len(jobs) < PAGE:
+                return
 
-    async def _submit_page(self, bounds: Bounds) -> bool:
-        """Submit the next jobs that are due; return whether there may be more."""
+    async def _submit(self, jobs: Sequence[Job], bounds: Bounds) -> bool:
+        """Submit *jobs*; return whether the provider takes more."""
         progress = False
-        for draft in drafts(self._weighed(await self._due()), bounds):
+        for draft in drafts(self._weighed(jobs), bounds):
             if not self._may_submit():
                 return False
             accounts = self._accounts()
