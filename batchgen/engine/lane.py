@@ -27,9 +27,7 @@ from ..job import (
     Settlement,
     Unknown,
 )
-from ..job import (
-    Event as JobEvent,
-)
+from ..job import Event as JobEvent
 from ..mode import Mode
 from ..route import ALL, ModelFilter
 from .breaker import Breaker
@@ -334,10 +332,7 @@ class Lane:
     async def wait_for_change(self, seconds: float | None, since: Event | None = None) -> None:
         """Wait until something changes, or has changed since the event *since*; at most *seconds*."""
         changed = since or self.changed  # ``interrupt`` sets it, too.
-        if seconds is None:
-            await changed.wait()
-            return
-        with move_on_after(seconds):
+        with move_on_after(math.inf if seconds is None else seconds):
             await changed.wait()
 
     def _release(self, outcome: Outcome, sent_at: float) -> None:

@@ -144,8 +144,8 @@ class Runner:
 
     def at_work(self, besides: str) -> bool:
         """Return whether the run does anything besides the batches of one provider, or has anything else to send."""
-        is_batching = any(lane.batching and lane.provider != besides for lane in self.lanes)
-        return bool(self._in_flight) or is_batching or are_left(self._backlogs, self._driven)
+        in_batches = any(lane.batching and lane.provider != besides for lane in self.lanes)
+        return bool(self._in_flight) or in_batches or are_left(self._backlogs, self._driven)
 
     def only_paused(self) -> list[str]:
         """Return the paused providers if the run waits for nothing but them; else an empty list."""
@@ -208,8 +208,7 @@ class Runner:
                 return
             if next_job is None:
                 if self._over(lane):
-                    # Another lane may have seen the table being read for this one; it has to look again.
-                    self._notify_lanes()
+                    self._notify_lanes()  # Another one may have seen the table being read for this one.
                     return
                 lane.waits = lane.why_idle(self._backlogs[lane.name][0].retry_at)
                 await lane.wait_for_change(self._until_due(lane), since)
@@ -224,8 +223,7 @@ class Runner:
                 await lane.wait_for_change(seconds, since)
                 continue
             self._send(lane, backlog, job, attempts)
-            # Nothing above need wait: a wide lane would start all its calls in one turn of the loop.
-            await checkpoint()
+            await checkpoint()  # Nothing above need wait: a wide lane would start all its calls in one turn.
 
     def _send(self, lane: Lane, backlog: Backlog, job: Job, attempts: TaskGroup) -> None:
         prepared = self.attempts.prepare(lane, job)
@@ -302,8 +300,8 @@ class Runner:
 
     def _over(self, lane: Lane) -> bool:
         """Return whether no job is left that could ever come to this lane."""
-        in_hand = self._in_flight or any(each.expects for each in self.lanes)
-        if lane.expects or (self.chained and (in_hand or are_left(self._backlogs, self._driven))):
+        expects = any(each.expects for each in self.lanes) if self.chained else lane.expects
+        if expects or (self.chained and self.at_work(besides=lane.provider)):
             return False
         return all(each.empty and not self._in_flight_of[each.wanted.provider] for each in self._backlogs[lane.name])
 

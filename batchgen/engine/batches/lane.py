@@ -34,8 +34,8 @@ from .building import weigh
 from .grouping import Bounds, Group, Weight, drafts
 from .steps import Steps
 
-#: Jobs looked up at once.
-PAGE = 2_000
+#: Jobs looked up at once, to be submitted, and to find out whether there are any.
+PAGE, FEW = 2_000, 64
 #: Seconds between two looks at jobs that wait, and at the clock of the modes.
 LOOK = 30.0
 #: Seconds between two looks at what the other lanes do, for a lane that has nothing to do itself.
@@ -252,17 +252,17 @@ class BatchLane:
         is_open = [lane for lane in self.lanes if lane.closed is None and not lane.paused]
         return list({lane.account: lane for lane in is_open}.values())
 
-    async def _due(self) -> list[Job]:
+    async def _due(self, page: int = PAGE) -> list[Job]:
         """Return the next jobs that are bought in batches now, of the provider first."""
         found: list[Job] = []
         for wanted in self._wanted():
-            args = self.batch_id, wanted, PAGE, self.attempts.now(), self.scope
+            args = self.batch_id, wanted, page, self.attempts.now(), self.scope
             jobs = await to_thread.run_sync(self.reader.due, *args)
             found += [job for job in jobs if self._takes(job)]
         return found
 
     def _takes(self, job: Job) -> bool:
-        is_batched = self.attempts.mode_at(self._lane, job) is Mode.BATCH
+        is_batched = self.attempts.mode_of(self.attempts.task_at(job, self.provider)) is Mode.BATCH
         return is_batched and (job.task.provider == self.provider or may_fail_over(self.all_lanes, self._lane, job))
 
     def _wanted(self) -> list[DueFilter]:
@@ -312,7 +312,7 @@ class BatchLane:
         now = self.attempts.now()
         moments = [self._look_at[name] for name in self._live if name not in self.steps.stuck]
         if any(lane.closed is None for lane in self.lanes) and (wanted := self._wanted()):
-            if await self._due():
+            if await self._due(FEW):
                 moments.append(max(now + timedelta(seconds=LOOK), self._submit_at or now))
             retry = await to_thread.run_sync(self.reader.next_retry, self.batch_id, wanted[0], self.scope)
             moments += [] if retry is None else [retry]
