@@ -292,8 +292,7 @@ class Runner:
         if why is None:
             return 0.0
         if self._in_flight or any(each.batching for each in self.lanes):
-            # Calls that are not settled yet may cost less than was reserved for them.
-            return BUDGET_LOOK
+            return BUDGET_LOOK  # Calls that are not settled yet may cost less than was reserved for them.
         lane.close(Closure.BUDGET, Fault(cause=Cause.MONEY, message=why), self.attempts.refusing_limit(lane, job))
         self._notify_lanes()
         return None
