@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,7 +23,7 @@ from .config import keys
 from .config.keys import Key
 from .config.providers import load_profiles, provider_settings
 from .project import Project
-from .sandbox_providers import at_sandbox, start_sandbox
+from .sandbox_providers import addresses
 
 Value = TypeVar("Value")
 #: Returns the Unix time.
@@ -93,7 +92,7 @@ def check(project: Project, names: Sequence[str] = (), now: Clock = time.time) -
     *now* is this machine's clock, to be compared with theirs. Raises UsageError for an unknown name, and KeyMissing if
     no provider has a key.
     """
-    with _addresses(project) as addressed:
+    with addresses(project) as addressed:
         candidates = _candidates(project, names, addressed)
         asked = [each for each in candidates if not each.problem]
         results = iter(_run_all([(each, check_key(each.profile, _secret(each))) for each in asked], now))
@@ -109,7 +108,7 @@ def check(project: Project, names: Sequence[str] = (), now: Clock = time.time) -
 
 def list_provider_models(project: Project, name: str) -> ProviderListing:
     """Return the models that provider *name* lists; raise KeyMissing if it requires a key for that."""
-    with _addresses(project) as addressed:
+    with addresses(project) as addressed:
         first = _candidates(project, [name], addressed)[0]
         listing = first.profile.checks.models
         if first.problem and listing is not None and not listing.public:
@@ -126,7 +125,7 @@ def check_models(project: Project, names: Sequence[str] = ()) -> tuple[ProviderL
     Without names: of all that are configured or have a key, or else of those whose list is public. Raises UsageError
     for an unknown name, and KeyMissing if a named provider requires a key for its list.
     """
-    with _addresses(project) as addressed:
+    with addresses(project) as addressed:
         candidates = list(_listing_candidates(project, names, addressed))
         answers = _run_all([(each, list_models(each.profile, _secret(each))) for each in candidates], time.time)
     pairs = zip(candidates, answers, strict=True)
@@ -211,19 +210,6 @@ def _without_key(profile: Profile) -> CheckCandidate:
 
 def _secret(candidate: CheckCandidate) -> str:
     return candidate.key.value if candidate.key else ""
-
-
-@contextmanager
-def _addresses(project: Project) -> Iterator[Callable[[Profile], Profile]]:
-    """Yield a function that sets a profile's address: in a sandbox run that of the sandbox, which runs inside."""
-    if not project.sandbox:
-        yield lambda profile: profile
-        return
-    with ExitStack() as resources:
-        sandbox = start_sandbox(project)
-        if not sandbox.reused:  # A run in progress may use it too.
-            resources.callback(sandbox.stop)
-        yield lambda profile: at_sandbox(profile, sandbox)
 
 
 def _run_all(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from decimal import Decimal
 from shlex import quote as quoted
 from typing import Any
@@ -45,6 +46,19 @@ def start_sandbox(
 def at_sandbox(profile: Profile, sandbox: launch.Sandbox) -> Profile:
     """Return *profile* with the sandbox's address in place of the provider's."""
     return profile.moved_to(sandbox.base_url(_simulated_as(profile)))
+
+
+@contextmanager
+def addresses(project: Project) -> Iterator[Callable[[Profile], Profile]]:
+    """Yield a function that sets a profile's address: in a sandbox run that of the sandbox, which runs inside."""
+    if not project.sandbox:
+        yield lambda profile: profile
+        return
+    with ExitStack() as resources:
+        sandbox = start_sandbox(project)
+        if not sandbox.reused:  # A run in progress may use it too.
+            resources.callback(sandbox.stop)
+        yield lambda profile: at_sandbox(profile, sandbox)
 
 
 def batch_at_sandbox(batch: Batch, sandbox: launch.Sandbox) -> Mapping[str, Profile]:

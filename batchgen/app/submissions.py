@@ -68,10 +68,8 @@ def submissions_of(project: Project, name: str | None, attempts: Sequence[Attemp
 def cancel(project: Project, name: str | None, start: str) -> tuple[Submission, str]:
     """Ask the provider to cancel the submission whose id, or that of its batch there, begins with *start*.
 
-    Returns it, and the manifest of its jobs.
-
-    What the provider has carried out by then is paid for, and collected by the next run. Raises NotFound, UsageError,
-    KeyMissing, and BatchgenError if the provider refuses it.
+    Returns it, and the manifest of its jobs. What the provider has carried out by then is paid for, and collected by
+    the next run. Raises NotFound, UsageError, KeyMissing, and BatchgenError if the provider refuses it.
     """
     # Here because commands that only look import this module, too.
     import anyio
@@ -80,39 +78,40 @@ def cancel(project: Project, name: str | None, start: str) -> tuple[Submission, 
     from ..providers import batches_of
     from .config.keys import load_keys, sandbox_keys
     from .plan import read_manifest
-    from .sandbox_providers import at_sandbox, start_sandbox
+    from .sandbox_providers import addresses
 
     with open_reader(project) as reader:
         batch = reader.batch(name)
         found = reader.ask(partial(submissions.find, batch_id=batch.id, start=start))
-    live = [each for each in found if each.is_live]
-    if len(live) > 1:
-        raise UsageError(f"{len(live)} submissions begin with {start!r}; type more of the id. Nothing was changed")
-    if not live:
-        why = f"submission {found[0].id} has ended" if found else f"there is no submission {start!r} in {batch.name}"
-        raise NotFound(f"{why}. Those at a provider: {project.command_flags().on_batch('status')}")
-    submission = live[0]
-    if submission.state is not SubmissionState.SUBMITTED or submission.remote_id is None:
-        raise UsageError(
-            f"submission {submission.id} is {submission.state}: there is nothing at the provider to cancel"
-        )
-    manifest = read_manifest(project, Path(batch.manifest))
-    profile = manifest.profiles.get(submission.provider)
+    submission = _to_cancel(project, batch.name, found, start)
+    profiles = read_manifest(project, Path(batch.manifest)).profiles
+    profile = profiles.get(submission.provider)
     dialect = None if profile is None else batches_of(profile, profile.find(submission.model)[1])
     if profile is None or dialect is None:
         raise UsageError(f"{submission.provider} has no batches of {submission.model} in {batch.manifest} any more")
+    keys = sandbox_keys(profiles) if project.sandbox else load_keys(profiles, [profile.name], [])
     try:
-        if project.sandbox:
-            keys = sandbox_keys(manifest.profiles)
-            with start_sandbox(project, manifest.profiles) as sandbox:
-                anyio.run(_cancel, submission, at_sandbox(profile, sandbox), dialect, keys)
-        else:
-            anyio.run(_cancel, submission, profile, dialect, load_keys(manifest.profiles, [profile.name], []))
+        with addresses(project) as at_provider:
+            anyio.run(_cancel, submission, at_provider(profile), dialect, keys)
     except ProviderError as error:
         raise BatchgenError(
             f"{profile.name} did not cancel batch {submission.remote_id}: {error.fault.message}"
         ) from error
     return submission, batch.manifest
+
+
+def _to_cancel(project: Project, batch: str, found: Sequence[Submission], start: str) -> Submission:
+    """Return the one submission of *found* that can be cancelled; raise NotFound or UsageError."""
+    live = [each for each in found if each.is_live]
+    if len(live) > 1:
+        raise UsageError(f"{len(live)} submissions begin with {start!r}; type more of the id. Nothing was changed")
+    if not live:
+        why = f"submission {found[0].id} has ended" if found else f"there is no submission {start!r} in {batch}"
+        raise NotFound(f"{why}. Those at a provider: {project.command_flags().on_batch('status')}")
+    state = live[0].state
+    if state is not SubmissionState.SUBMITTED or live[0].remote_id is None:
+        raise UsageError(f"submission {live[0].id} is {state}: there is nothing at the provider to cancel")
+    return live[0]
 
 
 async def _cancel(
