@@ -139,10 +139,14 @@ class Charge:
     usd: int | None
     credits: int | None
     basis: Basis
+    #: What the same answer costs in the standard mode, by the price list; None: it was bought so, or that is not known.
+    standard_usd: int | None = None
 
     def share(self, number: int, index: int) -> Charge:
         """Return the part that the image *index* of *number* bears; the parts add up exactly."""
-        return replace(self, usd=share(self.usd, number, index), credits=share(self.credits, number, index))
+        amounts = (self.usd, self.credits, self.standard_usd)
+        usd, credits_, standard_usd = (share(amount, number, index) for amount in amounts)
+        return replace(self, usd=usd, credits=credits_, standard_usd=standard_usd)
 
 
 #: The cost is not known.

@@ -75,8 +75,9 @@ class BatchStatus:
     controls: Sequence[Control] = ()  #: the pauses and limits in force
     holder: Holder | None = None  #: the process that holds the lock
     interrupted: int = 0  #: jobs in flight when a run was interrupted, until the next run settles them
+    running_at_provider: int = 0  #: running jobs whose remote task, or submission, the provider has accepted
+    at_provider: int = 0  #: likewise, cancelled jobs too
     held: Sequence[str] = ()  #: after a run: why it has left some of them there
-    at_provider: int = 0  #: jobs in flight whose remote task, or submission, the provider has accepted
     submissions: Sequence[OpenSubmission] = ()  #: files of calls that are not all settled
     run: records.Run | None = None  #: the latest
     ending: RunEnding | None = None  #: how it ended, if that is known
@@ -226,6 +227,7 @@ def batch_status(reader: Reader, batch: records.Batch) -> BatchStatus:
         usage=reader.usage(batch.id),
         failures=reader.failures(batch.id),
         waiting=reader.ask(partial(needs.waiting, batch_id=batch.id)),
+        running_at_provider=reader.ask(partial(at_provider, batch_id=batch.id, state=State.RUNNING)),
         at_provider=reader.ask(partial(at_provider, batch_id=batch.id)),
     )
 

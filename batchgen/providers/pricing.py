@@ -63,7 +63,14 @@ def charge(usage: Usage, task: Task, model: Model, mode: Mode = Mode.STANDARD) -
     If the answer contains no images, those that were requested may have been billed. *mode* is how it was bought.
     """
     full = _full_charge(usage, task, model)
-    return full if full.basis is Basis.REPORTED else _at_factor(full, _factor(usage, model, mode))
+    booked = full if full.basis is Basis.REPORTED else _at_factor(full, _factor(usage, model, mode))
+    return booked if mode is Mode.STANDARD else replace(booked, standard_usd=_standard_usd(usage, task, model))
+
+
+def _standard_usd(usage: Usage, task: Task, model: Model) -> int | None:
+    """Return the standard price of an answer by the price list; None if that can only be estimated."""
+    listed = _full_charge(replace(usage, usd=None, credits=None), task, model)
+    return listed.usd if listed.basis is Basis.PRICED else None
 
 
 def _factor(usage: Usage, model: Model, mode: Mode) -> Decimal | None:

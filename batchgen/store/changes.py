@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Self
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import DBAPIError
 
 from ..database_url import Database, DatabaseUrl
 from .connection import reading
 from .database_errors import explain
 from .rows import listed_texts
-from .tables import EPOCH, jobs, micros
+from .tables import EPOCH, IS_REMOTE, OPEN, attempts, jobs, micros
 
 #: A job carries the moment of its change, which is before that of its commit: by as long as a slow disk takes.
 OVERLAP = timedelta(seconds=15)
@@ -25,7 +25,11 @@ OVERLAP = timedelta(seconds=15)
 #: What differs after each commit. On PostgreSQL also after those of other databases, which costs a query.
 _VERSION = {"sqlite": "PRAGMA data_version", "postgresql": "SELECT CAST(pg_current_snapshot() AS text)"}
 #: The columns in which two states of a job differ.
-_FACTS = (jobs.c.updated_at, jobs.c.state, jobs.c.claim, jobs.c.delivered, jobs.c.orphaned_at)
+_FACTS = (
+    *(jobs.c.updated_at, jobs.c.state, jobs.c.claim, jobs.c.delivered, jobs.c.orphaned_at),
+    # The id of a remote task is committed after the claim, and changes no column of the job.
+    select(func.count()).where(attempts.c.job_id == jobs.c.id, OPEN, IS_REMOTE).scalar_subquery(),
+)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, insert, literal_column, or_, select, text, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
 
 from ..errors import StaleClaim
 from ..job import Job, State
@@ -22,7 +22,7 @@ from .records import AttemptRecord
 from .rows import to_attempt, to_job
 from .shared_budgets import SharedBudgets
 from .shared_tables import runners
-from .tables import attempts, batch_of_job, batches, jobs, runs
+from .tables import IS_REMOTE, OPEN, attempts, batch_of_job, batches, jobs, runs
 
 
 def open_attempt(
@@ -78,7 +78,7 @@ def open_attempts(
     Those of submissions are not among them: what became of them is known once a submission is collected.
     """
     left = select(attempts, runs.c.spool).join(jobs).outerjoin(runs, runs.c.id == attempts.c.run_id)
-    left = left.where(text("attempts.state = 'open'"), batch_of_job == batch_id)
+    left = left.where(OPEN, batch_of_job == batch_id)
     left = left.where(attempts.c.submission_id.is_(None))
     left = left.where(attempts.c.run_id.not_in(select(runners.c.id).where(runners.c.id != (run_id or ""))))
     records = [to_attempt(row) for row in connection.execute(left.order_by(attempts.c.started_at)).mappings()]
@@ -95,7 +95,7 @@ def reserved_at_provider(connection: Connection, *, batch_id: int) -> dict[tuple
     """Return the open attempts that are at the provider, by provider and model: how many, nano-USD, milli-credits."""
     sums = (func.count(), func.sum(attempts.c.estimate_usd), func.sum(attempts.c.estimate_credits))
     asked = select(attempts.c.provider, attempts.c.model, *sums).select_from(attempts.join(jobs))
-    asked = asked.where(text("attempts.state = 'open'"), _is_remote(), batch_of_job == batch_id)
+    asked = asked.where(OPEN, IS_REMOTE, batch_of_job == batch_id)
     rows = connection.execute(asked.group_by(attempts.c.provider, attempts.c.model))
     return {(row[0], row[1]): (int(row[2]), int(row[3] or 0), int(row[4] or 0)) for row in rows}
 
@@ -103,18 +103,14 @@ def reserved_at_provider(connection: Connection, *, batch_id: int) -> dict[tuple
 def keys_at_provider(connection: Connection, *, batch_id: int) -> frozenset[str]:
     """Return the keys of the jobs in flight that are at the provider."""
     asked = select(jobs.c.key).select_from(attempts.join(jobs))
-    asked = asked.where(text("attempts.state = 'open'"), _is_remote(), batch_of_job == batch_id)
+    asked = asked.where(OPEN, IS_REMOTE, batch_of_job == batch_id)
     return frozenset(connection.execute(asked.where(jobs.c.state == State.RUNNING.value)).scalars())
-
-
-def _is_remote() -> ColumnElement[bool]:
-    return or_(attempts.c.handle.is_not(None), attempts.c.submission_id.is_not(None))
 
 
 def at_provider(connection: Connection, *, batch_id: int, state: State | None = None) -> int:
     """Return how many jobs of a batch, or those in one state, have a remote task or submission that has not ended."""
     found = select(func.count(attempts.c.job_id.distinct())).select_from(attempts.join(jobs))
-    found = found.where(text("attempts.state = 'open'"), _is_remote(), batch_of_job == batch_id)
+    found = found.where(OPEN, IS_REMOTE, batch_of_job == batch_id)
     if state is not None:
         found = found.where(jobs.c.state == state.value)
     return int(connection.execute(found).scalar_one())

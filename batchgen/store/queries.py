@@ -22,7 +22,7 @@ from .judging import judging_conditions, require_examined
 from .records import DeliveredFile, DueFilter, StoredArtifact
 from .repair import RECOVERED
 from .rows import listed, listed_texts, to_artifact
-from .tables import artifacts, attempts, batch_of_job, batches, jobs, ledger
+from .tables import OPEN, artifacts, attempts, batch_of_job, batches, jobs, ledger
 from .totals import bookings
 
 #: Jobs of a scope that are looked up together.
@@ -207,7 +207,7 @@ def newest_attempt(connection: Connection, batch_id: int) -> datetime | None:
     source = bookings()
     booked = select(func.max(source.c.last_sent_at)).where(source.c.batch_id == batch_id)
     going = select(func.max(attempts.c.started_at)).select_from(attempts.join(jobs))
-    going = going.where(text("attempts.state = 'open'"), batch_of_job == batch_id)
+    going = going.where(OPEN, batch_of_job == batch_id)
     return max(filter(None, (connection.scalar(booked), connection.scalar(going))), default=None)
 
 

@@ -176,6 +176,8 @@ class Bill:
     usd: int | None = None  #: nano-USD; None if no attempt has a known price
     credits: int | None = None  #: milli-credits
     provider: str | None = None  #: the last provider; None: not sent yet
+    mode: Mode | None = None  #: of the last attempt; None: not sent yet
+    at_provider: bool = False  #: a remote task or submission of the job has not ended
     at_risk: int = 0  #: attempts that may have been charged an unknown amount
     at_risk_usd: int | None = None  #: nano-USD that these may have cost
     at_risk_credits: int | None = None  #: milli-credits

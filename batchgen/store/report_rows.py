@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeVar
 
 from sqlalchemy import Connection, func, select
 
+from ..mode import Mode
 from ..planning.selection import Selection
 from .connection import driver
 from .queries import require_listed, selected
@@ -59,12 +60,29 @@ class Call(NamedTuple):
     started_at: int
     ended_at: int | None
     seconds: float | None
+    mode: str | None  #: None: standard
+    handle: str | None  #: JSON: of the remote task that it started
+    submission_id: str | None  #: of the submission that it is in
+    estimate_usd: int | None  #: reserved
+    estimate_credits: int | None
     usd: int | None
     credits: int | None
     basis: str | None  #: None: not booked yet
     charged: str | None
     at_risk_usd: int | None
     at_risk_credits: int | None
+    tier: str | None  #: that the answer states
+    standard_usd: int | None  #: its price in the standard mode, if it was bought in another one and that is known
+
+    @property
+    def mode_name(self) -> str:
+        """Return the mode in which it was bought."""
+        return self.mode or Mode.STANDARD.value
+
+    @property
+    def is_at_provider(self) -> bool:
+        """Return whether it is a remote task, or in a submission, that has not ended."""
+        return self.state == "open" and (self.handle is not None or self.submission_id is not None)
 
     @property
     def at(self) -> int:
@@ -98,9 +116,11 @@ _JOBS = (
     f"SELECT {', '.join(f'jobs.{name}' for name in ReportRow._fields)} FROM jobs "  # noqa: S608
     "JOIN json_each(?) AS wanted ON jobs.id = CAST(wanted.value AS BIGINT)"
 )
+#: Where the columns of the booking begin.
+_BOOKED = Call._fields.index("usd")
 _CALLS = (
-    f"SELECT {', '.join(f'attempts.{name}' for name in Call._fields[:14])}, "  # noqa: S608
-    f"{', '.join(f'ledger.{name}' for name in Call._fields[14:])} FROM json_each(?) AS wanted "
+    f"SELECT {', '.join(f'attempts.{name}' for name in Call._fields[:_BOOKED])}, "  # noqa: S608
+    f"{', '.join(f'ledger.{name}' for name in Call._fields[_BOOKED:])} FROM json_each(?) AS wanted "
     "CROSS JOIN attempts ON attempts.job_id = CAST(wanted.value AS BIGINT) "
     "LEFT JOIN ledger ON ledger.attempt_id = attempts.id "
     "ORDER BY attempts.job_id, attempts.claim"

@@ -64,6 +64,8 @@ def ledger_row(attempt_row: AttemptRow, batch_id: int, settlement: Settlement, n
         "images": usage.images,
         "input_tokens": usage.input_tokens,
         "output_tokens": usage.output_tokens,
+        "tier": usage.tier,
+        "standard_usd": charge.standard_usd,
     }
 
 

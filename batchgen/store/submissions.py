@@ -14,7 +14,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, insert, or_, select, text, update
+from sqlalchemy import Connection, RowMapping, func, insert, or_, select, update
 
 from ..errors import StaleClaim
 from ..job import Job
@@ -22,7 +22,7 @@ from .records import AttemptRecord
 from .rows import listed, listed_texts, to_attempt, to_job
 from .shared_tables import runners
 from .submission_table import submissions
-from .tables import attempts, batches, jobs, runs
+from .tables import OPEN, attempts, batches, jobs, runs
 
 
 class SubmissionState(StrEnum):
@@ -129,7 +129,7 @@ def known(connection: Connection, ids: Sequence[str]) -> set[str]:
 def open_calls(connection: Connection, submission_id: str) -> list[tuple[Job, AttemptRecord]]:
     """Return the calls of a submission that are not settled, with their jobs, in the order of its file."""
     calls = select(attempts, runs.c.spool).outerjoin(runs, runs.c.id == attempts.c.run_id)
-    calls = calls.where(attempts.c.submission_id == submission_id, text("attempts.state = 'open'"))
+    calls = calls.where(attempts.c.submission_id == submission_id, OPEN)
     records = [to_attempt(row) for row in connection.execute(calls).mappings()]
     wanted = select(jobs, batches.c.name.label("batch_name")).join(batches)
     owners = {record.job_id: record for record in records}
@@ -148,7 +148,7 @@ def sent_calls(connection: Connection, submission: Submission) -> list[str]:
 def open_counts(connection: Connection, ids: Sequence[str]) -> dict[str, int]:
     """Return how many calls of each submission are not settled."""
     left = select(attempts.c.submission_id, func.count()).where(attempts.c.submission_id.in_(listed_texts(ids)))
-    left = left.where(text("attempts.state = 'open'")).group_by(attempts.c.submission_id)
+    left = left.where(OPEN).group_by(attempts.c.submission_id)
     return {row[0]: row[1] for row in connection.execute(left)}
 
 

@@ -19,6 +19,7 @@ from sqlalchemy import (
     Table,
     TypeDecorator,
     UniqueConstraint,
+    or_,
     text,
 )
 
@@ -172,6 +173,11 @@ Index("attempts_open", attempts.c.job_id, sqlite_where=text("state = 'open'"))
 #: The calls of one submission. Most calls are in none.
 Index("attempts_submission", attempts.c.submission_id, sqlite_where=text("submission_id IS NOT NULL"))
 
+#: An attempt is open; a literal, so that SQLite uses the partial index of open attempts.
+OPEN = text("attempts.state = 'open'")
+#: An attempt, for as long as it is open, is a remote task or in a submission.
+IS_REMOTE = or_(attempts.c.handle.is_not(None), attempts.c.submission_id.is_not(None))
+
 artifacts = Table(
     "artifacts",
     metadata,
@@ -209,6 +215,8 @@ ledger = Table(
     Column("images", Number, nullable=False),
     Column("input_tokens", Number),
     Column("output_tokens", Number),
+    Column("tier", Words),  #: that the answer states; NULL: it states none
+    Column("standard_usd", Number),  #: the standard price of a call in another mode; NULL: not known
 )
 #: Attempts at risk are few, and ``unknown`` must not read a million settled ones.
 Index("ledger_at_risk", ledger.c.batch_id, sqlite_where=text("charged = 'maybe' AND usd IS NULL"))

@@ -8,19 +8,22 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Subquery, case, func, select, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, Row, Subquery, and_, case, func, select, type_coerce
 
 from ..job import State
+from ..mode import Mode
 from .dialects import Number, is_postgres, of_last
 from .ledger import Calls, Spent, UsageLine
 from .records import Bill, StoredArtifact
 from .rows import decode_tags, listed, to_artifact
-from .tables import EPOCH, artifacts, attempts, batch_of_job, batches, jobs, ledger, micros
+from .tables import EPOCH, IS_REMOTE, OPEN, artifacts, attempts, batch_of_job, batches, jobs, ledger, micros
 from .totals import AT_RISK, bookings, bookings_by
 from .usage_groups import ALWAYS, GroupBy, Period, UsageSum, totals
 
 #: Seconds in a quarter of an hour.
 _QUARTER = 900
+#: The mode of an attempt.
+_MODE = func.coalesce(attempts.c.mode, Mode.STANDARD.value)
 
 
 def usage(connection: Connection, batch_id: int) -> list[UsageLine]:
@@ -38,6 +41,8 @@ def booked(
     more: dict[str, ColumnElement[Any]] = {}
     if GroupBy.TAG in by:
         more["tags"] = jobs.c.tags
+    if GroupBy.MODE in by:
+        more["mode"] = _MODE
     if GroupBy.DAY in by and (time.timezone % _QUARTER or time.altzone % _QUARTER):
         more["quarter"] = ledger.c.at  # no zone of today has such days, but a user may define one
     source = bookings_by(period, **more) if more else bookings(period)
@@ -63,7 +68,7 @@ def _in_flight(connection: Connection, batch_id: int | None, by: Sequence[GroupB
         func.sum(attempts.c.estimate_usd).label("open_usd"),
         func.sum(attempts.c.estimate_credits).label("open_credits"),
     )
-    going = select(*kinds, *numbers, *groups).select_from(source).where(_OPEN).group_by(*kinds, *groups)
+    going = select(*kinds, *numbers, *groups).select_from(source).where(OPEN).group_by(*kinds, *groups)
     if batch_id is not None:
         going = going.where(batch_of_job == batch_id)
     return [_booked(row) for row in connection.execute(going)]
@@ -78,6 +83,7 @@ def _booked(row: Row[Any]) -> UsageSum:
         tags=decode_tags(columns.pop(GroupBy.TAG, "[]")),
         run=columns.pop(GroupBy.RUN, ""),
         batch=columns.pop(GroupBy.BATCH, ""),
+        mode=columns.pop(GroupBy.MODE, ""),
         line=UsageLine(**columns, usd_by_basis={} if usd is None else {basis: usd}),
     )
 
@@ -115,7 +121,7 @@ def calls(
     counts = select(source.c.provider, source.c.home, source.c.outcome, func.sum(source.c.attempts))
     counts = counts.where(source.c.home != "")
     going = select(attempts.c.provider, jobs.c.provider, attempts.c.state, func.count())
-    going = going.select_from(attempts.join(jobs)).where(_OPEN)
+    going = going.select_from(attempts.join(jobs)).where(OPEN)
     if batch_id is not None:
         counts, going = counts.where(source.c.batch_id == batch_id), going.where(batch_of_job == batch_id)
     rows = list(connection.execute(counts.group_by(source.c.provider, source.c.home, source.c.outcome)))
@@ -143,7 +149,7 @@ def spent(
     going = select(
         _sum(attempts.c.estimate_usd).label("open_usd"), _sum(attempts.c.estimate_credits).label("open_credits")
     )
-    going = going.select_from(attempts.join(jobs)).where(_OPEN)
+    going = going.select_from(attempts.join(jobs)).where(OPEN)
     for value, booked_column, open_column in (
         (batch_id, source.c.batch_id, batch_of_job),
         (provider, source.c.provider, attempts.c.provider),
@@ -162,31 +168,33 @@ def bills(connection: Connection, ids: Sequence[int]) -> dict[int, Bill]:
     current = select(artifacts).where(artifacts.c.job_id.in_(wanted), artifacts.c.superseded_at.is_(None))
     for row in connection.execute(current.order_by(artifacts.c.ordinal, artifacts.c.id)):
         files.setdefault(row.job_id, []).append(to_artifact(row))
-    last = (of_last(attempts.c.provider, attempts.c.claim), func.max(attempts.c.claim))
+    last = (of_last(attempts.c.provider, attempts.c.claim), of_last(_MODE, attempts.c.claim))
     at_risk = func.coalesce(func.sum(case((AT_RISK, 1), else_=0)), 0)
     risk = (at_risk, func.sum(ledger.c.at_risk_usd), func.sum(ledger.c.at_risk_credits))
+    # Of another max(), SQLite could take the row of the last attempt.
+    remote = func.sum(case((and_(OPEN, IS_REMOTE), 1), else_=0))
+    spent = (func.count(), func.sum(ledger.c.usd), func.sum(ledger.c.credits))
     costs = (
-        select(attempts.c.job_id, func.count(), func.sum(ledger.c.usd), func.sum(ledger.c.credits), *risk, *last)
+        select(attempts.c.job_id, *spent, *risk, remote, *last, func.max(attempts.c.claim))
         .select_from(attempts.outerjoin(ledger))
         .where(attempts.c.job_id.in_(wanted))
         .group_by(attempts.c.job_id)
     )
     result = {job_id: Bill() for job_id in ids}
-    for job_id, number, usd, credit, at_risk, risk_usd, risk_credits, provider, _ in connection.execute(costs):
+    for row in connection.execute(costs):
+        job_id, number, usd, credit, at_risk, risk_usd, risk_credits, remote, provider, mode, _ = row
         result[job_id] = Bill(
             attempts=number,
             usd=usd,
             credits=credit,
             provider=provider,
+            mode=Mode(mode),
+            at_provider=bool(remote),
             at_risk=at_risk,
             at_risk_usd=risk_usd,
             at_risk_credits=risk_credits,
         )
     return {job_id: replace(bill, files=tuple(files.get(job_id, ()))) for job_id, bill in result.items()}
-
-
-#: A literal, so that SQLite uses the partial index of open attempts.
-_OPEN = text("attempts.state = 'open'")
 
 
 def _groups(connection: Connection, source: Subquery) -> dict[GroupBy, ColumnElement[Any]]:
@@ -197,13 +205,14 @@ def _groups(connection: Connection, source: Subquery) -> dict[GroupBy, ColumnEle
         GroupBy.DAY: seconds if is_postgres(connection) else func.date(seconds, "unixepoch", "localtime"),
         GroupBy.RUN: source.c.run_id,
         GroupBy.BATCH: batches.c.name,
-    } | ({GroupBy.TAG: source.c.tags} if "tags" in source.c else {})
+    } | {key: source.c[name] for key, name in ((GroupBy.TAG, "tags"), (GroupBy.MODE, "mode")) if name in source.c}
 
 
 _OPEN_GROUPS: dict[GroupBy, ColumnElement[Any]] = {
     GroupBy.TAG: jobs.c.tags,
     GroupBy.RUN: attempts.c.run_id,
     GroupBy.BATCH: batches.c.name,
+    GroupBy.MODE: _MODE,
 }
 _SUMS = (
     "attempts",

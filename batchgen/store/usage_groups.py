@@ -24,6 +24,7 @@ class GroupBy(StrEnum):
     TAG = "tag"  #: of the job, as it is now; a job counts under each of its tags
     RUN = "run"  #: that sent the request
     BATCH = "batch"
+    MODE = "mode"  #: in which the request was bought
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +59,7 @@ class UsageSum:
     tags: tuple[str, ...] = ()
     run: str = ""
     batch: str = ""
+    mode: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -129,6 +131,8 @@ def _names(part: UsageSum, key: GroupBy, today: str) -> Sequence[str | None]:
             return (part.run,)
         case GroupBy.BATCH:
             return (part.batch,)
+        case GroupBy.MODE:
+            return (part.mode,)
     assert_never(key)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import yaml
 from PIL import Image, ImageDraw
 
 from batchgen.sandbox import launch
-from tests.acceptance.kit import Workspace
+from tests.acceptance.kit import CANARY, Workspace
 
 HERE = Path(__file__).parent
 JOBS: list[dict[str, Any]] = yaml.safe_load((HERE / "night.yaml").read_text(encoding="utf-8"))
@@ -87,6 +88,44 @@ def shop(project: Workspace) -> Workspace:
     done = project.run("run", "shop.yaml", "--yes", seconds=90)
     assert done.code == 3, done.err
     return project
+
+
+#: Polls of remote tasks; a run waits for half a second.
+TASKS = {"state": "status", "first_wait": 0.1, "max_wait": 0.2, "patience": 0.5, "lost_after": 0.3}
+
+
+def modes(project: Workspace) -> Workspace:
+    """Run a batch in all modes, beside remote tasks; the batch and two tasks are left at their providers.
+
+    ``steer`` releases the batch.
+    """
+    steer(project, hold=True)
+    project.env |= {"GEMINI_API_KEY": CANARY, "FAL_KEY": CANARY}
+    low = {"provider": "openai", "quality": "low", "size": "1024x1024"}
+    flex, task = {"provider": "gemini", "model": "gemini-3-pro-image"}, {"provider": "fal"}
+    jobs: list[dict[str, Any]] = [
+        *({"id": f"night-{number}", **low, "prompt": f"A cat by night, number {number}"} for number in range(4)),
+        *({"id": f"day-{name}", **flex, "prompt": f"A dog, {name}"} for name in "ab"),
+        {"id": "dear", **flex, "prompt": "A fox [sandbox: flex-standard]"},
+        {"id": "plain", "provider": "aigate", "quality": "low", "prompt": "An owl on a fence post"},
+        *({"id": f"task-{name}", **task, "prompt": f"A boat {name} [sandbox: task-slow=600]"} for name in "xy"),
+        {"id": "wolf", "provider": "aigate", "quality": "low", "prompt": "A wolf [sandbox: refuse]"},
+    ]
+    providers: dict[str, Any] = {
+        "openai": {"modes": ["batch"], "batch": {"listing_grace": 0.5}},
+        "gemini": {"base_url": f"{project.url}/gemini", "modes": ["flex"]},
+        "fal": {"base_url": f"{project.url}/fal", "task": {"poll": TASKS}},
+    }
+    project.manifest(jobs, name="modes.yaml", providers=providers, budget={"usd": 5})
+    done = project.run("run", "modes.yaml", "--yes", "--no-wait", seconds=90)
+    assert done.code == 9, done.err
+    return project
+
+
+def steer(project: Workspace, **order: object) -> None:
+    """Hold or release the batches of the simulated providers."""
+    request = urllib.request.Request(f"{project.url}/_sandbox/batches", json.dumps(order).encode())
+    urllib.request.urlopen(request).close()
 
 
 def stop_sandbox(project: Workspace) -> None:

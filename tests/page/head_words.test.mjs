@@ -3,14 +3,14 @@ import { test } from "node:test";
 
 import { moneyLine, onlyBudget, pace, sentences, spent, subtitle, title } from "../../batchgen/page/src/head_words.js";
 
-const JOBS = { total: 154, pending: 4, running: 0, done: 142, failed: 7, unknown: 1, cancelled: 0 };
+const JOBS = { total: 154, pending: 4, running: 0, done: 142, failed: 7, unknown: 1, cancelled: 0, at_provider: 0 };
 const RUN = {
   id: "r2", number: 1, of: 1, started_at: "2026-11-28T22:04:00Z", ended_at: "2026-11-29T04:34:00Z", exit_code: 3,
   meaning: "ran to the end",
 };
 const HEAD = {
   run: RUN, jobs: JOBS, images: 142, attempts: 171, usd: "2.5912", unpriced: 0, credits: {}, at_risk_usd: "0.0336",
-  lost_usd: "0.0178", budgets: [{ name: "batch", usd: "5", spent_usd: "2.5912", unit: "USD" }], seconds: 23_400,
+  lost_usd: "0.0178", reserved_usd: null, budgets: [{ name: "batch", usd: "5", spent_usd: "2.5912", unit: "USD" }], seconds: 23_400,
   in_progress: false, images_per_hour: 21.8, usd_per_image: "0.0182", waits: [],
 };
 const NIGHT = { from: RUN.started_at, to: RUN.ended_at };

@@ -65,6 +65,7 @@ def document(count: int, *, seed: int = 14, chunked: bool | None = None) -> dict
         "cause": list(CAUSES),
         "prompt": [],
         "suspect": list(KINDS),
+        "mode": ["standard"],
         "source": [],
     }
     words["source"] = [
@@ -93,12 +94,14 @@ def document(count: int, *, seed: int = 14, chunked: bool | None = None) -> dict
         "buckets": {},
         "commands": {
             name: f"batchgen {name.replace('_', ' ')} jobs/sample.yaml --sandbox"
-            for name in ("run", "retry", "redo", "show", "list", "export", "marks_import")
+            for name in ("run", "retry", "redo", "collect", "show", "list", "export", "marks_import")
         },
         "head": head(tiles),
         "night": night(tiles, words),
         "costs": costs(tiles, words),
+        "savings": None,
         "needs": needs(tiles, words),
+        "at_provider": [],
         "words": words,
         "tiles": tiles,
     }
@@ -267,6 +270,13 @@ def detail(page: dict[str, Any], row: int) -> dict[str, Any]:
                 "credits": None,
                 "basis": "reported",
                 "charged": None if done else "maybe",
+                "mode": "standard",
+                "tier": None,
+                "standard_usd": None,
+                "at_provider": False,
+                "reserved_usd": None,
+                "task": None,
+                "submission": None,
             }
         ]
         * (20 if row == 8 else 1)

@@ -32,7 +32,7 @@ def head(tiles: dict[str, Any]) -> dict[str, Any]:
             "exit_code": 3,
             "meaning": "some jobs failed",
         },
-        "jobs": {"total": len(states), "running": 0, "cancelled": 0, **jobs},
+        "jobs": {"total": len(states), "running": 0, "cancelled": 0, "at_provider": 0, **jobs},
         "images": images,
         "attempts": len(states) + 12,
         "usd": f"{usd:.4f}",
@@ -41,6 +41,7 @@ def head(tiles: dict[str, Any]) -> dict[str, Any]:
         "credits": {"gptimageapi": "420"},
         "at_risk_usd": "0.0336",
         "lost_usd": "0.0178",
+        "reserved_usd": None,
         "budgets": [{"name": "run", "usd": f"{usd * 1.5:.2f}", "spent_usd": f"{usd:.4f}", "unit": "USD"}],
         "seconds": last - START,
         "images_per_hour": images / max(1, (last - START) / 3600),
@@ -94,7 +95,8 @@ def costs(tiles: dict[str, Any], words: dict[str, Any]) -> dict[str, Any]:
         "images": tiles["count"],
         "attempts": tiles["count"],
     }
-    return {**{name: bars(name) for name in ("provider", "model", "tag", "kind")}, "day": [day]}
+    mode = day | {"name": "standard"}
+    return {**{name: bars(name) for name in ("provider", "model", "tag", "kind")}, "day": [day], "mode": [mode]}
 
 
 def needs(tiles: dict[str, Any], words: dict[str, Any]) -> list[dict[str, Any]]:
@@ -114,6 +116,7 @@ def needs(tiles: dict[str, Any], words: dict[str, Any]) -> list[dict[str, Any]]:
                     "example": f"<b>{cause}</b> </script> in the provider's own words",
                     "usd": "0.0178",
                     "at_risk_usd": None,
+                    "reserved_usd": None,
                     "ids": [tiles["key"][row] for row in rows[:200]],
                     "command": f"batchgen retry jobs/sample.yaml --sandbox --cause {cause}",
                     "prompts": prompts if cause == "refused" else [],

@@ -42,7 +42,7 @@ import time
 import sqlalchemy as sa
 from alembic import op
 revision = "9999"
-down_revision = "0007"
+down_revision = "0008"
 def upgrade():
     with op.batch_alter_table("runs") as table:
         table.add_column(sa.Column("mood", sa.Text))
@@ -154,8 +154,8 @@ async def test_an_older_table_is_backed_up_and_upgraded(
     monkeypatch.setattr(migrate, "scripts", lambda: scripts)
     migrate.ensure(path)
     assert migrate.revision(path) == "9999"
-    backup = path.with_name("batchgen.db.before-0007")
-    assert migrate.revision(backup) == "0007"
+    backup = path.with_name("batchgen.db.before-0008")
+    assert migrate.revision(backup) == "0008"
     assert backup.stat().st_mode & 0o777 == 0o600
     for file in (path, backup):
         with Reader(file) as reader:
@@ -172,13 +172,13 @@ async def test_a_copy_of_a_killed_upgrade_is_removed_and_one_in_progress_is_not(
     ended = subprocess.Popen(["true"])
     ended.wait()
     dead, living, other = (
-        path.with_name(f"batchgen.db.before-0007.{tag}.part") for tag in (ended.pid, os.getppid(), "mine")
+        path.with_name(f"batchgen.db.before-0008.{tag}.part") for tag in (ended.pid, os.getppid(), "mine")
     )
     for part in (dead, living, other):
         part.touch()
     migrate.ensure(path)
     assert [part.exists() for part in (dead, living, other)] == [False, True, True]
-    assert migrate.revision(path.with_name("batchgen.db.before-0007")) == "0007"
+    assert migrate.revision(path.with_name("batchgen.db.before-0008")) == "0008"
 
 
 async def test_a_failed_upgrade_is_undone_and_names_the_backup(
@@ -189,10 +189,10 @@ async def test_a_failed_upgrade_is_undone_and_names_the_backup(
     scripts = newer_scripts(tmp_path, last="raise RuntimeError('half way')")
     monkeypatch.setattr(migrate, "HEAD", "9999")
     monkeypatch.setattr(migrate, "scripts", lambda: scripts)
-    with pytest.raises(SchemaMismatch, match=r"half way.*before-0007"):
+    with pytest.raises(SchemaMismatch, match=r"half way.*before-0008"):
         migrate.ensure(path)
     assert shape(path) == before
-    assert migrate.revision(path) == "0007"
+    assert migrate.revision(path) == "0008"
 
 
 @pytest.mark.parametrize("pause", [0.0, 0.15])
@@ -208,8 +208,8 @@ async def test_kill_9_in_mid_migration_leaves_the_old_or_the_new(path: Path, tmp
     victim.send_signal(signal.SIGKILL)
     victim.communicate()
     assert integrity(path) == "ok"
-    assert migrate.revision(path) in {"0007", "9999"}
-    assert (shape(path) == old) == (migrate.revision(path) == "0007")
+    assert migrate.revision(path) in {"0008", "9999"}
+    assert (shape(path) == old) == (migrate.revision(path) == "0008")
     subprocess.run(command, check=True, cwd=ROOT, stdout=subprocess.DEVNULL)
     assert migrate.revision(path) == "9999"
     with Reader(path) as reader:

@@ -1,4 +1,7 @@
-"""Costs of a report: money and images by provider, model, tag, kind and day. Pure."""
+"""Costs of a report: money and images by provider, model, tag, kind, day and mode, and what modes saved.
+
+Pure.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +11,17 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from ...money import show_credits
+from ...fault import Charged
+from ...mode import Mode
+from ...money import show_credits, show_usd
 from ...store.report_rows import Call
 from .jobs import ReportJob
 from .tiles import TICKS, dollars
 
 #: The name of the bar of jobs without a tag.
 UNTAGGED = "untagged"
+#: What costs are grouped by.
+KEYS = ("provider", "model", "tag", "kind", "day", "mode")
 _QUARTER = 900 * TICKS
 
 
@@ -26,10 +33,13 @@ class Bar:
     credits: dict[str, int] = field(default_factory=dict)  #: by provider: each has a currency of its own
     images: int = 0
     attempts: int = 0
+    reserved: int | None = None  #: nano-USD, for what is at the provider
 
     def add(self, call: Call, images: int) -> None:
         """Add a call, which delivered *images*."""
         self.attempts += 1
+        if call.is_at_provider and call.estimate_usd is not None:
+            self.reserved = (self.reserved or 0) + call.estimate_usd
         self.images += images
         if call.usd is not None and call.basis != "unknown":
             self.usd = (self.usd or 0) + call.usd
@@ -48,16 +58,42 @@ class Bar:
             "credits_by_provider": by_provider,
             "images": self.images,
             "attempts": self.attempts,
+            "reserved_usd": show_usd(self.reserved),
         }
+
+
+@dataclass(kw_only=True, slots=True)
+class Savings:
+    """Collects what calls in a cheaper mode saved against the standard price, where both are known."""
+
+    usd: int = 0  #: nano-USD
+    calls: int = 0
+    unknown: int = 0  #: charged calls whose saving is not known
+    modes: set[str] = field(default_factory=set)
+
+    def add(self, call: Call) -> None:
+        """Add a call that was bought in a cheaper mode and charged."""
+        if call.usd is None or call.standard_usd is None or call.basis not in ("reported", "priced"):
+            self.unknown += 1
+            return
+        self.calls += 1
+        self.usd += call.standard_usd - call.usd
+        self.modes.add(call.mode_name)
+
+    def document(self) -> dict[str, Any] | None:
+        """Return the savings; None if no call's are known."""
+        if not self.calls:
+            return None
+        modes = [mode.value for mode in Mode if mode in self.modes]
+        return {"usd": show_usd(self.usd), "calls": self.calls, "unknown": self.unknown, "modes": modes}
 
 
 @dataclass(kw_only=True, slots=True)
 class Costs:
     """Collects costs by group; a job counts under each of its tags."""
 
-    _bars: dict[str, dict[str, Bar]] = field(
-        default_factory=lambda: {key: defaultdict(Bar) for key in ("provider", "model", "tag", "kind", "day")}
-    )
+    _bars: dict[str, dict[str, Bar]] = field(default_factory=lambda: {key: defaultdict(Bar) for key in KEYS})
+    _savings: Savings = field(default_factory=Savings)
 
     def add(self, job: ReportJob) -> None:
         """Add the calls of *job*."""
@@ -71,10 +107,17 @@ class Costs:
                 "tag": job.tags or [UNTAGGED],
                 "kind": [job.row.kind],
                 "day": [_day(call.at // _QUARTER)],
+                "mode": [call.mode_name],
             }
+            if call.mode_name != Mode.STANDARD and call.charged == Charged.YES:
+                self._savings.add(call)
             for key, names in groups.items():
                 for name in names:
                     self._bars[key][name].add(call, delivered[call.id])
+
+    def savings(self) -> dict[str, Any] | None:
+        """Return what cheaper modes saved; None if that is not known of any call."""
+        return self._savings.document()
 
     def document(self) -> dict[str, list[dict[str, Any]]]:
         """Return the bars by key: days in order, all others with the dearest first."""

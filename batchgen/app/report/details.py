@@ -5,6 +5,7 @@ Pure but for looks at the disk, which are functions that the caller gives.
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -88,6 +89,13 @@ def _attempt(call: Call) -> dict[str, Any]:
         "credits": show_credits(call.credits),
         "basis": call.basis,
         "charged": call.charged,
+        "mode": call.mode_name,
+        "tier": call.tier,
+        "standard_usd": show_usd(call.standard_usd),
+        "at_provider": call.is_at_provider,
+        "reserved_usd": show_usd(call.estimate_usd) if call.is_at_provider else None,
+        "task": None if call.handle is None else visible(str(json.loads(call.handle).get("id") or "")) or None,
+        "submission": call.submission_id,
     }
 
 

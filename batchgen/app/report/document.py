@@ -20,6 +20,7 @@ from .. import queries
 from ..advice import resuming
 from ..clock import utc_now
 from ..repeated_options import repeated_options
+from .at_provider import AtProvider
 from .costs import Costs
 from .details import detail
 from .disk import Disk
@@ -52,17 +53,19 @@ class Sums:
     night: Night = field(default_factory=Night)
     costs: Costs = field(default_factory=Costs)
     needs: Needs = field(default_factory=Needs)
+    at_provider: AtProvider = field(default_factory=AtProvider)
 
     def add(self, job: ReportJob) -> None:
         """Add one job."""
-        for collector in (self.figures, self.night, self.costs, self.needs):
+        for collector in (self.figures, self.night, self.costs, self.needs, self.at_provider):
             collector.add(job)
 
     def document(self, project: Project, reader: Reader, batch: Batch, scope: Scope) -> dict[str, Any]:
-        """Return head, night, costs and needs."""
+        """Return head, night, costs, needs and what is at providers."""
         now, runs = utc_now(), reader.runs(batch.id)
         status = queries.status(project, batch.name)
         flags = _flags(project, reader, batch)
+        submissions = {each.submission.id: each.submission for each in status.submissions}
         top = head(self.figures, status, runs, scope, now)
         waits = None if top["in_progress"] else top["waits"]
         spans = lane_spans(
@@ -73,7 +76,9 @@ class Sums:
             "head": top,
             "night": self.night.document(ends, spans),
             "costs": self.costs.document(),
+            "savings": self.costs.savings(),
             "needs": self.needs.document(batch.manifest, flags, waits, resuming(status, flags)),
+            "at_provider": self.at_provider.document(submissions),
         }
 
 
@@ -121,7 +126,7 @@ def build(
 
 
 def figures(project: Project, reader: Reader, batch: Batch) -> dict[str, Any]:
-    """Return head, night, costs and needs of a batch."""
+    """Return what the head of the page of a batch shows."""
     sums = Sums()
     for page in JobPages(project=project, reader=reader, batch=batch, judged=False):
         for job in page:
@@ -196,7 +201,7 @@ def _frame(project: Project, reader: Reader, batch: Batch, places: Places) -> di
         "folder": places.folder,
         "folder_url": places.folder_url,
         "commands": {
-            **{verb: flags.on_manifest(verb, batch.manifest) for verb in ("run", "retry", "redo")},
+            **{verb: flags.on_manifest(verb, batch.manifest) for verb in ("run", "retry", "redo", "collect")},
             **{verb: flags.on_batch(verb) for verb in ("show", "list", "export")},
             "marks_import": flags.plain("marks import"),
         },

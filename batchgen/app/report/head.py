@@ -22,6 +22,7 @@ class Figures:
     """Collects the sums over the jobs of a report: nano-USD and milli-credits."""
 
     states: Counter[str] = field(default_factory=Counter)
+    at_provider: int = 0  #: of the running jobs
     images: int = 0
     attempts: int = 0
     usd: int = 0
@@ -30,10 +31,12 @@ class Figures:
     credits: Counter[str] = field(default_factory=Counter)
     at_risk: int = 0
     lost: int = 0
+    reserved: int | None = None  #: for what is at a provider
 
     def add(self, job: ReportJob) -> None:
         """Add one job."""
         self.states[job.row.state] += 1
+        self.at_provider += job.is_at_provider
         self.images += len(job.pictures)
         self.attempts += len(job.calls)
         priced = set()
@@ -44,6 +47,8 @@ class Figures:
                 self.usd += call.usd
                 priced.add(call.id)
             self.lost += call.usd or 0 if call.state == "missed" else 0
+            if call.is_at_provider and call.estimate_usd is not None:
+                self.reserved = (self.reserved or 0) + call.estimate_usd
             self.at_risk += call.at_risk_usd or 0 if call.is_at_risk else 0
             if call.credits:
                 self.credits[call.provider] += call.credits
@@ -58,7 +63,9 @@ def head(figures: Figures, status: BatchStatus, runs: Sequence[Run], scope: Scop
     usd = None if figures.unpriced and not figures.usd else figures.usd
     return {
         "run": _run(status, runs, scope),
-        "jobs": {"total": figures.states.total()} | {state: figures.states[state] for state in STATES},
+        "jobs": {"total": figures.states.total()}
+        | {state: figures.states[state] for state in STATES}
+        | {"at_provider": figures.at_provider},
         "images": figures.images,
         "attempts": figures.attempts,
         "usd": show_usd(usd),
@@ -66,6 +73,7 @@ def head(figures: Figures, status: BatchStatus, runs: Sequence[Run], scope: Scop
         "credits": {name: show_credits(amount) for name, amount in sorted(figures.credits.items())},
         "at_risk_usd": show_usd(figures.at_risk),
         "lost_usd": show_usd(figures.lost),
+        "reserved_usd": show_usd(figures.reserved),
         "budgets": list(_budgets(status)),
         "seconds": round(seconds),
         "in_progress": in_progress is not None,
@@ -129,12 +137,9 @@ def _budgets(status: BatchStatus) -> Iterator[dict[str, Any]]:
 
 
 def _waits(figures: Figures, status: BatchStatus) -> Iterator[str]:
-    """Yield why jobs wait, one sentence for each reason."""
-    remote = status.at_provider
+    """Yield why jobs wait, one sentence for each reason; that of pending jobs is the first."""
+    remote = figures.at_provider
     waiting = figures.states["pending"] + figures.states["running"] - remote
-    if remote and status.holder is None:
-        jobs = "1 job is at the provider: the next run collects it" if remote == 1 else ""
-        yield jobs or f"{remote:,} jobs are at the provider: the next run collects them, and sends none again"
     if waiting > 0 and status.holder is None:
         jobs = "1 job waits" if waiting == 1 else f"{waiting:,} jobs wait"
         stops = [] if status.ending is None else list(status.ending.stops)
@@ -142,6 +147,9 @@ def _waits(figures: Figures, status: BatchStatus) -> Iterator[str]:
             stops = ["the last run was interrupted"]
         paused = [f"{each.provider} is paused" for each in status.controls if each.paused_at is not None]
         yield f"{jobs}: {'; '.join([*group_stops(stops), *paused]) or 'no run is in progress'}"
+    if remote and status.holder is None:
+        jobs = "1 job is at the provider: the next run collects it" if remote == 1 else ""
+        yield jobs or f"{remote:,} jobs are at the provider: the next run collects them, and sends none again"
     if unknown := figures.states["unknown"]:
         jobs = "1 job is unknown: it" if unknown == 1 else f"{unknown:,} jobs are unknown: they"
         yield f"{jobs} may have been bought, so no run sends them again without your decision"

@@ -11,6 +11,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from ... import redaction
+from ...job import State
 from ...planning.selection import Selection
 from ...store.copies import CopyRecords
 from ...store.judging import matching_files
@@ -73,6 +74,21 @@ class ReportJob:
     def is_shown(self) -> bool:
         """Return whether the job has a tile; if it has pictures, at least one must belong to the report."""
         return bool(self.pictures) or not self.files
+
+    @cached_property
+    def call_at_provider(self) -> Call | None:
+        """Return the call that is at a provider; that of a cancelled job may be, too."""
+        return next((call for call in reversed(self.every_call) if call.is_at_provider), None)
+
+    @property
+    def is_at_provider(self) -> bool:
+        """Return whether the job is at a provider."""
+        return self.row.state == State.RUNNING and self.call_at_provider is not None
+
+    @property
+    def state(self) -> str:
+        """Return the state of the job for users."""
+        return "at_provider" if self.is_at_provider else self.row.state
 
     @cached_property
     def task(self) -> Task:

@@ -26,6 +26,7 @@ class Group:
     count: int = 0
     usd: int | None = None  #: nano-USD that their calls cost
     at_risk: int = 0
+    reserved: int | None = None  #: for what is at a provider
     example: str = ""
     ids: list[str] = field(default_factory=list)
     prompts: list[dict[str, str]] = field(default_factory=list)
@@ -36,6 +37,8 @@ class Group:
         for call in job.calls:
             if call.usd is not None:
                 self.usd = (self.usd or 0) + call.usd
+            if call.is_at_provider and call.estimate_usd is not None:
+                self.reserved = (self.reserved or 0) + call.estimate_usd
             self.at_risk += call.at_risk_usd or 0 if call.is_at_risk else 0
         self.example = self.example or visible(job.row.message or "")
         if len(self.ids) < _IDS:
@@ -53,11 +56,13 @@ class Needs:
 
     def add(self, job: ReportJob) -> None:
         """Add *job* if it needs attention."""
-        state, cause = job.row.state, job.row.cause or ""
+        state, cause = job.state, job.row.cause or ""
         if state == "unknown":
             cause = Cause.UNKNOWN.value
         elif state in ("pending", "running"):
             state, cause = "pending", ""
+        elif state == "at_provider":
+            cause = ""
         elif state != "failed":
             return
         self._groups.setdefault((state, cause), Group(state=state, cause=cause)).add(job)
@@ -69,14 +74,17 @@ class Needs:
 
         *waits* and *steps*: why jobs wait, and what to do about it; *waits* is None while a run sends them.
         """
-        order = ("failed", "unknown", "pending")
+        order = ("failed", "unknown", "pending", "at_provider")
         groups = sorted(self._groups.values(), key=lambda group: (order.index(group.state), -group.count, group.cause))
-        return [
-            _waiting(group, manifest, flags, waits, steps)
-            if group.state == "pending"
-            else _need(group, manifest, flags)
-            for group in groups
-        ]
+        documents = []
+        for group in groups:
+            if group.state == "pending":
+                documents.append(_waiting(group, manifest, flags, waits, steps))
+            elif group.state == "at_provider":
+                documents.append(_remote(group, manifest, flags, is_running=waits is None))
+            else:
+                documents.append(_need(group, manifest, flags))
+        return documents
 
 
 def _waiting(
@@ -90,6 +98,15 @@ def _waiting(
     steps = [step for step in steps if step.command is None or not step.command.startswith(run)]
     todo = [step.what if step.command is None else f"{step.command} {step.what}" for step in steps]
     words = ("Waiting", next(iter(waits), "the next run sends these jobs"), "; ".join(todo), run)
+    return _document(group, words, None) | {"example": ""}
+
+
+def _remote(group: Group, manifest: str, flags: CommandFlags, *, is_running: bool) -> dict[str, Any]:
+    """Return the need of jobs at a provider, which any run collects."""
+    them, none = ("it", "does not send it") if group.count == 1 else ("them", "sends none")
+    run = "the run in progress" if is_running else "the next run"
+    command = "" if is_running else flags.on_manifest("collect", manifest)
+    words = ("At the provider", f"{run} collects {them}, and {none} again", "", command)
     return _document(group, words, None) | {"example": ""}
 
 
@@ -110,6 +127,7 @@ def _document(group: Group, words: tuple[str, str, str, str], edit: str | None) 
         "example": group.example,
         "usd": show_usd(group.usd),
         "at_risk_usd": show_usd(group.at_risk) if group.at_risk else None,
+        "reserved_usd": show_usd(group.reserved),
         "ids": group.ids,
         "command": command,
         "prompts": group.prompts,

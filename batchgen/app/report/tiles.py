@@ -13,6 +13,7 @@ from typing import Any
 from ... import redaction
 from ...files.thumbnails import SHORT
 from ...mark import NO_PICTURE
+from ...mode import Mode
 from ...money import MILLI, NANO, share
 from ...picture import PictureFacts, Suspect
 from ...store.report_rows import Call, FileRow
@@ -52,6 +53,7 @@ class Tiles:
     _rows: dict[tuple[int, int], int] = field(default_factory=dict)  #: by job id and ordinal
     _sparse: dict[str, dict[int, Any]] = field(default_factory=lambda: defaultdict(dict))
     _suspects: list[tuple[int, Suspect]] = field(default_factory=list)  #: with their rows
+    _modes: list[int] = field(default_factory=list)
     _lists: dict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
 
     def __len__(self) -> int:
@@ -74,13 +76,17 @@ class Tiles:
             if forms := earlier.get(max(ordinal, 0)):
                 self._sparse["earlier"][row] = forms
 
+    def _add_mode(self, call: Call | None) -> None:
+        """Add the mode of a tile; the column is in the document only if one of them is not standard."""
+        self._modes.append(-1 if call is None else self._words["mode"].number(call.mode_name))
+
     def _add_row(self, job: ReportJob, file: FileRow | None) -> None:
         call = job.call_by_id.get(file.attempt_id) if file is not None else next(reversed(job.calls), None)
         row, words = job.row, self._words
         values = {
             "key": row.key,
             "job": job.number,
-            "state": words["state"].number(row.state),
+            "state": words["state"].number(job.state),
             "provider": words["provider"].number(row.provider if call is None else call.provider),
             "model": words["model"].number(row.model if call is None else call.model),
             "kind": words["kind"].number(row.kind),
@@ -92,6 +98,7 @@ class Tiles:
         values |= _of_job(job, call) if file is None else _of_file(job, call, file, words["mime"])
         for name, column in self._columns.items():
             column.append(values[name])
+        self._add_mode(call)
         if file is not None and not self.looks.present(file.path):
             self._lists["gone"].append(len(self) - 1)
 
@@ -141,11 +148,13 @@ class Tiles:
             self._lists["no_thumb"] = [row for row, sha in shas if sha and sha not in thumbnails]
         lists = {name: self._lists[name] for name in ("alpha", "no_thumb", "c2pa", "gone")}
         sparse = {name: self._sparse[name] for name in ("sources", "mask", "suspects", "earlier", "marks")}
-        return {"count": len(self), **self._columns, **lists, **sparse}
+        has_modes = any(mode != Mode.STANDARD for mode in self._words["mode"].values())
+        modes = {"mode": self._modes} if has_modes else {}
+        return {"count": len(self), **self._columns, **modes, **lists, **sparse}
 
     def words(self, facts: Mapping[str, PictureFacts]) -> dict[str, Any]:
         """Return the words; *facts*: of source images, by hash."""
-        names = ("state", "provider", "model", "kind", "tag", "mime", "cause", "prompt", "suspect")
+        names = ("state", "provider", "model", "kind", "tag", "mime", "cause", "prompt", "suspect", "mode")
         sources = [
             {"path": path, "url": url, "sha": sha[:SHORT], **_shape(facts.get(sha))}
             for path, url, sha in self._words["source"].values()

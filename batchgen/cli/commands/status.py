@@ -42,7 +42,7 @@ def status(session: Session, batch: str | None) -> int:
     flags = project.command_flags(batch, report.again)
     figures = (report.batch.name, report.counts, report.usage, report.failures)
     lines = [
-        *status_lines(*figures, flags, cut_off=report.interrupted, at_provider=report.at_provider),
+        *status_lines(*figures, flags, cut_off=report.interrupted, at_provider=report.running_at_provider),
         *waiting_lines(report, flags),
         *at_provider_lines(report.at_provider, is_running=report.holder is not None, is_held=report.is_held),
         *submission_lines(report.submissions),

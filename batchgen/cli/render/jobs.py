@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...job import State
 from ...mode import Mode
 from ...money import share, show_credits, show_usd
 from .format import count, display_path, money
 from .marks import judgement_lines, mark_cell, mark_documents, suspect_cell, suspect_documents
-from .status import local
+from .status import AT_PROVIDER, local
 from .table import Fit, table
 from .width import short
 
@@ -34,6 +35,7 @@ def job_document(job: Job, bill: Bill, root: Path) -> dict[str, Any]:
         "id": job.key,
         "batch": job.batch,
         "state": job.state.value,
+        "at_provider": bill.at_provider,
         "cause": job.cause,
         "kind": job.task.kind.value,
         "provider": bill.provider or job.task.provider,
@@ -50,6 +52,7 @@ def job_document(job: Job, bill: Bill, root: Path) -> dict[str, Any]:
         ],
         "marks": mark_documents(bill),
         "suspects": suspect_documents(bill),
+        "mode": bill.mode and bill.mode.value,
     }
 
 
@@ -59,7 +62,7 @@ def job_table(jobs: Iterable[tuple[Job, Bill]]) -> list[str]:
     rows = [
         [
             job.key,
-            job.state.value,
+            _state(job, bill),
             job.cause or "",
             bill.provider or job.task.provider,
             bill.attempts,
@@ -77,6 +80,11 @@ def job_table(jobs: Iterable[tuple[Job, Bill]]) -> list[str]:
     prompt = len(heads) - 1
     fit = Fit(least={0: 16, prompt: 20}, names=(0,), drop=(4, 3, 2, prompt))
     return table(rows, heads, right=(4,), fit=fit)
+
+
+def _state(job: Job, bill: Bill) -> str:
+    """Return the state of a job for users."""
+    return AT_PROVIDER if bill.at_provider and job.state is State.RUNNING else job.state.value
 
 
 def show_document(
@@ -120,7 +128,7 @@ def show_lines(
     from ...planning.override_marks import describe, note_of, overrides_of
 
     task = job.task
-    yield f"{job.key}: {job.state.value}{f' ({job.cause})' if job.cause else ''}"
+    yield f"{job.key}: {_state(job, bill)}{f' ({job.cause})' if job.cause else ''}"
     yield f"prompt    {task.prompt}"
     yield f"request   {task.kind.value} by {task.provider}, {task.model}{_parameters(task)}"
     if overrides := describe(overrides_of(job.fingerprint)):
@@ -137,8 +145,7 @@ def show_lines(
     for copy in bill.copies:
         yield f"copy      {copy.path}  {copy.width}x{copy.height}, {copy.size_bytes} bytes, of {copy.source}"
     yield from judgement_lines(bill)
-    nothing = bill.at_risk and bill.usd is None and not bill.credits
-    yield f"cost      {'nothing is booked' if nothing else money(bill.usd, bill.credits)}"
+    yield f"cost      {_cost(bill, attempts)}"
     if bill.at_risk:
         risk = money(bill.at_risk_usd, bill.at_risk_credits)
         yield f"at risk   {risk} for {count(bill.at_risk, 'attempt')} that may have been charged"
@@ -148,6 +155,16 @@ def show_lines(
             yield f"{'':<10}its answer is kept: {answer}"
 
 
+def _cost(bill: Bill, attempts: Sequence[AttemptRecord]) -> str:
+    """Return what is booked, and what is reserved for a call that is at the provider."""
+    has_price = bill.usd is not None or bool(bill.credits)
+    if not bill.at_provider:
+        return "nothing is booked" if bill.at_risk and not has_price else money(bill.usd, bill.credits)
+    booked = money(bill.usd, bill.credits) if has_price else "nothing is booked"
+    remote = next(each for each in reversed(attempts) if each.state == "open")
+    return f"{booked}; {money(remote.estimate_usd, remote.estimate_credits)} reserved"
+
+
 def csv_rows(lines: Iterable[Mapping[str, Any]], *, copied: bool = False) -> Iterator[list[object]]:
     """Yield the rows of ``export --format csv``: one per file, or one for a job without files.
 
@@ -155,7 +172,8 @@ def csv_rows(lines: Iterable[Mapping[str, Any]], *, copied: bool = False) -> Ite
     """
     heads = ["id", "batch", "state", "cause", "kind", "provider", "model", "prompt", "attempts", "usd", "credits"]
     of_file = ["path", "sha256", "bytes", "width", "height", "mime", *(["copy"] if copied else [])]
-    yield [*heads, *of_file, "usd_share", "credits_share", "sources", "copies", "mark", "stars", "note", "suspects"]
+    judgements = ["mark", "stars", "note", "suspects"]
+    yield [*heads, *of_file, "usd_share", "credits_share", "sources", "copies", *judgements, "mode"]
     for line in lines:
         sources = _cell([source["path"] or source["url"] for source in line["sources"]])
         for file in line["files"] or [{"usd_share": line["usd"], "credits_share": line["credits"]}]:
@@ -165,7 +183,7 @@ def csv_rows(lines: Iterable[Mapping[str, Any]], *, copied: bool = False) -> Ite
             mark = next((mark for mark in line["marks"] if mark["picture"] == number), None)
             judged = [*((mark or {}).get(name) for name in ("mark", "stars", "note")), _kinds(line, number)]
             cells = (*(line[name] for name in heads), *(file.get(name) for name in of_file), *shares, sources, copies)
-            yield [*cells, *judged]
+            yield [*cells, *judged, line["mode"]]
 
 
 def _kinds(line: Mapping[str, Any], number: int) -> str:
@@ -208,7 +226,7 @@ def _is_remote(attempt: AttemptRecord) -> bool:
 def _task(handle: Mapping[str, Any]) -> str:
     """Return where a remote task is, and what the provider stated about it last if that was unusual."""
     parts = [str(handle[name]) for name in ("id", "status", "state") if handle.get(name)]
-    return f"at the provider: task {', '.join(parts)}"
+    return f"{AT_PROVIDER}: task {', '.join(parts)}"
 
 
 def _batch(submission: Submission | None) -> str:
@@ -216,7 +234,7 @@ def _batch(submission: Submission | None) -> str:
     if submission is None or submission.remote_id is None:
         return "in a batch that is not submitted yet"
     ends = "" if submission.deadline_at is None else f", ends by {local(submission.deadline_at)}"
-    return f"at the provider: batch {submission.remote_id}{ends}"
+    return f"{AT_PROVIDER}: batch {submission.remote_id}{ends}"
 
 
 def _attempt(attempt: AttemptRecord, home: str, submission: Submission | None) -> str:

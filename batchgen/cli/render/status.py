@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from ...store.ledger import Calls, Counts, Failure, UsageLine
     from ...store.records import Run
 
+#: The state of jobs whose remote task, or submission, has not ended.
+AT_PROVIDER = "at the provider"
+
 
 def status_lines(
     batch: str,
@@ -34,11 +37,10 @@ def status_lines(
 
     *cut_off*: running jobs are those that a run was cut off with; *at_provider*: so many of them are at the provider.
     """
-    remote = min(at_provider, counts.running) if cut_off else 0
     numbers = {
         "done": counts.done,
-        "at the provider": remote,
-        "in flight when a run was cut off" if cut_off else "running": counts.running - remote,
+        AT_PROVIDER: at_provider,
+        "in flight when a run was cut off" if cut_off else "running": counts.running - at_provider,
         **{state: getattr(counts, state) for state in ("pending", "failed", "unknown", "cancelled")},
     }
     states = [f"{number:,} {state}" for state, number in numbers.items() if number]
@@ -63,8 +65,8 @@ def at_provider_lines(jobs: int, *, is_running: bool = False, is_held: bool = Fa
     are, them, none = ("is", "it", "does not send it") if jobs == 1 else ("are", "them", "sends none")
     run = "the run in progress" if is_running else "the next run"
     if is_held:
-        return [f"waiting   {count(jobs, 'job')} {are} at the provider; {run} {none} again"]
-    return [f"waiting   {count(jobs, 'job')} {are} at the provider; {run} collects {them}, and {none} again"]
+        return [f"waiting   {count(jobs, 'job')} {are} {AT_PROVIDER}; {run} {none} again"]
+    return [f"waiting   {count(jobs, 'job')} {are} {AT_PROVIDER}; {run} collects {them}, and {none} again"]
 
 
 def money_lines(lines: Sequence[UsageLine], scope: str = "for this batch", run_usd: int | None = None) -> list[str]:

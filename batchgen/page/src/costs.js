@@ -2,7 +2,7 @@
 
 import { h, svg } from "./dom.js";
 import { count, money } from "./format.js";
-import { unpriced } from "./head_words.js";
+import { savedText, unpriced } from "./head_words.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./types").CostBar} CostBar */
@@ -17,6 +17,7 @@ const TABS = [
   ["tag", "Tag"],
   ["kind", "Kind"],
   ["day", "Day"],
+  ["mode", "Mode"],
 ];
 
 /** @param {Page} page @returns {{element: HTMLElement, draw: () => void}} */
@@ -27,7 +28,7 @@ export function costCard(page) {
   let all = false;
   const draw = () => {
     const empty = !page.document.costs.provider.length;
-    const tabs = TABS.filter(([name]) => name === "provider" || page.document.costs[name].length > 0);
+    const tabs = TABS.filter(([name]) => name === "provider" || isUseful(page.document.costs, name));
     if (!tabs.some(([name]) => name === by)) by = "provider";
     const panel = h(
       "div",
@@ -56,6 +57,11 @@ export function costCard(page) {
   };
   draw();
   return { element, draw };
+}
+
+/** @param {Page["document"]["costs"]} costs @param {By} by */
+function isUseful(costs, by) {
+  return by === "mode" ? costs.mode.some((bar) => bar.name !== "standard") : costs[by].length > 0;
 }
 
 /** @param {[By, string][]} tabs @param {By} by @param {(by: By) => void} choose */
@@ -90,8 +96,8 @@ function tabList(tabs, by, choose) {
 function bars(page, by, all, toggle) {
   const entries = page.document.costs[by];
   if (!entries.length) return h("p", { class: "nothing muted", text: "No call has been made yet." });
-  const priced = entries.some((bar) => bar.usd !== null && bar.usd > 0);
-  const size = (/** @type {CostBar} */ bar) => (priced ? (bar.usd ?? 0) : bar.images);
+  const priced = entries.some((bar) => Number(bar.usd) + Number(bar.reserved_usd) > 0);
+  const size = (/** @type {CostBar} */ bar) => (priced ? Number(bar.usd) + Number(bar.reserved_usd) : bar.images);
   const most = Math.max(...entries.map(size), 1e-12);
   const shown = all ? entries : entries.slice(0, SHOWN);
   return [
@@ -112,8 +118,9 @@ function bars(page, by, all, toggle) {
 
 /** @param {Page} page @param {By} by @param {CostBar} bar @param {number} share */
 function barButton(page, by, bar, share) {
-  const credits = bar.credits !== null && count(Number(bar.credits), "credit");
-  const price = bar.usd || (bar.usd === 0 && !credits) ? money(bar.usd) : credits || "no price";
+  const price = priceOf(bar);
+  const whole = Number(bar.usd) + Number(bar.reserved_usd);
+  const spent = whole ? (share * Number(bar.usd)) / whole : share;
   const images = count(bar.images, "image");
   return h(
     "button",
@@ -127,11 +134,26 @@ function barButton(page, by, bar, share) {
       "svg",
       { viewBox: "0 0 100 8", preserveAspectRatio: "none", "aria-hidden": "true" },
       svg("rect", { class: "track", width: 100, height: 8 }),
-      svg("rect", { class: "bar", width: (share * 100).toFixed(2), height: 8 }),
+      svg("rect", { class: "bar", width: (spent * 100).toFixed(2), height: 8 }),
+      share > spent &&
+        svg("rect", {
+          class: "bar reserved",
+          x: (spent * 100).toFixed(2),
+          width: ((share - spent) * 100).toFixed(2),
+          height: 8,
+        }),
     ),
-    h("span", { class: bar.usd ? "value" : "value faint", text: price }),
-    h("span", { class: "vh", text: `, ${images}: show them` }),
+    h("span", { class: bar.usd ? "value" : "value faint", text: price.replace(/,.*| reserved$/, "") }),
+    h("span", { class: "vh", text: `${/reserved$/.test(price) ? " reserved" : ""}, ${images}: show them` }),
   );
+}
+
+/** "$1.20, $0.40 reserved". @param {CostBar} bar */
+function priceOf(bar) {
+  const credits = bar.credits !== null && count(Number(bar.credits), "credit");
+  const reserved = Number(bar.reserved_usd) > 0 && `${money(bar.reserved_usd)} reserved`;
+  const paid = bar.usd || (bar.usd === 0 && !credits && !reserved) ? money(bar.usd) : credits;
+  return [paid, reserved].filter(Boolean).join(", ") || "no price";
 }
 
 /** Shows the pictures of a bar. @param {Page} page @param {By} by @param {CostBar} bar */
@@ -152,7 +174,9 @@ function footnote(page) {
   const names = unpriced(costs.provider).map(([name]) => name);
   if (!costs.provider.length) return "";
   let text = names.length ? `${names.join(", ")}: counted in credits, without a price in USD.` : "";
-  if (head.usd === null || !Number(head.usd))
+  if (Number(head.reserved_usd)) text = `Pale: reserved for what is at the provider. ${text}`;
+  else if (head.usd === null || !Number(head.usd))
     text = names.length ? "Counted in credits; the bars show images." : "No price is set; the bars show images.";
+  text = `${savedText(page.document.savings)} ${text}`.trim();
   return text && h("p", { class: "cardfoot", text });
 }

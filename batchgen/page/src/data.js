@@ -91,6 +91,7 @@ export function applyRows(page, update) {
       column[target[row]] = value;
     });
   }
+  applyModes(page, part, target);
   const touched = new Set(target);
   for (const name of LISTS) {
     tiles[name] = tiles[name].filter((row) => !touched.has(row)).concat(part[name].map((row) => target[row]));
@@ -104,19 +105,32 @@ export function applyRows(page, update) {
   return { changed, added };
 }
 
+/** Takes the modes of an update in; where all are standard, there is no column of them.
+ * @param {PageDocument} page @param {Tiles} part @param {Int32Array} target */
+function applyModes({ tiles, words }, part, target) {
+  if (!tiles.mode && !part.mode) return;
+  let standard = words.mode.indexOf("standard");
+  if (standard < 0) standard = words.mode.push("standard") - 1;
+  const column = (tiles.mode ??= new Array(tiles.count).fill(standard));
+  target.forEach((row, index) => {
+    column[row] = part.mode?.[index] ?? standard;
+  });
+}
+
 /** The update with its words as the page numbers them; words that are new are added to the page's.
  * @param {Words} words @param {{tiles: Tiles, words: Words}} update @returns {Tiles} */
 function translate(words, update) {
   const part = { ...update.tiles };
   /** @type {Record<string, (code: number) => number>} */
   const code = {};
-  for (const name of [...CODED, /** @type {const} */ ("tag"), /** @type {const} */ ("suspect")]) {
+  for (const name of [...CODED, .../** @type {const} */ (["tag", "suspect", "mode"])]) {
     const mine = words[name],
       numbers = new Map(mine.map((word, index) => [word, index]));
     const table = update.words[name].map((word) => numbers.get(word) ?? mine.push(word) - 1);
     code[name] = (number) => (number < 0 ? number : table[number]);
   }
   for (const name of CODED) part[name] = part[name].map(code[name]);
+  part.mode = part.mode?.map(code.mode);
   part.tags = part.tags.map((tags) => tags && tags.map(code.tag));
   part.suspects = mapValues(part.suspects, (list) =>
     list.map(([kind, , detail]) => [code.suspect(kind), -1, detail]),

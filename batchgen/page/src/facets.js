@@ -3,7 +3,7 @@
 import { h, setAttribute, setText } from "./dom.js";
 import { FACETS, rangeTitle } from "./filters.js";
 import { number } from "./format.js";
-import { CAUSES, KINDS, MARKS, STATES, SUSPECTS } from "./labels.js";
+import { CAUSES, KINDS, MARKS, MODES, STATES, SUSPECTS } from "./labels.js";
 import { closeSheet, openSheet } from "./sheet.js";
 
 /** @typedef {import("./page").BuiltPage} BuiltPage */
@@ -19,6 +19,7 @@ export const TITLES = {
   kind: "Kind",
   provider: "Provider",
   model: "Model",
+  mode: "Mode",
   tag: "Tag",
   size: "Size",
   cost: "Cost",
@@ -45,6 +46,8 @@ export function valueName({ document: { zone } }, facet, value) {
       return SUSPECTS[value] ?? value;
     case "kind":
       return KINDS[value] ?? value;
+    case "mode":
+      return MODES[value] ?? value;
     case "size":
       return value.replace("x", " × ");
     case "mime":

@@ -13,6 +13,7 @@ const STATES = [
   ["done", "Done"],
   ["failed", "Failed"],
   ["unknown", "Unknown"],
+  ["at_provider", "At the provider"],
   ["running", "Running"],
   ["pending", "Pending"],
   ["cancelled", "Cancelled"],
@@ -54,18 +55,19 @@ function lookButton(page) {
 
 /** @param {Page} page @param {Head} head */
 function jobsBlock(page, head) {
-  const states = STATES.filter(([state]) => head.jobs[state] || state === "done" || state === "failed");
+  const jobs = { ...head.jobs, running: head.jobs.running - head.jobs.at_provider };
+  const states = STATES.filter(([state]) => jobs[state] || state === "done" || state === "failed");
   return h(
     "div",
     { class: "block jobs" },
     h(
       "div",
       { class: "row" },
-      states.map(([state, word]) => figure(page, state, word, head.jobs[state])),
+      states.map(([state, word]) => figure(page, state, word, jobs[state])),
     ),
     meter(
-      states.map(([state]) => ({ kind: state, share: head.jobs[state] / Math.max(1, head.jobs.total) })),
-      states.map(([state, word]) => `${head.jobs[state]} ${word.toLowerCase()}`).join(", "),
+      states.map(([state]) => ({ kind: state, share: jobs[state] / Math.max(1, jobs.total) })),
+      states.map(([state, word]) => `${jobs[state]} ${word.toLowerCase()}`).join(", "),
     ),
     h("p", { class: "foot", text: pace(head) }),
   );

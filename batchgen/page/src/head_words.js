@@ -117,16 +117,22 @@ export function unpriced(bars) {
  * @param {Head} head */
 export function onlyBudget(head) {
   const [only, ...others] = head.budgets;
-  const whole = only?.unit === "USD" && !others.length && Number(only.spent_usd) === Number(head.usd);
+  // That of a run counts what is reserved at its end, too.
+  const counted = [Number(head.usd), Number(head.usd) + Number(head.reserved_usd)];
+  const whole =
+    only?.unit === "USD" && !others.length && counted.some((usd) => Math.abs(usd - Number(only.spent_usd)) < 1e-9);
   return whole ? only : null;
 }
 
 /** "$2.41 left · $0.0336 at risk · $0.0178 lost to failures". @param {Head} head */
 export function moneyLine(head) {
   const only = onlyBudget(head);
-  const left = only ? Number(only.usd) - Number(only.spent_usd) - Number(head.at_risk_usd) : null;
+  const left = only
+    ? Number(only.usd) - Number(head.usd) - Number(head.at_risk_usd) - Number(head.reserved_usd)
+    : null;
   return [
     left !== null && (left > 0 ? `${money(left)} left` : "budget reached"),
+    Number(head.reserved_usd) > 0 && `${money(head.reserved_usd)} reserved for what is at the provider`,
     Number(head.at_risk_usd) > 0 && `${money(head.at_risk_usd)} at risk`,
     Number(head.lost_usd) > 0 && `${money(head.lost_usd)} paid for failures`,
     head.unpriced > 0 && head.usd !== null && `${count(head.unpriced, "attempt")} without a price`,
@@ -143,4 +149,29 @@ function unix(iso) {
 /** An amount of a budget in its unit. @param {Head["budgets"][number]} budget @param {string} value */
 export function amount(budget, value) {
   return budget.unit === "credits" ? `${number(Number(value))} credits` : money(value);
+}
+
+/** "Saved by batch and flex: $1.24 against the standard price of 40 calls." @param {PageDocument["savings"]} savings */
+export function savedText(savings) {
+  if (!savings || !(Number(savings.usd) > 0)) return "";
+  const rest = savings.unknown ? `; of ${count(savings.unknown, "call")} it is not known` : "";
+  const by = savings.modes.join(" and ");
+  return `Saved by ${by}: ${money(savings.usd)} against the standard price of ${count(savings.calls, "call")}${rest}.`;
+}
+
+/** "openai, batch batch_3f: 40 jobs since Mon 30 Nov, 04:10 (3 h), 12 of 40 carried out; ends by Tue 1 Dec, 04:10".
+ * @param {import("./types").RemotePlace} place @param {PageDocument} page */
+export function placeText(place, { generated_at, zone }) {
+  const name = place.provider + (place.account ? ` (${place.account})` : "");
+  const time = (/** @type {string} */ iso) => moment(unix(iso), 0, zone, true);
+  const where = place.submission === null ? "remote tasks" : place.id ? `batch ${place.id}` : "batch, not submitted yet";
+  const age = duration(Math.max(0, unix(generated_at) - unix(place.since)));
+  const parts = [
+    `${name}, ${where}: ${count(place.jobs, "job")} since ${time(place.since)} (${age})`,
+    place.total && place.completed !== null && `${number(place.completed)} of ${number(place.total)} carried out`,
+    place.deadline_at && `ends by ${time(place.deadline_at)}`,
+    place.collect_by && `results until ${time(place.collect_by)}`,
+    place.message,
+  ];
+  return parts.filter(Boolean).join("; ");
 }

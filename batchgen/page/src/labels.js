@@ -7,6 +7,7 @@ export const STATES = {
   unknown: "Unknown",
   pending: "Pending",
   running: "Running",
+  at_provider: "At the provider",
   cancelled: "Cancelled",
 };
 
@@ -24,6 +25,9 @@ export const MARKS = {
   4: "4 stars",
   5: "5 stars",
 };
+
+/** @type {Record<string, string>} */
+export const MODES = { standard: "Standard", flex: "Flex", batch: "Batch" };
 
 /** @type {Record<string, string>} */
 export const KINDS = { generate: "From a prompt", edit: "Edits" };

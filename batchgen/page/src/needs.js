@@ -3,11 +3,13 @@
 import { commandBox, prose } from "./command.js";
 import { download, h } from "./dom.js";
 import { count, csv, money, number, quote } from "./format.js";
+import { placeText } from "./head_words.js";
 import { icon } from "./icons.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./types").Need} Need */
 
+const WAITING = new Set(["pending", "at_provider"]);
 const SHOWN = 8; // ids of a cause before "more"
 const SHOWN_NARROW = 4;
 
@@ -16,7 +18,7 @@ export function needsCard(page) {
   const element = h("section", { class: "card needs", "aria-labelledby": "needs-title" });
   const draw = () => {
     const { needs, head } = page.document;
-    const waits = needs.filter((need) => need.state !== "pending" || !head.in_progress); // a run sends those
+    const waits = needs.filter((need) => !WAITING.has(need.state) || !head.in_progress); // a run sends or collects those
     const total = waits.reduce((sum, need) => sum + need.count, 0);
     element.classList.toggle("calm", !needs.length);
     element.replaceChildren(
@@ -74,6 +76,7 @@ function row(page, need) {
       prose(need.meaning),
       need.todo && prose(need.todo),
       need.example && h("p", { class: "example" }, "“", h("span", { class: "text", text: need.example }), "”"),
+      need.state === "at_provider" ? places(page) : null,
       ids(page, need),
     ),
     h(
@@ -89,9 +92,20 @@ function row(page, need) {
 /** @param {Need} need */
 function moneyOf(need) {
   const parts = [];
+  if (need.state === "at_provider")
+    parts.push(need.reserved_usd === null ? "no price known" : `${money(need.reserved_usd)} reserved`);
   if (Number(need.usd)) parts.push(`${money(need.usd)} lost`);
   if (Number(need.at_risk_usd)) parts.push(`${money(need.at_risk_usd)} at risk`);
   return parts.join(", ") || "cost nothing";
+}
+
+/** Where the jobs are that are at a provider. @param {Page} page */
+function places({ document }) {
+  return h(
+    "ul",
+    { class: "places" },
+    document.at_provider.map((place) => h("li", { class: "text", text: placeText(place, document) })),
+  );
 }
 
 /** @param {Page} page @param {Need} need */

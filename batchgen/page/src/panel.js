@@ -140,6 +140,7 @@ export class Panel {
     buttons.push(["YAML", async () => (await this.page.detail(row)).yaml]);
     if (state === "done") buttons.push(["Redo command", id(commands.redo)]);
     else if (state === "pending") buttons.push(["Run command", id(commands.run)]);
+    else if (state === "at_provider") buttons.push(["Collect command", () => commands.collect]);
     else buttons.push(["Retry command", id(commands.retry)]);
     buttons.push(["Show command", () => `${commands.show} ${key}`]);
     return h(

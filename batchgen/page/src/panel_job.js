@@ -6,9 +6,16 @@ import { bytes, clock, count, day, duration, money } from "./format.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./types").Detail} Detail */
+/** @typedef {Detail["attempts"][number]} Attempt */
 
 /** @type {Record<string, string>} */
-const STATES = { delivered: "Delivered", missed: "Failed", open: "Not answered yet", unknown: "Unknown" };
+const STATES = {
+  delivered: "Delivered",
+  missed: "Failed",
+  open: "Not answered yet",
+  at_provider: "At the provider",
+  unknown: "Unknown",
+};
 /** @type {Record<string, string>} class of the dot */
 const DOTS = { delivered: "done", missed: "failed", open: "running", unknown: "unknown" };
 
@@ -39,32 +46,57 @@ export function parameters(detail) {
   );
 }
 
+/** @param {Attempt} attempt */
+function costText(attempt) {
+  const cost = [
+    attempt.usd && money(attempt.usd),
+    attempt.credits && `${attempt.credits} credits`,
+    attempt.reserved_usd && `${money(attempt.reserved_usd)} reserved`,
+  ];
+  return cost.filter(Boolean).join(", ");
+}
+
+/** The mode, and for flex the tier in which the answer states that it was carried out. @param {Attempt} attempt */
+function modeText({ mode, tier, state }) {
+  if (mode !== "flex" || state !== "delivered") return mode;
+  if (tier === null) return "flex, not confirmed by the answer";
+  return tier === mode ? "flex, confirmed by the answer" : `flex, carried out as ${tier}`;
+}
+
+/** The batch or the task in which a call is at its provider. @param {Page} page @param {Attempt} attempt */
+function whereText({ document }, attempt) {
+  if (attempt.submission === null) return `Task ${attempt.task ?? ""}`.trim();
+  const place = document.at_provider.find((each) => each.submission === attempt.submission);
+  return place?.id ? `Batch ${place.id}` : "In a batch";
+}
+
 /** The calls that were made for the job, the last one first. @param {Page} page @param {Detail} detail */
 export function attempts(page, detail) {
   const { zone } = page.document;
   const items = detail.attempts.toReversed().map((attempt) => {
     const seconds = Date.parse(attempt.at) / 1000;
-    const title = [STATES[attempt.state] ?? attempt.state, attempt.cause].filter(Boolean).join(": ");
-    const cost = [attempt.usd && money(attempt.usd), attempt.credits && `${attempt.credits} credits`]
-      .filter(Boolean)
-      .join(", ");
+    const state = attempt.at_provider ? "at_provider" : attempt.state;
+    const title = [STATES[state] ?? state, attempt.cause].filter(Boolean).join(": ");
     const facts = [
       `${attempt.provider}${attempt.account ? ` (${attempt.account})` : ""}`,
       attempt.model,
       seconds > 0 && `${day(seconds, zone)}, ${clock(seconds, zone)}`,
       attempt.seconds !== null && duration(attempt.seconds),
       attempt.status && `HTTP ${attempt.status}`,
+      modeText(attempt),
       attempt.basis,
       attempt.charged && `charged: ${attempt.charged}`,
+      attempt.standard_usd && `standard price: ${money(attempt.standard_usd)}`,
     ]
       .filter(Boolean)
       .join(" · ");
     return h(
       "li",
       { class: "attempt" },
-      h("span", { class: `dot ${DOTS[attempt.state] ?? attempt.state}` }),
-      h("p", { class: "row" }, h("b", { text: title }), h("span", { text: cost })),
+      h("span", { class: `dot ${DOTS[state] ?? state}` }),
+      h("p", { class: "row" }, h("b", { text: title }), h("span", { text: costText(attempt) })),
       h("p", { class: "muted", text: facts }),
+      attempt.at_provider && h("p", { class: "text", text: whereText(page, attempt) }),
       attempt.message && h("p", { class: "text message", text: attempt.message }),
       h("p", { class: "faint mono", text: [attempt.id, attempt.request_id].filter(Boolean).join(" · ") }),
     );

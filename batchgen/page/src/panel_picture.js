@@ -4,6 +4,7 @@ import { h } from "./dom.js";
 import { holds, maskOf, partners } from "./edits.js";
 import { bytes, clock, count, day, duration, money, number } from "./format.js";
 import { icon } from "./icons.js";
+import { STATES } from "./labels.js";
 
 /** @typedef {import("./types").Page} Page */
 /** @typedef {import("./dom.js").Child} Child */
@@ -132,11 +133,12 @@ export function facts(page, row) {
         "span",
         { class: "state" },
         h("span", { class: `dot ${words.state[tiles.state[row]]}` }),
-        [words.state[tiles.state[row]], words.cause[tiles.cause[row]]].filter(Boolean).join(": "),
+        [(STATES[words.state[tiles.state[row]]] ?? words.state[tiles.state[row]]).toLowerCase(), words.cause[tiles.cause[row]]].filter(Boolean).join(": "),
       ),
     ],
     ["Provider", words.provider[tiles.provider[row]]],
     ["Model", words.model[tiles.model[row]]],
+    ["Mode", tiles.mode && words.mode[tiles.mode[row]]],
     ["Kind", words.kind[tiles.kind[row]]],
     ["Size", pictured && pixels > 0 && `${tiles.width[row]} × ${tiles.height[row]}${megapixels(pixels)}`],
     ["File", pictured && fileFact(page, row)],

@@ -19,8 +19,10 @@ export interface PageDocument {
   commands: Commands;
   head: Head;
   night: Night;
-  costs: Record<"provider" | "model" | "tag" | "kind" | "day", CostBar[]>;
+  costs: Record<"provider" | "model" | "tag" | "kind" | "day" | "mode", CostBar[]>;
+  savings: Savings | null; // null: of no call known
   needs: Need[];
+  at_provider: RemotePlace[];
   words: Words;
   tiles: Tiles;
   inline?: Record<string, string>; // sha -> data: URL of the thumbnail (--single-file)
@@ -43,6 +45,7 @@ export interface Commands {
   run: string;
   retry: string;
   redo: string;
+  collect: string;
   show: string;
   list: string;
   export: string;
@@ -67,6 +70,7 @@ export interface Head {
     failed: number;
     unknown: number;
     cancelled: number;
+    at_provider: number; // of the running ones
   };
   images: number;
   attempts: number;
@@ -75,6 +79,7 @@ export interface Head {
   credits: Record<string, string>; // by provider
   at_risk_usd: string;
   lost_usd: string; // paid for attempts that failed
+  reserved_usd: string | null; // for calls that are at a provider
   budgets: { name: string; usd: string; spent_usd: string; unit: "USD" | "credits" }[];
   seconds: number; // that runs were in progress
   in_progress: boolean;
@@ -104,10 +109,37 @@ export interface CostBar {
   credits_by_provider: Record<string, string>;
   images: number;
   attempts: number;
+  reserved_usd: string | null; // for calls that are at a provider
+}
+
+/** What calls in a cheaper mode saved against the standard price, where both prices are known. */
+export interface Savings {
+  usd: string;
+  calls: number;
+  unknown: number; // charged calls in a cheaper mode whose standard price is not known
+  modes: string[];
+}
+
+/** The calls of a submission, or the remote tasks at an account, that have not ended. */
+export interface RemotePlace {
+  submission: string | null; // null: remote tasks
+  provider: string;
+  account: string | null;
+  jobs: number;
+  since: string; // ISO
+  id: string | null; // of the batch at the provider
+  state: string | null; // of the submission
+  deadline_at: string | null; // when the provider gives up what is not done
+  collect_by: string | null; // when the results vanish
+  message: string | null;
+  total: number | null; // calls, as the provider counts them
+  completed: number | null;
+  reserved_usd: string | null;
+  reserved_credits: string | null;
 }
 
 export interface Need {
-  state: "failed" | "unknown" | "pending";
+  state: "failed" | "unknown" | "pending" | "at_provider";
   cause: string; // its word: refused
   title: string; // "Refused"
   count: number;
@@ -116,6 +148,7 @@ export interface Need {
   example: string; // the provider's own words
   usd: string | null;
   at_risk_usd: string | null; // money lost, or at risk
+  reserved_usd: string | null; // for calls that are at a provider
   ids: string[]; // at most 200
   command: string; // to copy
   prompts: { id: string; prompt: string; message: string }[]; // of refused jobs, to edit as CSV; empty otherwise
@@ -132,6 +165,7 @@ export interface Words {
   cause: string[];
   prompt: string[]; // distinct prompts
   suspect: string[]; // kinds
+  mode: string[];
   source: Source[]; // distinct input images of edits, and masks
 }
 
@@ -167,6 +201,7 @@ export interface Tiles {
   seconds: number[]; // the call took
   sha: string[]; // first 16 hex digits of the file's SHA-256; "": no picture
   path: string[]; // relative to the working folder; "": no picture
+  mode?: number[]; // in which the call was bought, -1: none yet; absent: all of them are standard
   alpha: number[]; // rows with transparency
   gone: number[]; // rows whose file is not on the disk any more
   no_thumb: number[]; // rows of pictures without a thumbnail
@@ -200,6 +235,13 @@ export interface Detail {
     credits: string | null;
     basis: string | null;
     charged: string | null;
+    mode: string;
+    tier: string | null; // that the answer states
+    standard_usd: string | null; // its price in the standard mode, where that is another one and known
+    at_provider: boolean;
+    reserved_usd: string | null;
+    task: string | null; // id of the remote task
+    submission: string | null;
   }[];
   files: {
     ordinal: number;
@@ -267,6 +309,7 @@ export type Facet =
   | "kind"
   | "provider"
   | "model"
+  | "mode"
   | "tag"
   | "mime"
   | "size"
