@@ -44,7 +44,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
             "Show the image of a job in the system's viewer; without a job, the newest.",
         ),
         "watch": Entry("watch", "watch", "monitoring", "Follow a run from another terminal."),
-        "usage": Entry("usage", "usage", "usage", "Show the ledger by provider and model, day, tag, run, batch or mode."),
+        "usage": Entry("usage", "usage", "usage", "Show the ledger by provider, model, day, tag, run, batch or mode."),
         "export": Entry("export", "export", "json", "Print one line per job for other programs; copy the files."),
         "verify": Entry("verify", "verify", "recovery", "Check every delivered file against its hash."),
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import signal
 import urllib.request
@@ -93,6 +94,13 @@ def test_no_wait_leaves_a_batch_that_the_next_run_collects(project, witness, hel
     assert f"at the provider: batch {submission['remote_id']}, ends by" in project.run("show", "j0").out
     assert project.run("collect", path).code == 9
     assert project.run("status", "--json").json["at_provider"] == 2
+    assert "2 jobs: 2 at the provider" in project.run("status").out
+    assert project.run("show", "j0").out.startswith("j0: at the provider\n")
+    assert "cost      nothing is booked; $0.0" in project.run("show", "j0").out
+    assert "running" not in project.run("list").out
+    assert project.run("list", "--status", "running", "--json").json == project.run("list", "--json").json
+    document = project.run("show", "j0", "--json").json
+    assert (document["state"], document["at_provider"], document["mode"]) == ("running", True, "batch")
     page = project.run("report", "-o", "page", "--json").json["page"]
     assert "2 jobs are at the provider: the next run collects them" in (project.folder / page).read_text()
     held(release=True)
@@ -100,6 +108,10 @@ def test_no_wait_leaves_a_batch_that_the_next_run_collects(project, witness, hel
     collected = project.run("collect", path)
     assert collected.code == 0, collected.err
     check(project, witness)
+    rows = list(csv.DictReader(project.run("export", "--format", "csv").out.splitlines()))
+    assert [(row["state"], row["mode"]) for row in rows] == [("done", "batch")] * 2
+    [by_mode] = project.run("usage", "--by", "mode", "--json").json["by"]
+    assert (by_mode["mode"], by_mode["images"]) == ("batch", 2)
 
 
 def test_interrupted_run_leaves_its_batch_at_the_provider(project, witness, held):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from batchgen.app.advice import NextStep
 from batchgen.app.project import CommandFlags
+from batchgen.app.report.at_provider import AtProvider
 from batchgen.app.report.costs import Costs
 from batchgen.app.report.head import Figures, group_stops
 from batchgen.app.report.needs import Needs
 from batchgen.fault import Cause
+from batchgen.store.submissions import Submission, SubmissionState
 
 from .reportjobs import call, file, job, missed
 
@@ -129,3 +133,75 @@ def test_done_jobs_need_nothing():
 def test_need_names_at_most_200_jobs():
     [found] = needs(*(job(cause="error", key=f"j{number}") for number in range(300)))
     assert (found["count"], len(found["ids"])) == (300, 200)
+
+
+def at_provider(at=0, **fields):
+    """Return a call in a batch that has not ended."""
+    waits = {"state": "open", "ended_at": None, "seconds": None, "usd": None, "basis": None, "charged": None}
+    return call(at, **waits | {"mode": "batch", "submission_id": "5" * 32, "estimate_usd": 3_000_000} | fields)
+
+
+def test_jobs_at_the_provider_are_a_state_with_what_is_reserved_for_them():
+    calls = [at_provider(), at_provider(submission_id=None, handle='{"id": "t"}', mode=None, estimate_usd=None)]
+    found = figures(*(job([each], state="running") for each in calls), job([call(0, state="open")], state="running"))
+    assert (found.states["running"], found.at_provider, found.reserved) == (3, 2, 3_000_000)
+    [need] = needs(*(job([each], state="running", key=each.id) for each in calls), waits=["2 jobs are at the provider"])
+    assert (need["state"], need["title"], need["count"]) == ("at_provider", "At the provider", 2)
+    assert (need["reserved_usd"], need["usd"]) == ("0.003", None)
+    assert (need["meaning"], need["command"]) == (
+        "The next run collects them, and sends none again.", "batchgen collect shop.yaml --sandbox"
+    )  # fmt: skip
+
+
+def test_jobs_at_the_provider_have_no_command_while_a_run_collects_them():
+    [need] = needs(job([at_provider()], state="running"), waits=None)
+    assert (need["meaning"], need["command"]) == ("The run in progress collects it, and does not send it again.", "")
+
+
+def test_cancelled_job_whose_task_has_not_ended_is_cancelled():
+    cancelled = job([at_provider()], state="cancelled")
+    assert figures(cancelled).at_provider == 0
+    assert needs(cancelled) == []
+
+
+def test_places_are_the_batches_and_the_tasks_of_each_account():
+    task = {"submission_id": None, "handle": '{"id": "t"}', "mode": None, "estimate_usd": None, "provider": "fal"}
+    calls = [at_provider(at=60), at_provider(), at_provider(**task, estimate_credits=2_000)]
+    collector = AtProvider()
+    for each in calls:
+        collector.add(job([each], state="running"))
+    submitted = datetime(2026, 11, 30, 2, tzinfo=UTC)
+    known = Submission(
+        id="5" * 32, batch_id=1, run_id="r", provider="openai", endpoint="generate", model="gpt-image-2",
+        created_at=submitted, submitted_at=submitted, deadline_at=submitted + timedelta(days=1), remote_id="batch_1",
+        state=SubmissionState.SUBMITTED, counts={"total": 2, "completed": 1},
+    )  # fmt: skip
+    batch, tasks = sorted(collector.document({known.id: known}), key=lambda place: place["provider"], reverse=True)
+    assert (batch["id"], batch["jobs"], batch["since"], batch["reserved_usd"]) == (
+        "batch_1", 2, "2026-11-30T02:00:00+00:00", "0.006"
+    )  # fmt: skip
+    assert (batch["deadline_at"], batch["completed"]) == ("2026-12-01T02:00:00+00:00", 1)
+    assert (tasks["id"], tasks["jobs"], tasks["reserved_usd"], tasks["reserved_credits"]) == (None, 1, None, "2")
+
+
+def test_savings_count_only_calls_whose_both_prices_are_known():
+    calls = [
+        call(0, mode="batch", usd=10, standard_usd=20),
+        call(0, mode="flex", usd=30, standard_usd=30, tier="standard"),
+        call(0, mode="flex", usd=5, standard_usd=None),
+        call(0, mode="batch", usd=5, standard_usd=10, basis="estimated"),
+        missed(0, "error", mode="batch", standard_usd=10),
+        call(0, usd=7),
+        at_provider(),
+    ]
+    costs = Costs()
+    costs.add(job(calls))
+    assert costs.savings() == {"usd": "0.00000001", "calls": 2, "unknown": 2, "modes": ["flex", "batch"]}
+    assert {bar["name"]: bar["attempts"] for bar in costs.document()["mode"]} == {"batch": 4, "flex": 2, "standard": 1}
+    assert [bar["reserved_usd"] for bar in costs.document()["provider"]] == ["0.003"]
+
+
+def test_savings_are_left_out_where_no_standard_price_is_known():
+    costs = Costs()
+    costs.add(job([call(0, mode="batch", usd=10)]))
+    assert costs.savings() is None

@@ -153,3 +153,18 @@ def test_sidecar_that_is_not_there_is_not_named():
     sent = call(0)
     found = detail(job([sent], [file(sent)]), Looks(present=lambda _path: False))
     assert found["files"][0]["sidecar"] is None
+
+
+def test_tile_of_a_job_at_the_provider_has_a_state_of_its_own():
+    waits = call(0, state="open", handle='{"id": "t"}')
+    columns, words = tiles(job([waits], state="running"), job([call(0, state="open")], state="running", key="own"))
+    assert [words["state"][state] for state in columns["state"]] == ["at_provider", "running"]
+
+
+def test_column_of_modes_is_there_only_if_one_is_not_standard():
+    sent, cheap = call(0), call(0, mode="batch")
+    assert "mode" not in tiles(job([sent], [file(sent)]))[0]
+    columns, words = tiles(
+        job([sent], [file(sent)]), job([cheap], [file(cheap)], key="b"), job(state="pending", key="c")
+    )
+    assert [words["mode"][mode] if mode >= 0 else None for mode in columns["mode"]] == ["standard", "batch", None]

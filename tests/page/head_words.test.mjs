@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { moneyLine, onlyBudget, pace, sentences, spent, subtitle, title } from "../../batchgen/page/src/head_words.js";
+import {
+  moneyLine, onlyBudget, pace, placeText, savedText, sentences, spent, subtitle, title,
+} from "../../batchgen/page/src/head_words.js";
 
 const JOBS = { total: 154, pending: 4, running: 0, done: 142, failed: 7, unknown: 1, cancelled: 0, at_provider: 0 };
 const RUN = {
@@ -77,4 +79,33 @@ test("budget of the last run only is not that of all spending", () => {
   assert.equal(onlyBudget({ ...HEAD, budgets }), null);
   assert.doesNotMatch(moneyLine({ ...HEAD, budgets }), /left|reached/);
   assert.equal(onlyBudget(HEAD), HEAD.budgets[0]);
+});
+
+const AT = { generated_at: "2026-11-29T04:34:00Z", zone: 60 };
+const PLACE = {
+  submission: "5a", provider: "openai", account: null, jobs: 40, since: "2026-11-29T01:34:00Z", id: "batch_1",
+  state: "submitted", deadline_at: "2026-11-30T01:34:00Z", collect_by: null, message: null, total: 40, completed: 12,
+  reserved_usd: "1", reserved_credits: null,
+};
+
+test("place names provider, batch, age and deadline", () => {
+  assert.equal(placeText(PLACE, AT),
+    "openai, batch batch_1: 40 jobs since Sun 29 Nov, 02:34 (3 h); 12 of 40 carried out; ends by Mon 30 Nov, 02:34");
+  const task = { ...PLACE, submission: null, id: null, deadline_at: null, total: null, completed: null, jobs: 1 };
+  assert.equal(placeText({ ...task, account: "spare" }, AT), "openai (spare), remote tasks: 1 job since Sun 29 Nov, 02:34 (3 h)");
+  assert.match(placeText({ ...PLACE, id: null, total: 0, completed: 0 }, AT), /^openai, batch, not submitted yet: 40 jobs [^;]*; ends by/);
+});
+
+test("savings are stated only where there are some", () => {
+  const saved = { usd: "1.24", calls: 40, unknown: 0, modes: ["flex", "batch"] };
+  assert.equal(savedText(saved), "Saved by flex and batch: $1.24 against the standard price of 40 calls.");
+  assert.match(savedText({ ...saved, unknown: 2, modes: ["batch"] }), /^Saved by batch: .*; of 2 calls it is not known\.$/);
+  assert.equal(savedText(null), "");
+  assert.equal(savedText({ ...saved, usd: "0" }), "");
+});
+
+test("what is reserved is not left in the budget", () => {
+  const budgets = [{ name: "batch", usd: "5", spent_usd: "3.0912", unit: "USD" }];
+  assert.equal(moneyLine({ ...HEAD, at_risk_usd: "0", reserved_usd: "0.5", budgets }),
+    "$1.91 left · $0.50 reserved for what is at the provider · $0.0178 paid for failures");
 });

@@ -277,3 +277,30 @@ def test_price_by_resolution_follows_the_size_in_pixels(fields, usd) -> None:
     tariff = Tariff(usd_per_image={"1K": 1, "2K": 2, "4K": 4, "low 2K": 3})
     offered = model("openai").model_copy(update={"tariff": tariff})
     assert estimate(task(**fields), offered).expected.usd == usd * 10**9
+
+
+@pytest.mark.parametrize(
+    ("mode", "usage", "standard"),
+    [
+        (Mode.BATCH, TOKENS, STANDARD_COST),
+        (Mode.FLEX, TOKENS | {"tier": "flex"}, STANDARD_COST),
+        (Mode.FLEX, TOKENS | {"tier": "standard"}, STANDARD_COST),
+        (Mode.FLEX, TOKENS | {"tier": "flex", "usd": 1_000}, STANDARD_COST),  # the price list, whatever was charged
+        (Mode.BATCH, {"images": 1}, 67_200_000),  # the price list has one by image, too
+        (Mode.STANDARD, TOKENS, None),
+    ],
+)
+def test_standard_price_of_a_cheaper_mode_is_that_of_the_price_list(
+    mode: Mode, usage: dict[str, Any], standard: int | None
+) -> None:
+    priced = charge(Usage(**usage), task(model=GEMINI), model("openrouter", GEMINI, **HALF), mode)
+    assert priced.standard_usd == standard
+
+
+def test_standard_price_that_is_not_in_the_price_list_is_not_known() -> None:
+    assert charge(Usage(images=1, usd=5), task(), model("gateway"), Mode.BATCH).standard_usd is None
+
+
+def test_standard_price_is_shared_as_the_price_is() -> None:
+    whole = Charge(usd=5, credits=None, basis=Basis.PRICED, standard_usd=11)
+    assert [whole.share(2, number).standard_usd for number in range(2)] == [6, 5]

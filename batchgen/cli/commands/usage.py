@@ -39,7 +39,7 @@ _KEYS = ("provider", "model", "day", "tag", "run", "batch", "mode")
 @batch
 @sandbox
 def usage(session: Session, batch: str | None, **options: Any) -> int:  # noqa: ANN401 - those above
-    """Show the ledger by provider and model, day, tag, run, batch or mode.
+    """Show the ledger by provider, model, day, tag, run, batch or mode.
 
     It has attempts, images, tokens, credits and USD. WHEN is a date, a date and time, or a span ago: 30m, 24h, 7d, 2w.
     Days and times are in this machine's time zone (TZ), unless a time names another: 2026-11-20T18:30Z. An attempt is

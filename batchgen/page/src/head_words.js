@@ -164,14 +164,20 @@ export function savedText(savings) {
 export function placeText(place, { generated_at, zone }) {
   const name = place.provider + (place.account ? ` (${place.account})` : "");
   const time = (/** @type {string} */ iso) => moment(unix(iso), 0, zone, true);
-  const where = place.submission === null ? "remote tasks" : place.id ? `batch ${place.id}` : "batch, not submitted yet";
+  const batch = place.id ? `batch ${place.id}` : "batch, not submitted yet";
+  const where = place.submission === null ? "remote tasks" : batch;
   const age = duration(Math.max(0, unix(generated_at) - unix(place.since)));
   const parts = [
     `${name}, ${where}: ${count(place.jobs, "job")} since ${time(place.since)} (${age})`,
-    place.total && place.completed !== null && `${number(place.completed)} of ${number(place.total)} carried out`,
+    carriedOut(place),
     place.deadline_at && `ends by ${time(place.deadline_at)}`,
     place.collect_by && `results until ${time(place.collect_by)}`,
     place.message,
   ];
   return parts.filter(Boolean).join("; ");
+}
+
+/** "12 of 40 carried out". @param {import("./types").RemotePlace} place */
+function carriedOut({ total, completed }) {
+  return total && completed !== null && `${number(completed)} of ${number(total)} carried out`;
 }

@@ -18,7 +18,8 @@ export function needsCard(page) {
   const element = h("section", { class: "card needs", "aria-labelledby": "needs-title" });
   const draw = () => {
     const { needs, head } = page.document;
-    const waits = needs.filter((need) => !WAITING.has(need.state) || !head.in_progress); // a run sends or collects those
+    // A run in progress sends or collects those that wait.
+    const waits = needs.filter((need) => !WAITING.has(need.state) || !head.in_progress);
     const total = waits.reduce((sum, need) => sum + need.count, 0);
     element.classList.toggle("calm", !needs.length);
     element.replaceChildren(

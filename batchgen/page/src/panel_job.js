@@ -70,37 +70,43 @@ function whereText({ document }, attempt) {
   return place?.id ? `Batch ${place.id}` : "In a batch";
 }
 
+/** @param {Page} page @param {Attempt} attempt */
+function attemptItem(page, attempt) {
+  const state = attempt.at_provider ? "at_provider" : attempt.state;
+  const title = [STATES[state] ?? state, attempt.cause].filter(Boolean).join(": ");
+  return h(
+    "li",
+    { class: "attempt" },
+    h("span", { class: `dot ${DOTS[state] ?? state}` }),
+    h("p", { class: "row" }, h("b", { text: title }), h("span", { text: costText(attempt) })),
+    h("p", { class: "muted", text: factsText(page, attempt) }),
+    attempt.at_provider && h("p", { class: "text", text: whereText(page, attempt) }),
+    attempt.message && h("p", { class: "text message", text: attempt.message }),
+    h("p", { class: "faint mono", text: [attempt.id, attempt.request_id].filter(Boolean).join(" · ") }),
+  );
+}
+
+/** @param {Page} page @param {Attempt} attempt */
+function factsText({ document: { zone } }, attempt) {
+  const seconds = Date.parse(attempt.at) / 1000;
+  return [
+    `${attempt.provider}${attempt.account ? ` (${attempt.account})` : ""}`,
+    attempt.model,
+    seconds > 0 && `${day(seconds, zone)}, ${clock(seconds, zone)}`,
+    attempt.seconds !== null && duration(attempt.seconds),
+    attempt.status && `HTTP ${attempt.status}`,
+    modeText(attempt),
+    attempt.basis,
+    attempt.charged && `charged: ${attempt.charged}`,
+    attempt.standard_usd && `standard price: ${money(attempt.standard_usd)}`,
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
 /** The calls that were made for the job, the last one first. @param {Page} page @param {Detail} detail */
 export function attempts(page, detail) {
-  const { zone } = page.document;
-  const items = detail.attempts.toReversed().map((attempt) => {
-    const seconds = Date.parse(attempt.at) / 1000;
-    const state = attempt.at_provider ? "at_provider" : attempt.state;
-    const title = [STATES[state] ?? state, attempt.cause].filter(Boolean).join(": ");
-    const facts = [
-      `${attempt.provider}${attempt.account ? ` (${attempt.account})` : ""}`,
-      attempt.model,
-      seconds > 0 && `${day(seconds, zone)}, ${clock(seconds, zone)}`,
-      attempt.seconds !== null && duration(attempt.seconds),
-      attempt.status && `HTTP ${attempt.status}`,
-      modeText(attempt),
-      attempt.basis,
-      attempt.charged && `charged: ${attempt.charged}`,
-      attempt.standard_usd && `standard price: ${money(attempt.standard_usd)}`,
-    ]
-      .filter(Boolean)
-      .join(" · ");
-    return h(
-      "li",
-      { class: "attempt" },
-      h("span", { class: `dot ${DOTS[state] ?? state}` }),
-      h("p", { class: "row" }, h("b", { text: title }), h("span", { text: costText(attempt) })),
-      h("p", { class: "muted", text: facts }),
-      attempt.at_provider && h("p", { class: "text", text: whereText(page, attempt) }),
-      attempt.message && h("p", { class: "text message", text: attempt.message }),
-      h("p", { class: "faint mono", text: [attempt.id, attempt.request_id].filter(Boolean).join(" · ") }),
-    );
-  });
+  const items = detail.attempts.toReversed().map((attempt) => attemptItem(page, attempt));
   return h(
     "section",
     {},

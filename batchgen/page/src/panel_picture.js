@@ -115,6 +115,14 @@ function fileFact({ document: { tiles, words } }, row) {
   return parts.filter(Boolean).join(", ");
 }
 
+/** State and cause. @param {Page} page @param {number} row */
+function stateFact({ document: { tiles, words } }, row) {
+  const state = words.state[tiles.state[row]];
+  const name = (STATES[state] ?? state).toLowerCase();
+  const text = [name, words.cause[tiles.cause[row]]].filter(Boolean).join(": ");
+  return h("span", { class: "state" }, h("span", { class: `dot ${state}` }), text);
+}
+
 /** @param {Page} page @param {number} row */
 export function facts(page, row) {
   const { tiles, words, zone } = page.document;
@@ -127,15 +135,7 @@ export function facts(page, row) {
   ].filter(Boolean);
   /** @type {[string, Child][]} */
   const facts = [
-    [
-      "State",
-      h(
-        "span",
-        { class: "state" },
-        h("span", { class: `dot ${words.state[tiles.state[row]]}` }),
-        [(STATES[words.state[tiles.state[row]]] ?? words.state[tiles.state[row]]).toLowerCase(), words.cause[tiles.cause[row]]].filter(Boolean).join(": "),
-      ),
-    ],
+    ["State", stateFact(page, row)],
     ["Provider", words.provider[tiles.provider[row]]],
     ["Model", words.model[tiles.model[row]]],
     ["Mode", tiles.mode && words.mode[tiles.mode[row]]],
