@@ -93,7 +93,7 @@ def test_budgets_show_what_is_reached(look):
 )
 def test_money_is_shown_however_little_is_known(look, head, figure):
     none = {"name": "a", "usd": None, "credits": None, "credits_by_provider": {}, "images": 1, "attempts": 1}
-    tab = look(head, costs={name: [none] for name in ("provider", "model", "tag", "kind", "day")})
+    tab = look(head, costs={name: [none] for name in ("provider", "model", "tag", "kind", "day", "mode")})
     assert tab.find(".spent .value").text_content() == figure
 
 
@@ -111,7 +111,7 @@ def test_real_page_carries_no_sign_of_the_sandbox(look):
 
 def test_batch_without_deliveries_is_calm(look):
     empty = night(bars=[0], usd=[None], lanes=[])
-    costs = {name: [] for name in ("provider", "model", "tag", "kind", "day")}
+    costs = {name: [] for name in ("provider", "model", "tag", "kind", "day", "mode")}
     jobs = {"total": 9, "done": 0, "failed": 0, "unknown": 0, "pending": 9}
     tab = look({"usd": "0", "images": 0, "attempts": 0, "run": None}, jobs=jobs, night=empty, costs=costs, needs=[])
     for text in ("Nothing has been delivered yet.", "No call has been made yet.", "Nothing so far."):
@@ -215,7 +215,7 @@ def test_many_cost_bars_are_shown_on_demand(look):
 
 def test_costs_in_credits_only_say_so(look):
     bar = {"name": "gptimageapi", "usd": None, "credits": "1200", "credits_by_provider": {}, "images": 3, "attempts": 3}
-    costs = {name: [bar] for name in ("provider", "model", "tag", "kind", "day")}
+    costs = {name: [bar] for name in ("provider", "model", "tag", "kind", "day", "mode")}
     tab = look({"usd": None}, costs=costs)
     assert tab.find(".bars .value").text_content() == "1,200 credits"
     assert tab.page.get_by_text("Counted in credits; the bars show images.").is_visible()
@@ -295,7 +295,7 @@ def test_overview_fits_every_size(look, size, theme):
     long = "a-provider-with-a-name-of-eighty-characters-" + "x" * 36
     lanes = [{"name": long, "ticks": [5], "spans": []}]
     bar = {"name": long, "usd": 1234.5, "credits": None, "credits_by_provider": {}, "images": 9, "attempts": 9}
-    costs = {name: [bar] for name in ("provider", "model", "tag", "kind", "day")}
+    costs = {name: [bar] for name in ("provider", "model", "tag", "kind", "day", "mode")}
     options = {"size": size, "theme": theme}
     tab = look(
         jobs={"total": 200_000}, night=night(lanes=lanes), costs=costs, needs=[need(ids=[long])], options=options

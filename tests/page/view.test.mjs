@@ -5,7 +5,7 @@ import { applyRows, fileUrl } from "../../batchgen/page/src/data.js";
 import { hash, restore } from "../../batchgen/page/src/url.js";
 import { PageView } from "../../batchgen/page/src/view.js";
 
-const WORDS = ["state", "provider", "model", "kind", "tag", "mime", "cause", "prompt", "suspect", "source"];
+const WORDS = ["state", "provider", "model", "kind", "tag", "mime", "cause", "prompt", "suspect", "mode", "source"];
 
 /** A document of done pictures by key, with a provider for each. */
 function documentOf(keys, providers) {

@@ -118,7 +118,8 @@ function bars(page, by, all, toggle) {
 
 /** @param {Page} page @param {By} by @param {CostBar} bar @param {number} share */
 function barButton(page, by, bar, share) {
-  const price = priceOf(bar);
+  const { paid, reserved } = priceOf(bar);
+  const price = [paid, reserved && `${reserved} reserved`].filter(Boolean).join(", ") || "no price";
   const whole = Number(bar.usd) + Number(bar.reserved_usd);
   const spent = whole ? (share * Number(bar.usd)) / whole : share;
   const images = count(bar.images, "image");
@@ -143,17 +144,17 @@ function barButton(page, by, bar, share) {
           height: 8,
         }),
     ),
-    h("span", { class: bar.usd ? "value" : "value faint", text: price.replace(/,.*| reserved$/, "") }),
-    h("span", { class: "vh", text: `${/reserved$/.test(price) ? " reserved" : ""}, ${images}: show them` }),
+    h("span", { class: bar.usd ? "value" : "value faint", text: paid || reserved || price }),
+    h("span", { class: "vh", text: `${paid || !reserved ? "" : " reserved"}, ${images}: show them` }),
   );
 }
 
-/** "$1.20, $0.40 reserved". @param {CostBar} bar */
+/** What was paid, and what is reserved; "": nothing that is known. @param {CostBar} bar */
 function priceOf(bar) {
-  const credits = bar.credits !== null && count(Number(bar.credits), "credit");
-  const reserved = Number(bar.reserved_usd) > 0 && `${money(bar.reserved_usd)} reserved`;
+  const credits = bar.credits === null ? "" : count(Number(bar.credits), "credit");
+  const reserved = Number(bar.reserved_usd) > 0 ? money(bar.reserved_usd) : "";
   const paid = bar.usd || (bar.usd === 0 && !credits && !reserved) ? money(bar.usd) : credits;
-  return [paid, reserved].filter(Boolean).join(", ") || "no price";
+  return { paid, reserved };
 }
 
 /** Shows the pictures of a bar. @param {Page} page @param {By} by @param {CostBar} bar */
