@@ -158,6 +158,17 @@ def test_jobs_at_the_provider_have_no_command_while_a_run_collects_them():
     assert (need["meaning"], need["command"]) == ("The run in progress collects it, and does not send it again.", "")
 
 
+def test_jobs_that_a_run_could_not_collect_have_the_reason():
+    collector = Needs()
+    collector.add(job([at_provider()], state="running"))
+    collector.add(job(state="pending", key="b"))
+    steps = [NextStep(command=None, what="held at the provider: the key is missing; then: batchgen run shop.yaml")]
+    waiting, held = collector.document("shop.yaml", FLAGS, ["1 job waits"], steps)
+    assert (waiting["todo"], held["meaning"]) == ("", "The next run does not send it again.")
+    assert held["todo"] == "Held at the provider: the key is missing; then: batchgen run shop.yaml."
+    assert held["command"] == "batchgen run shop.yaml --sandbox"
+
+
 def test_cancelled_job_whose_task_has_not_ended_is_cancelled():
     cancelled = job([at_provider()], state="cancelled")
     assert figures(cancelled).at_provider == 0

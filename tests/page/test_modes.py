@@ -110,7 +110,7 @@ def test_mode_is_a_facet_and_a_bar(visitor, after):
     assert "Saved by flex and batch: $0.146 against the standard price of 7 calls." in tab.find(".costs").text_content()
     tab.role("tab", "Mode", exact=True).click()
     tab.find(".bars button", has_text="batch").click()
-    tab.wait_hash("mode=batch")
+    tab.wait_hash("purchase=batch")
     tab.wait_count("4 pictures")
     tab.role("region", "Mode", exact=True).get_by_role("button", name="Flex").click()
     tab.wait_count("7 pictures")
@@ -129,3 +129,8 @@ def test_page_without_modes_has_no_column_of_them(visitor, night_page):
     assert "mode" not in tab.document["tiles"]
     assert tab.role("region", "Mode", exact=True).count() == 0
     assert tab.role("tab", "Mode", exact=True).count() == 0
+
+
+def test_mode_of_the_view_is_no_filter(visitor, after):
+    tab = visitor.open(after, "mode=before")
+    tab.wait_count("8 pictures")

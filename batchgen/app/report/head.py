@@ -148,8 +148,15 @@ def _waits(figures: Figures, status: BatchStatus) -> Iterator[str]:
         paused = [f"{each.provider} is paused" for each in status.controls if each.paused_at is not None]
         yield f"{jobs}: {'; '.join([*group_stops(stops), *paused]) or 'no run is in progress'}"
     if remote and status.holder is None:
-        jobs = "1 job is at the provider: the next run collects it" if remote == 1 else ""
-        yield jobs or f"{remote:,} jobs are at the provider: the next run collects them, and sends none again"
+        yield _collecting(remote, is_held=status.is_held)
     if unknown := figures.states["unknown"]:
         jobs = "1 job is unknown: it" if unknown == 1 else f"{unknown:,} jobs are unknown: they"
         yield f"{jobs} may have been bought, so no run sends them again without your decision"
+
+
+def _collecting(remote: int, *, is_held: bool) -> str:
+    """Return what the next run does with jobs at the provider."""
+    if remote == 1:
+        return f"1 job is at the provider: the next run {'does not send it again' if is_held else 'collects it'}"
+    them = "sends none again" if is_held else "collects them, and sends none again"
+    return f"{remote:,} jobs are at the provider: the next run {them}"

@@ -9,6 +9,7 @@ from typing import Any
 from ...fault import Cause
 from ...money import show_usd
 from ..advice import NextStep, cause_step
+from ..earlier_stops import HELD
 from ..project import CommandFlags
 from .jobs import ReportJob
 from .tiles import visible
@@ -76,12 +77,14 @@ class Needs:
         """
         order = ("failed", "unknown", "pending", "at_provider")
         groups = sorted(self._groups.values(), key=lambda group: (order.index(group.state), -group.count, group.cause))
+        held = [step.what for step in steps if step.what.startswith(HELD)]
+        steps = [step for step in steps if step.what not in held]
         documents = []
         for group in groups:
             if group.state == "pending":
                 documents.append(_waiting(group, manifest, flags, waits, steps))
             elif group.state == "at_provider":
-                documents.append(_remote(group, manifest, flags, is_running=waits is None))
+                documents.append(_remote(group, manifest, flags, held, is_running=waits is None))
             else:
                 documents.append(_need(group, manifest, flags))
         return documents
@@ -101,13 +104,15 @@ def _waiting(
     return _document(group, words, None) | {"example": ""}
 
 
-def _remote(group: Group, manifest: str, flags: CommandFlags, *, is_running: bool) -> dict[str, Any]:
-    """Return the need of jobs at a provider, which any run collects."""
+def _remote(
+    group: Group, manifest: str, flags: CommandFlags, held: Sequence[str], *, is_running: bool
+) -> dict[str, Any]:
+    """Return the need of jobs at a provider; *held*: why the last run could not collect them, and what helps."""
     them, none = ("it", "does not send it") if group.count == 1 else ("them", "sends none")
     run = "the run in progress" if is_running else "the next run"
-    command = "" if is_running else flags.on_manifest("collect", manifest)
-    words = ("At the provider", f"{run} collects {them}, and {none} again", "", command)
-    return _document(group, words, None) | {"example": ""}
+    meaning = f"{run} {none} again" if held else f"{run} collects {them}, and {none} again"
+    command = "" if is_running else flags.on_manifest("run" if held else "collect", manifest)
+    return _document(group, ("At the provider", meaning, "; ".join(held), command), None) | {"example": ""}
 
 
 def _need(group: Group, manifest: str, flags: CommandFlags) -> dict[str, Any]:

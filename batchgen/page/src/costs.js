@@ -164,7 +164,7 @@ function choose(page, by, bar) {
     const from = Date.parse(`${bar.name}T00:00:00Z`) / 1000 - page.document.zone * 60;
     view.only("time", `${from}-${from + 86400}`);
   } else {
-    view.only(by, bar.name);
+    view.only(by === "mode" ? "purchase" : by, bar.name);
   }
   view.jump();
 }

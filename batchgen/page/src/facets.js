@@ -19,7 +19,7 @@ export const TITLES = {
   kind: "Kind",
   provider: "Provider",
   model: "Model",
-  mode: "Mode",
+  purchase: "Mode",
   tag: "Tag",
   size: "Size",
   cost: "Cost",
@@ -46,7 +46,7 @@ export function valueName({ document: { zone } }, facet, value) {
       return SUSPECTS[value] ?? value;
     case "kind":
       return KINDS[value] ?? value;
-    case "mode":
+    case "purchase":
       return MODES[value] ?? value;
     case "size":
       return value.replace("x", " × ");

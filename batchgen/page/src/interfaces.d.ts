@@ -44,7 +44,7 @@ export type Facet =
   | "kind"
   | "provider"
   | "model"
-  | "mode"
+  | "purchase" // the mode of the call; "mode" in the URL is that of the view
   | "tag"
   | "mime"
   | "size"
