@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from ..mode import Mode
 from ..providers.profile import Profile, UnknownModel
 from ..store import submissions
 from ..store.reader import Reader
+from .clock import utc_now
 
 if TYPE_CHECKING:
     from ..engine.batches.lane import BatchLane
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from ..engine.runner import Runner
     from .project import Project
     from .run_inputs import RunInputs
+
+#: How old a file of requests is that no run can still be uploading.
+_ABANDONED = timedelta(days=1)
 
 
 def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profiles: Mapping[str, Profile]) -> None:
@@ -43,10 +48,19 @@ def add_batch_lanes(inputs: RunInputs, runner: Runner, executor: Executor, profi
 
 
 def remove_remains(reader: Reader, folder: Path) -> None:
-    """Remove the files in *folder* of submissions that have ended: a run that was cut off may have left them."""
-    if names := submissions_with_files(folder):
-        for name in reader.ask(partial(submissions.ended, ids=names)):
-            SubmissionFiles(folder, name).remove()
+    """Remove the files in *folder* of submissions that have ended: a run that was cut off may have left them.
+
+    Those of a submission that only a lost job database knew, and that was never created, go after a day.
+    """
+    names = submissions_with_files(folder)
+    if not names:
+        return
+    ended = set(reader.ask(partial(submissions.ended, ids=names)))
+    unknown = set(names) - reader.ask(partial(submissions.known, ids=names))
+    before = (utc_now() - _ABANDONED).timestamp()
+    for files in (SubmissionFiles(folder, name) for name in names):
+        if files.submission_id in ended or (files.submission_id in unknown and files.is_abandoned(before)):
+            files.remove()
 
 
 def providers_with_submissions(reader: Reader, batch_id: int) -> set[str]:

@@ -118,6 +118,13 @@ class SubmissionFiles:
         with suppress(FileNotFoundError), self._note.open("rb") as file:
             yield from file
 
+    def is_abandoned(self, before: float) -> bool:
+        """Return whether a file of requests has been here since *before*, and no batch was created from it."""
+        with suppress(OSError):
+            was_created = self._note.exists() or self._address.exists()
+            return not was_created and self.requests.stat().st_mtime < before
+        return False
+
     def receive(self, name: str) -> ResultSink:
         """Return a sink for a file of results; raise StoreError if the disk refuses it."""
         make_private(self.folder)

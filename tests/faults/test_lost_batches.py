@@ -5,7 +5,10 @@ Each test has a sandbox of its own, whose log is the witness: every batch in it 
 
 from __future__ import annotations
 
+import errno
+import os
 import sqlite3
+import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -55,11 +58,56 @@ def check(place: kit.Place, sandbox: launch.Sandbox, *, jobs: int = 2, batches: 
     assert [path for path in place.state.glob("submissions/*") if not path.name.endswith("requests.jsonl")] == []
 
 
+def test_requests_of_a_submission_that_was_never_created_are_removed_after_a_day(place, sandbox, request):
+    batch = manifest(place, request.node.name)
+    assert place.do("run", batch, "--yes", hook=die_at, arguments=("uploaded",), **ENV).code == -9
+    [requests] = place.state.glob("submissions/*")
+    place.lose_database()
+    assert place.do("run", batch, "--yes", hook=hasten, **ENV).code == 0
+    assert [*place.state.glob("submissions/*")] == [requests]  # another job database may have it in hand
+    yesterday = time.time() - 86_401
+    os.utime(requests, (yesterday, yesterday))
+    assert place.do("run", batch, "--yes", **ENV).code == 0
+    assert [*place.state.glob("submissions/*")] == []
+    check(place, sandbox)
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_lost_job_database_finds_its_batch_again(place, sandbox, point, request):
     batch = manifest(place, request.node.name)
     assert place.do("run", batch, "--yes", hook=die_at, arguments=(point,), **ENV).code == -9
     place.lose_database()
+    done = place.do("run", batch, "--yes", hook=hasten, **ENV)
+    assert done.code == 0, done.err
+    check(place, sandbox)
+
+
+def die_while_taking_in(step: str) -> None:
+    """Hook: be killed after a step of the recovery of a submission."""
+    from batchgen.store import lost_submissions
+    from tests.torture import deaths
+
+    deaths.after(lost_submissions, step)
+
+
+@pytest.mark.parametrize("step", ["begin", "add_calls", "complete"])
+def test_recovery_that_is_killed_is_repeated(place, sandbox, step, request):
+    batch = manifest(place, request.node.name)
+    assert place.do("run", batch, "--yes", hook=die_at, arguments=("submitted",), **ENV).code == -9
+    place.lose_database()
+    assert place.do("run", batch, "--yes", hook=die_while_taking_in, arguments=(step,), **ENV).code == -9
+    done = place.do("run", batch, "--yes", hook=hasten, **ENV)
+    assert done.code == 0, done.err
+    check(place, sandbox)
+
+
+def test_batch_is_not_created_before_its_note_is_on_disk(place, sandbox, request):
+    batch = manifest(place, request.node.name)
+    full = place.fault("w", errno.ENOSPC, part=".note.jsonl", lasting=True)
+    stopped = place.do("run", batch, "--yes", fault=full, **ENV)
+    assert stopped.code == 1, stopped.err
+    assert "Nothing of it was sent" in stopped.err
+    assert events(sandbox, "batch") == []
     done = place.do("run", batch, "--yes", hook=hasten, **ENV)
     assert done.code == 0, done.err
     check(place, sandbox)

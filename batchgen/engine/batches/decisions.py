@@ -83,6 +83,12 @@ def after_look(submission: Submission, batch: RemoteBatch, now: datetime, end: d
     return changes
 
 
+def failed_look(submission: Submission, fault: Fault) -> str:
+    """Return the message of a submission whose batch cannot be looked at; results that were missing still are."""
+    was_missing = (submission.message or "").startswith(NO_RESULTS)
+    return f"{NO_RESULTS}: {fault.message}" if was_missing else fault.message
+
+
 def facts_of(batch: RemoteBatch, now: datetime) -> dict[str, Any]:
     """Return what a submission keeps of the provider's report."""
     return {

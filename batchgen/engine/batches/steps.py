@@ -42,7 +42,17 @@ from ..attempts import AttemptRunner
 from ..lane import Lane
 from .building import RequestFile, claim_all, order_of
 from .collecting import Collector, OpenCall
-from .decisions import NOT_KNOWN, Verdict, after_look, concerns_all, facts_of, is_lost, judge_listing, unsent
+from .decisions import (
+    NOT_KNOWN,
+    Verdict,
+    after_look,
+    concerns_all,
+    facts_of,
+    failed_look,
+    is_lost,
+    judge_listing,
+    unsent,
+)
 from .grouping import Draft
 from .holding import why_held
 from .notes import note_batch, write_note
@@ -205,7 +215,7 @@ class Steps:
         except ProviderError as error:
             if error.fault.cause is Cause.UNKNOWN and error.fault.final:
                 return await self._missing(submission, error.fault)
-            return await self._step(submission, message=error.fault.message)
+            return await self._step(submission, message=failed_look(submission, error.fault))
         end = collect_by(batch, remote.dialect.limits, submission.submitted_at or submission.created_at)
         after = await self._step(submission, **after_look(submission, batch, self.attempts.now(), end))
         is_ready = batch.state.is_final and after.message is None

@@ -73,6 +73,14 @@ def test_results_of_a_batch_that_is_done_are_missed_for_an_hour():
     assert looks == [(False, first), (False, first), (False, first), (True, NOW + timedelta(minutes=660))]
 
 
+def test_results_are_missed_for_an_hour_though_the_provider_cannot_be_asked_meanwhile():
+    fault = Fault(cause=Cause.ERROR, message="HTTP 500")
+    missed = replace(SUBMITTED, **decisions.after_look(SUBMITTED, LACKING, NOW, END))
+    missed = replace(missed, message=decisions.failed_look(missed, fault))
+    assert decisions.after_look(missed, LACKING, NOW + timedelta(hours=1), END)["message"] is None
+    assert decisions.failed_look(SUBMITTED, fault) == "HTTP 500"
+
+
 def test_results_that_appear_are_collected_at_once_and_those_that_vanish_are_not_waited_for():
     missed = replace(SUBMITTED, **decisions.after_look(SUBMITTED, LACKING, NOW, END))
     there = replace(LACKING, output_file="file-1")
