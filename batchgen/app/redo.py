@@ -113,11 +113,9 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
     users = _users_of_images(reader, batch, batch_id, selected)
     interrupted = _made_before(reader, users)
     if waiting or interrupted:
-        cascade = interrupted
+        first, cascade = waiting, interrupted
     else:
-        redone = _users_of_images(reader, batch, batch_id, [job.key for job in due if job.key in selected])
-        cascade = [job for job in redone if job.state in (State.DONE, *_UNFINISHED)]
-    first = waiting if waiting or interrupted else due
+        first, cascade = due, _made_after(reader, batch, batch_id, [job.key for job in due if job.key in selected])
     notices = [
         *_progress_notices(len(waiting) + len(interrupted), len(due)),
         *([f"{number:,} with the prompt in the file already"] if (number := len(named) - len(edited)) else []),
@@ -137,6 +135,12 @@ def jobs_to_redo(project: Project, reader: Reader, batch: Batch, options: RunOpt
 def _users_of_images(reader: Reader, batch: Batch, batch_id: int, keys: Iterable[str]) -> list[Job]:
     """Return the jobs that use images of *keys*, directly or not, and are not among these."""
     return [] if batch.chains is None else _jobs_of(reader, batch_id, batch.chains.users(keys))
+
+
+def _made_after(reader: Reader, batch: Batch, batch_id: int, keys: Iterable[str]) -> list[Job]:
+    """Return the jobs that are made again after *keys*, because they use their images."""
+    users = _users_of_images(reader, batch, batch_id, keys)
+    return [job for job in users if job.state in (State.DONE, *_UNFINISHED)]
 
 
 def _jobs_of(reader: Reader, batch_id: int, keys: list[str]) -> list[Job]:

@@ -101,25 +101,11 @@ def start(
     # At the same address, so that polls of the tasks of an earlier server find them; at another if it is taken.
     port = _earlier_port(ready_file)
     ready_file.unlink(missing_ok=True)
-    command = [
-        sys.executable,
-        "-P",
-        "-m",
-        "batchgen.sandbox",
-        "--port",
-        str(port),
-        "--any-port",
-        "--log",
-        str(folder / LOG),
-    ]
-    command += ["--ready-file", str(ready_file), "--latency", latency, "--seed", str(seed)]
-    command += ["--idle-exit", f"{idle_exit:g}", *extra]
-    if (folder / PROVIDERS).exists():
-        command += ["--providers", str(folder / PROVIDERS)]
+    options = {"--port": port, "--latency": latency, "--seed": seed, "--idle-exit": f"{idle_exit:g}"}
     with (folder / OUTPUT).open("wb") as output:
         # Detached from the terminal, so that signals to the caller, and its death, do not reach the sandbox.
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, our own module
-            command,
+            _command(folder, options, extra),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -128,6 +114,15 @@ def start(
         )
     _started.append(process)
     return _wait_ready(process, folder, patience)
+
+
+def _command(folder: Path, options: Mapping[str, object], extra: Sequence[str]) -> list[str]:
+    """Return the command line of a server with its files in *folder*."""
+    files = {"--log": folder / LOG, "--ready-file": folder / READY}
+    if (folder / PROVIDERS).exists():
+        files["--providers"] = folder / PROVIDERS
+    pairs = (str(part) for option in {**options, **files}.items() for part in option)
+    return [sys.executable, "-P", "-m", "batchgen.sandbox", "--any-port", *pairs, *extra]
 
 
 def find(folder: Path) -> Sandbox | None:
