@@ -30,7 +30,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 DOWNLOAD_PAUSE = 15.0
 #: Seconds for a free call before the submission, such as an upload of a source image.
 PREPARATION = 120.0
-#: Seconds after the submission from which a result that cannot be downloaded counts as lost.
+#: Seconds after the submission from which a result that cannot be downloaded counts as lost, unless its provider keeps
+#: results for longer.
 RESULT_LIFE = 24 * 3600.0
 
 #: Causes that state nothing about a task: it is still at the provider.
@@ -141,10 +142,11 @@ class RemoteTasks:
                 f"results at {error.unlisted} may not be fetched with these settings; if that host belongs to "
                 f"{profile.name}, write  {setting}"
             )
-        if attempt.age > RESULT_LIFE:
+        lifetime = profile.task.result.lifetime if profile.task is not None else None
+        if attempt.age > max(RESULT_LIFE, lifetime or 0.0):
             return False
         if is_final:
-            raise UnfinishedTask(f"results of {profile.name} cannot be fetched: {error.reason}")
+            raise UnfinishedTask(f"a result of {profile.name} cannot be fetched: {error.reason}")
         if exchange.task is not None:
             exchange.task.polled = True
         await self.wait(exchange, DOWNLOAD_PAUSE)

@@ -167,6 +167,12 @@ async def test_result_that_cannot_be_downloaded_is_left_at_the_provider(sandbox,
     with pytest.raises(UnfinishedTask):
         await bench.run(attempt)
     aged = replace(attempt, resumed=True, handle=bench.handles[0], age=remote_tasks.RESULT_LIFE + 1)
+    for_long = Bench(sandbox, tmp_path)
+    rules = bench.profile.task
+    long_result = rules.result.model_copy(update={"lifetime": 2 * remote_tasks.RESULT_LIFE})
+    for_long.profile = bench.profile.model_copy(update={"task": rules.model_copy(update={"result": long_result})})
+    with pytest.raises(UnfinishedTask):
+        await for_long.run(aged)
     outcome = await bench.run(aged)
     assert isinstance(outcome, Missed)
     assert (outcome.fault.cause, outcome.fault.final) == (Cause.SPOILED, True)
