@@ -178,6 +178,13 @@ class BatchDialect(ABC):
         """Return the downloads of a batch, the file with the images first; none if it has no results."""
 
     @abstractmethod
+    def removal(self, profile: Profile, input_file: str) -> Call:
+        """Return the call that deletes the file of requests of a batch whose calls are settled.
+
+        Results stay: a copy of the job database from before they were collected still has to find them.
+        """
+
+    @abstractmethod
     def read_row(self, raw: bytes) -> Row | None:
         """Return the content of one row; None if it names no request."""
 

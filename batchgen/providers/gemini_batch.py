@@ -162,6 +162,10 @@ class GeminiBatch(BatchDialect):
         url = address(profile, "download", _bare(batch.output_file), tail=":download", alt="media")
         return (ResultFile(name="output", call=free_call("GET", url)),)
 
+    def removal(self, profile: Profile, input_file: str) -> Call:
+        """Return the deletion of the file."""
+        return free_call("DELETE", address(profile, "files", _bare(input_file)))
+
     def read_row(self, raw: bytes) -> Row | None:
         """Return the content of a row; a broken one yields what is left of its answer."""
         try:

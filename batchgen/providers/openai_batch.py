@@ -155,6 +155,10 @@ class OpenAIBatch(BatchDialect):
             if file is not None
         )
 
+    def removal(self, profile: Profile, input_file: str) -> Call:
+        """Return the deletion of the file; source images may be those of other batches, and expire by themselves."""
+        return free_call("DELETE", address(profile, "files", input_file))
+
     def read_row(self, raw: bytes) -> Row | None:
         """Return the content of a row; a broken one yields what is left of its answer."""
         try:

@@ -105,6 +105,7 @@ def test_no_wait_leaves_a_batch_that_the_next_run_collects(project, witness, hel
     assert "2 jobs are at the provider: the next run collects them" in (project.folder / page).read_text()
     held(release=True)
     wait_for(lambda: len(events(witness, "batch-row")) == 2)
+    assert events(witness, "delete") == []
     collected = project.run("collect", path)
     assert collected.code == 0, collected.err
     check(project, witness)
@@ -112,6 +113,21 @@ def test_no_wait_leaves_a_batch_that_the_next_run_collects(project, witness, hel
     assert [(row["state"], row["mode"]) for row in rows] == [("done", "batch")] * 2
     [by_mode] = project.run("usage", "--by", "mode", "--json").json["by"]
     assert (by_mode["mode"], by_mode["images"]) == ("batch", 2)
+    assert [line["file"] for line in events(witness, "delete")] == [submission["input_file"]]
+
+
+def test_file_of_requests_that_cannot_be_deleted_is_no_error(project, sandbox, witness, held):
+    path = nightly(project, "")
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    address = f"{sandbox.url}/openai/v1/files/{submissions(project)[0]['input_file']}"
+    login = {"Authorization": f"Bearer {CANARY}"}
+    urllib.request.urlopen(urllib.request.Request(address, headers=login, method="DELETE")).close()
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 1)
+    collected = project.run("collect", path)
+    assert (collected.code, "delete" in collected.err) == (0, False), collected.err
+    check(project, witness)
+    assert len(events(witness, "delete")) == 1
 
 
 def test_interrupted_run_leaves_its_batch_at_the_provider(project, witness, held):

@@ -145,8 +145,8 @@ def put_back_copy(place: kit.Place) -> None:
     (place.folder / COPY).rename(place.state / "batchgen.db")
 
 
-def copy_and_die_at(state: str, point: str) -> None:
-    """Hook: copy the job database once a submission is in *state*, and be killed at *point*."""
+def copy_at(state: str) -> None:
+    """Hook: copy the job database once a submission is in *state*, and go on, without long waits."""
     from batchgen.engine.batches import steps
 
     claim_all, step = steps.claim_all, steps.Steps._step
@@ -166,6 +166,12 @@ def copy_and_die_at(state: str, point: str) -> None:
         steps.claim_all = claim_and_copy
     else:
         steps.Steps._step = step_and_copy
+    hasten()
+
+
+def copy_and_die_at(state: str, point: str) -> None:
+    """Hook: copy the job database once a submission is in *state*, and be killed at *point*."""
+    copy_at(state)
     die_at(point)
 
 
@@ -192,6 +198,17 @@ def test_copy_from_before_a_submission_finds_its_batch(place, sandbox, point, re
     done = place.do("run", batch, "--yes", hook=hasten, **ENV)
     assert done.code == 0, done.err
     check(place, sandbox, jobs=4, batches=2)
+
+
+@pytest.mark.parametrize("state", ["submitting", "submitted", "downloaded"])
+def test_older_copy_from_before_the_requests_were_deleted_buys_nothing(place, sandbox, state, request):
+    batch = manifest(place, request.node.name)
+    assert place.do("run", batch, "--yes", hook=copy_at, arguments=(state,), **ENV).code == 0
+    assert len(events(sandbox, "delete")) == 1
+    put_back_copy(place)
+    done = place.do("run", batch, "--yes", hook=hasten, **ENV)
+    assert done.code == 0, done.err
+    check(place, sandbox)
 
 
 # --- jobs that are not as they were sent ------------------------------------------------------------------------------

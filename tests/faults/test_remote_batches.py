@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from batchgen.errors import StoreError
@@ -31,6 +33,14 @@ def test_batch_of_a_killed_run_is_collected_and_never_created_again(place, sandb
     assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)
 
 
+def deleted(world: World, since: int) -> list[str]:
+    """Return the files that were deleted at the provider."""
+    with world.log.open("rb") as stream:
+        stream.seek(since)
+        lines = [json.loads(line) for line in stream if b'"delete"' in line]
+    return [line["file"] for line in lines if line["event"] == "delete"]
+
+
 def settle_once_in_vain() -> None:
     """Hook: the first settlement of the run fails, as on a full disk that has room again a moment later."""
     from batchgen.store.writer import Writer
@@ -56,9 +66,12 @@ def test_call_that_could_not_be_settled_keeps_its_submission_open(place, sandbox
     keys = {suite.key: KEY}
     assert place.do("run", manifest, "--yes", hook=suite.die_at, arguments=(point,), **keys).code == -9
     assert place.do("run", manifest, "--yes", hook=settle_once_in_vain, **keys).code == 1
+    assert deleted(world, since) == []
     done = place.do("run", manifest, "--yes", hook=suite.finish, **keys)
     assert done.code == 0, done.err
     assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)
+    collected = place.rows("select input_file from submissions where state = 'collected'")
+    assert deleted(world, since) == [row["input_file"] for row in collected]
 
 
 def end_batches_while_claiming() -> None:

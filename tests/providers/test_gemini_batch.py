@@ -189,6 +189,11 @@ def test_find_ends_when_pages_repeat() -> None:
     assert not talk(BATCHES.find(GEMINI, ORDER), page, page)[1].complete
 
 
+def test_removal_is_of_the_file_of_requests() -> None:
+    call = BATCHES.removal(GEMINI, "files/abc123")
+    assert (call.method, call.url, call.billed, call.json) == ("DELETE", f"{HOME}/v1beta/files/abc123", False, None)
+
+
 def test_cancel_has_an_empty_body() -> None:
     calls, _ = talk(BATCHES.cancel(GEMINI, "batches/xyz"), answer({}))
     assert (calls[0].method, calls[0].json, calls[0].billed) == ("POST", {}, False)

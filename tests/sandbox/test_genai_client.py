@@ -88,6 +88,18 @@ def test_batch_is_cancelled_and_deleted(client: Any, tmp_path: Path) -> None:
         client.batches.get(name=job.name)
 
 
+def test_files_of_requests_can_be_deleted_and_those_of_results_cannot(client: Any, tmp_path: Path) -> None:
+    from google.genai.errors import ClientError
+
+    job = ended(client, submitted(client, tmp_path, "A cat"))
+    client.files.delete(name=job.src.file_name)
+    with pytest.raises(ClientError, match="403"):
+        client.files.get(name=job.src.file_name)
+    with pytest.raises(ClientError, match="cannot be more than 40 characters"):
+        client.files.delete(name=job.dest.file_name)
+    assert client.files.download(file=job.dest.file_name)
+
+
 def test_malformed_request_refuses_the_batch(client: Any, tmp_path: Path) -> None:
     from google.genai.errors import ClientError
 

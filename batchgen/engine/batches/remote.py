@@ -6,6 +6,7 @@ Free calls are repeated a few times here. The call that creates a batch goes out
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -58,6 +59,11 @@ class RemoteBatches:
         except StopIteration as end:
             result: Value = end.value
             return result
+
+    async def remove(self, input_file: str) -> None:
+        """Delete a file of requests, if the provider lets us: it expires anyway."""
+        with suppress(ProviderError):
+            await self._once(self.dialect.removal(self.profile, input_file), CALL_SECONDS)
 
     async def download(self, file: ResultFile, files: SubmissionFiles) -> None:
         """Download a file of results, unless it is here already; raise ProviderError, or StoreError for this disk."""

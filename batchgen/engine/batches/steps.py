@@ -237,7 +237,11 @@ class Steps:
                 return await self._step(submission, message=text)
         submission = await self._step(submission, state=SubmissionState.DOWNLOADED)
         await collector.deliver(await self._open_calls(submission))
-        return await self._finish(submission, collector)
+        after = await self._finish(submission, collector)
+        if not after.is_live and after.input_file and not self._lane(after).draining:
+            with self._lane(after).interruptible():
+                await collector.remote.remove(after.input_file)
+        return after
 
     async def _lose(self, collector: Collector, submission: Submission) -> Submission:
         """Settle the calls of a batch as unknown whose results have vanished at the provider."""

@@ -32,6 +32,7 @@ _STATES = {
 #: google.rpc codes of HTTP statuses.
 _CODES = {400: 3, 401: 16, 402: 8, 403: 7, 404: 5, 429: 8, 500: 13, 503: 14, 504: 4}
 _MOST_BYTES = 2_000_000_000
+_LONGEST_ID = 40  # in a deletion; the names of results are longer (python-genai issue 1759)
 _TYPE = "type.googleapis.com/google.ai.generativelanguage.v1main.GenerateContentBatch"
 
 
@@ -136,7 +137,13 @@ class GeminiBatches(BatchEndpoints):
         return await send_file(request, file)
 
     async def _delete_file(self, request: web.Request) -> web.StreamResponse:
+        file_id = request.match_info["id"]
+        if len(file_id) > _LONGEST_ID:
+            raise invalid(
+                "* DeleteFileRequest.name: File ID (name excluding 'files/') cannot be more than 40 characters."
+            )
         self.store.remove_file(self._known_file(request))
+        await self.log("delete", request, {"file": f"files/{file_id}"})
         return web.json_response({})
 
     def _known_file(self, request: web.Request) -> RemoteFile:

@@ -121,6 +121,7 @@ class OpenAIBatches(BatchEndpoints):
     async def _delete_file(self, request: web.Request) -> web.StreamResponse:
         file = self._known_file(request)
         self.store.remove_file(file)
+        await self.log("delete", request, {"file": file.id})
         return web.json_response({"id": file.id, "object": "file", "deleted": True})
 
     async def _content(self, request: web.Request) -> web.StreamResponse:
