@@ -119,11 +119,11 @@ def test_no_wait_leaves_a_batch_that_the_next_run_collects(project, witness, hel
 def test_file_of_requests_that_cannot_be_deleted_is_no_error(project, sandbox, witness, held):
     path = nightly(project, "")
     assert project.run("run", path, "--yes", "--no-wait").code == 9
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 1)
     address = f"{sandbox.url}/openai/v1/files/{submissions(project)[0]['input_file']}"
     login = {"Authorization": f"Bearer {CANARY}"}
     urllib.request.urlopen(urllib.request.Request(address, headers=login, method="DELETE")).close()
-    held(release=True)
-    wait_for(lambda: len(events(witness, "batch-row")) == 1)
     collected = project.run("collect", path)
     assert (collected.code, "delete" in collected.err) == (0, False), collected.err
     check(project, witness)
