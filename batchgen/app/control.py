@@ -25,7 +25,7 @@ from ..planning.selection import Selection
 from ..providers.presets import preset_names
 from ..providers.profile import LONGEST, Limits
 from ..store import controls, migrate, run_lock
-from ..store.claims import at_provider
+from ..store.claims import at_provider, tasks_of_cancelled
 from ..store.controls import Control
 from ..store.reader import Reader
 from ..store.records import Batch
@@ -211,6 +211,7 @@ class CancelReport:
     in_flight: int  #: cancelled jobs whose call was in flight; it will be paid for all the same
     already_ended: int  #: selected jobs that ended before they could be cancelled
     at_provider: int  #: cancelled jobs whose remote task, or submission, has not ended
+    tasks: int  #: of these, the ones whose remote task a run cancels at the provider
     holder: Holder | None  #: the process that holds the lock
 
 
@@ -228,12 +229,14 @@ def cancel(project: Project, name: str | None, selection: Selection) -> CancelRe
         jobs = reader.jobs(batch.id, replace(selection, states=states))
         cancelled, already_ended = anyio.run(_cancel, reader, writer, batch, jobs, states)
         remote = reader.ask(partial(at_provider, batch_id=batch.id, state=State.CANCELLED))
+        tasks = reader.ask(partial(tasks_of_cancelled, batch_id=batch.id))
     return CancelReport(
         batch=batch,
         keys=[job.key for job in cancelled],
         in_flight=sum(job.state is State.RUNNING for job in cancelled),
         already_ended=already_ended,
         at_provider=remote,
+        tasks=tasks,
         holder=run_lock.holder(project.db),
     )
 

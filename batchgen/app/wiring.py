@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anyio import to_thread
+
 from ..budget import Budget, Budgets
 from ..database_url import DatabaseUrl
 from ..engine.attempts import AttemptRunner, Backend
@@ -21,16 +23,18 @@ from ..engine.parents import parent_images, without_parents
 from ..engine.readers import Readers
 from ..engine.retry import Policy
 from ..engine.runner import Runner
-from ..errors import BatchgenError
+from ..errors import BatchgenError, StoreError
 from ..files import log
 from ..files.source_cache import SourceCache
 from ..files.spool import Spool, spool_id
+from ..job import Attempt
 from ..mode import Mode
 from ..providers.key_destinations import destinations_of
 from ..providers.pricing import highest
 from ..providers.profile import Profile, Retry
 from ..providers.retry_after import MAX_WAIT
 from ..providers.validation import translate
+from ..store.claims import is_cancelled
 from ..store.reader import Reader
 from ..store.records import Loaded
 from ..store.runners import Registration
@@ -296,7 +300,11 @@ class RunSession(RunInputs):
         from ..engine.uploads import Uploads
 
         attempts = runner.attempts
-        tasks = RemoteTasks(commit=self.writer.remember, remembered=attempts.reservations.answer_read)
+        tasks = RemoteTasks(
+            commit=self.writer.remember,
+            remembered=attempts.reservations.answer_read,
+            is_given_up=partial(_is_cancelled, self.reader),
+        )
         attempts.end_waits = tasks.end
         fetch = source_fetcher(transport, next(iter(self.batch.profiles)), sandbox=self.project.sandbox)
         return Executor(
@@ -333,3 +341,10 @@ class RunSession(RunInputs):
         any_holds = any(profile.on_unknown == "hold" for profile in self.batch.profiles.values())
         hold = any_holds if self.batch.on_unknown is None else self.batch.on_unknown == "hold"
         return policy_of(retry, "hold" if hold else "retry")
+
+
+async def _is_cancelled(reader: Reader, attempt: Attempt) -> bool:
+    """Return whether the user has cancelled the job of an attempt meanwhile; False where that cannot be read."""
+    with suppress(StoreError):
+        return await to_thread.run_sync(reader.ask, partial(is_cancelled, job_id=attempt.job_id))
+    return False

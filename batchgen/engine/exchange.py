@@ -31,6 +31,7 @@ class TaskProgress:
     handle: Mapping[str, Any] | None = None  #: as it is committed
     is_confirmed: bool = True  #: the dialect has stated how long it is polled
     polled: bool = False  #: each run polls once at least
+    is_cancelled: bool = False  #: the provider was asked to cancel it
 
 
 @dataclass(slots=True)

@@ -24,7 +24,7 @@ from ..files.spool import Scratch, Spool
 from ..job import Attempt, Delivered, Outcome
 from ..object_url import is_object_url
 from ..planning.forecast import call_bytes
-from ..providers import cancellation, slot_profile
+from ..providers import slot_profile
 from ..providers.base import Call, Generation, Remember, Reply, Request, Step, Wait
 from ..providers.model import Model
 from ..providers.profile import Profile
@@ -173,9 +173,8 @@ class Executor:
             self._marked.add(attempt.id)
             return delivered
         exchange.task = TaskProgress(ends=current_time(), handle=attempt.handle, is_confirmed=False)
-        if attempt.given_up and (call := cancellation(request)) is not None:
-            await self.tasks.poll(exchange, self._client(exchange), call)
-            exchange.task.polled = False  # that was not an answer about its state
+        if attempt.given_up:
+            await self.tasks.cancel(exchange, self._client(exchange), request)
         return begin(exchange, request)
 
     async def _turn(self, exchange: Exchange, request: Request, step: Step) -> Step | Delivered:
@@ -183,6 +182,8 @@ class Executor:
             await self.tasks.remember(exchange, step)
         elif isinstance(step, Wait):
             await self.tasks.wait(exchange, step.seconds)
+            if await self.tasks.is_given_up(exchange.attempt):
+                await self.tasks.cancel(exchange, self._client(exchange), request)
         elif step.billed:
             return await self._buy(exchange, request, step)
         else:

@@ -16,7 +16,9 @@ from anyio import CancelScope, CapacityLimiter, current_time, sleep
 
 from ..errors import StoreError, UnfinishedTask
 from ..fault import Cause, Fault, ProviderError
-from ..providers.base import Call, Remember, Reply
+from ..job import Attempt
+from ..providers import cancellation
+from ..providers.base import Call, Remember, Reply, Request
 from ..providers.retry_after import retry_after
 from ..transport import LostResultError, ProviderClient, is_temporary
 from .exchange import Exchange, TaskProgress
@@ -52,6 +54,10 @@ async def _nowhere(attempt_id: str, handle: Mapping[str, Any]) -> None:
     raise StoreError(f"attempt {attempt_id}: its remote task {dict(handle)} cannot be committed here")
 
 
+async def _kept(_attempt: Attempt) -> bool:
+    return False
+
+
 @dataclass(kw_only=True, slots=True)
 class RemoteTasks:
     """The remote tasks of a run."""
@@ -59,6 +65,8 @@ class RemoteTasks:
     #: Commits a handle to an attempt in the job database.
     commit: Callable[[str, Mapping[str, Any]], Awaitable[None]] = _nowhere
     remembered: Callable[[str], None] = lambda _id: None  #: called for an attempt once its handle is committed
+    #: Returns whether the user has cancelled the job of an attempt meanwhile.
+    is_given_up: Callable[[Attempt], Awaitable[bool]] = _kept
     ended: bool = False  #: the run sends nothing more: tasks are left to the next one
     _limits: dict[tuple[str, str], _Limit] = field(default_factory=dict)
     _waits: Waits = field(default_factory=Waits)
@@ -76,9 +84,9 @@ class RemoteTasks:
             with CancelScope(shield=True):
                 await self.commit(attempt.id, step.handle)
         if progress is None or not progress.is_confirmed:
-            is_polled = progress is not None and progress.polled
+            before = progress or TaskProgress(ends=0.0)
             ends = current_time() + step.patience - attempt.age
-            progress = exchange.task = TaskProgress(ends=ends, polled=is_polled)
+            progress = exchange.task = replace(before, ends=ends, is_confirmed=True)
             self.remembered(attempt.id)
         progress.handle = step.handle
 
@@ -93,6 +101,17 @@ class RemoteTasks:
         self._require_time(exchange)
         with self._until_end():
             await sleep(max(0.0, min(seconds, left)))
+
+    async def cancel(self, exchange: Exchange, client: ProviderClient, request: Request) -> None:
+        """Ask the provider once to cancel a task, if it can: later polls show what became of it."""
+        progress = exchange.task
+        if progress is None or progress.is_cancelled:
+            return
+        if (call := cancellation(replace(request, handle=progress.handle))) is not None:
+            progress.is_cancelled = True
+            before = progress.polled
+            await self.poll(exchange, client, call)
+            progress.polled = before  # that was not an answer about its state
 
     async def poll(self, exchange: Exchange, client: ProviderClient, call: Call) -> Reply:
         """Return the answer to a free call, which is repeated while there is none.

@@ -107,6 +107,18 @@ def keys_at_provider(connection: Connection, *, batch_id: int) -> frozenset[str]
     return frozenset(connection.execute(asked.where(jobs.c.state == State.RUNNING.value)).scalars())
 
 
+def is_cancelled(connection: Connection, *, job_id: int) -> bool:
+    """Return whether the user has cancelled a job."""
+    return connection.execute(select(jobs.c.state).where(jobs.c.id == job_id)).scalar() == State.CANCELLED.value
+
+
+def tasks_of_cancelled(connection: Connection, *, batch_id: int) -> int:
+    """Return how many cancelled jobs of a batch have a remote task that has not ended."""
+    found = select(func.count(attempts.c.job_id.distinct())).select_from(attempts.join(jobs))
+    found = found.where(OPEN, attempts.c.handle.is_not(None), batch_of_job == batch_id)
+    return int(connection.execute(found.where(jobs.c.state == State.CANCELLED.value)).scalar_one())
+
+
 def at_provider(connection: Connection, *, batch_id: int, state: State | None = None) -> int:
     """Return how many jobs of a batch, or those in one state, have a remote task or submission that has not ended."""
     found = select(func.count(attempts.c.job_id.distinct())).select_from(attempts.join(jobs))

@@ -180,6 +180,28 @@ def test_cancelled_job_is_cancelled_at_the_provider(place, witness):
     assert (row["charged"], len(witness.charges())) == ("no", 0)
 
 
+def test_job_that_is_cancelled_in_a_running_run_is_cancelled_at_the_provider_at_once(place, witness):
+    batch = manifest(place, job("a", sandbox="task-slow=60"), job("b", sandbox="task-slow=5"), patience=100)
+    running = place.go("run", batch, "--yes", **ENV)
+    wait_for(lambda: len(tasks(witness)) == 2 and all(handles(place)), running)
+    cancelled = place.do("cancel", "--id", "a")
+    assert cancelled.code == 0, cancelled.err
+    assert "1 cancelled job still at the provider: the run asks it to cancel them" in cancelled.err
+    assert "in flight" not in cancelled.err
+    done = running.wait(40)
+    assert done.code == 0, done.err
+    [handle] = place.rows("select handle from attempts join jobs on jobs.id = job_id where key = 'a'")
+    asked = [line["task"] for line in read_log(witness.log) if line["event"] == "cancel"]
+    assert asked.count(json.loads(handle["handle"])["id"]) == 1
+    assert {row["key"]: row["state"] for row in place.rows("select key, state from jobs")} == {
+        "a": "cancelled",
+        "b": "done",
+    }
+    assert place.rows("select id from attempts where state = 'open'") == []
+    assert len(witness.charges()) == 1
+    assert sorted(row["charged"] for row in place.ledger().values()) == ["no", "yes"]
+
+
 def test_jobs_are_submitted_while_earlier_tasks_are_polled(place, witness):
     slow = [job(f"slow-{n}", sandbox="task-slow=3") for n in range(2)]
     batch = manifest(place, *slow, patience=0.2)

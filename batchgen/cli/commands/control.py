@@ -209,15 +209,20 @@ def _cancel_submission(session: Session, batch: str | None, start: str, *, alone
 
 def _cancel_lines(report: CancelReport, way: CommandFlags) -> list[str]:
     lines = [f"{report.batch.name}: {count(len(report.keys), 'job')} cancelled"]
-    if report.in_flight and (report.holder or not report.at_provider):
-        requests = count(report.in_flight, "request")
+    calls = report.in_flight - min(report.in_flight, report.at_provider)
+    if calls:
+        requests = count(calls, "request")
         if report.holder:
             lines.append(f"{requests} in flight will still be paid for and booked; what arrives is kept")
         else:
             lines.append(f"{requests} of an earlier run may have been paid for: the next run books them")
-    if report.at_provider and not report.holder:
-        tasks = count(report.at_provider, "cancelled job")
-        lines.append(f"{tasks} still at the provider: the next run asks it to cancel them, and books what they cost")
+    if report.tasks:
+        run = "the run" if report.holder else "the next run"
+        tasks = count(report.tasks, "cancelled job")
+        lines.append(f"{tasks} still at the provider: {run} asks it to cancel them, and books what they cost")
+    if in_batches := report.at_provider - report.tasks:
+        tasks = count(in_batches, "cancelled job")
+        lines.append(f"{tasks} in a batch at the provider: it may carry them out, which is paid for and booked")
     if report.already_ended:
         lines.append(f"{count(report.already_ended, 'job')} had ended before")
     if report.holder and report.keys:
