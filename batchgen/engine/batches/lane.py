@@ -320,6 +320,7 @@ class BatchLane:
 
     def _hand_back(self) -> None:
         """Let the lanes end once they have sent what is not bought in batches."""
+        self._note_models()  # The time of batches may have ended since the last look.
         for lane in self.lanes:
             lane.expects = False
         self._show(is_busy=False)
