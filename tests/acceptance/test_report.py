@@ -83,7 +83,8 @@ def test_page_shows_every_picture_and_failure(shop):
     assert (need["cause"], need["ids"]) == ("refused", ["bad"])
     assert need["prompts"][0]["prompt"] == "Bad [sandbox: refuse]"
     assert page["head"]["jobs"] == {
-        "total": 5, "pending": 0, "running": 0, "done": 4, "failed": 1, "unknown": 0, "cancelled": 0
+        "total": 5, "pending": 0, "running": 0, "done": 4, "failed": 1, "unknown": 0, "cancelled": 0,
+        "at_provider": 0,
     }  # fmt: skip
 
 

@@ -168,3 +168,10 @@ def test_column_of_modes_is_there_only_if_one_is_not_standard():
         job([sent], [file(sent)]), job([cheap], [file(cheap)], key="b"), job(state="pending", key="c")
     )
     assert [words["mode"][mode] if mode >= 0 else None for mode in columns["mode"]] == ["standard", "batch", None]
+
+
+def test_details_of_a_usual_call_say_nothing_about_its_mode():
+    usual, flex = call(0), call(0, mode="flex", tier="flex", standard_usd=40_000_000)
+    [first, second] = detail(job([usual, flex]), Looks())["attempts"]
+    assert second.items() - first.items() >= {("mode", "flex"), ("tier", "flex"), ("standard_usd", "0.04")}
+    assert not first.keys() & {"mode", "tier", "standard_usd", "at_provider", "reserved_usd", "task", "submission"}

@@ -270,13 +270,6 @@ def detail(page: dict[str, Any], row: int) -> dict[str, Any]:
                 "credits": None,
                 "basis": "reported",
                 "charged": None if done else "maybe",
-                "mode": "standard",
-                "tier": None,
-                "standard_usd": None,
-                "at_provider": False,
-                "reserved_usd": None,
-                "task": None,
-                "submission": None,
             }
         ]
         * (20 if row == 8 else 1)

@@ -89,14 +89,23 @@ def _attempt(call: Call) -> dict[str, Any]:
         "credits": show_credits(call.credits),
         "basis": call.basis,
         "charged": call.charged,
-        "mode": call.mode_name,
+        **_purchase(call),
+    }
+
+
+def _purchase(call: Call) -> dict[str, Any]:
+    """Return how a call was bought, and where it is; of most calls this is nothing, and the page is smaller for it."""
+    task = None if call.handle is None else visible(str(json.loads(call.handle).get("id") or ""))
+    facts = {
+        "mode": call.mode,
         "tier": call.tier,
         "standard_usd": show_usd(call.standard_usd),
         "at_provider": call.is_at_provider,
         "reserved_usd": show_usd(call.estimate_usd) if call.is_at_provider else None,
-        "task": None if call.handle is None else visible(str(json.loads(call.handle).get("id") or "")) or None,
+        "task": task,
         "submission": call.submission_id,
     }
+    return {name: value for name, value in facts.items() if value}
 
 
 def _file(file: FileRow, looks: Looks, *, sidecar: bool) -> dict[str, Any]:

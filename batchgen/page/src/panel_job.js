@@ -57,15 +57,15 @@ function costText(attempt) {
 }
 
 /** The mode, and for flex the tier in which the answer states that it was carried out. @param {Attempt} attempt */
-function modeText({ mode, tier, state }) {
+function modeText({ mode = "standard", tier, state }) {
   if (mode !== "flex" || state !== "delivered") return mode;
-  if (tier === null) return "flex, not confirmed by the answer";
+  if (!tier) return "flex, not confirmed by the answer";
   return tier === mode ? "flex, confirmed by the answer" : `flex, carried out as ${tier}`;
 }
 
 /** The batch or the task in which a call is at its provider. @param {Page} page @param {Attempt} attempt */
 function whereText({ document }, attempt) {
-  if (attempt.submission === null) return `Task ${attempt.task ?? ""}`.trim();
+  if (!attempt.submission) return `Task ${attempt.task ?? ""}`.trim();
   const place = document.at_provider.find((each) => each.submission === attempt.submission);
   return place?.id ? `Batch ${place.id}` : "In a batch";
 }

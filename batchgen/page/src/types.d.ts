@@ -235,13 +235,13 @@ export interface Detail {
     credits: string | null;
     basis: string | null;
     charged: string | null;
-    mode: string;
-    tier: string | null; // that the answer states
-    standard_usd: string | null; // its price in the standard mode, where that is another one and known
-    at_provider: boolean;
-    reserved_usd: string | null;
-    task: string | null; // id of the remote task
-    submission: string | null;
+    mode?: string; // absent: standard
+    tier?: string; // that the answer states
+    standard_usd?: string; // its price in the standard mode, where that is another one and known
+    at_provider?: boolean;
+    reserved_usd?: string;
+    task?: string; // id of the remote task
+    submission?: string;
   }[];
   files: {
     ordinal: number;
