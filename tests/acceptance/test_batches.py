@@ -101,6 +101,7 @@ def test_no_wait_leaves_a_batch_that_the_next_run_collects(project, witness, hel
     assert project.run("list", "--status", "running", "--json").json == project.run("list", "--json").json
     document = project.run("show", "j0", "--json").json
     assert (document["state"], document["at_provider"], document["mode"]) == ("running", True, "batch")
+    assert document["attempt_log"][0]["submission"] == submission["id"]
     page = project.run("report", "-o", "page", "--json").json["page"]
     assert "2 jobs are at the provider: the next run collects them" in (project.folder / page).read_text()
     held(release=True)

@@ -111,6 +111,7 @@ def show_document(
                 "answer": answers.get(attempt.id),
                 "mode": attempt.mode.value,
                 "task": None if attempt.handle is None else dict(attempt.handle),
+                "submission": attempt.submission_id,
             }
             for attempt in attempts
         ],
