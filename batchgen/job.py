@@ -313,3 +313,4 @@ class Settlement:
     reserved: Charge | None = None  #: the reservation at its end, if it was raised while the attempt was in flight
     usage: Usage = field(default_factory=Usage)
     request_id: str | None = None
+    revised: bool = False  #: its job requests something else since, and is due again

@@ -176,10 +176,11 @@ def look_again(
 def may_make_due(chained: bool, settlement: Settlement | None) -> bool:
     """Return whether jobs may have become due that no backlog has.
 
-    If jobs are *chained*, others may have waited for one that is done. A call of a submission may be pending again.
+    If jobs are *chained*, others may have waited for one that is done. A call of a submission may be pending again, and
+    so may a job that the user has changed while it was in flight.
     """
-    if settlement is None:
-        return False
+    if settlement is None or settlement.revised:
+        return settlement is not None
     is_done = isinstance(settlement.event, Delivery)
     return chained if is_done else settlement.attempt.submission is not None
 

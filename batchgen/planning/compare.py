@@ -94,10 +94,12 @@ def compare(
     comparison.changes_left = None if changes_all else CHANGES
     comparison.repeats, comparison.remote, comparison.blocked = repeats, remote, _blocked(batch, table, repeats)
     estimate, examples = CostEstimate(batch.profiles, context), Examples()
+    changed_remote = CostEstimate(batch.profiles, context)
     selected = not selection.everything or repeats.alone
     revise, requeue = set[str](), set[str]()
     for jobs in _sent(batch, comparison, Sampler(selection)):
         estimate.add(jobs)
+        changed_remote.add([job for job in jobs if job.key in remote])
         examples.add(jobs)
         if selected:
             revise.update(comparison.revised(jobs))
@@ -107,6 +109,7 @@ def compare(
     return Plan(
         **comparison.plan_fields(),
         **estimate.plan_fields(),
+        changed_remote=changed_remote.lanes() if remote else (),
         skipped=batch.skipped,
         examples=examples.chosen(),
         selected=selected,
@@ -239,8 +242,11 @@ class _Comparison:
             requeued and without_note(stored.fingerprint) == without_note(job.fingerprint)
         ):
             return "at_provider" if outcome == "pending" and job.key in self.remote else outcome
-        keep = self._keep_changed or job.is_to_be_kept(stored.fingerprint)
-        return "held" if outcome == "done" and keep else "changed"
+        if not (self._keep_changed or job.is_to_be_kept(stored.fingerprint)):
+            return "changed"
+        if outcome == "pending" and job.key in self.remote:  # It is collected, and then kept as it is.
+            return "at_provider"
+        return "held" if outcome == "done" else "changed"
 
     def _selects(self, job: PlannedJob, outcome: str, stored: StoredJob | None) -> bool:
         """Return whether *job* is selected; jobs that a run sends count as pending, held ones as done."""

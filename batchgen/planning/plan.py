@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +26,14 @@ _DROPPED = ("field", "value", "provider", "jobs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class RemoteChanges:
+    """The requests of jobs that changed while they were at the provider."""
+
+    requests: int
+    usd: Range
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Plan:
     """A batch compared with its job database. Each job is counted once; estimates cover only what is sent."""
 
@@ -32,6 +41,8 @@ class Plan:
     changed: int = 0  #: another fingerprint than in the database: would be redone
     pending: int = 0  #: waiting, or left open by an earlier run
     at_provider: int = 0  #: accepted by the provider in an earlier run: collected, not sent
+    #: Of *lanes*, what changed while it was at the provider: its old answer is collected before it is sent.
+    changed_remote: tuple[ProviderEstimate, ...] = ()
     failed: int = 0
     unknown: int = 0
     done: int = 0
@@ -81,6 +92,13 @@ class Plan:
         return sum(lane.images for lane in self.lanes)
 
     @property
+    def remote_changes(self) -> RemoteChanges:
+        """Return what changed while it was at the provider."""
+        return RemoteChanges(
+            requests=sum(lane.requests for lane in self.changed_remote), usd=_total(self.changed_remote)
+        )
+
+    @property
     def unpriced(self) -> int:
         """Return the number of requests without a price in USD, which sums of USD leave out."""
         return sum(lane.unpriced for lane in self.lanes)
@@ -98,11 +116,7 @@ class Plan:
     @property
     def usd(self) -> Range:
         """Return the nano-USD of requests with a price: 0 if nothing is sent, None if nothing has a price."""
-        priced = [lane.usd for lane in self.lanes if lane.usd.expected is not None]
-        total = Range() if self.lanes and not priced else Range(low=0, expected=0, high=0)
-        for amount in priced:
-            total = total.plus(amount)
-        return total
+        return _total(self.lanes)
 
     @property
     def credits(self) -> dict[str, Range]:
@@ -143,6 +157,10 @@ class Plan:
             "alternates": {"providers": list(self.alternates), "usd": show_usd(self.dearest)},
             "budgets": [budget.as_json() for budget in self.budgets],
             "skipped": self.skipped.as_json(),
+            "changed_at_provider": {
+                "jobs": self.remote_changes.requests,
+                "usd": self.remote_changes.usd.shown(show_usd),
+            },
             "waiting": {"jobs": self.waiting, "for": list(self.waits_for)},
             "left_out": [{"provider": name, "reason": why, "jobs": number} for name, why, number in self.without],
             "dropped": [dict(zip(_DROPPED, default, strict=True)) for default in self.dropped],
@@ -155,3 +173,11 @@ class Plan:
             "provider": None if self.slowest is None else self.slowest.provider,
             "limit": self.time.limit,
         }
+
+
+def _total(lanes: Sequence[ProviderEstimate]) -> Range:
+    priced = [lane.usd for lane in lanes if lane.usd.expected is not None]
+    total = Range() if lanes and not priced else Range(low=0, expected=0, high=0)
+    for amount in priced:
+        total = total.plus(amount)
+    return total

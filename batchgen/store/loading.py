@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 from sqlalchemy import Connection, select
 
-from ..job import State
+from ..job import Job, State
 from . import load_record, needs
 from .compare_and_set import supersede
 from .connection import driver
 from .dialects import BATCH, is_postgres, lock_rows_of
 from .records import Loaded
-from .rows import PlanRow, decode_task, encode_list, listed
-from .tables import attempts, ledger, micros
+from .rows import PlanRow, decode_task, encode_list, listed, to_job
+from .tables import attempts, jobs, ledger, micros
 from .totals import reopen
 
 if TYPE_CHECKING:
@@ -89,6 +89,7 @@ class Loading:
         load_record.forget(connection, batch_id)
         [(self._last_id,)] = driver(connection).execute(_LAST_ID)
         self.is_exact = True  #: every row is as planned
+        self.busy: dict[str, tuple[int, PlannedJob]] = {}  #: changed jobs that were in flight, with their positions
         self._seen: set[int] = set()
         self._chained = needs.keys(connection, batch_id)  #: jobs that waited for others until now
         self._batch_id = batch_id
@@ -114,6 +115,8 @@ class Loading:
             self._seen.add(stored.id)
             if _differs(row, stored):
                 differences.append(_Difference(row, stored, self._outcome(planned, stored)))
+                if differences[-1].outcome == "busy":
+                    self.busy[planned.key] = position, planned
         moment = micros(self._now)
         driver(connection).executemany(_INSERT, ((self._batch_id, moment, moment, *row) for row in new))
         self._update(connection, differences)
@@ -122,6 +125,20 @@ class Loading:
         counts["returned"] = sum(difference.stored.orphaned for difference in differences)
         counts["kept"] += len(chunk) - len(new) - len(differences)
         return Loaded(new=len(new), **counts)
+
+    def revise_settled(self, connection: Connection, job: Job, now: datetime) -> Job:
+        """Bring a job that was in flight up to the plan, in the transaction that ends its attempt; return it."""
+        if job.key not in self.busy:
+            return job
+        self._now = now
+        self.merge(connection, [self.busy[job.key]])
+        row = connection.execute(select(jobs).where(jobs.c.id == job.id)).one()
+        return to_job(row, job.batch)
+
+    def lock(self, connection: Connection, key: str) -> None:
+        """Lock the batch before one of its jobs that may be revised, as a load does."""
+        if key in self.busy:
+            lock_rows_of(connection, BATCH, self._batch_id)
 
     def _store_needs(self, connection: Connection, chunk: Sequence[tuple[int, PlannedJob]]) -> None:
         chained = {
@@ -147,11 +164,11 @@ class Loading:
         """Return the rows of jobs; with *locks*, no other transaction changes them before the end of this one."""
         query = f"{_STORED} FOR UPDATE OF jobs" if locks else _STORED
         rows = driver(connection).execute(query, (encode_list(keys), self._batch_id))
-        jobs = (
+        found = (
             _StoredJob(PlanRow(*orjson.loads(columns)), bool(orphaned), _STATES[state], job_id)
             for columns, orphaned, state, job_id in rows
         )
-        return {job.row.key: job for job in jobs}
+        return {job.row.key: job for job in found}
 
     def _outcome(self, planned: PlannedJob, stored: _StoredJob) -> str:
         """Return the field of ``Loaded`` that counts a job whose row differs."""

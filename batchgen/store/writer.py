@@ -1,10 +1,10 @@
 """Writer: all changes of the job database.
 
 Every INSERT and UPDATE of the record of jobs and money is in this module, ``at_risk``, ``booking``, ``claims``,
-``compare_and_set``, ``history``, ``late``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``shared_budgets``
-and ``totals``. Guests write the rest: ``batch_owner``, ``controls``, ``marks``, ``picture_facts``, ``runners``,
-``submissions``. Every update of a job is a compare-and-set: if no row changes, the job has changed meanwhile. (A load
-reads and writes in one transaction.)  Methods return when what they wrote is durable.
+``compare_and_set``, ``history``, ``late``, ``load_record``, ``loading``, ``lost_jobs``, ``repair``, ``settling``,
+``shared_budgets`` and ``totals``. Guests write the rest: ``batch_owner``, ``controls``, ``marks``, ``picture_facts``,
+``runners``, ``submissions``. Every update of a job is a compare-and-set: if no row changes, the job has changed
+meanwhile. (A load reads and writes in one transaction.)  Methods return when what they wrote is durable.
 """
 
 from __future__ import annotations
@@ -17,31 +17,28 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import to_thread
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
 from ..database_url import Database
-from ..errors import BatchgenError, StaleClaim
+from ..errors import StaleClaim
 from ..fault import Cause
-from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, State, advance
+from ..job import Attempt, Cancelled, Claimed, Job, Requeued, Revised, Settlement, advance
 from ..mode import Mode
 from ..task import Artifact, Charge
-from . import at_risk, late, load_record, lost_jobs, repair
+from . import at_risk, load_record, lost_jobs, repair
 from .at_risk import RiskyAttempt
-from .booking import CLOSE, book, book_without_job
 from .claims import open_attempt, remember
 from .committer import Committer
 from .compare_and_set import require_current, supersede, swap
 from .dialects import upsert
-from .fixed import FixedChange, FixedLookup
 from .guest import write_as_guest
 from .history import learn
 from .load_record import LoadRecord
 from .loading import Loading
 from .records import Loaded, RecoveredAttempt, RecoveryCounts
-from .rows import AttemptRow, JobRow, to_job
-from .settlement import artifact_rows, closed_attempt, ledger_row
+from .settling import settle
 from .shared_budgets import MissingSum, SharedBudgets, Spending
-from .tables import artifacts, attempts, batches, jobs, runs
+from .tables import batches, runs
 from .totals import close_full_blocks
 
 if TYPE_CHECKING:
@@ -64,6 +61,7 @@ class Writer:
     def __init__(self, path: Database, *, patience: float = 120.0, guest: bool = False) -> None:
         self._in_flight: set[str] = set()  #: attempts that were claimed and are not settled
         self._path = path
+        self._loading: Loading | None = None  #: the last load, if jobs in flight differ from what it planned
         self.shared: SharedBudgets | None = None  #: set where other runners spend from the same budgets
         self._committer = Committer(path, patience=patience, guest=guest, pause=self._pause)
 
@@ -119,6 +117,7 @@ class Writer:
             writing = self._committer.post(partial(loading.merge, chunk=chunk))
             chunk = await plan()
             total += await writing
+        self._loading = loading if loading.busy else None
         absent = await submit(loading.absent)
         for start in range(0, len(absent), CHUNK):
             total += await submit(partial(loading.orphan, ids=absent[start : start + CHUNK]))
@@ -194,6 +193,10 @@ class Writer:
             self._in_flight.add(attempt.id)
         return claimed
 
+    def has_changed(self, key: str) -> bool:
+        """Return whether a job that is in flight requests something else by the last load."""
+        return self._loading is not None and key in self._loading.busy
+
     async def remember(self, attempt_id: str, handle: Mapping[str, Any]) -> None:
         """Record which remote task an open attempt has started; it is durable when this returns."""
         await self._committer.submit(partial(remember, attempt_id=attempt_id, handle=handle))
@@ -218,10 +221,11 @@ class Writer:
         Settling again changes nothing; an attempt that was closed as unknown is corrected (``late``). A job that has
         changed raises StaleClaim, but only after attempt, files and ledger row are durable, because the money was
         spent. A deleted job raises NotFound, after attempt and ledger row are durable if the attempt still exists.
+        A job that the last load found in flight and changed is revised at once, in the same transaction.
         """
         self._in_flight.discard(settlement.attempt.id)
         # The answer is sealed in its slot, so that its settlement can wait for a claim to share a commit with.
-        work = partial(_settle, settlement=settlement, shared=self.shared, now=now)
+        work = partial(settle, settlement=settlement, loading=self._loading, shared=self.shared, now=now)
         return await self._committer.post(work, patient=True)
 
     async def move(self, job: Job, event: Requeued | Cancelled | Revised) -> Job:
@@ -307,43 +311,3 @@ def _requeue(connection: Connection, *, wanted: Sequence[Job], now: datetime) ->
         if after.delivered < before.delivered:
             made_again.append(before.id)
     supersede(connection, made_again, now)
-
-
-def _settle(
-    connection: Connection, *, settlement: Settlement, shared: SharedBudgets | None, now: datetime
-) -> Job | BatchgenError:
-    attempt, event = settlement.attempt, settlement.event
-    row = _JOB.row(connection, {"wanted_job": attempt.job_id})
-    attempt_row = _ATTEMPT.row(connection, {"wanted_attempt": attempt.id})
-    if row is None or attempt_row is None:
-        return book_without_job(connection, attempt_row, settlement, shared, now)
-    before = to_job(row, attempt.batch)
-    if attempt_row.state != "open":
-        return _settle_late(connection, before, attempt_row, row.batch_id, settlement, now)
-    current = before.state is State.RUNNING and before.claim == attempt.claim
-    after = advance(before, event) if current else before
-    CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
-    for file in artifact_rows(settlement, now, stale=not current):
-        _ADD_FILE.execute(connection, file)
-    book(connection, attempt_row, ledger_row(attempt_row, row.batch_id, settlement, now), shared)
-    if not current:
-        return _stale(before, attempt)
-    swap(connection, before, after, now)
-    return after
-
-
-def _settle_late(  # noqa: PLR0917 - see _settle
-    connection: Connection, before: Job, attempt_row: AttemptRow, batch_id: int, settlement: Settlement, now: datetime
-) -> Job | BatchgenError:
-    if not late.correct(connection, attempt_row, batch_id, settlement, now):
-        return before
-    return late.deliver(connection, before, settlement, now) or _stale(before, settlement.attempt)
-
-
-def _stale(job: Job, attempt: Attempt) -> StaleClaim:
-    return StaleClaim(f"job {job.key} is {job.state} at claim {job.claim}; attempt {attempt.id} was booked")
-
-
-_JOB = FixedLookup(JobRow, jobs, jobs.c.id == bindparam("wanted_job"), locks=True)
-_ATTEMPT = FixedLookup(AttemptRow, attempts, attempts.c.id == bindparam("wanted_attempt"))
-_ADD_FILE = FixedChange(insert(artifacts))

@@ -50,6 +50,7 @@ def plan_lines(name: str, plan: Plan, folder: Path | None, flags: CommandFlags, 
         lines.append(f"requeued  {count(len(plan.again), 'job')} that had ended")
     if plan.copies:
         lines.append(f"copies    {plan.copies:,} to write, of images that exist already; they cost nothing")
+    lines += _changed_remote(plan)
     if folder is not None:
         lines += change_lines(plan, flags.on_manifest("plan", manifest, "--diff"))
     if plan.lanes:
@@ -70,6 +71,16 @@ def question(plan: Plan) -> str:
     return (
         f"Spend {' and '.join(parts)}{most} on {count(plan.images, 'image')}? [y/N, or a number of jobs to try first]"
     )
+
+
+def _changed_remote(plan: Plan) -> Iterator[str]:
+    """Yield what becomes of the jobs that changed while they were at the provider."""
+    if jobs := plan.remote_changes.requests:
+        usd_ = plan.remote_changes.usd
+        price = f" for {span(usd_, usd)}" if usd_.expected is not None else ""
+        its, is_ = ("its old image is", "it is") if jobs == 1 else ("their old images are", "they are")
+        jobs_ = f"{count(jobs, 'job')} changed while at the provider"
+        yield f"waiting   {jobs_}: {its} collected first, then {is_} bought again{price}"
 
 
 def _not_sent(plan: Plan, flags: CommandFlags, manifest: str | Path) -> Iterator[str]:

@@ -185,6 +185,8 @@ class Steps:
             return await self._step(submission, polled_at=submission.polled_at or first)
         if not may_create:
             return await self._release(submission, "the batch was not created, and this run sends no calls in batches")
+        if any(self.attempts.writer.has_changed(job.key) for job, _ in await self._open_calls(submission)):
+            return await self._release(submission, "the batch was not created, and jobs of it have changed since")
         submission = await self._step(submission, polled_at=None, submitted_at=now)
         return await self._create(submission)
 
