@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import signal
+import sqlite3
 from collections import Counter
+from contextlib import suppress
 from decimal import Decimal
 
 import pytest
 
-from .kit import check_books, finish, wait_for
+from .kit import CANARY, check_books, finish, wait_for
 from .test_batch_troubles import relay
 from .test_batches import events, held, nightly, states, submissions
 
@@ -23,6 +26,13 @@ def changed(path, before="Cat 0", after="Lion"):
 
 def prompts(witness):
     return Counter(line["prompt"] for line in events(witness, "charge"))
+
+
+def attempts(project):
+    """Return the attempts by now; none before there is a job database."""
+    with suppress(sqlite3.Error):
+        return project.rows("select * from attempts")
+    return []
 
 
 def check_current(project, key, prompt):
@@ -153,3 +163,28 @@ def test_kill_between_collection_and_purchase_buys_each_request_once(project, wi
     assert done.code == 0, done.err
     assert prompts(witness) == {f"{animal} {number}": 1 for animal in ("Cat", "Lion") for number in range(6)}
     check_books(project, events(witness, "charge"))
+
+
+@pytest.mark.parametrize("signal_", [signal.SIGKILL, signal.SIGINT])
+def test_job_that_changed_during_its_remote_task_is_collected_and_bought_again(project, witness, signal_):
+    project.env["FAL_KEY"] = CANARY
+    own = {
+        "base_url": f"{project.url}/fal",
+        "task": {"poll": {"first_wait": 0.05, "max_wait": 0.2}},
+        "tariff": {"usd_per_image": 0.5},
+    }
+    jobs = [{"id": "j0", "prompt": "Cat 0 [sandbox: task-slow=4]", "provider": "fal"}]
+    path = project.manifest(jobs, providers={"fal": own})
+    run = project.start("run", path, "--yes")
+    wait_for(lambda: project.state.exists() and any(each["handle"] for each in attempts(project)), run)
+    run.send_signal(signal_)
+    finish(run)
+    changed(path, "Cat 0 [sandbox: task-slow=4]")
+    plan = project.run("plan", path, "--json").json
+    assert (plan["requests"], plan["changed_at_provider"]["jobs"], plan["usd"]["expected"]) == (1, 1, "0.5")
+    done = project.run("run", path, "--yes")
+    assert done.code == 0, done.err
+    assert [line["prompt"][:5] for line in witness.charges()] == ["Cat 0", "Lion"]
+    assert [each["cause"] for each in project.jobs()["j0"]["attempts"]] == [None, None]
+    assert Decimal(project.run("usage", "--json").json["totals"]["usd"]) == 1
+    check_current(project, "j0", "Lion")
