@@ -61,6 +61,7 @@ def test_job_that_changed_in_a_batch_is_collected_and_bought_again_by_the_same_r
     check_books(project, events(witness, "charge"))
     check_current(project, "j0", "Lion")
     assert [each["cause"] for each in project.jobs()["j0"]["attempts"]] == [None, None]
+    assert len(list((project.folder / "output").rglob(".superseded/**/*.png"))) == 1
     assert project.run("run", path, "--yes").code == 0
     assert len(events(witness, "charge")) == 3
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 import anyio
+import anyio.lowlevel
 import pytest
 
-from batchgen.engine.lane import Closure, Lane
+from batchgen.engine.lane import STANDBY, Closure, Lane
 from batchgen.engine.limits.adaptive import Controller
 from batchgen.engine.limits.gate import Gate
 from batchgen.engine.limits.windows import Window
@@ -398,3 +399,38 @@ def test_lane_continues_whatever_a_lost_worker_takes_with_it():
     assert row.closed is None
     assert not row.breaker.probing
     assert (row.in_flight, row.pause_left) == (0, 0)
+
+
+def test_models_in_batches_are_left_out_of_what_it_sends_and_nothing_else():
+    row = lane(batched=frozenset({"gpt-image-2", "two"}))
+    assert not row.sends.matches("two")
+    assert row.sends.matches("other")
+    assert row.models.matches("two")  # it may be used, so that no job fails over because of that
+    row.models = ModelFilter(frozenset({"two", "three"}), only=True)
+    assert row.sends == ModelFilter(frozenset({"three"}), only=True)
+
+
+def test_lane_waits_for_its_batch_only_while_nothing_of_it_is_in_flight():
+    row = lane(Clock(), batching="its batch")
+    assert row.why_idle(None) == "its batch"
+    assert not row.full
+    sent_at = row.sent(1)
+    assert row.why_idle(None) == ""
+    row.ended(sent_at)
+    row.batching = ""
+    assert row.why_idle(None) == STANDBY
+
+
+@pytest.mark.anyio
+async def test_uploads_of_a_batch_end_with_the_run_and_not_with_a_turn():
+    row = lane()
+    with anyio.fail_after(5):
+        with row.uploads.interruptible() as scope:
+            row.interrupt()
+            await anyio.lowlevel.checkpoint()
+        assert not scope.cancelled_caught
+        with row.uploads.interruptible() as scope:
+            row.drain()
+            await anyio.sleep_forever()
+        assert scope.cancelled_caught
+    assert row.draining
