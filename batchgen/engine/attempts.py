@@ -299,7 +299,7 @@ class AttemptRunner:
         reserved, earlier = (opened.estimate, outcome.charge), attempt.resumed and attempt.id not in self.reservations
         self.reservations.settle(attempt.id, lane.provider, *reserved, earlier=earlier)
         await self.backend.release(attempt, delivered=isinstance(outcome, Delivered) and not deleted)
-        if after is not None and after.state is State.PENDING and after.fingerprint != attempt.fingerprint:
+        if after is not None and after.state is State.PENDING and after.task != job.task:
             settlement = replace(settlement, revised=True)
         if not deleted:
             lane.record_settlement(job, settlement)

@@ -89,7 +89,7 @@ class Loading:
         load_record.forget(connection, batch_id)
         [(self._last_id,)] = driver(connection).execute(_LAST_ID)
         self.is_exact = True  #: every row is as planned
-        self.busy: dict[str, tuple[int, PlannedJob]] = {}  #: changed jobs that were in flight, with their positions
+        self.busy: dict[str, tuple[int, PlannedJob]] = {}  #: jobs in flight that are not as planned yet
         self._seen: set[int] = set()
         self._chained = needs.keys(connection, batch_id)  #: jobs that waited for others until now
         self._batch_id = batch_id
@@ -115,7 +115,7 @@ class Loading:
             self._seen.add(stored.id)
             if _differs(row, stored):
                 differences.append(_Difference(row, stored, self._outcome(planned, stored)))
-                if differences[-1].outcome == "busy":
+                if stored.state is State.RUNNING and _target(differences[-1]) != row:
                     self.busy[planned.key] = position, planned
         moment = micros(self._now)
         driver(connection).executemany(_INSERT, ((self._batch_id, moment, moment, *row) for row in new))

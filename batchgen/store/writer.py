@@ -194,7 +194,7 @@ class Writer:
         return claimed
 
     def has_changed(self, key: str) -> bool:
-        """Return whether a job that is in flight requests something else by the last load."""
+        """Return whether a job that was in flight during the last load requests something else by that."""
         return self._loading is not None and key in self._loading.busy
 
     async def remember(self, attempt_id: str, handle: Mapping[str, Any]) -> None:
