@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, literal_column, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal_column, or_, select, update
 
 from ..errors import StaleClaim
 from ..job import Job, State
@@ -22,6 +22,7 @@ from .records import AttemptRecord
 from .rows import to_attempt, to_job
 from .shared_budgets import SharedBudgets
 from .shared_tables import runners
+from .submission_table import submissions
 from .tables import IS_REMOTE, OPEN, attempts, batch_of_job, batches, jobs, runs
 
 
@@ -71,15 +72,23 @@ _REMEMBER = FixedChange(
 
 
 def open_attempts(
-    connection: Connection, *, batch_id: int, run_id: str | None, shard: tuple[int, int] | None
+    connection: Connection,
+    *,
+    batch_id: int,
+    run_id: str | None = None,
+    shard: tuple[int, int] | None = None,
+    building: bool = False,
 ) -> list[tuple[Job, AttemptRecord]]:
     """Return the open attempts of a batch, or of one of its shards, but those of runners other than *run_id*.
 
-    Those of submissions are not among them: what became of them is known once a submission is collected.
+    Those of submissions are not among them: what became of them is known once a submission is collected. *building*:
+    those of submissions that were not yet at the provider are.
     """
     left = select(attempts, runs.c.spool).join(jobs).outerjoin(runs, runs.c.id == attempts.c.run_id)
     left = left.where(OPEN, batch_of_job == batch_id)
-    left = left.where(attempts.c.submission_id.is_(None))
+    alone = attempts.c.submission_id.is_(None)
+    unsent = select(submissions.c.id).where(submissions.c.state == "building")
+    left = left.where(or_(alone, attempts.c.submission_id.in_(unsent)) if building else alone)
     left = left.where(attempts.c.run_id.not_in(select(runners.c.id).where(runners.c.id != (run_id or ""))))
     records = [to_attempt(row) for row in connection.execute(left.order_by(attempts.c.started_at)).mappings()]
     wanted = select(jobs, batches.c.name.label("batch_name")).join(batches)

@@ -200,8 +200,8 @@ def test_copy_from_before_a_submission_finds_its_batch(place, sandbox, point, re
     check(place, sandbox, jobs=4, batches=2)
 
 
-@pytest.mark.parametrize("state", ["submitting", "submitted", "downloaded"])
-def test_older_copy_from_before_the_requests_were_deleted_buys_nothing(place, sandbox, state, request):
+@pytest.mark.parametrize("state", ["building", "submitting", "submitted", "downloaded"])
+def test_older_copy_put_back_after_a_run_that_ended_well_buys_nothing(place, sandbox, state, request):
     batch = manifest(place, request.node.name)
     assert place.do("run", batch, "--yes", hook=copy_at, arguments=(state,), **ENV).code == 0
     assert len(events(sandbox, "delete")) == 1

@@ -88,7 +88,8 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
 
 def _take_in(scan: RecoveryScan, *, always: bool = False) -> RecoveryReport | None:
     slots, busy = scan.slots()
-    strays, submitted = scan.strays(busy), scan.submissions()
+    submitted = scan.submissions()
+    strays = scan.strays(busy, {note.submission.id for note in submitted})
     # The answers of submitted calls are read whatever has become of their jobs.
     answered = {call.id for note in submitted if busy for call in note.calls() if call.id in busy}
     attempts = scan.recovered_attempts(scan.live(slots) | answered)

@@ -23,6 +23,7 @@ from ...manifest.filenames import stems
 from ...object_url import ObjectUrl
 from ...route import askable
 from ...store import lost_submissions
+from ...store.claims import open_attempts
 from ...store.reader import Reader
 from ...store.records import AttemptRecord, RecoveredAttempt
 from ...store.submissions import SubmissionState
@@ -154,14 +155,19 @@ class RecoveryScan:
         mine = [note for note in notes if note and (note.batch, note.database) == (self.batch.name, name)]
         return sorted(mine, key=lambda note: note.submission.created_at)
 
-    def strays(self, busy: set[str]) -> list[tuple[Job, AttemptRecord, list[SidecarRecord]]]:
-        """Return the open attempts that have no slot, each with the sidecars of its delivered files."""
+    def strays(self, busy: set[str], noted: set[str]) -> list[tuple[Job, AttemptRecord, list[SidecarRecord]]]:
+        """Return the open attempts that have no slot, each with the sidecars of its delivered files.
+
+        Calls of a submission that was being built are among them, unless it is *noted*: in a database from before its
+        end they seem never to have been sent.
+        """
         if self.batch_id is None:
             return []
+        found = self.reader.ask(partial(open_attempts, batch_id=self.batch_id, building=True))
         return [
             (job, record, self._delivered(job, record))
-            for job, record in self.reader.open_attempts(self.batch_id)
-            if record.id not in busy
+            for job, record in found
+            if record.id not in busy and record.submission_id not in noted
         ]
 
     def _delivered(self, job: Job, record: AttemptRecord) -> list[SidecarRecord]:
