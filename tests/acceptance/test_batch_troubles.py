@@ -15,7 +15,7 @@ from decimal import Decimal
 
 import pytest
 
-from .kit import check_books, finish, wait_for
+from .kit import finish, wait_for
 from .test_batches import LOW, check, events, held, nightly, states, submissions
 
 __all__ = ["held"]
@@ -223,29 +223,6 @@ def test_lost_job_database_buys_no_batch_again_that_has_no_note(project, witness
     wait_for(lambda: len(events(witness, "batch-row")) == 4)
     assert project.run("run", path, "--yes").code == 0
     assert len(events(witness, "batch")) == 2
-
-
-@pytest.mark.not_on(postgres="the test changes the file of the job database")
-def test_batch_that_is_done_and_has_no_results_is_unknown_after_an_hour(project, witness):
-    path = nightly(project, " [sandbox: row-lost]")
-    assert project.run("run", path, "--yes", "--no-wait").code == 9
-    wait_for(lambda: events(witness, "batch-row"))
-
-    def collect(hours):
-        with closing(sqlite3.connect(project.state / "batchgen.db", timeout=10)) as database, database:
-            database.execute("update submissions set polled_at = polled_at - ?", [int(hours * 3600e6)])
-        return project.run("collect", path)
-
-    wait_for(lambda: project.run("collect", path).code == 9 and "not there yet" in project.run("status").out)
-    assert collect(0.9).code == 9
-    assert states(project) == {"j0": "running"}
-    done = collect(0.2)
-    assert done.code == 3, done.err
-    assert states(project) == {"j0": "unknown"}
-    check_books(project, events(witness, "charge"))
-    assert [row["at_risk_usd"] is not None for row in project.rows("select at_risk_usd from ledger")] == [True]
-    assert project.run("run", path, "--yes").code == 3
-    assert len(events(witness, "batch")) == 1
 
 
 @pytest.mark.not_on(postgres="the test changes the file of the job database")

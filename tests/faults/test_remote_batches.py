@@ -57,6 +57,47 @@ def settle_once_in_vain() -> None:
     Writer.settle = settle_or_fail  # type: ignore[method-assign]
 
 
+def end_patience() -> None:
+    """Hook: a run does not wait for results that are missing."""
+    from datetime import timedelta
+
+    from batchgen.engine.batches import decisions
+
+    batch_points.hasten()
+    decisions.RESULTS_PATIENCE = timedelta(0)
+
+
+def end_lifetime() -> None:
+    """Hook: the results of a batch would have vanished by now."""
+    from batchgen.engine.batches import steps
+
+    batch_points.hasten()
+    steps.collect_by = lambda _batch, _limits, since: since
+
+
+def test_results_that_are_missing_are_left_to_later_runs_and_unknown_once_they_would_have_vanished(place, sandbox):
+    """Nothing is bought again, and the money is at risk: the provider may have carried the call out."""
+    suite = SUITES["batches"]
+    since = sandbox.log.stat().st_size if sandbox.log.exists() else 0
+    manifest = suite.manifest(place, {"lost": "A cup that gets lost [sandbox: row-lost]"})
+    keys = {suite.key: KEY}
+    for _ in range(2):
+        left = place.do("run", manifest, "--yes", hook=end_patience, **keys)
+        assert left.code == 9, left.err
+        assert "its results are not there yet" in left.err
+        assert "; the next run looks again" in left.err
+    assert [row["state"] for row in place.rows("select state from attempts")] == ["open"]
+    ended = place.do("run", manifest, "--yes", hook=end_lifetime, **keys)
+    assert ended.code == 3, ended.err
+    [booked] = place.rows("select at_risk_usd from ledger")
+    assert booked["at_risk_usd"] is not None
+    assert place.do("run", manifest, "--yes", hook=batch_points.hasten, **keys).code == 3
+    with sandbox.log.open("rb") as stream:
+        stream.seek(since)
+        events = [json.loads(line)["event"] for line in stream]
+    assert events.count("batch") == 1
+
+
 @pytest.mark.parametrize("point", ["claimed", "downloaded"])
 def test_call_that_could_not_be_settled_keeps_its_submission_open(place, sandbox, point, request):
     suite, world = SUITES["batches"], World(url=sandbox.url, log=sandbox.log)

@@ -15,10 +15,11 @@ from ...files.source_cache import SourceCache
 from ...job import Attempt, Job, Missed
 from ...mode import Mode
 from ...providers.base import Call, Request
-from ...providers.batch_base import BatchDialect
+from ...providers.batch_base import BatchDialect, BatchOrder
 from ...providers.model import Model
 from ...providers.profile import Profile
-from ...task import NOTHING, Source, Task
+from ...store.submissions import Submission
+from ...task import NOTHING, Kind, Source, Task
 from ...transport.payload import pack
 from ..attempts import AttemptRunner, OpenAttempt
 from ..lane import Lane
@@ -127,3 +128,13 @@ class RequestFile:
 def order_of(keys: Iterable[str]) -> dict[str, int]:
     """Return the line of each request in the file of its submission; the first is 1."""
     return {key: number for number, key in enumerate(sorted(keys), start=1)}
+
+
+def order_of_batch(submission: Submission, profile: Profile) -> BatchOrder:
+    """Return what is stated when the batch of *submission* is created, and looked for in the provider's list."""
+    return BatchOrder(
+        submission_id=submission.id,
+        kind=Kind(submission.endpoint),
+        model=profile.find(submission.model)[1].wire,
+        input_file=submission.input_file or "",
+    )

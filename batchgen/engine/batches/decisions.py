@@ -62,31 +62,14 @@ def is_lost(submission: Submission, listing: Listing, now: datetime, grace: floa
     return was_missing and is_old and listing.complete and not listing.batches
 
 
-#: How the message of a submission begins whose batch was done at the last look, and named no file of results.
-NO_RESULTS = "the batch is done, and its results are not there yet"
-#: How long the results of a batch that is done may be missing, from the first look that missed them.
-RESULTS_GRACE = timedelta(hours=1)
+#: How long a run waits for results that are missing although their batch is done.
+RESULTS_PATIENCE = timedelta(hours=1)
 
 
-def after_look(submission: Submission, batch: RemoteBatch, now: datetime, end: datetime) -> dict[str, Any]:
-    """Return what a look at *batch* changes; a message states why its results are not collected yet.
-
-    *end* is when they vanish. While results are missing, a submission keeps when they were missed first.
-    """
-    changes = facts_of(batch, now) | {"collect_by": end, "message": None}
-    if not lacks_results(batch) or now >= end:
-        return changes
-    was_missing = (submission.message or "").startswith(NO_RESULTS)
-    since = submission.polled_at if was_missing and submission.polled_at is not None else now
-    if now - since < RESULTS_GRACE:
-        changes |= {"polled_at": since, "message": f"{NO_RESULTS} ({batch.id})"}
-    return changes
-
-
-def failed_look(submission: Submission, fault: Fault) -> str:
-    """Return the message of a submission whose batch cannot be looked at; results that were missing still are."""
-    was_missing = (submission.message or "").startswith(NO_RESULTS)
-    return f"{NO_RESULTS}: {fault.message}" if was_missing else fault.message
+def missing_results(batch: RemoteBatch, now: datetime, end: datetime) -> str | None:
+    """Return why the results of a batch cannot be collected yet, *end* being when they vanish; None if they can be."""
+    is_missing = lacks_results(batch) and now < end
+    return f"the batch is done, and its results are not there yet ({batch.id})" if is_missing else None
 
 
 def facts_of(batch: RemoteBatch, now: datetime) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,30 +30,19 @@ from ...files.source_cache import SourceCache
 from ...files.spool import Spool
 from ...job import Missed
 from ...providers import batches_of
-from ...providers.batch_base import BatchOrder, BatchState, RemoteBatch
+from ...providers.batch_base import BatchState, RemoteBatch
 from ...providers.batch_rules import collect_by, lacks_results
 from ...providers.profile import Profile
 from ...store import submissions
 from ...store.guest import write_as_guest
 from ...store.reader import Reader
 from ...store.submissions import Submission, SubmissionState
-from ...task import Kind
 from ...transport import Transport
 from ..attempts import AttemptRunner
 from ..lane import Lane
-from .building import RequestFile, claim_all, order_of
+from . import decisions
+from .building import RequestFile, claim_all, order_of, order_of_batch
 from .collecting import Collector, OpenCall
-from .decisions import (
-    NOT_KNOWN,
-    Verdict,
-    after_look,
-    concerns_all,
-    facts_of,
-    failed_look,
-    is_lost,
-    judge_listing,
-    unsent,
-)
 from .grouping import Draft
 from .holding import why_held
 from .notes import note_batch, write_note
@@ -78,6 +68,7 @@ class Steps:
     refused: dict[str, Fault] = field(default_factory=dict)  #: why the provider did not take a submission
     stuck: set[str] = field(default_factory=set)  #: submissions that this run cannot settle
     _uploaded: dict[tuple[str | None, str], dict[str, str]] = field(default_factory=dict)
+    _missing_since: dict[str, datetime] = field(default_factory=dict)  #: when this run first missed results
 
     async def take_over(self, batch_id: int) -> list[Submission]:
         """Return the live submissions of the provider that no other run has in hand."""
@@ -157,7 +148,7 @@ class Steps:
         remote = self._remote(submission)
         await self._note(submission)
         try:
-            batch = await remote.ask(remote.dialect.create(self.profile, self._order(submission)))
+            batch = await remote.ask(remote.dialect.create(self.profile, order_of_batch(submission, self.profile)))
         except ProviderError as error:
             if is_refusal(error.fault):
                 return await self._refuse(submission, error.fault)
@@ -173,14 +164,14 @@ class Steps:
         """Look for the batch of a submission whose creation has no answer; create it only if there is none for sure."""
         remote, now = self._remote(submission), self.attempts.now()
         try:
-            listing = await remote.ask(remote.dialect.find(self.profile, self._order(submission)))
+            listing = await remote.ask(remote.dialect.find(self.profile, order_of_batch(submission, self.profile)))
         except ProviderError as error:
             return await self._step(submission, message=f"the provider's list cannot be read: {error.fault.message}")
         # Until it is created, a submission keeps here when a complete list lacked it first: runs may be short.
-        verdict = judge_listing(listing, submission.polled_at, now, self.profile.batch.listing_grace)
-        if verdict is Verdict.ADOPT:
+        verdict = decisions.judge_listing(listing, submission.polled_at, now, self.profile.batch.listing_grace)
+        if verdict is decisions.Verdict.ADOPT:
             return await self._submitted(submission, listing.batches[0])
-        if verdict is Verdict.WAIT:
+        if verdict is decisions.Verdict.WAIT:
             first = now if listing.complete else None
             return await self._step(submission, polled_at=submission.polled_at or first)
         if not may_create:
@@ -199,7 +190,7 @@ class Steps:
 
     async def _submitted(self, submission: Submission, batch: RemoteBatch) -> Submission:
         await to_thread.run_sync(note_batch, self._files(submission), batch.id)
-        reported = facts_of(batch, self.attempts.now())
+        reported = decisions.facts_of(batch, self.attempts.now())
         after = await self._step(submission, state=SubmissionState.SUBMITTED, remote_id=batch.id, **reported)
         calls = len(await self._open_calls(after))
         count = f"{calls:,} call{'' if calls == 1 else 's'}"
@@ -217,11 +208,20 @@ class Steps:
         except ProviderError as error:
             if error.fault.cause is Cause.UNKNOWN and error.fault.final:
                 return await self._missing(submission, error.fault)
-            return await self._step(submission, message=failed_look(submission, error.fault))
+            return await self._step(submission, message=error.fault.message)
         end = collect_by(batch, remote.dialect.limits, submission.submitted_at or submission.created_at)
-        after = await self._step(submission, **after_look(submission, batch, self.attempts.now(), end))
-        is_ready = batch.state.is_final and after.message is None
-        return await self._collect(after, batch) if is_ready else after
+        now = self.attempts.now()
+        missing = decisions.missing_results(batch, now, end)
+        after = await self._step(submission, **decisions.facts_of(batch, now), collect_by=end, message=missing)
+        if missing is not None:
+            self._leave_after_patience(after, now)
+        return await self._collect(after, batch) if batch.state.is_final and missing is None else after
+
+    def _leave_after_patience(self, submission: Submission, now: datetime) -> None:
+        """Stop waiting in this run for results that are missing; later runs look for them until they must be gone."""
+        if now - self._missing_since.setdefault(submission.id, now) >= decisions.RESULTS_PATIENCE:
+            self.stuck.add(submission.id)
+            self.show_message(f"waiting   batch {submission.remote_id}: {submission.message}; the next run looks again")
 
     async def _collect(self, submission: Submission, batch: RemoteBatch) -> Submission:
         """Download the results of a batch that has ended, and settle its calls."""
@@ -269,7 +269,7 @@ class Steps:
         batch, after = collector.batch, await self._end(submission, SubmissionState.COLLECTED)
         if after.is_live:
             return after
-        if batch.fault is not None and concerns_all(batch, collector.lines.values()):
+        if batch.fault is not None and decisions.concerns_all(batch, collector.lines.values()):
             self.refused[submission.id] = batch.fault
         self.show_message(f"collected batch {batch.id} of {submission.provider} ({batch.word or batch.state})")
         return after
@@ -280,12 +280,12 @@ class Steps:
             name, output, errors = submission.remote_id or "", submission.output_file, submission.error_file
             stored = RemoteBatch(id=name, state=BatchState.DONE, output_file=output, error_file=errors)
             return await self._collect(submission, stored)
-        remote, text = self._remote(submission), f"{NOT_KNOWN}: {fault.message} (HTTP {fault.status})"
+        remote, text = self._remote(submission), f"{decisions.NOT_KNOWN}: {fault.message} (HTTP {fault.status})"
         try:
-            listing = await remote.ask(remote.dialect.find(self.profile, self._order(submission)))
+            listing = await remote.ask(remote.dialect.find(self.profile, order_of_batch(submission, self.profile)))
         except ProviderError as error:
             return await self._step(submission, message=f"{text}; its list cannot be read: {error.fault.message}")
-        if not is_lost(submission, listing, self.attempts.now(), self.profile.batch.listing_grace):
+        if not decisions.is_lost(submission, listing, self.attempts.now(), self.profile.batch.listing_grace):
             return await self._step(submission, message=f"{text}; it is looked for again")
         return await self._lost(submission, Missed(fault=fault))
 
@@ -307,7 +307,7 @@ class Steps:
     async def _release(self, submission: Submission, why: str) -> Submission:
         """Give up a submission that was not carried out: its calls are free, and their jobs are pending again."""
         for call in await self._open_calls(submission):
-            await self.attempts.resume(self._lane(submission), *call, unsent(why))
+            await self.attempts.resume(self._lane(submission), *call, decisions.unsent(why))
         return await self._end(submission, SubmissionState.RELEASED, why)
 
     async def _end(self, submission: Submission, state: SubmissionState, message: str | None = None) -> Submission:
@@ -336,14 +336,6 @@ class Steps:
 
     def _files(self, submission: Submission) -> SubmissionFiles:
         return SubmissionFiles(self.folder, submission.id)
-
-    def _order(self, submission: Submission) -> BatchOrder:
-        return BatchOrder(
-            submission_id=submission.id,
-            kind=Kind(submission.endpoint),
-            model=self.profile.find(submission.model)[1].wire,
-            input_file=submission.input_file or "",
-        )
 
     def _remote(self, submission: Submission) -> RemoteBatches:
         model = self.profile.find(submission.model)[1]

@@ -63,29 +63,19 @@ LACKING = RemoteBatch(id="batch_1", state=BatchState.DONE, word="completed")
 END = NOW + timedelta(days=30)
 
 
-def test_results_of_a_batch_that_is_done_are_missed_for_an_hour():
-    looks, submission = [], SUBMITTED
-    for minutes in (600, 610, 659, 660):  # done long after the submission, and looked at whenever a run comes by
-        now = NOW + timedelta(minutes=minutes)
-        submission = replace(submission, **decisions.after_look(submission, LACKING, now, END))
-        looks.append((submission.message is None, submission.polled_at))
-    first = NOW + timedelta(minutes=600)
-    assert looks == [(False, first), (False, first), (False, first), (True, NOW + timedelta(minutes=660))]
-
-
-def test_results_are_missed_for_an_hour_though_the_provider_cannot_be_asked_meanwhile():
-    fault = Fault(cause=Cause.ERROR, message="HTTP 500")
-    missed = replace(SUBMITTED, **decisions.after_look(SUBMITTED, LACKING, NOW, END))
-    missed = replace(missed, message=decisions.failed_look(missed, fault))
-    assert decisions.after_look(missed, LACKING, NOW + timedelta(hours=1), END)["message"] is None
-    assert decisions.failed_look(SUBMITTED, fault) == "HTTP 500"
-
-
-def test_results_that_appear_are_collected_at_once_and_those_that_vanish_are_not_waited_for():
-    missed = replace(SUBMITTED, **decisions.after_look(SUBMITTED, LACKING, NOW, END))
-    there = replace(LACKING, output_file="file-1")
-    assert decisions.after_look(missed, there, NOW + timedelta(minutes=1), END)["message"] is None
-    assert decisions.after_look(SUBMITTED, LACKING, END, END)["message"] is None
+@pytest.mark.parametrize(
+    ("batch", "now", "missing"),
+    [
+        (LACKING, NOW, True),
+        (LACKING, END - timedelta(seconds=1), True),
+        (LACKING, END, False),
+        (replace(LACKING, output_file="file-1"), NOW, False),
+        (replace(LACKING, error_file="file-2"), NOW, False),
+        (replace(LACKING, state=BatchState.RUNNING), NOW, False),
+    ],
+)
+def test_results_of_a_batch_that_is_done_are_missing_until_they_would_vanish(batch, now, missing):
+    assert (decisions.missing_results(batch, now, END) is not None) is missing
 
 
 @pytest.mark.parametrize(("age", "seconds"), [(0, 2), (60, 3), (1200, 60), (86400, 300)])
