@@ -41,9 +41,8 @@ def with_query(url: str, query: Mapping[str, str]) -> str:
 
 
 def is_placeholder(base_url: str) -> bool:
-    """Return whether an address is one of an example: hosts that RFC 2606 reserves, which have no provider."""
-    host = (urlsplit(base_url).hostname or "").rstrip(".")
-    return host.rpartition(".")[2] == "example" or bool(_EXAMPLE.fullmatch(host))
+    """Return whether an address is one of an example, at a name that RFC 2606 reserves for documents."""
+    return bool(_EXAMPLE.fullmatch((urlsplit(base_url).hostname or "").rstrip(".")))
 
 
 def is_listed(host: str, patterns: tuple[str, ...]) -> bool:

@@ -51,7 +51,7 @@ EXCEPTIONS = {
     # of no project, or of one that was made just now
     "cli/commands/help.py": ("batchgen help", "batchgen completion"),
     "cli/commands/init.py": ("batchgen validate", "batchgen plan", "batchgen run"),
-    "cli/commands/providers.py": ("batchgen providers",),
+    "cli/commands/providers.py": ("batchgen providers", "batchgen run"),
     "cli/commands/sandbox.py": ("batchgen ",),
     "app/plan.py": ("batchgen help",),
     "cli/commands/clean.py": ("batchgen serve",),  # what made the files
