@@ -2,7 +2,8 @@
 
 from alembic import context
 
-import batchgen.store.submission_table  # noqa: F401 - adds its table to the metadata
+import batchgen.store.picture_tables
+import batchgen.store.submission_table  # noqa: F401 - and this one its table
 from batchgen.store.shared_tables import metadata  # with those of ``tables``
 
 context.configure(

@@ -12,9 +12,10 @@ from ..job import State
 from ..mark import NO_PICTURE
 from ..planning.selection import NOTED, UNMARKED, Selection
 from .picture_facts import is_examined
+from .picture_tables import marks, suspects
 from .records import SuspectPicture
 from .rows import listed
-from .tables import artifacts, jobs, marks, suspects
+from .tables import artifacts, jobs
 
 
 def still_counts(row: FromClause, job: FromClause) -> ColumnElement[bool]:

@@ -26,9 +26,10 @@ from .database_errors import explain
 from .dialects import upsert
 from .guest import write_as_guest
 from .judging import still_counts
+from .picture_tables import marks
 from .records import StoredMark
 from .rows import listed, listed_texts
-from .tables import artifacts, jobs, marks, properties
+from .tables import artifacts, jobs, properties
 
 #: Entries that are merged in one transaction: a run waits for it.
 CHUNK = 2_000

@@ -17,8 +17,9 @@ from ..picture import VERSION, PictureFacts, Suspect
 from ..task import Task
 from .dialects import upsert
 from .guest import write_as_guest
+from .picture_tables import picture_facts, suspects
 from .rows import decode_task, listed, listed_texts
-from .tables import artifacts, attempts, jobs, picture_facts, properties, suspects
+from .tables import artifacts, attempts, jobs, properties
 
 _COLUMNS = {"size_bytes": "bytes"}
 _FIELDS = tuple(name for name in PictureFacts.__dataclass_fields__)

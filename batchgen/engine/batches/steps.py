@@ -82,14 +82,18 @@ class Steps:
             return await self._end(submission, SubmissionState.COLLECTED)  # whatever the provider still has of it
         self.reminders.look(submission, self.attempts.now())
         if (why := why_held(submission, self.profile, self.lanes, self._files(submission))) is not None:
-            self.stuck.add(submission.id)
-            self.show_message(f"waiting   batch {submission.remote_id or submission.id}: {why}")
+            self._leave(submission, why)
             return await self._step(submission, message=why)
         if submission.state is SubmissionState.BUILDING:
             return await self._release(submission, "the run ended before the batch was submitted")
         if submission.state is SubmissionState.SUBMITTING:
             return await self._adopt(submission, may_create=may_create)
         return await self._poll(submission, cancel=not keep)
+
+    def _leave(self, submission: Submission, why: str) -> None:
+        """Leave a submission to later runs."""
+        self.stuck.add(submission.id)
+        self.show_message(f"waiting   batch {submission.remote_id or submission.id}: {why}")
 
     # --- to the provider --------------------------------------------------------
 
@@ -213,15 +217,9 @@ class Steps:
         now = self.attempts.now()
         missing = decisions.missing_results(batch, now, end)
         after = await self._step(submission, **decisions.facts_of(batch, now), collect_by=end, message=missing)
-        if missing is not None:
-            self._leave_after_patience(after, now)
+        if missing and now - self._missing_since.setdefault(after.id, now) >= decisions.RESULTS_PATIENCE:
+            self._leave(after, f"{missing}; the next run looks again")
         return await self._collect(after, batch) if batch.state.is_final and missing is None else after
-
-    def _leave_after_patience(self, submission: Submission, now: datetime) -> None:
-        """Stop waiting in this run for results that are missing; later runs look for them until they must be gone."""
-        if now - self._missing_since.setdefault(submission.id, now) >= decisions.RESULTS_PATIENCE:
-            self.stuck.add(submission.id)
-            self.show_message(f"waiting   batch {submission.remote_id}: {submission.message}; the next run looks again")
 
     async def _collect(self, submission: Submission, batch: RemoteBatch) -> Submission:
         """Download the results of a batch that has ended, and settle its calls."""
