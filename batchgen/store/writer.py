@@ -193,10 +193,6 @@ class Writer:
             self._in_flight.add(attempt.id)
         return claimed
 
-    def has_changed(self, key: str) -> bool:
-        """Return whether a job that was in flight during the last load requests something else by that."""
-        return self._loading is not None and key in self._loading.busy
-
     async def remember(self, attempt_id: str, handle: Mapping[str, Any]) -> None:
         """Record which remote task an open attempt has started; it is durable when this returns."""
         await self._committer.submit(partial(remember, attempt_id=attempt_id, handle=handle))

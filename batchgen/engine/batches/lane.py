@@ -158,9 +158,7 @@ class BatchLane:
                 continue
             buys = self._buys_in_batches(submission.model)
             try:
-                after = await self.steps.advance(
-                    submission, keep=buys or self.collects_only, may_create=buys and not self.collects_only
-                )
+                after = await self.steps.advance(submission, keep=buys or self.collects_only)
             except StaleClaim:  # another run has it in hand
                 self._live.pop(submission.id, None)
                 continue

@@ -4,8 +4,8 @@
 state          what may exist at the provider       what the next run does
 =============  ===================================  ===========================================================
 building       nothing, or a file without a use     releases its calls: none was sent
-submitting     a file, and perhaps a batch          looks for the batch in the provider's list, and adopts it; only
-                                                    what is missing there for good is created
+submitting     a file, and perhaps a batch          looks for the batch in the provider's list, and adopts it; if it
+                                                    is missing there for good, releases its calls
 submitted      a batch                              polls; once it has ended, downloads its results
 downloaded     a batch, whose results are here      delivers them; calls that are settled are passed over
 =============  ===================================  ===========================================================
@@ -76,7 +76,7 @@ class Steps:
         taken = await to_thread.run_sync(write_as_guest, self.database, query)
         return [each for each in taken if each.provider == self.profile.name]
 
-    async def advance(self, submission: Submission, *, keep: bool, may_create: bool) -> Submission:
+    async def advance(self, submission: Submission, *, keep: bool) -> Submission:
         """Do what is next for a submission, and return it; *keep*: its calls are still bought in batches."""
         if submission.state is SubmissionState.DOWNLOADED and not await self._open_calls(submission):
             return await self._end(submission, SubmissionState.COLLECTED)  # whatever the provider still has of it
@@ -86,9 +86,8 @@ class Steps:
             return await self._step(submission, message=why)
         if submission.state is SubmissionState.BUILDING:
             return await self._release(submission, "the run ended before the batch was submitted")
-        if submission.state is SubmissionState.SUBMITTING:
-            return await self._adopt(submission, may_create=may_create)
-        return await self._poll(submission, cancel=not keep)
+        adopts = submission.state is SubmissionState.SUBMITTING
+        return await (self._adopt(submission) if adopts else self._poll(submission, cancel=not keep))
 
     def _leave(self, submission: Submission, why: str) -> None:
         """Leave a submission to later runs."""
@@ -164,8 +163,11 @@ class Steps:
             return await self._step(submission, message=text)
         return await self._submitted(submission, batch)
 
-    async def _adopt(self, submission: Submission, *, may_create: bool) -> Submission:
-        """Look for the batch of a submission whose creation has no answer; create it only if there is none for sure."""
+    async def _adopt(self, submission: Submission) -> Submission:
+        """Look for the batch of a submission whose creation has no answer; release its calls if there is none for sure.
+
+        It is not created from the old file: jobs and budgets may have changed since.
+        """
         remote, now = self._remote(submission), self.attempts.now()
         try:
             listing = await remote.ask(remote.dialect.find(self.profile, order_of_batch(submission, self.profile)))
@@ -178,12 +180,7 @@ class Steps:
         if verdict is decisions.Verdict.WAIT:
             first = now if listing.complete else None
             return await self._step(submission, polled_at=submission.polled_at or first)
-        if not may_create:
-            return await self._release(submission, "the batch was not created, and this run sends no calls in batches")
-        if any(self.attempts.writer.has_changed(job.key) for job, _ in await self._open_calls(submission)):
-            return await self._release(submission, "the batch was not created, and jobs of it have changed since")
-        submission = await self._step(submission, polled_at=None, submitted_at=now)
-        return await self._create(submission)
+        return await self._remove_requests(await self._release(submission, "the batch was not created"), remote)
 
     async def _note(self, submission: Submission) -> None:
         """Note beside its files what the job database knows of a submission; raise StoreError."""
@@ -237,11 +234,7 @@ class Steps:
                 return await self._step(submission, message=text)
         submission = await self._step(submission, state=SubmissionState.DOWNLOADED)
         await collector.deliver(await self._open_calls(submission))
-        after = await self._finish(submission, collector)
-        if not after.is_live and after.input_file and not self._lane(after).draining:
-            with self._lane(after).interruptible():
-                await collector.remote.remove(after.input_file)
-        return after
+        return await self._remove_requests(await self._finish(submission, collector), collector.remote)
 
     async def _lose(self, collector: Collector, submission: Submission) -> Submission:
         """Settle the calls of a batch as unknown whose results have vanished at the provider."""
@@ -319,6 +312,13 @@ class Steps:
         return after
 
     # --- what they need ---------------------------------------------------------
+
+    async def _remove_requests(self, submission: Submission, remote: RemoteBatches) -> Submission:
+        """Delete the file of requests at the provider, once nothing needs it; return the submission."""
+        if not submission.is_live and submission.input_file and not self._lane(submission).draining:
+            with self._lane(submission).interruptible():
+                await remote.remove(submission.input_file)
+        return submission
 
     async def _step(self, before: Submission, **changes: Any) -> Submission:  # noqa: ANN401 - fields of a submission
         """Commit a step and return the submission after it; raise StaleClaim if another run has it in hand."""
