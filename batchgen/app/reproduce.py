@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import yaml
 
+from ..engine.parents import ParentImages
 from ..errors import BatchgenError, UsageError
 from ..files.source_names import copy_name, fetched_file
 from ..job import Job
@@ -46,8 +47,21 @@ def find_reproduction(project: Project, name: str | None, key: str) -> Reproduct
     with open_reader(project) as reader:
         batch = reader.batch(name)
         job = reader.job(batch.id, key)
+        images = ParentImages(reader=reader, batch=batch.name, root=project.root, inputs=project.state / "inputs")
+        job = replace(job, task=_alone(images.placed(job.task)))
     profile = _profile(project, batch, job.task.provider)
     return Reproduction(job=job, profile=profile, inputs=project.state / "inputs")
+
+
+def _alone(task: Task) -> Task:
+    """Return *task* with plain files in place of the images of other jobs, those that have none yet excepted."""
+
+    def plain(source: Source) -> Source:
+        has_image = source.job is not None and source.sha256 is not None
+        return replace(source, job=None, number=None, version=None) if has_image else source
+
+    mask = None if task.mask is None else plain(task.mask)
+    return replace(task, images=tuple(map(plain, task.images)), mask=mask)
 
 
 def _profile(project: Project, batch: Batch, provider: str) -> Profile:
@@ -134,8 +148,10 @@ def _literal(text: str) -> str:
 
 
 def as_curl(reproduction: Reproduction) -> str:
-    """Return the curl command of the dialect's call; raise UsageError for an unknown model."""
+    """Return the curl command of the dialect's call; raise UsageError for an unknown model or a missing image."""
     profile, job = reproduction.profile, reproduction.job
+    if missing := next((source for source in job.task.sources if source.job is not None), None):
+        raise UsageError(f"job {job.key} uses the image of {missing.job}, which has none yet: run the batch first")
     try:
         _, model = profile.find(job.task.model)
     except UnknownModel as error:

@@ -38,13 +38,14 @@ class ParentImages:
 
     async def place(self, attempt: Attempt) -> Attempt:
         """Return *attempt* with the files of the jobs whose images it uses; a missing one has no hash."""
-        keys = [source.job for source in attempt.task.sources if source.job is not None]
-        if not keys:
+        if all(source.job is None for source in attempt.task.sources):
             return attempt
-        files = await to_thread.run_sync(self.reader.ask, partial(needs.images, batch=self.batch, parents=keys))
-        return replace(attempt, task=await to_thread.run_sync(self._place, attempt.task, files))
+        return replace(attempt, task=await to_thread.run_sync(self.placed, attempt.task))
 
-    def _place(self, task: Task, files: Mapping[tuple[str, int], StoredArtifact]) -> Task:
+    def placed(self, task: Task) -> Task:
+        """Return *task* with the files of the jobs whose images it uses; a missing one has no hash."""
+        keys = [source.job for source in task.sources if source.job is not None]
+        files = self.reader.ask(partial(needs.images, batch=self.batch, parents=keys)) if keys else {}
         images = tuple(self._source(source, files) for source in task.images)
         return replace(task, images=images, mask=None if task.mask is None else self._source(task.mask, files))
 

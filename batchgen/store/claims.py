@@ -129,9 +129,12 @@ def tasks_of_cancelled(connection: Connection, *, batch_id: int) -> int:
 
 
 def at_provider(connection: Connection, *, batch_id: int, state: State | None = None) -> int:
-    """Return how many jobs of a batch, or those in one state, have a remote task or submission that has not ended."""
+    """Return how many jobs of a batch have a remote task or submission that has not ended.
+
+    Of those in one *state*, only jobs of the manifest count, as they do in the numbers by state.
+    """
     found = select(func.count(attempts.c.job_id.distinct())).select_from(attempts.join(jobs))
     found = found.where(OPEN, IS_REMOTE, batch_of_job == batch_id)
     if state is not None:
-        found = found.where(jobs.c.state == state.value)
+        found = found.where(jobs.c.state == state.value, jobs.c.orphaned_at.is_(None))
     return int(connection.execute(found).scalar_one())

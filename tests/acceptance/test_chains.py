@@ -103,6 +103,19 @@ def test_job_whose_parent_fails_waits_and_a_retry_makes_both(project, witness):
     assert len(witness.charges()) == charged + 5
 
 
+def test_reproduction_of_a_job_has_the_image_of_its_parent(project):
+    children = [job("day", images=["@base"]), job("night", images=["@bad"])]
+    manifest = project.manifest([job("base"), job("bad", prompt="P [sandbox: refuse]"), *children])
+    assert project.run("run", manifest, "--yes").code == 3
+    missing = project.run("show", "night", "--as-curl")
+    assert (missing.code, "job night uses the image of bad, which has none yet" in missing.err) == (2, True)
+    image = project.folder / "output/shop/base.png"
+    assert str(image) in project.run("show", "day", "--as-curl").out
+    (project.folder / "alone.yaml").write_text(project.run("show", "day", "--as-yaml").out)
+    assert project.run("validate", "alone.yaml").code == 0
+    assert str(image) in (project.folder / "alone.yaml").read_text()
+
+
 def test_job_whose_parent_was_cancelled_waits(project, witness):
     manifest = project.manifest([job("base"), job("day", images=["@base"])])
     assert project.run("run", manifest, "--yes", "--id", "day").code == 0  # its parent was not selected

@@ -175,6 +175,18 @@ def copy_and_die_at(state: str, point: str) -> None:
     die_at(point)
 
 
+def test_plan_states_which_batches_a_run_takes_in(place, sandbox, request):
+    batch = manifest(place, request.node.name)
+    assert place.do("run", batch, "--yes", hook=die_at, arguments=("submitted",), **ENV).code == -9
+    place.lose_database()
+    planned = place.do("plan", batch)
+    assert planned.code == 0, planned.err
+    assert "recover   1 batch of calls is at the provider and not in this job database" in planned.out
+    assert place.do("run", batch, "--yes", hook=hasten, **ENV).code == 0
+    assert "recover   " not in place.do("plan", batch).out
+    check(place, sandbox)
+
+
 @pytest.mark.parametrize(("state", "point"), COPIES)
 def test_older_copy_of_the_job_database_finds_its_batch_again(place, sandbox, state, point, request):
     batch = manifest(place, request.node.name)

@@ -6,9 +6,10 @@ from dataclasses import replace
 from functools import partial
 
 from batchgen.database_url import Database
-from batchgen.job import Attempt, Job
+from batchgen.job import Attempt, Job, State
 from batchgen.mode import Mode
 from batchgen.store.changes import Changes
+from batchgen.store.claims import at_provider
 from batchgen.store.reader import Reader
 from batchgen.store.report_rows import calls_of
 from batchgen.store.usage_groups import GroupBy
@@ -43,6 +44,17 @@ async def test_bill_is_at_the_provider_from_the_id_of_the_task_to_its_end(writer
     assert reader.bills([job])[job.id].at_provider
     await writer.settle(delivery(attempt), NOW)
     assert not reader.bills([job])[job.id].at_provider
+
+
+async def test_jobs_at_the_provider_are_counted_like_those_in_flight(writer: Writer, reader: Reader) -> None:
+    """A job that is no longer in the manifest is at the provider, but in none of the numbers by state."""
+    batch_id = await loaded(writer, [plan("a"), plan("b")])
+    for key in ("a", "b"):
+        await claimed_in(writer, reader.job(batch_id, key), Mode.BATCH, "5" * 32)
+    await loaded(writer, [plan("a")])
+    remote = partial(at_provider, batch_id=batch_id)
+    assert reader.counts(batch_id).running == reader.ask(partial(remote, state=State.RUNNING)) == 1
+    assert reader.ask(remote) == 2
 
 
 async def test_usage_by_mode(writer: Writer, reader: Reader) -> None:

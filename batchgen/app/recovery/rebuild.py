@@ -33,7 +33,7 @@ from ..project import Project, hold_lock
 from ..retry import as_stored
 from . import last_run
 from .evidence import SidecarRecord
-from .scan import RecoveryScan
+from .scan import RecoveryScan, missing_submissions
 
 #: Attempts taken in by one transaction.
 _TOGETHER = 200
@@ -65,6 +65,14 @@ def recover_before_run(project: Project, reader: Reader, batch: Batch) -> Recove
     return _take_in(RecoveryScan(project=project, reader=reader, batch=batch))
 
 
+def batches_to_recover(project: Project, batch: Batch) -> int:
+    """Return how many batches at their providers the job database lacks: a run takes them in before it plans."""
+    if migrate.revision(project.db) is None:
+        return len(missing_submissions(project, batch, None))
+    with Reader(project.db) as reader:
+        return len(missing_submissions(project, batch, reader))
+
+
 def recover(project: Project, batch: Batch) -> RecoveryReport:
     """Rebuild the job database of *batch* from the evidence on disk.
 
@@ -88,7 +96,7 @@ def recover(project: Project, batch: Batch) -> RecoveryReport:
 
 def _take_in(scan: RecoveryScan, *, always: bool = False) -> RecoveryReport | None:
     slots, busy = scan.slots()
-    submitted = scan.submissions()
+    submitted = missing_submissions(scan.project, scan.batch, scan.reader)
     strays = scan.strays(busy, {note.submission.id for note in submitted})
     # The answers of submitted calls are read whatever has become of their jobs.
     answered = {call.id for note in submitted if busy for call in note.calls() if call.id in busy}

@@ -142,19 +142,6 @@ class RecoveryScan:
                 attempts.append(unusable_attempt(order, self.batch))
         return attempts, set(left)
 
-    def submissions(self) -> list[SubmissionNote]:
-        """Return the submissions of the batch, oldest first, that the database lacks, or has from before their end."""
-        stored = noted_submissions(self.project.state / FOLDER)
-        if not stored:
-            return []
-        ids = [files.submission_id for files in stored]
-        known = self.reader.ask(partial(lost_submissions.states, ids=ids))
-        building = SubmissionState.BUILDING
-        notes = [read_note(files) for files in stored if known.get(files.submission_id, building) is building]
-        name = database_name(self.project.db)
-        mine = [note for note in notes if note and (note.batch, note.database) == (self.batch.name, name)]
-        return sorted(mine, key=lambda note: note.submission.created_at)
-
     def strays(self, busy: set[str], noted: set[str]) -> list[tuple[Job, AttemptRecord, list[SidecarRecord]]]:
         """Return the open attempts that have no slot, each with the sidecars of its delivered files.
 
@@ -179,6 +166,23 @@ class RecoveryScan:
                 if sidecar is not None and sidecar.attempt.id == record.id and sidecar.verified().file is not None:
                     records.append(sidecar)
         return records
+
+
+def missing_submissions(project: Project, batch: Batch, reader: Reader | None) -> list[SubmissionNote]:
+    """Return the submissions of *batch*, oldest first, that the database lacks, or has from before their end.
+
+    Without a *reader* there is no database.
+    """
+    stored = noted_submissions(project.state / FOLDER)
+    if not stored:
+        return []
+    ids = [files.submission_id for files in stored]
+    known = {} if reader is None else reader.ask(partial(lost_submissions.states, ids=ids))
+    building = SubmissionState.BUILDING
+    notes = [read_note(files) for files in stored if known.get(files.submission_id, building) is building]
+    name = database_name(project.db)
+    mine = [note for note in notes if note and (note.batch, note.database) == (batch.name, name)]
+    return sorted(mine, key=lambda note: note.submission.created_at)
 
 
 def _can_read(attempt: RecoveredAttempt, job: PlannedJob) -> bool:

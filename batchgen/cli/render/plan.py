@@ -124,20 +124,26 @@ def keys_of_plan(batch: Batch, plan: Plan) -> list[Destination]:
 
 
 def notices(project: Project, batch: Batch, plan: Plan) -> tuple[dict[str, Any], list[str]]:
-    """Return what a plan ends with: an object store that it delivers to, unusual keys, pauses and limits in force.
+    """Return what a plan ends with: what a run recovers first, an object store, unusual keys, pauses and limits.
 
     The document is for ``--json``, with the batch's name and output folder.
     """
     keys = [] if project.sandbox else keys_of_plan(batch, plan)
-    controls = in_force(project, batch)
+    from ...app.recovery.rebuild import batches_to_recover
+
+    controls, missing = in_force(project, batch), batches_to_recover(project, batch)
     document = {
         "batch": batch.name,
         "folder": str(batch.folder),
         "keys": key_documents(keys),
         "controls": control_documents(controls),
+        "batches_to_recover": missing,
     }
+    are, them = ("1 batch of calls is", "it") if missing == 1 else (f"{missing:,} batches of calls are", "them")
+    lost = f"recover   {are} at the provider and not in this job database: a run takes {them} in first"
+    first = [f"{lost}, and buys nothing of {them} again"] if missing else []
     store = [f"files     {batch.folder}"] if isinstance(batch.folder, ObjectUrl) else []
-    return document, [*store, *key_lines(keys), *control_lines(project, controls)]
+    return document, [*first, *store, *key_lines(keys), *control_lines(project, controls)]
 
 
 def job_line(job: PlannedJob, state: str, row: StoredJob | None) -> str:
