@@ -118,6 +118,14 @@ class RemoteTasks:
 
         Raises UnfinishedTask as ``wait`` does, and ProviderError if a call before the submission is not answered.
         """
+        try:
+            return await self._poll(exchange, client, call)
+        except UnfinishedTask:
+            if exchange.task is None:
+                await exchange.ready()  # raises: nothing was submitted, and a run that is ending lets nothing go
+            raise
+
+    async def _poll(self, exchange: Exchange, client: ProviderClient, call: Call) -> Reply:
         profile, gives_up, pause = client.profile, current_time() + PREPARATION, FIRST_PAUSE
         if exchange.task is not None and profile.api_key_env and not client.key:
             variables = " or ".join(profile.api_key_env)
@@ -136,7 +144,8 @@ class RemoteTasks:
             elif current_time() >= gives_up:
                 raise ProviderError(_unprepared(call, news))
             else:
-                await sleep(min(asked or pause, PREPARATION))
+                with self._until_end():
+                    await sleep(min(asked or pause, PREPARATION))
             pause = min(2 * pause, LONGEST_PAUSE)
 
     async def before_download(self, exchange: Exchange, error: LostResultError) -> bool:
@@ -191,11 +200,9 @@ class RemoteTasks:
 
     def _require_time(self, exchange: Exchange) -> None:
         """Raise UnfinishedTask if this run is to end, or only takes in what earlier runs have stored."""
-        if exchange.task is None:
-            return
         attempt = exchange.attempt
         # A task whose handle was found in a slot is polled with all others, in its lane.
-        if self.ended or (attempt.resumed and attempt.handle is None):
+        if self.ended or (exchange.task is not None and attempt.resumed and attempt.handle is None):
             raise UnfinishedTask
 
     @contextmanager
