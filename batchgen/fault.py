@@ -36,7 +36,7 @@ class Cause(StrEnum):
     )
     UNREACHED = (
         "unreached",
-        "no connection, so nothing was sent: tries again, at no cost",
+        "nothing was sent (no connection), or carried out (a batch that ended): nothing is charged, tries again",
         "check the network, the proxy and base_url of this provider",
     )
     MONEY = (

@@ -10,6 +10,10 @@ PENDING -------------> RUNNING -------------> DONE        DONE, FAILED, UNKNOWN,
 A file that arrives without a call, supplied by the user or recovered from disk:
 PENDING, FAILED, UNKNOWN --Adopted--> DONE                 (it was the last missing file)
 PENDING, FAILED, UNKNOWN, DONE --Supplied--> unchanged     (others are missing, or none was)
+
+Images that arrive for a job that was cancelled while its call was in flight; they are paid for:
+CANCELLED --Delivery--> DONE
+CANCELLED --PartialDelivery, Incomplete--> unchanged       (they count, and the rest is not bought)
 """
 
 from __future__ import annotations
@@ -250,7 +254,13 @@ TRANSITIONS: dict[State, dict[type[Event], State]] = {
         Adopted: State.DONE,
         Supplied: State.UNKNOWN,
     },
-    State.CANCELLED: {Revised: State.PENDING, Requeued: State.PENDING},
+    State.CANCELLED: {
+        Revised: State.PENDING,
+        Requeued: State.PENDING,
+        Delivery: State.DONE,
+        PartialDelivery: State.CANCELLED,
+        Incomplete: State.CANCELLED,
+    },
 }
 
 
@@ -278,10 +288,12 @@ def advance(job: Job, event: Event) -> Job:
         case Exhausted(fault=fault) | Unknown(fault=fault):
             return replace(job, state=state, **_fault_fields(job, fault))
         case Requeued() | Revised():
-            starts_over = isinstance(event, Revised) or job.state is State.DONE
+            is_revised = isinstance(event, Revised)
+            starts_over = is_revised or job.state is State.DONE
             return replace(
                 job,
                 state=state,
+                claim=job.claim + is_revised,  # A call that is still in flight was made for another request.
                 tries=0,
                 unknown_attempts=0,
                 delivered=0 if starts_over else job.delivered,

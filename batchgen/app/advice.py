@@ -92,6 +92,9 @@ def _resuming(status: BatchStatus, flags: CommandFlags, lanes: Sequence[LaneResu
         what = f"resumes the {_jobs(own, 'remaining' if counts.running else 'pending')}{of_shard}"
         if waiting == status.at_provider:
             what = f"collects the {_jobs(own, 'remaining')}{of_shard} from the provider"
+        if waiting == status.at_provider and any(each.submission.cancellation for each in status.submissions):
+            # The next run would buy at once what a cancelled batch did not carry out.
+            run, what = flags.on_manifest("collect", status.batch.manifest), "collects what is done, and buys nothing"
         yield NextStep(command=run, what=what)
     if status.shard is not None and own < waiting:
         yield NextStep(command=None, what=_other_shards(status.shard, waiting - own, status.runners))

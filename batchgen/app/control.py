@@ -219,7 +219,7 @@ def cancel(project: Project, name: str | None, selection: Selection) -> CancelRe
     """Cancel the selected jobs of a batch; without states in *selection*, those that are pending or running.
 
     Needs no lock: every change is a compare-and-set, and a run drops a job that has changed. A call in flight ends and
-    is booked, but does not complete its job. Raises NotFound, UsageError.
+    is booked, and its image completes the job. Raises NotFound, UsageError.
     """
     states = selection.states or (_ACTIVE + _UNSUCCESSFUL if selection.causes else _ACTIVE)
     if impossible := set(states) - {*_ACTIVE, *_UNSUCCESSFUL}:

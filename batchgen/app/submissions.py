@@ -76,6 +76,7 @@ def cancel(project: Project, name: str | None, start: str) -> tuple[Submission, 
 
     from ..fault import ProviderError
     from ..providers import batches_of
+    from ..store.guest import write_as_guest
     from .config.keys import load_keys, sandbox_keys
     from .plan import read_manifest
     from .sandbox_providers import addresses
@@ -97,6 +98,7 @@ def cancel(project: Project, name: str | None, start: str) -> tuple[Submission, 
         raise BatchgenError(
             f"{profile.name} did not cancel batch {submission.remote_id}: {error.fault.message}"
         ) from error
+    write_as_guest(project.db, partial(submissions.note_cancellation, submission_id=submission.id))
     return submission, batch.manifest
 
 

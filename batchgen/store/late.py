@@ -1,8 +1,8 @@
-"""Late answers: what is known of an attempt after it was closed as unknown. SQL on an open transaction.
+"""Late answers: to attempts that were closed as unknown, or whose jobs were cancelled. SQL on an open transaction.
 
 A runner that was stopped for longer than its lease, and continues, has answers to attempts that another runner has
 closed as unknown meanwhile. They were paid for: their cost replaces the amount at risk, and their images complete the
-job, unless it has been claimed again since.
+job, unless it has been claimed again since. So do the images of a call that was in flight when its job was cancelled.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def correct(
 
 def deliver(connection: Connection, before: Job, settlement: Settlement, now: datetime) -> Job | None:
     """Bring a job to the state that a late answer means; None if it is another's by now, and files are superseded."""
-    after = _after(before, settlement)
+    after = job_after(before, settlement, was_unknown=before.cause == Cause.UNKNOWN.value)
     for file in artifact_rows(settlement, now, stale=after is None):
         connection.execute(insert(artifacts).values(file))
     if after is not None:
@@ -69,23 +69,28 @@ def is_superseded(connection: Connection, attempt: Attempt) -> bool:
     return latest is not None and tuple(latest) != (attempt.claim, attempt.fingerprint, attempt.ordinal)
 
 
-def _after(job: Job, settlement: Settlement) -> Job | None:
-    """Return the job as it would be if the answer had come in time; None if anything else happened to it since."""
+def job_after(job: Job, settlement: Settlement, *, was_unknown: bool = False) -> Job | None:
+    """Return a job that is not in flight after an answer to its last call; None if that concerns it no longer.
+
+    *was_unknown*: the call was closed as unknown, and nothing was decided about the job since. Otherwise the user has
+    cancelled or requeued it, and only images can change that. A job that stays cancelled keeps them, and gets no more.
+    """
     attempt, event = settlement.attempt, settlement.event
     asked = job.claim, job.fingerprint, job.delivered
     if asked != (attempt.claim, attempt.fingerprint, attempt.ordinal):
         return None
-    if job.state not in {State.UNKNOWN, State.PENDING, State.FAILED}:
+    if job.state not in {State.UNKNOWN, State.PENDING, State.FAILED, State.CANCELLED}:
         return None
-    was_requeued = job.cause != Cause.UNKNOWN.value
-    if was_requeued and not isinstance(event, Delivery | PartialDelivery | Incomplete):
+    is_cancelled = job.state is State.CANCELLED
+    has_images = isinstance(event, Delivery | PartialDelivery | Incomplete)
+    if not has_images and (is_cancelled or not was_unknown):
         return None
-    in_flight = replace(
+    before = replace(
         job,
-        state=State.RUNNING,
+        state=job.state if is_cancelled else State.RUNNING,
         cause=None,
         message=None,
         not_before=None,
-        unknown_attempts=job.unknown_attempts if was_requeued else max(0, job.unknown_attempts - 1),
+        unknown_attempts=max(0, job.unknown_attempts - was_unknown),
     )
-    return advance(in_flight, event)
+    return advance(before, event)

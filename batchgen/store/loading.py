@@ -45,8 +45,8 @@ _UPDATE = (
 )
 #: What ``advance`` makes of a job in any state when it is revised.
 _RESET = (
-    "UPDATE jobs SET state = 'pending', cause = NULL, message = NULL, delivered = 0, tries = 0, doubts = 0, "
-    "not_before = NULL WHERE id = ?"
+    "UPDATE jobs SET state = 'pending', cause = NULL, message = NULL, delivered = 0, claim = claim + 1, tries = 0, "
+    "doubts = 0, not_before = NULL WHERE id = ?"
 )
 _ORPHAN = "UPDATE jobs SET orphaned_at = ?, updated_at = ? WHERE id IN (SELECT CAST(value AS BIGINT) FROM json_each(?))"
 _PRESENT = "SELECT id FROM jobs WHERE batch_id = ? AND orphaned_at IS NULL AND id <= ?"

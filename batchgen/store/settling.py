@@ -41,16 +41,17 @@ def settle(
     before = to_job(row, attempt.batch)
     if attempt_row.state != "open":
         return _settle_late(connection, before, attempt_row, row.batch_id, settlement, now)
-    current = before.state is State.RUNNING and before.claim == attempt.claim
-    after = advance(before, event) if current else before
+    is_current = before.state is State.RUNNING and before.claim == attempt.claim
+    after = advance(before, event) if is_current else late.job_after(before, settlement)
     CLOSE.execute(connection, {"known_id": attempt_row.id} | closed_attempt(attempt_row, settlement, now))
-    for file in artifact_rows(settlement, now, stale=not current):
+    for file in artifact_rows(settlement, now, stale=after is None):
         _ADD_FILE.execute(connection, file)
     book(connection, attempt_row, ledger_row(attempt_row, row.batch_id, settlement, now), shared)
-    if not current:
+    if after is None:
         return _stale(before, attempt)
     swap(connection, before, after, now)
-    return after if loading is None else loading.revise_settled(connection, after, now)
+    # A job that was cancelled is not bought again as it was changed, unless a later load finds it so.
+    return after if loading is None or not is_current else loading.revise_settled(connection, after, now)
 
 
 def _settle_late(  # noqa: PLR0917 - see settle

@@ -43,6 +43,8 @@ LIVE = (
     SubmissionState.SUBMITTED,
     SubmissionState.DOWNLOADED,
 )
+#: How the message of a submission begins that the provider was asked to cancel.
+_CANCELLATION = "cancellation requested"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +77,11 @@ class Submission:
         """Return whether calls of it are still to be settled."""
         return self.state in LIVE
 
+    @property
+    def cancellation(self) -> str | None:
+        """Return the message that its cancellation was requested; None if that is not recorded."""
+        return self.message if self.message is not None and self.message.startswith(_CANCELLATION) else None
+
 
 def add(connection: Connection, submission: Submission) -> None:
     """Add a submission that is being built."""
@@ -92,6 +99,13 @@ def change(connection: Connection, *, before: Submission, after: Submission) -> 
     if connection.execute(current.values(**changed)).rowcount != 1:
         raise StaleClaim(f"submission {before.id} was changed by another run")
     return after
+
+
+def note_cancellation(connection: Connection, *, submission_id: str) -> None:
+    """Record that the provider was asked to cancel a batch, unless it has ended meanwhile."""
+    asked = update(submissions).where(submissions.c.id == submission_id)
+    asked = asked.where(submissions.c.state == SubmissionState.SUBMITTED.value)
+    connection.execute(asked.values(message=f"{_CANCELLATION}: what is carried out by then is collected"))
 
 
 def take_over(connection: Connection, *, batch_id: int, run_id: str) -> list[Submission]:

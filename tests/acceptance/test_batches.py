@@ -201,16 +201,57 @@ def test_budget_holds_at_the_price_of_batches(project, witness):
     check_books(project, events(witness, "charge"))
 
 
-def test_cancelled_job_of_a_batch_is_booked_and_stays_cancelled(project, witness, held):
+def test_image_of_a_cancelled_job_of_a_batch_is_kept_and_not_bought_again(project, witness, held):
     path = nightly(project, "", "")
     assert project.run("run", path, "--yes", "--no-wait").code == 9
-    assert project.run("cancel", "--id", "j0").code == 0
+    asked = project.run("cancel", "--id", "j0")
+    assert "it may carry them out, which is paid for; an image that arrives completes its job" in asked.err
     held(release=True)
     wait_for(lambda: len(events(witness, "batch-row")) == 2)
+    collected = project.run("run", path, "--yes")
+    assert collected.code == 0, collected.err
+    assert states(project) == {"j0": "done", "j1": "done"}
+    assert "output/shop/j0.png" in project.run("show", "j0").out
+    assert project.run("verify").code == 0
+    assert "j0.png" in project.run("export", "--format", "csv").out
+    project.run("retry", path, "--status", "cancelled", "--id", "j0", "--yes")
+    check(project, witness)
+
+
+def test_images_of_cancelled_jobs_that_were_made_again_or_are_several_are_kept(project, witness, held):
+    pair = {"id": "pair", **LOW, "prompt": "Pair", "n": 2}
+    path = nightly(project, "", jobs=[pair])
+    held(hold=False)
     assert project.run("run", path, "--yes").code == 0
-    assert states(project) == {"j0": "cancelled", "j1": "done"}
-    assert len(events(witness, "batch")) == 1
-    check_books(project, events(witness, "charge"))
+    first = project.jobs()
+    held(hold=True)
+    assert project.run("redo", path, "--all", "--yes", "--no-wait").code == 9
+    assert project.run("cancel", "--all").code == 0
+    held(release=True)
+    wait_for(lambda: len(events(witness, "batch-row")) == 4)
+    assert project.run("run", path, "--yes").code == 0
+    after = project.jobs()
+    assert states(project) == {"j0": "done", "pair": "done"}
+    assert all(after[key]["attempts"][:1] == first[key]["attempts"] for key in first)
+    charges = events(witness, "charge")
+    assert set(Counter(line["prompt"] for line in charges).values()) == {2}
+    check_books(project, charges)
+    check_files(project)
+    assert len(events(witness, "batch")) == 2
+
+
+def test_cancelled_job_that_a_batch_did_not_carry_out_stays_cancelled(project, witness, held):
+    path = nightly(project, "", " [sandbox: batch-pause=1]")
+    held(hold=False)
+    assert project.run("run", path, "--yes", "--no-wait").code == 9
+    wait_for(lambda: events(witness, "batch-row"))
+    assert project.run("cancel", "--all").code == 0
+    [shown] = project.run("status", "--json").json["submissions"]
+    assert project.run("cancel", "--submission", shown["id"]).code == 0
+    wait_for(lambda: project.run("collect", path).code != 9)
+    assert Counter(states(project).values()) == {"done": 1, "cancelled": 1}
+    assert project.run("run", path, "--yes").code == 0
+    assert len(events(witness, "charge")) == len(events(witness, "batch")) == 1
 
 
 def test_options_of_collect_and_no_wait(project, witness, held):
@@ -270,6 +311,14 @@ def test_batch_that_is_cancelled_at_its_provider_frees_what_was_not_carried_out(
     assert project.run("cancel", "--submission", shown["remote_id"], "--id", "j0").code == 2
     asked = project.run("cancel", "--submission", shown["remote_id"][:12])
     assert asked.code == 0, asked.err
+    assert "the others are pending again: the next run buys them" in asked.err
+    assert "batchgen collect m.yaml    collects what is done, and buys nothing" in asked.err
+    assert "batchgen cancel --status running    so that no job in flight is bought again" in asked.err
+    status = project.run("status").out
+    assert "cancellation requested: what is carried out by then is collected" in status
+    assert "batchgen collect m.yaml    collects what is done, and buys nothing" in status
+    waiting = next(key for key, state in states(project).items() if state == "running")
+    assert "its cancellation was requested" in project.run("show", waiting).out
     assert len(events(witness, "batch-cancel")) == 1
     wait_for(lambda: "exit code 0: nothing is at the provider; 2 pending" in project.run("collect", path).err)
     assert Counter(states(project).values()) == {"done": 1, "pending": 2}

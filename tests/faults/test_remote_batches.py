@@ -33,6 +33,22 @@ def test_batch_of_a_killed_run_is_collected_and_never_created_again(place, sandb
     assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)
 
 
+@pytest.mark.parametrize("point", ["created", "submitted", "downloaded", "in slot", "published"])
+def test_images_of_jobs_that_are_cancelled_after_a_kill_are_kept_and_not_bought_again(place, sandbox, point, request):
+    suite, world = SUITES["batches"], World(url=sandbox.url, log=sandbox.log)
+    since = world.log.stat().st_size if world.log.exists() else 0
+    jobs = dict(suite.jobs(request.node.name, 2))
+    manifest = suite.manifest(place, jobs)
+    keys = {suite.key: KEY}
+    assert place.do("run", manifest, "--yes", hook=suite.die_at, arguments=(point,), **keys).code == -9
+    assert place.do("cancel", "--all").code == 0
+    assert {row["state"] for row in place.rows("select state from jobs")} == {"cancelled"}
+    done = place.do("run", manifest, "--yes", hook=suite.finish, **keys)
+    assert done.code == 0, done.err
+    place.do("retry", manifest, "--status", "cancelled", "--yes", hook=suite.finish, **keys)
+    assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)
+
+
 def deleted(world: World, since: int) -> list[str]:
     """Return the files that were deleted at the provider."""
     with world.log.open("rb") as stream:

@@ -180,6 +180,27 @@ def test_cancelled_job_is_cancelled_at_the_provider(place, witness):
     assert (row["charged"], len(witness.charges())) == ("no", 0)
 
 
+def check_image_kept(place: kit.Place, witness, batch: Path) -> None:
+    """A job that was cancelled is done if the provider charged an image, which is not bought again."""
+    done = place.do("run", batch, "--yes", **ENV)
+    assert done.code == 0, done.err
+    charges = witness.charges()
+    assert place.rows("select state from jobs") == [{"state": "done" if charges else "cancelled"}]
+    assert len(place.images()) == len(charges) <= 1
+    check_files(place)
+    if charges:
+        place.do("retry", batch, "--status", "cancelled", "--yes", **ENV)
+        check_once(place, witness)
+
+
+@pytest.mark.parametrize("point", [name for name in POINTS if name not in {"sent", "settled"}])
+def test_image_that_a_killed_run_has_of_a_job_that_is_cancelled_then_is_kept(place, witness, point):
+    batch = manifest(place)
+    assert place.do("run", batch, "--yes", hook=die_at, arguments=(point,), **ENV).code == -signal.SIGKILL
+    assert place.do("cancel", "--id", "a").code == 0
+    check_image_kept(place, witness, batch)
+
+
 def test_job_that_is_cancelled_in_a_running_run_is_cancelled_at_the_provider_at_once(place, witness):
     batch = manifest(place, job("a", sandbox="task-slow=60"), job("b", sandbox="task-slow=5"), patience=100)
     running = place.go("run", batch, "--yes", **ENV)

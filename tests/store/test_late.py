@@ -112,15 +112,22 @@ async def test_names_of_late_images_belong_to_a_job_that_was_changed_meanwhile(w
     assert reader.ask(lambda connection: late.is_superseded(connection, attempt))
 
 
-async def test_a_job_that_was_cancelled_stays_so(writer: Writer, reader: Reader) -> None:
+async def test_a_late_image_completes_a_job_that_was_cancelled(writer: Writer, reader: Reader) -> None:
     batch_id, attempt = await closed(writer, reader)
     await writer.move(reader.job(batch_id, "cat"), Cancelled(at=NOW))
-    with pytest.raises(StaleClaim):
-        await writer.settle(delivery(attempt), LATER)
-    job = reader.job(batch_id, "cat")
-    assert job.state is State.CANCELLED
-    assert [file.superseded_at for file in reader.files_of(job.id)] == [LATER]
+    done = await writer.settle(delivery(attempt), LATER)
+    assert (done.state, done.delivered, done.unknown_attempts) == (State.DONE, 1, 0)
+    assert [file.superseded_at for file in reader.files_of(done.id)] == [None]
     assert reader.usage(batch_id)[0].usd == 1_000
+
+
+async def test_a_late_refusal_leaves_a_cancelled_job_as_it_is(writer: Writer, reader: Reader) -> None:
+    batch_id, attempt = await closed(writer, reader)
+    cancelled = await writer.move(reader.job(batch_id, "cat"), Cancelled(at=NOW))
+    with pytest.raises(StaleClaim):
+        await writer.settle(miss(attempt, Exhausted(at=LATER, fault=REFUSED)), LATER)
+    assert reader.job(batch_id, "cat") == cancelled
+    assert reader.usage(batch_id)[0].at_risk == 0
 
 
 @pytest.mark.parametrize(

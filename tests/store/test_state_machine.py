@@ -105,7 +105,7 @@ class JobTable(RuleBasedStateMachine):
     @rule(data=st.data())
     def claim(self, data: st.DataObject) -> None:
         job = data.draw(st.sampled_from(self.old))
-        attempt = attempt_for(job)
+        attempt = replace(attempt_for(job), ordinal=job.delivered)
         current = self.model[job.key]
         try:
             after = advance(job, Claimed(at=NOW))
@@ -128,21 +128,31 @@ class JobTable(RuleBasedStateMachine):
         attempt = self.open_attempts[data.draw(st.sampled_from(list(self.open_attempts)))]
         charge = Charge(usd=usd, credits=None, basis=Basis.REPORTED if usd is not None else Basis.UNKNOWN)
         current = self.model[attempt.key]
-        fresh = current.state is State.RUNNING and current.claim == attempt.claim
+        expected = self.settled(current, attempt, event)
         try:
             settlement = Settlement(attempt=attempt, event=event, charge=charge)
             answer = self.loop.run_until_complete(self.writer.settle(settlement, NOW))
         except StaleClaim:
-            assert not fresh
+            assert expected is None
         else:
-            assert fresh
-            expected = advance(current, event)
-            if attempt.key in self.busy and not (self.busy[attempt.key] and expected.state is State.DONE):
-                expected = self.revised(expected)
             assert answer == expected
             self.remember(answer)
         del self.open_attempts[attempt.id]
         self.ended[attempt.id] = usd
+
+    def settled(self, current: Job, attempt: Attempt, event: Event) -> Job | None:
+        """Return the job after its call; None if that concerns it no longer."""
+        if current.claim != attempt.claim:
+            return None
+        if current.state is State.RUNNING:
+            after = advance(current, event)
+            is_kept = self.busy.get(attempt.key, False) and after.state is State.DONE
+            return self.revised(after) if attempt.key in self.busy and not is_kept else after
+        if not isinstance(event, Delivery | PartialDelivery):
+            return None
+        # It was cancelled in flight, and perhaps requeued since: what arrives counts.
+        before = current if current.state is State.CANCELLED else replace(current, state=State.RUNNING)
+        return replace(advance(before, event), cause=None, message=None)
 
     @rule(data=st.data(), event=ORDERS)
     def order(self, data: st.DataObject, event: Cancelled | Requeued | Revised) -> None:

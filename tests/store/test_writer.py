@@ -71,18 +71,63 @@ async def test_settling_twice_changes_nothing(writer: Writer, reader: Reader, pa
     assert len(reader.artifacts(first)) == 1
 
 
-async def test_a_stale_result_is_booked_all_the_same(writer: Writer, reader: Reader) -> None:
+async def test_image_that_arrives_for_a_cancelled_job_completes_it(writer: Writer, reader: Reader) -> None:
+    batch_id, job = await one(writer, reader)
+    running, attempt = await claimed(writer, job)
+    await writer.move(running, Cancelled(at=NOW))
+    done = await writer.settle(delivery(attempt), NOW)
+    assert (done.state, done.delivered, reader.job(batch_id, "cat")) == (State.DONE, 1, done)
+    assert reader.usage(batch_id)[0].usd == 1_000
+    assert [file.path for file in reader.artifacts(job)] == ["cat.png"]
+    assert await writer.settle(delivery(attempt), NOW) == done
+
+
+async def test_answer_without_an_image_leaves_a_job_cancelled(writer: Writer, reader: Reader) -> None:
     batch_id, job = await one(writer, reader)
     running, attempt = await claimed(writer, job)
     cancelled = await writer.move(running, Cancelled(at=NOW))
     with pytest.raises(StaleClaim, match="booked"):
-        await writer.settle(delivery(attempt), NOW)
+        await writer.settle(miss(attempt), NOW)
     assert reader.job(batch_id, "cat") == cancelled
-    assert reader.usage(batch_id)[0].usd == 1_000
-    assert reader.attempts(job)[0].state == "delivered"
+    assert reader.attempts(job)[0].state == "missed"
+
+
+async def test_some_images_of_a_cancelled_job_count_and_the_rest_is_not_bought(writer: Writer, reader: Reader) -> None:
+    batch_id = await loaded(writer, [plan("cat", wanted=3)])
+    running, attempt = await claimed(writer, reader.job(batch_id, "cat"))
+    await writer.move(running, Cancelled(at=NOW))
+    came = delivery(attempt)
+    some = replace(came, event=PartialDelivery(at=NOW, outcome=came.event.outcome))
+    after = await writer.settle(some, NOW)
+    assert (after.state, after.delivered, after.wanted) == (State.CANCELLED, 1, 3)
+    assert [file.path for file in reader.artifacts(after)] == ["cat.png"]
+    again = await writer.move(after, Requeued(at=NOW))
+    assert (again.state, again.delivered) == (State.PENDING, 1)
+
+
+async def test_image_of_a_cancelled_job_that_was_requeued_spares_a_purchase(writer: Writer, reader: Reader) -> None:
+    _, job = await one(writer, reader)
+    running, attempt = await claimed(writer, job)
+    pending = await writer.move(await writer.move(running, Cancelled(at=NOW)), Requeued(at=NOW))
+    assert (await writer.settle(delivery(attempt), NOW)).state is State.DONE
+    with pytest.raises(StaleClaim):
+        await claimed(writer, pending)
+
+
+async def test_image_of_an_earlier_request_does_not_complete_a_cancelled_job(writer: Writer, reader: Reader) -> None:
+    batch_id, job = await one(writer, reader)
+    running, attempt = await claimed(writer, job)
+    await writer.move(running, Cancelled(at=NOW))
+    assert (await writer.load(batch_id, [plan("cat", "a dog")], NOW)).changed == 1
+    revised = reader.job(batch_id, "cat")
+    cancelled = await writer.move(revised, Cancelled(at=NOW))
+    # A later run takes up an open attempt with what its job requests by then.
+    with pytest.raises(StaleClaim, match="booked"):
+        await writer.settle(delivery(replace(attempt, fingerprint=revised.fingerprint)), NOW)
+    assert reader.job(batch_id, "cat") == cancelled
     assert reader.artifacts(job) == []
     assert [file.path for file in reader.artifacts(job, superseded=True)] == ["cat.png"]
-    assert await writer.settle(delivery(attempt), NOW) == cancelled
+    assert reader.usage(batch_id)[0].usd == 1_000
 
 
 async def test_an_unknown_outcome_keeps_its_price_at_risk(writer: Writer, reader: Reader) -> None:

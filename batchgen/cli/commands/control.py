@@ -167,9 +167,9 @@ def cancel(
     """Cancel jobs, also during a run.
 
     These are the selected jobs that are pending or running; failed and unknown ones only if --status or --cause names
-    them. A request in flight completes, is paid for and booked, but its job stays cancelled. A task that the provider
-    has accepted is cancelled there by the next run. With --submission, the provider is asked to cancel a batch: what is
-    done by then is collected, the other jobs are pending again.
+    them. A request in flight completes, is paid for and booked, and an image that arrives completes its job. A task
+    that the provider has accepted is cancelled there by the next run. With --submission, the provider is asked to
+    cancel a batch: what is done by then is collected; the other jobs are pending again, and the next run buys them.
     """
     from ...app import control
 
@@ -200,9 +200,13 @@ def _cancel_submission(session: Session, batch: str | None, start: str, *, alone
     project = session.project()
     cancelled, manifest = submissions.cancel(project, batch, start)
     document = {"submission": cancelled.id, "provider": cancelled.provider, "remote_id": cancelled.remote_id}
-    text = f"{cancelled.provider} was asked to cancel batch {cancelled.remote_id}; this may take some minutes"
-    command = project.command_flags().on_manifest("collect", manifest)
-    lines = [text, f"next      {command}    collects what is done; the other jobs are pending again"]
+    way = project.command_flags(batch)
+    lines = [
+        f"{cancelled.provider} was asked to cancel batch {cancelled.remote_id}; this may take some minutes",
+        "jobs      those done by then are paid for and collected; the others are pending again: the next run buys them",
+        f"next      {way.on_manifest('collect', manifest)}    collects what is done, and buys nothing",
+        f"          {way.on_batch('cancel', '--status running')}    so that no job in flight is bought again",
+    ]
     session.print(document, lines, output.say)
     return 0
 
@@ -213,7 +217,9 @@ def _cancel_lines(report: CancelReport, way: CommandFlags) -> list[str]:
     if calls:
         requests = count(calls, "request")
         if report.holder:
-            lines.append(f"{requests} in flight will still be paid for and booked; what arrives is kept")
+            lines.append(
+                f"{requests} in flight will still be paid for and booked; an image that arrives completes its job"
+            )
         else:
             lines.append(f"{requests} of an earlier run may have been paid for: the next run books them")
     if report.tasks:
@@ -222,7 +228,8 @@ def _cancel_lines(report: CancelReport, way: CommandFlags) -> list[str]:
         lines.append(f"{tasks} still at the provider: {run} asks it to cancel them, and books what they cost")
     if in_batches := report.at_provider - report.tasks:
         tasks = count(in_batches, "cancelled job")
-        lines.append(f"{tasks} in a batch at the provider: it may carry them out, which is paid for and booked")
+        them = "it may carry them out, which is paid for; an image that arrives completes its job"
+        lines.append(f"{tasks} in a batch at the provider: {them}")
     if report.already_ended:
         lines.append(f"{count(report.already_ended, 'job')} had ended before")
     if report.holder and report.keys:

@@ -235,7 +235,8 @@ def _batch(submission: Submission | None) -> str:
     if submission is None or submission.remote_id is None:
         return "in a batch that is not submitted yet"
     ends = "" if submission.deadline_at is None else f", ends by {local(submission.deadline_at)}"
-    return f"{AT_PROVIDER}: batch {submission.remote_id}{ends}"
+    asked = "" if submission.cancellation is None else "; its cancellation was requested"
+    return f"{AT_PROVIDER}: batch {submission.remote_id}{ends}{asked}"
 
 
 def _attempt(attempt: AttemptRecord, home: str, submission: Submission | None) -> str:

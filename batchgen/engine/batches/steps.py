@@ -201,7 +201,7 @@ class Steps:
     # --- and back ---------------------------------------------------------------
 
     async def _poll(self, submission: Submission, *, cancel: bool) -> Submission:
-        remote = self._remote(submission)
+        remote, now = self._remote(submission), self.attempts.now()
         try:
             batch = await remote.ask(remote.dialect.poll(self.profile, submission.remote_id or ""))
             if cancel and remote.dialect.keeps_part and not batch.state.is_final:
@@ -211,9 +211,9 @@ class Steps:
                 return await self._missing(submission, error.fault)
             return await self._step(submission, message=error.fault.message)
         end = collect_by(batch, remote.dialect.limits, submission.submitted_at or submission.created_at)
-        now = self.attempts.now()
         missing = decisions.missing_results(batch, now, end)
-        after = await self._step(submission, **decisions.facts_of(batch, now), collect_by=end, message=missing)
+        facts = decisions.facts_of(batch, now) | {"message": missing or submission.cancellation}
+        after = await self._step(submission, **facts, collect_by=end)
         if missing and now - self._missing_since.setdefault(after.id, now) >= decisions.RESULTS_PATIENCE:
             self._leave(after, f"{missing}; the next run looks again")
         return await self._collect(after, batch) if batch.state.is_final and missing is None else after
