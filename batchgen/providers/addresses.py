@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from urllib.parse import SplitResult, urlencode, urlsplit
 
 #: Ports that a URL need not contain.
 _PORTS = {"http": 80, "https": 443}
-_EXAMPLE = re.compile(r"(?:.*\.)?example\.(?:com|net|org)")
+#: The host in the settings that ``providers new`` writes.
+_EXAMPLE = "api.example.com"
 
 
 def origin_of(parts: SplitResult) -> str:
@@ -41,8 +41,8 @@ def with_query(url: str, query: Mapping[str, str]) -> str:
 
 
 def is_placeholder(base_url: str) -> bool:
-    """Return whether an address is one of an example, at a name that RFC 2606 reserves for documents."""
-    return bool(_EXAMPLE.fullmatch((urlsplit(base_url).hostname or "").rstrip(".")))
+    """Return whether an address is the one of the example that ``providers new`` writes."""
+    return (urlsplit(base_url).hostname or "").rstrip(".") == _EXAMPLE
 
 
 def is_listed(host: str, patterns: tuple[str, ...]) -> bool:

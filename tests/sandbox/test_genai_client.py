@@ -33,8 +33,8 @@ def client(sandbox: Sandbox) -> Iterator[Any]:
         yield client
 
 
-def submitted(client: Any, folder: Path, *prompts: str) -> Any:
-    """Upload a file of requests, and create its batch."""
+def uploaded(client: Any, folder: Path, *prompts: str) -> str:
+    """Upload a file of requests, and return its name."""
     path = folder / "requests.jsonl"
     config = {"responseModalities": ["TEXT", "IMAGE"]}
     lines = [
@@ -43,7 +43,13 @@ def submitted(client: Any, folder: Path, *prompts: str) -> Any:
     ]
     path.write_text("".join(json.dumps(line) + "\n" for line in lines))
     file = client.files.upload(file=path, config={"display_name": "requests", "mime_type": "application/jsonl"})
-    return client.batches.create(model=MODEL, src=file.name, config={"display_name": "batchgen-test"})
+    return str(file.name)
+
+
+def submitted(client: Any, folder: Path, *prompts: str) -> Any:
+    """Upload a file of requests, and create its batch."""
+    file = uploaded(client, folder, *prompts)
+    return client.batches.create(model=MODEL, src=file, config={"display_name": "batchgen-test"})
 
 
 def ended(client: Any, job: Any) -> Any:
@@ -91,10 +97,11 @@ def test_batch_is_cancelled_and_deleted(client: Any, tmp_path: Path) -> None:
 def test_files_of_requests_can_be_deleted_and_those_of_results_cannot(client: Any, tmp_path: Path) -> None:
     from google.genai.errors import ClientError
 
-    job = ended(client, submitted(client, tmp_path, "A cat"))
-    client.files.delete(name=job.src.file_name)
+    file = uploaded(client, tmp_path, "A cat")
+    job = ended(client, client.batches.create(model=MODEL, src=file, config={"display_name": "batchgen-test"}))
+    client.files.delete(name=file)
     with pytest.raises(ClientError, match="403"):
-        client.files.get(name=job.src.file_name)
+        client.files.get(name=file)
     with pytest.raises(ClientError, match="cannot be more than 40 characters"):
         client.files.delete(name=job.dest.file_name)
     assert client.files.download(file=job.dest.file_name)
