@@ -228,6 +228,7 @@ class RunSession(RunInputs):
 
     def _open_spool(self) -> Spool:
         spool = Spool(self._spool_folder)
+        spool.remove_parts()
         # A run that was killed between the commit of an outcome and the release of its slot left these.
         for attempt_id, delivered in self.reader.ended(list(spool.leftover_ids())).items():
             spool.release(attempt_id, delivered=delivered)

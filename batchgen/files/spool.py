@@ -25,11 +25,12 @@ from typing import Any, Self
 from ..errors import StoreError
 from .atomic import sync_folder, write_atomic
 from .group_thread import GroupThread
+from .lock import is_alive
 from .output import make_private
 from .slot import Slot, StoredAnswer, holds_success, read_slot
 
 _SUFFIX = ".slot"
-#: A slot that is being made: its call has not been sent.
+#: A slot that is being made, after the id of its process: its call has not been sent.
 PART_SUFFIX = ".part"
 #: An answer that may have been paid for and was not delivered.
 KEPT_SUFFIX = ".kept"
@@ -104,6 +105,14 @@ class Spool:
             raise StoreError(f"cannot make {folder}: {error.strerror}. Nothing was sent.") from error
         self._opening = GroupThread("batchgen-slots", self._open_group)
         self._releasing = GroupThread("batchgen-release", self._release_group)
+
+    def remove_parts(self) -> None:
+        """Remove what killed processes of this machine left of slots that they were making."""
+        for path in self._folder.glob(f"*{PART_SUFFIX}"):
+            maker = path.stem.rpartition(".")[2]
+            if maker.isdigit() and not is_alive(int(maker)):
+                with suppress(OSError):  # `clean` removes it
+                    path.unlink()
 
     def open(self, attempt_id: str, order: Mapping[str, Any], space: int, *, replace: bool = False) -> Slot:
         """Make a slot with *space* bytes allocated; raise StoreError if the disk has no room for it.
@@ -192,7 +201,7 @@ class Spool:
 
     def _make(self, order: _Order) -> Slot | Exception:
         path = self._path(order.attempt_id)
-        part = path.with_suffix(PART_SUFFIX)
+        part = path.with_suffix(f".{os.getpid()}{PART_SUFFIX}")
         try:
             if not order.replace and os.path.lexists(path):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path))

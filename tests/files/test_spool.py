@@ -404,8 +404,22 @@ def test_a_run_that_is_killed_while_it_makes_a_slot_leaves_none(tmp_path, call):
     spool = Spool(tmp_path / "spool")
     assert not spool.holds("a" * 32), "its call was not sent"
     assert list(spool.leftover_ids()) == []
+    spool.remove_parts()
+    assert list(spool._folder.iterdir()) == []
     with spool.open("a" * 32, {"id": "a"}, 1000):
         assert spool.find("a" * 32).order == {"id": "a"}
+
+
+def test_slot_that_another_process_is_making_is_left_alone(spool):
+    with subprocess.Popen(["sleep", "60"]) as other:
+        part = spool._folder / f"{'a' * 32}.{other.pid}.part"
+        part.touch()
+        spool.remove_parts()
+        assert part.exists()
+        other.kill()
+        other.wait()
+        spool.remove_parts()
+        assert not part.exists()
 
 
 def test_a_killed_write_keeps_what_had_arrived(tmp_path):
