@@ -33,8 +33,7 @@ FOLDER_VARIABLE = "BATCHGEN_WORKER_DIR"
 async def open_worker(setup: Setup, *, folder: Path | None = None) -> Worker:
     """Open a worker in this process; raise KeyMissing, StoreError."""
     home = make_private((folder or worker_folder()) / setup.batch)
-    spool = Spool(home / "spool")
-    spool.remove_parts()
+    spool = Spool.take_over(home / "spool")
     readers = Readers(max(2, os.cpu_count() or 2) + 2)
     workers: list[Worker] = []
 

@@ -227,8 +227,7 @@ class RunSession(RunInputs):
         return self.project.state / "spool"
 
     def _open_spool(self) -> Spool:
-        spool = Spool(self._spool_folder)
-        spool.remove_parts()
+        spool = Spool.take_over(self._spool_folder)
         # A run that was killed between the commit of an outcome and the release of its slot left these.
         for attempt_id, delivered in self.reader.ended(list(spool.leftover_ids())).items():
             spool.release(attempt_id, delivered=delivered)

@@ -106,13 +106,16 @@ class Spool:
         self._opening = GroupThread("batchgen-slots", self._open_group)
         self._releasing = GroupThread("batchgen-release", self._release_group)
 
-    def remove_parts(self) -> None:
-        """Remove what killed processes of this machine left of slots that they were making."""
-        for path in self._folder.glob(f"*{PART_SUFFIX}"):
+    @classmethod
+    def take_over(cls, folder: Path) -> Self:
+        """Return the spool of a process that begins its work, without what killed ones left of slots in the making."""
+        spool = cls(folder)
+        for path in folder.glob(f"*{PART_SUFFIX}"):
             maker = path.stem.rpartition(".")[2]
             if maker.isdigit() and not is_alive(int(maker)):
                 with suppress(OSError):  # `clean` removes it
                     path.unlink()
+        return spool
 
     def open(self, attempt_id: str, order: Mapping[str, Any], space: int, *, replace: bool = False) -> Slot:
         """Make a slot with *space* bytes allocated; raise StoreError if the disk has no room for it.
