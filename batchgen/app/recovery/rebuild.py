@@ -33,7 +33,8 @@ from ..project import Project, hold_lock
 from ..retry import as_stored
 from . import last_run
 from .evidence import SidecarRecord
-from .scan import RecoveryScan, missing_submissions
+from .missing_submissions import missing_submissions
+from .scan import RecoveryScan
 
 #: Attempts taken in by one transaction.
 _TOGETHER = 200
@@ -63,14 +64,6 @@ def recover_before_run(project: Project, reader: Reader, batch: Batch) -> Recove
     Reads the spool and the dates in the output folder, where a run with another database may have worked.
     """
     return _take_in(RecoveryScan(project=project, reader=reader, batch=batch))
-
-
-def batches_to_recover(project: Project, batch: Batch) -> int:
-    """Return how many batches at their providers the job database lacks: a run takes them in before it plans."""
-    if migrate.revision(project.db) is None:
-        return len(missing_submissions(project, batch, None))
-    with Reader(project.db) as reader:
-        return len(missing_submissions(project, batch, reader))
 
 
 def recover(project: Project, batch: Batch) -> RecoveryReport:

@@ -9,11 +9,8 @@ from datetime import datetime, timedelta
 from functools import partial
 from itertools import islice
 
-from ...database_url import database_name
-from ...engine.batches.notes import SubmissionNote, read_note
 from ...files.images import EXTENSIONS
 from ...files.listing import ListedFile, list_file
-from ...files.result_files import FOLDER, noted_submissions
 from ...files.spool import KEPT_SUFFIX, Spool
 from ...fingerprint import OVERRIDDEN, unchanged
 from ...job import Job
@@ -22,11 +19,9 @@ from ...manifest.batch import PlannedJob
 from ...manifest.filenames import stems
 from ...object_url import ObjectUrl
 from ...route import askable
-from ...store import lost_submissions
 from ...store.claims import open_attempts
 from ...store.reader import Reader
 from ...store.records import AttemptRecord, RecoveredAttempt
-from ...store.submissions import SubmissionState
 from ..project import Project
 from ..reading import STORE_WIDTH
 from .evidence import (
@@ -166,23 +161,6 @@ class RecoveryScan:
                 if sidecar is not None and sidecar.attempt.id == record.id and sidecar.verified().file is not None:
                     records.append(sidecar)
         return records
-
-
-def missing_submissions(project: Project, batch: Batch, reader: Reader | None) -> list[SubmissionNote]:
-    """Return the submissions of *batch*, oldest first, that the database lacks, or has from before their end.
-
-    Without a *reader* there is no database.
-    """
-    stored = noted_submissions(project.state / FOLDER)
-    if not stored:
-        return []
-    ids = [files.submission_id for files in stored]
-    known = {} if reader is None else reader.ask(partial(lost_submissions.states, ids=ids))
-    building = SubmissionState.BUILDING
-    notes = [read_note(files) for files in stored if known.get(files.submission_id, building) is building]
-    name = database_name(project.db)
-    mine = [note for note in notes if note and (note.batch, note.database) == (batch.name, name)]
-    return sorted(mine, key=lambda note: note.submission.created_at)
 
 
 def _can_read(attempt: RecoveredAttempt, job: PlannedJob) -> bool:

@@ -129,7 +129,7 @@ def notices(project: Project, batch: Batch, plan: Plan) -> tuple[dict[str, Any],
     The document is for ``--json``, with the batch's name and output folder.
     """
     keys = [] if project.sandbox else keys_of_plan(batch, plan)
-    from ...app.recovery.rebuild import batches_to_recover
+    from ...app.recovery.missing_submissions import batches_to_recover
 
     controls, missing = in_force(project, batch), batches_to_recover(project, batch)
     document = {
