@@ -219,13 +219,13 @@ def test_image_of_a_cancelled_job_of_a_batch_is_kept_and_not_bought_again(projec
 
 
 def test_images_of_cancelled_jobs_that_were_made_again_or_are_several_are_kept(project, witness, held):
-    pair = {"id": "pair", **LOW, "prompt": "Pair", "n": 2}
+    pair = {"id": "pair", **LOW, "prompt": "Pair", "n": 2, "per_request": 2}
     path = nightly(project, "", jobs=[pair])
     held(hold=False)
     assert project.run("run", path, "--yes").code == 0
     first = project.jobs()
     held(hold=True)
-    assert project.run("redo", path, "--all", "--yes", "--no-wait").code == 9
+    assert project.run("redo", path, "--id", "*", "--yes", "--no-wait").code == 9
     assert project.run("cancel", "--all").code == 0
     held(release=True)
     wait_for(lambda: len(events(witness, "batch-row")) == 4)

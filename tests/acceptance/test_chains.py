@@ -103,6 +103,7 @@ def test_job_whose_parent_fails_waits_and_a_retry_makes_both(project, witness):
     assert len(witness.charges()) == charged + 5
 
 
+@pytest.mark.not_on(s3="the image of the parent is a file of the output folder")
 def test_reproduction_of_a_job_has_the_image_of_its_parent(project):
     children = [job("day", images=["@base"]), job("night", images=["@bad"])]
     manifest = project.manifest([job("base"), job("bad", prompt="P [sandbox: refuse]"), *children])
