@@ -20,33 +20,45 @@ pytestmark = pytest.mark.timeout(400)
 sandbox, place = kit.sandbox_fixture, kit.place_fixture
 
 
+SUITE = SUITES["batches"]
+
+
+class Killed:
+    """A run of two jobs that was killed at *point* of its batch."""
+
+    def __init__(self, place: kit.Place, sandbox, name: str, point: str) -> None:
+        self.place, self.world = place, World(url=sandbox.url, log=sandbox.log)
+        self.since = sandbox.log.stat().st_size if sandbox.log.exists() else 0
+        self.jobs = dict(SUITE.jobs(name, 2))
+        self.manifest = SUITE.manifest(place, self.jobs)
+        assert self.do("run", "--yes", hook=SUITE.die_at, arguments=(point,)).code == -9
+
+    def do(self, command: str, *options: str, **more):
+        return self.place.do(command, self.manifest, *options, **more, **{SUITE.key: KEY})
+
+    def finish(self) -> None:
+        done = self.do("run", "--yes", hook=SUITE.finish)
+        assert done.code == 0, done.err
+
+    def count(self) -> Count:
+        return count(self.place, SUITE, self.jobs, self.world, self.since, set())
+
+
 @pytest.mark.parametrize("point", POINTS)
 def test_batch_of_a_killed_run_is_collected_and_never_created_again(place, sandbox, point, request):
-    suite, world = SUITES["batches"], World(url=sandbox.url, log=sandbox.log)
-    since = world.log.stat().st_size if world.log.exists() else 0
-    jobs = dict(suite.jobs(request.node.name, 2))
-    manifest = suite.manifest(place, jobs)
-    keys = {suite.key: KEY}
-    assert place.do("run", manifest, "--yes", hook=suite.die_at, arguments=(point,), **keys).code == -9
-    done = place.do("run", manifest, "--yes", hook=suite.finish, **keys)
-    assert done.code == 0, done.err
-    assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)
+    run = Killed(place, sandbox, request.node.name, point)
+    run.finish()
+    assert run.count() == Count(jobs=2, charges=2)
 
 
 @pytest.mark.parametrize("point", ["created", "submitted", "downloaded", "in slot", "published"])
 def test_images_of_jobs_that_are_cancelled_after_a_kill_are_kept_and_not_bought_again(place, sandbox, point, request):
-    suite, world = SUITES["batches"], World(url=sandbox.url, log=sandbox.log)
-    since = world.log.stat().st_size if world.log.exists() else 0
-    jobs = dict(suite.jobs(request.node.name, 2))
-    manifest = suite.manifest(place, jobs)
-    keys = {suite.key: KEY}
-    assert place.do("run", manifest, "--yes", hook=suite.die_at, arguments=(point,), **keys).code == -9
+    run = Killed(place, sandbox, request.node.name, point)
     assert place.do("cancel", "--all").code == 0
     assert {row["state"] for row in place.rows("select state from jobs")} == {"cancelled"}
-    done = place.do("run", manifest, "--yes", hook=suite.finish, **keys)
-    assert done.code == 0, done.err
-    place.do("retry", manifest, "--status", "cancelled", "--yes", hook=suite.finish, **keys)
-    assert count(place, suite, jobs, world, since, set()) == Count(jobs=2, charges=2)
+    run.finish()
+    run.do("retry", "--status", "cancelled", "--yes", hook=SUITE.finish)
+    assert run.count() == Count(jobs=2, charges=2)
 
 
 def deleted(world: World, since: int) -> list[str]:
